@@ -1,0 +1,14 @@
+"""Backends answer requests under a control; BACKENDS names them."""
+
+from traitbench.catalog import Catalog
+from traitbench.types import Backend
+
+__all__ = ["BACKENDS"]
+
+BACKENDS: Catalog[type[Backend]] = Catalog(
+    "backend",
+    {
+        "hf": "traitbench.backends.hf:HuggingFace",
+        "scripted": "traitbench.backends.scripted:Scripted",
+    },
+)

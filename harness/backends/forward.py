@@ -1,0 +1,217 @@
+"""The log-probabilities of answers from a transformers model: packed behind a shared prefix, or the plain way."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from traitbench.backends.packing import Group, Item, Row, additive, pack, visibility
+
+__all__ = ["TOLERANCE", "Scorer", "packable"]
+
+logger = logging.getLogger("traitbench")
+
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.25}
+"""How far packed and plain may differ, in nats a token. In half precision the shape of a product alone moves a
+log-probability: a logit of 20 is known to 0.01 in float16 and to 0.08 in bfloat16."""
+
+_LAYERS = {"full_attention", "sliding_attention"}
+
+Scores = list[list[float]]
+"""Per item, per answer its log-probability (nats)."""
+
+
+def packable(model: Any) -> str | None:
+    """Return why `model` cannot be run packed; None if it can: softmax attention, rotary or learned positions."""
+    config = model.config.get_text_config(decoder=True)
+    takes = inspect.signature(model.forward).parameters
+    if "position_ids" not in takes or "past_key_values" not in takes:
+        return "its forward takes no position_ids"
+    if getattr(model, "_is_stateful", False) or set(getattr(config, "layer_types", None) or ()) - _LAYERS:
+        return "it has layers other than softmax attention"
+    if getattr(config, "alibi", False):
+        return "its positions are biases of the attention (ALiBi)"
+    if getattr(config, "_attn_implementation", None) not in ("sdpa", "eager"):
+        return f"its attention implementation {config._attn_implementation} takes no mask of its own"
+    return None
+
+
+class Scorer:
+    """Scores items with one model. A group's prefix is kept until the next group begins."""
+
+    def __init__(self, model: Any, *, packed: bool, tokens: int) -> None:
+        """Take a loaded model; `tokens` bounds a plain batch (padding included)."""
+        self.model = model
+        self.tokens = tokens
+        self.packed = packed and (reason := packable(model)) is None
+        if packed and not self.packed:
+            logger.warning("%s is run without shared prefixes: %s", type(model).__name__, reason)
+        config = model.config.get_text_config(decoder=True)
+        kinds = getattr(config, "layer_types", None) or ()
+        window = getattr(config, "sliding_window", None)
+        # Models with layer_types take one mask a type; Mistral and Phi-3 have one window for all layers.
+        self._by_layer = "sliding_attention" in kinds
+        self.window: int | None = window if self._by_layer or not kinds else None
+        self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._prefix: tuple[int, ...] | None = None
+        self._states: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._checked: set[bool] = set()
+
+    def reset(self) -> None:
+        """Forget the prefix, whose states belong to the control they were computed under."""
+        self._prefix, self._states = None, []
+
+    def score(self, items: Sequence[Item], shared: int) -> Scores:
+        """Score the items of a chunk, whose first `shared` tokens are the same.
+
+        Where a GPU has too little memory for the chunk it is halved.
+        """
+        try:
+            return self._packed(items, shared) if self.packed else self._plain(items)
+        except torch.OutOfMemoryError:
+            if len(items) == 1:
+                raise
+        torch.cuda.empty_cache()
+        half = len(items) // 2
+        return self.score(items[:half], shared) + self.score(items[half:], shared)
+
+    def check(self, items: Sequence[Item], plan: Sequence[Group]) -> None:
+        """Score two items both ways and give packing up, with a warning, if they differ or packing fails.
+
+        Done for the first group, and for the first one that is longer than a sliding window; once each.
+        """
+        for group in plan:
+            long = self.window is not None and max(i.length for i in items[group.start : group.stop]) > self.window
+            if not self.packed or long in self._checked:
+                continue
+            self._checked.add(long)
+            pair = items[group.start : group.stop][:2]
+            shared = group.shared if len(pair) == 2 else len(pair[0].prompt) - 1
+            why = self._difference(pair, shared)
+            self.reset()
+            if why:
+                self.packed = False
+                logger.warning("%s is run without shared prefixes: %s", type(self.model).__name__, why)
+
+    def _difference(self, items: Sequence[Item], shared: int) -> str | None:
+        limit = TOLERANCE.get(self.model.dtype, 0.25)
+        try:
+            packed = self._packed(items, shared)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            # Whatever a model with a mask of its own kind raises.
+            return f"packing fails ({type(error).__name__}: {error})"
+        for item, ours, plain in zip(items, packed, self._plain(items), strict=True):
+            for answer, a, b in zip(item.answers, ours, plain, strict=True):
+                if not abs(a - b) <= limit * len(answer):
+                    return f"packed and plain differ by {abs(a - b):.2g} nats, more than {limit:g} a token"
+        return None
+
+    @torch.inference_mode()
+    def _packed(self, items: Sequence[Item], shared: int) -> Scores:
+        from transformers import DynamicCache
+
+        self._load_prefix(items[0].prompt[:shared])
+        row = pack(items, shared)
+        device = self.model.device
+        # A new cache a chunk: the layers append to it, and one that failed half-way is of unequal length.
+        # Without a config every layer keeps all states, whatever its window: the masks do the windowing.
+        cache = DynamicCache(self._states) if self._states else DynamicCache()
+        logits = self._forward(
+            row.heads,
+            input_ids=torch.tensor([row.tokens], device=device),
+            position_ids=torch.tensor([row.positions], device=device),
+            attention_mask=self._mask(row, shared),
+            past_key_values=cache,
+            use_cache=True,
+        )[0]
+        return [_sums(logits, item.answers, places) for item, places in zip(items, row.lookups, strict=True)]
+
+    def _load_prefix(self, prefix: tuple[int, ...]) -> None:
+        """Compute the keys and values of the prefix unless they are at hand."""
+        if prefix == self._prefix:
+            return
+        from transformers import DynamicCache
+
+        self.reset()
+        if prefix:
+            cache = DynamicCache()
+            ids = torch.tensor([prefix], device=self.model.device)
+            self._forward([len(prefix) - 1], input_ids=ids, past_key_values=cache, use_cache=True)
+            self._states = [(layer.keys, layer.values) for layer in cache.layers]
+        self._prefix = prefix
+
+    def _mask(self, row: Row, shared: int) -> torch.Tensor | dict[str, torch.Tensor]:
+        dtype, device = self.model.dtype, self.model.device
+        if self._by_layer:
+            windows = {"full_attention": None, "sliding_attention": self.window}
+            return {name: additive(visibility(row, shared, w), dtype, device) for name, w in windows.items()}
+        return additive(visibility(row, shared, self.window), dtype, device)
+
+    def _forward(self, keep: list[int], **inputs: Any) -> torch.Tensor:
+        """Run the model; return logits at the places `keep` of each row, shape (rows, len(keep), vocabulary)."""
+        if self._keeps:
+            # The head is the largest product of a small model: only the places that are read go through it.
+            index = torch.tensor(keep, device=self.model.device)
+            logits: torch.Tensor = self.model(**inputs, logits_to_keep=index).logits
+            return logits
+        whole: torch.Tensor = self.model(**inputs).logits
+        return whole[:, keep]
+
+    @torch.inference_mode()
+    def _plain(self, items: Sequence[Item]) -> Scores:
+        """Score each answer in a text of its own, in batches padded at the right.
+
+        No attention mask is passed: with causal attention, or a recurrence, nothing sees what stands to its right.
+        """
+        texts: list[tuple[int, ...]] = []
+        scores: Scores = [[0.0] * len(item.answers) for item in items]
+        where: list[list[tuple[int, int]]] = []
+        for i, item in enumerate(items):
+            rows: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+            for j, answer in sorted(enumerate(item.answers), key=lambda pair: -len(pair[1])):
+                head = answer[:-1]
+                row = next((r for r in rows if r[: len(head)] == head), head)
+                rows.setdefault(row, []).append((i, j))
+            texts += [item.prompt + row for row in rows]
+            where += rows.values()
+        size = max(1, self.tokens // max(map(len, texts)))
+        for start in range(0, len(texts), size):
+            self._plain_batch(items, texts[start : start + size], where[start : start + size], scores)
+        return scores
+
+    def _plain_batch(
+        self,
+        items: Sequence[Item],
+        texts: Sequence[tuple[int, ...]],
+        where: Sequence[Sequence[tuple[int, int]]],
+        scores: Scores,
+    ) -> None:
+        width = max(map(len, texts))
+        ids = torch.tensor([t + t[-1:] * (width - len(t)) for t in texts], device=self.model.device)
+        first = min(len(items[i].prompt) for places in where for i, _ in places) - 1
+        logits = self._forward(list(range(first, width)), input_ids=ids, use_cache=False)
+        for row, places in enumerate(where):
+            for i, j in places:
+                start = len(items[i].prompt) - 1 - first
+                answer = items[i].answers[j]
+                heads = list(range(start, start + len(answer)))
+                scores[i][j] = _sums(logits[row], (answer,), [heads])[0]
+
+
+def _sums(logits: torch.Tensor, answers: Sequence[tuple[int, ...]], heads: Sequence[Sequence[int]]) -> list[float]:
+    """Sum each answer's token log-probabilities over the full vocabulary (Q, V), in float32 and then float64."""
+    used = sorted({h for places in heads for h in places})
+    logprobs = torch.log_softmax(logits[used].float(), dim=-1)
+    at = {h: n for n, h in enumerate(used)}
+    rows = [at[h] for places in heads for h in places]
+    picked = logprobs[rows, [t for answer in answers for t in answer]].double().tolist()
+    sums, start = [], 0
+    for answer in answers:
+        sums.append(sum(picked[start : start + len(answer)]))
+        start += len(answer)
+    return sums

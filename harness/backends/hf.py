@@ -1,0 +1,288 @@
+"""Models run by the library transformers, on the CPU or a GPU."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import torch
+from traitbench.backends.forward import Scorer, packable
+from traitbench.backends.packing import Item, chunks, groups
+from traitbench.backends.rendering import Renderer, Tokens
+from traitbench.backends.weights import Weights, locate
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.models import ModelSpec
+from traitbench.types import Backend, Choose, Continue, Control, Kind, Request, Response, Write
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+__all__ = ["HuggingFace"]
+
+_ROW_TOKENS = {"cpu": 360, "cuda": 2048}
+"""Tokens of a packed row. On two cores 250 to 500 differ by a few per cent; longer rows spend more on attention."""
+_BATCH = {"cpu": 8, "cuda": 32}
+"""Replies written at a time where no batch size is given."""
+
+
+class HuggingFace(Backend):
+    """A causal language model with its tokenizer.
+
+    Requests that share the start of their prompts are answered from one computation of it (see packing).
+    """
+
+    name: ClassVar[str] = "hf"
+    applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        device: str | None = None,
+        dtype: str | None = None,
+        batch_size: int | None = None,
+        chat_template: bool | None = None,
+        trust_remote_code: bool = False,
+        packed: bool = True,
+    ) -> None:
+        """Load the model of `spec`.
+
+        `device`: a torch device, `auto` for several GPUs, or None for the first GPU if there is one. `dtype`: a torch
+        name, or None for float32 on the CPU and the checkpoint's own elsewhere. `batch_size`: items a pass, None to
+        fill it by tokens. `chat_template`: None takes it where there is one. `packed=False` runs every prompt by
+        itself. BadData or MissingExtra where the model cannot be had.
+        """
+        self.spec = spec
+        self.batch_size = batch_size
+        self.device = _device(device)
+        self.weights = locate(spec)
+        self.tokenizer, self.model = _load(spec, self.weights, self.device, dtype, trust_remote_code)
+        self.renderer = Renderer(self.tokenizer, chat_template)
+        kind = "cpu" if self.model.device.type == "cpu" else "cuda"
+        self._row_tokens, self._write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]
+        self.scorer = Scorer(self.model, packed=packed, tokens=self._row_tokens)
+        self._control: Control | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides an answer besides the request. A folder counts by its contents, not by where it lies."""
+        local = not self.spec.source.startswith("embedded:") and self.weights.revision is None
+        return {
+            "backend": self.name,
+            "model": self.spec.label,
+            "source": self.spec.label if local else self.spec.source,
+            "weights": self.weights.fingerprint,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            **self.renderer.identity,
+        }
+
+    @contextmanager
+    def under(self, control: Control | None) -> Iterator[None]:
+        """Put the control's messages in front of every request of the block; UnsupportedControl for other kinds."""
+        if control is not None and (other := control.kinds - self.applies):
+            raise UnsupportedControl(
+                f"the backend hf applies {', '.join(sorted(self.applies))}; the control also has "
+                f"{', '.join(sorted(other))}; choose a method that makes no {', '.join(sorted(other))}"
+            )
+        before, self._control = self._control, control
+        self.scorer.reset()
+        try:
+            yield
+        finally:
+            self._control = before
+            self.scorer.reset()
+
+    def prompt(self, request: Request) -> str:
+        """Render the exact text that the model is shown."""
+        return self.renderer.render(request.conversation(self._control), request.cue)
+
+    def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
+        answered = set(done)
+        if len(answered.intersection(range(len(requests)))) == len(requests):
+            return
+        scored = [i for i, r in enumerate(requests) if not isinstance(r, Write)]
+        yield from self._score(requests, scored, answered)
+        yield from self._write(requests, answered)
+
+    def close(self) -> None:
+        """Free the model's memory."""
+        self.scorer.reset()
+        del self.model, self.scorer
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _score(
+        self, requests: Sequence[Request], which: Sequence[int], done: set[int]
+    ) -> Iterator[dict[int, Response]]:
+        """Answer the Choose and Continue requests."""
+        if done.issuperset(which):
+            return
+        prompts = [self.prompt(requests[i]) for i in which]
+        items: list[Item] = []
+        shares: list[list[list[int]]] = []
+        for i, prompt in zip(which, prompts, strict=True):
+            options = self._options(requests[i], prompt, ids := self._encode(prompt))
+            answers = list(dict.fromkeys(answer for option in options for answer in option))
+            items.append(Item(ids, tuple(answers)))
+            shares.append([[answers.index(answer) for answer in option] for option in options])
+        plan = groups([item.prompt for item in items])
+        self.scorer.check(items, plan)
+        for group in plan:
+            for chunk in chunks(group, items, self._row_tokens, self.batch_size):
+                if done.issuperset(which[n] for n in chunk):
+                    continue
+                scores = self.scorer.score(items[chunk.start : chunk.stop], group.shared)
+                yield {
+                    which[n]: _response(requests[which[n]], self.renderer.hash(prompts[n]), items[n], shares[n], values)
+                    for n, values in zip(chunk, scores, strict=True)
+                }
+
+    def _encode(self, prompt: str) -> Tokens:
+        ids = self.renderer.encode(prompt)
+        longest = getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
+        if longest is not None and len(ids) >= longest:
+            raise BadData(
+                f"a prompt of {len(ids)} tokens does not fit into the {longest} positions of {self.spec.label}; "
+                "shorten the control or the item, or take a model with a longer context"
+            )
+        return ids
+
+    def _options(self, request: Request, prompt: str, ids: Tokens) -> list[list[Tokens]]:
+        """Tokenise the answers: per option its different spellings, or the one text of a Continue."""
+        if isinstance(request, Continue):
+            return [[self.renderer.answer(prompt, ids, self.renderer.continuation(request.text))]]
+        assert isinstance(request, Choose)
+        options = [
+            list(dict.fromkeys(self.renderer.answer(prompt, ids, text) for text in option))
+            for option in request.options
+        ]
+        # In sorted order an answer that starts another stands right before one that it starts.
+        ordered = sorted((answer, n) for n, option in enumerate(options) for answer in option)
+        for (a, m), (b, n) in pairwise(ordered):
+            if b[: len(a)] == a:
+                raise BadData(
+                    f"item {request.doc.item}: with the tokenizer of {self.spec.label} a spelling of option "
+                    f"{request.options[m]} is the start of one of {request.options[n]} ({self.tokenizer.decode(a)!r}, "
+                    f"{self.tokenizer.decode(b)!r}), so their probabilities overlap; expected spellings that differ"
+                )
+        return options
+
+    def _write(self, requests: Sequence[Request], done: set[int]) -> Iterator[dict[int, Response]]:
+        """Answer the Write requests: greedy ones in batches padded at the left, sampled ones each with its own seed."""
+        alone = packable(self.model) is not None
+        batch: list[int] = []
+        for i, request in enumerate(requests):
+            if not isinstance(request, Write):
+                continue
+            if batch and not _together(requests[batch[0]], request, alone or len(batch) == self._write_size):
+                yield from self._write_batch(requests, batch, done)
+                batch = []
+            batch.append(i)
+        if batch:
+            yield from self._write_batch(requests, batch, done)
+
+    @torch.inference_mode()
+    def _replies(self, prompts: Sequence[Tokens], request: Write, seed: int) -> list[tuple[str, int, bool]]:
+        """Write a reply to each prompt: text, tokens before the end, and whether it came to an end."""
+        ends = _ends(self.model, self.tokenizer)
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else (ends or [0])[0]
+        sampling = {"do_sample": True, "temperature": request.temperature, "top_k": 0, "top_p": 1.0}
+        config = GenerationConfig(
+            max_new_tokens=request.max_tokens,
+            pad_token_id=pad,
+            eos_token_id=ends or None,
+            **(sampling if request.temperature > 0 else {"do_sample": False}),
+        )
+        width = max(map(len, prompts))
+        ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=self.model.device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
+        devices = [self.model.device] if self.model.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(seed)
+            out = self.model.generate(ids, attention_mask=mask, generation_config=config)
+        replies = []
+        for row in out[:, width:].tolist():
+            stop = next((n for n, token in enumerate(row) if token in ends), None)
+            said = row if stop is None else row[:stop]
+            replies.append((self.tokenizer.decode(said, skip_special_tokens=True), len(said), stop is not None))
+        return replies
+
+    def _write_batch(
+        self, requests: Sequence[Request], batch: list[int], done: set[int]
+    ) -> Iterator[dict[int, Response]]:
+        if done.issuperset(batch):
+            return
+        first = requests[batch[0]]
+        assert isinstance(first, Write)
+        prompts = [self.prompt(requests[i]) for i in batch]
+        hashes = [self.renderer.hash(prompt) for prompt in prompts]
+        # The prompt enters, so that the items of one seed are not answered with the same random numbers.
+        seed = int(hashlib.sha256(f"{first.seed}:{hashes[0]}".encode()).hexdigest()[:8], 16)
+        replies = self._replies([self._encode(prompt) for prompt in prompts], first, seed)
+        yield {
+            i: Response(status="valid" if ended else "truncated", prompt_hash=name, text=text, tokens=tokens)
+            for i, name, (text, tokens, ended) in zip(batch, hashes, replies, strict=True)
+        }
+
+
+def _together(first: Request, request: Write, full: bool) -> bool:
+    """Tell whether `request` may join a batch that starts with `first`."""
+    greedy = request.temperature == 0 and isinstance(first, Write) and first.temperature == 0
+    return greedy and not full and isinstance(first, Write) and first.max_tokens == request.max_tokens
+
+
+def _response(
+    request: Request, prompt_hash: str, item: Item, options: Sequence[Sequence[int]], values: Sequence[float]
+) -> Response:
+    if isinstance(request, Continue):
+        return Response(prompt_hash=prompt_hash, loglik=values[0], tokens=len(item.answers[0]))
+    scores = torch.tensor(values, dtype=torch.float64)
+    logprobs = tuple(float(torch.logsumexp(scores[list(option)], 0)) for option in options)
+    return Response(prompt_hash=prompt_hash, option_logprobs=logprobs)
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """Return the tokens that end a reply, of the generation settings and of the tokenizer."""
+    ends = getattr(model.generation_config, "eos_token_id", None)
+    found = [ends] if isinstance(ends, int) else list(ends or ())
+    return list(dict.fromkeys([*found, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]))
+
+
+def _device(name: str | None) -> str:
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BadData(
+            f"device {name!r}: torch sees no GPU here; expected cpu, or a torch build with CUDA and its driver"
+        )
+    return name
+
+
+def _load(spec: ModelSpec, weights: Weights, device: str, dtype: str | None, trust: bool) -> tuple[Any, Any]:
+    """Load tokenizer and model; safetensors only, since other weight files are pickles and can run code."""
+    if dtype not in (None, "auto", "float32", "float16", "bfloat16"):
+        raise BadData(f"dtype {dtype!r} is not known; expected float32, bfloat16, float16 or auto")
+    source: dict[str, Any] = {
+        "pretrained_model_name_or_path": weights.path,
+        "revision": weights.revision or "main",
+        "trust_remote_code": trust,
+        "local_files_only": weights.offline or weights.revision is None,
+    }
+    precision = dtype or ("float32" if device == "cpu" else "auto")
+    placed = {"device_map": "auto"} if device == "auto" else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype=precision, use_safetensors=True, **placed)
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadData(
+            f"cannot load {spec.name} from {weights.path}: {reason}; expected a causal language model as transformers "
+            "saves it (config.json, *.safetensors, tokenizer files)"
+        ) from error
+    # Sampling defaults of a checkpoint (temperature, top_p, repetition penalty) would change replies unseen.
+    model.generation_config = GenerationConfig(eos_token_id=_ends(model, tokenizer) or None)
+    return tokenizer, (model if placed else model.to(device)).eval()

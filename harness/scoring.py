@@ -1,0 +1,235 @@
+"""From kept answers to item values to scale scores. Nothing here knows a model.
+
+Minus-keyed items are reversed once, here (min + max - value). An answer that is not valid is missing: it is counted
+and never replaced by a midpoint, a zero or a mean.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitbench.errors import BadData
+from traitbench.statistics.intervals import Estimate, stratified_mean
+from traitbench.types import Mode, Record, Score, Status, Trait
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory, Item
+
+__all__ = ["Sample", "Scale", "assert_keying", "choice_value", "item_values", "parse_reply", "scale_scores"]
+
+
+class Sample(Record):
+    """One response as it is kept: lm-eval's keys where they exist, and the cell of the grid it belongs to."""
+
+    doc_id: int
+    doc: dict[str, Any]
+    """The item: id and, unless restricted, its text."""
+    arguments: list[str]
+    """The exact prompt and, for statements, the text that was scored; empty where only the hash is kept."""
+    resps: list[Any]
+    filtered_resps: list[Any]
+    doc_hash: str
+    prompt_hash: str
+    task: str
+    condition: str
+    target: str | None
+    coef: float | None = None
+    scoring: Mode
+    item: str
+    trait: Trait
+    facet: str | None
+    keyed: Literal[1, -1]
+    order: Literal["forward", "reverse"] | None
+    symbols: Literal["letters", "numbers"] | None
+    template: int
+    respondent: int | None
+    repeat: int
+    seed: int
+    control_hash: str | None
+    option_logprobs: list[float] | None = None
+    """As presented; natural log of the summed probability of an option's variants."""
+    option_values: list[int] | None = None
+    """As presented; the value of each option on the response scale."""
+    option_mass: float | None = None
+    loglik: float | None = None
+    tokens: int | None = None
+    status: Status
+    value_raw: float | None
+    """Choice: expected value. Generate: the parsed value. Statement: nats a token."""
+    value_keyed: float | None
+    """`value_raw` with minus-keyed items reversed; null for statement, which has no absolute level."""
+
+
+class Scale(Record):
+    """The ends of a response scale."""
+
+    low: int
+    high: int
+
+    def keyed(self, raw: float, keyed: int) -> float:
+        """Reverse a minus-keyed value once."""
+        return raw if keyed == 1 else self.low + self.high - raw
+
+    def pomp(self, value: float) -> float:
+        """Percent of maximum possible (Cohen et al. 1999)."""
+        return 100 * (value - self.low) / (self.high - self.low)
+
+
+def choice_value(logprobs: Sequence[float], values: Sequence[int]) -> tuple[float, float, list[float]]:
+    """Expected value, option mass and renormalised probabilities (options,) from option log-probabilities."""
+    top = max(logprobs)
+    weights = [math.exp(lp - top) for lp in logprobs]
+    total = sum(weights)
+    shares = [w / total for w in weights]
+    return sum(s * v for s, v in zip(shares, values, strict=True)), math.exp(top) * total, shares
+
+
+_REASONING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S | re.I)
+_OPEN_REASONING = re.compile(r"<(think|thinking|reasoning)>", re.I)
+_REFUSAL = re.compile(
+    r"\b(i('| a)?m sorry|i apologi[sz]e|as an ai|as a language model|i (can(no|')t|am (not able|unable)|do(n't| not) "
+    r"have (personal|feelings|a personality|opinions))|i('m| am) (just |only )?(an ai|a language model|not able))",
+    re.I,
+)
+
+
+def parse_reply(
+    text: str, labels: Sequence[tuple[str, str]], values: Sequence[int], truncated: bool = False
+) -> tuple[Status, int | None]:
+    """Read a written reply strictly: the symbol, the symbol with its own text, or the text of one option alone.
+
+    Text inside a reasoning block is not an answer. Anything else is `refusal`, `truncated` or `unparsed`, and has no
+    value.
+    """
+    reply = _REASONING.sub("", text)
+    unfinished = _OPEN_REASONING.search(reply) is not None
+    reply = reply.strip().strip("*_`\"' \n\t").strip()
+    if not unfinished:
+        for (symbol, label), value in zip(labels, values, strict=True):
+            if reply.casefold().rstrip(".!") == label.casefold():
+                return "valid", value
+            match = re.fullmatch(
+                rf"(?:(?:my |the )?answer(?: is)?:?\s*)?[\(\[]?{re.escape(symbol)}[\)\]]?(?:[.:,)\s-]+(?P<rest>.*))?",
+                reply,
+                re.S | re.I if len(reply) > 1 and not reply[:1].islower() else re.S,
+            )
+            if match is None:
+                continue
+            rest = (match["rest"] or "").strip().strip("*_`\"'()").rstrip(".!").casefold()
+            if not rest or rest == label.casefold() or (truncated and label.casefold().startswith(rest)):
+                return "valid", value
+    if _REFUSAL.search(reply):
+        return "refusal", None
+    return ("truncated" if truncated or unfinished else "unparsed"), None
+
+
+def item_values(samples: Sequence[Sample], items: Sequence[Item]) -> NDArray[np.float64]:
+    """Raw value of each item (items,): the mean of its valid answers over the grid; NaN where there is none."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for sample in samples:
+        if sample.status == "valid" and sample.value_raw is not None:
+            found[sample.item].append(sample.value_raw)
+    return np.array([np.mean(found[item.id]) if found[item.id] else np.nan for item in items], dtype=float)
+
+
+def scale_scores(
+    raw: NDArray[np.float64],
+    inventory: Inventory,
+    items: Sequence[Item],
+    mode: Mode,
+    reference: NDArray[np.float64] | None = None,
+) -> list[Score]:
+    """Score every trait of `items`; `raw` (items,) as `item_values` returns them.
+
+    Statement needs `reference` (items,), the same items in the reference condition; without it the value is null,
+    since a log-likelihood has no absolute level.
+    """
+    scale = Scale(low=inventory.response_scale.min, high=inventory.response_scale.max)
+    scores = []
+    for trait in inventory.traits:
+        index = [i for i, item in enumerate(items) if item.trait == trait]
+        if not index:
+            continue
+        keys = np.array([items[i].keyed for i in index])
+        mine = raw[index]
+        if mode == "statement":
+            shift = keys * (mine - reference[index]) if reference is not None else np.full(len(index), np.nan)
+            scores.append(_score(trait, shift, keys, mode, None, int(np.isnan(mine).sum())))
+        else:
+            keyed = np.where(keys == 1, mine, scale.low + scale.high - mine)
+            scores.append(_score(trait, keyed, keys, mode, scale, int(np.isnan(mine).sum())))
+    return scores
+
+
+def _score(
+    trait: Trait, values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, scale: Scale | None, unscored: int
+) -> Score:
+    estimate = stratified_mean(values, keys, "halves" if mode == "statement" else "items")
+    halves = {key: _mean(values[keys == key]) for key in (1, -1)}
+    value = estimate.value
+    return Score(
+        trait=trait,
+        value=value,
+        pomp=scale.pomp(value) if scale and value is not None else None,
+        d=standardised(estimate) if mode == "statement" else None,
+        n=estimate.n,
+        unscored=unscored,
+        se=estimate.se,
+        ci=estimate.ci,
+        plus=halves[1],
+        minus=halves[-1],
+        note="fewer than 8 items: the interval is approximate" if 0 < estimate.n < 8 else "",
+    )
+
+
+def standardised(estimate: Estimate) -> float | None:
+    """The value over the SD between items; null where that is zero or unknown."""
+    return estimate.value / estimate.sd if estimate.value is not None and estimate.sd else None
+
+
+def _mean(values: NDArray[np.float64]) -> float | None:
+    kept = values[~np.isnan(values)]
+    return float(kept.mean()) if kept.size else None
+
+
+def assert_keying(table: Mapping[str, Sequence[float | None]], inventory: Inventory, keyed: bool) -> None:
+    """Refuse a table of respondents whose declared keying contradicts its own correlations.
+
+    `table` maps item id -> one value a respondent (None or NaN missing). In keyed space plus- and minus-keyed items
+    of one scale correlate positively on average; in raw space negatively. Raises BadData; a table that cannot tell
+    (fewer than 10 respondents, or one key only) passes.
+    """
+    columns = [item for item in inventory.items if item.id in table]
+    x = np.array([[np.nan if v is None else v for v in table[item.id]] for item in columns], dtype=float)
+    if x.shape[0] < 2 or x.shape[1] < 10:
+        return
+    found = []
+    for a, b in _opposite_pairs(columns):
+        both = ~np.isnan(x[a]) & ~np.isnan(x[b])
+        if both.sum() >= 10 and x[a][both].std() > 0 and x[b][both].std() > 0:
+            found.append(float(np.corrcoef(x[a][both], x[b][both])[0, 1]))
+    if not found:
+        return
+    mean = float(np.mean(found))
+    if (mean > 0) != keyed and abs(mean) > 0.02:
+        declared, other = ("keyed", "raw") if keyed else ("raw", "keyed")
+        raise BadData(
+            f"the table is declared {declared}, but plus- and minus-keyed items of one facet correlate {mean:+.2f} on "
+            f"average ({len(found)} pairs): expected {'a positive' if keyed else 'a negative'} mean, so minus-keyed "
+            f"items would be reversed {'too rarely' if keyed else 'twice'}; declare it {other} (--{other})"
+        )
+
+
+def _opposite_pairs(items: Sequence[Item]) -> list[tuple[int, int]]:
+    """Indices of plus- and minus-keyed items of one facet, or of one scale where there are no facets."""
+    groups: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for index, item in enumerate(items):
+        groups[item.facet if item.facet and item.number_300 is not None else item.scale][item.keyed].append(index)
+    return [(a, b) for g in groups.values() for a in g[1] for b in g[-1]]

@@ -1,0 +1,169 @@
+"""Response style: how answers are given, whatever they say. Reported beside every score of choice and generate."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from traitbench.types import Record, Status
+
+__all__ = ["FLAGS", "Answer", "Style", "response_style"]
+
+
+class Answer(NamedTuple):
+    """One reply as presented: `shares` (options,) over positions, summing to 1; None where it is not valid."""
+
+    item: str
+    trait: str
+    keyed: int
+    order: str
+    status: Status
+    shares: Sequence[float] | None
+    values: Sequence[int]
+    """Per position its value on the response scale."""
+    mass: float | None
+
+
+class Style(Record):
+    """Response-style indices of one condition; null where an index cannot be had."""
+
+    n: int
+    """Requests."""
+    acquiescence: float | None
+    """Mean raw agreement over a key-balanced set minus the scale's midpoint, as a share of the range: -0.5 to 0.5."""
+    extreme: float | None
+    """Share of answers at either end of the scale."""
+    midpoint: float | None
+    """Share of answers at the midpoint; null for an even number of options."""
+    position_bias: float | None
+    """Mean value in forward order minus reverse order, over the range: -1 always first, 1 always last, 0 none."""
+    option_mass: float | None
+    """Mean probability of all valid options before renormalising; choice only."""
+    positions: tuple[float, ...]
+    """Share of answers (the most likely option; ties split) by position."""
+    meanings: tuple[float, ...]
+    """The same by value, lowest first."""
+    invalid: dict[str, float]
+    """Share of requests by status other than valid."""
+    degenerate: bool
+    """One position or one meaning takes at least 95 % of the answers, within an order or over all."""
+    flags: dict[str, str]
+    """Index -> why it stands out."""
+
+
+FLAGS: dict[str, tuple[float, float]] = {
+    "acquiescence": (0.10, 0.20),
+    "position_bias": (0.05, 0.20),
+    "option_mass": (0.80, 0.50),
+    "invalid": (0.05, 0.25),
+    "degenerate": (0.95, 0.95),
+}
+"""Index -> threshold for `caution` and for `not interpretable`.
+
+Absolute values for acquiescence and position bias; option mass counts when below. A tenth of the range is 0.4 points
+on a scale of five: about two thirds of a between-person SD of IPIP-NEO-120 (.51 to .67), which no counterbalancing
+should have to remove. These are conventions of this project, not estimates.
+"""
+
+
+def response_style(answers: Sequence[Answer], low: int, high: int) -> Style:
+    """Indices of `answers` on a response scale from `low` to `high`."""
+    valid = [a for a in answers if a.status == "valid" and a.shares is not None]
+    masses = [a.mass for a in answers if a.mass is not None]
+    options = high - low + 1
+    invalid = {s: c / len(answers) for s, c in sorted(Counter(a.status for a in answers).items()) if s != "valid"}
+    tops = [_top(a.shares) for a in valid if a.shares is not None]
+    positions = np.mean(tops, axis=0) if tops else np.zeros(options)
+    meanings = np.mean([_by_value(t, a, low) for t, a in zip(tops, valid, strict=True)], axis=0) if tops else positions
+    middle = (options - 1) // 2 if options % 2 else None
+    indices = {
+        "acquiescence": _acquiescence(valid, low, high),
+        "position_bias": _position_bias(valid, low, high),
+        "option_mass": float(np.mean(masses)) if masses else None,
+        "degenerate": _concentration(valid, tops, low),
+        "invalid": sum(invalid.values()),
+    }
+    return Style(
+        n=len(answers),
+        acquiescence=indices["acquiescence"],
+        extreme=float(meanings[0] + meanings[-1]) if tops else None,
+        midpoint=float(meanings[middle]) if tops and middle is not None else None,
+        position_bias=indices["position_bias"],
+        option_mass=indices["option_mass"],
+        positions=tuple(map(float, positions)),
+        meanings=tuple(map(float, meanings)),
+        invalid=invalid,
+        degenerate=(indices["degenerate"] or 0) >= FLAGS["degenerate"][0],
+        flags=_flags(indices),
+    )
+
+
+def _flags(indices: Mapping[str, float | None]) -> dict[str, str]:
+    found = {}
+    for name, (caution, bad) in FLAGS.items():
+        value = indices[name]
+        if value is None:
+            continue
+        below = name == "option_mass"
+        size = abs(value)
+        if (size < caution) if below else (size >= caution):
+            worse = (size < bad) if below else (size >= bad)
+            limit = bad if worse else caution
+            level = "not interpretable" if worse else "caution"
+            found[name] = f"{level}: {name.replace('_', ' ')} {value:.2f} ({'<' if below else '>='} {limit:.2f})"
+    return found
+
+
+def _top(shares: Sequence[float]) -> np.ndarray:
+    """Mark the most likely position with 1; positions that tie share it."""
+    p = np.asarray(shares)
+    best = p >= p.max() - 1e-9
+    return np.asarray(best / best.sum(), dtype=float)
+
+
+def _by_value(top: np.ndarray, answer: Answer, low: int) -> np.ndarray:
+    out = np.zeros_like(top)
+    out[np.asarray(answer.values) - low] = top
+    return out
+
+
+def _raw(answer: Answer) -> float:
+    assert answer.shares is not None
+    return float(np.dot(answer.shares, answer.values))
+
+
+def _acquiescence(valid: Sequence[Answer], low: int, high: int) -> float | None:
+    """Per scale the mean of its plus- and its minus-keyed raw mean, so that the trait cancels; then over scales."""
+    cells: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for answer in valid:
+        cells[answer.trait][answer.keyed].append(_raw(answer))
+    balanced = [np.mean([np.mean(c[1]), np.mean(c[-1])]) for c in cells.values() if c[1] and c[-1]]
+    if not balanced:
+        return None
+    return float((np.mean(balanced) - (low + high) / 2) / (high - low))
+
+
+def _position_bias(valid: Sequence[Answer], low: int, high: int) -> float | None:
+    cells: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for answer in valid:
+        cells[answer.item][answer.order].append(_raw(answer))
+    gaps = [np.mean(c["forward"]) - np.mean(c["reverse"]) for c in cells.values() if c["forward"] and c["reverse"]]
+    return float(np.mean(gaps) / (high - low)) if gaps else None
+
+
+def _concentration(valid: Sequence[Answer], tops: Sequence[np.ndarray], low: int) -> float | None:
+    """Largest share that one position or one meaning takes, within an order or over all orders."""
+    if not valid:
+        return None
+    by_order: dict[str, list[int]] = defaultdict(list)
+    for index, answer in enumerate(valid):
+        by_order[answer.order].append(index)
+    largest = 0.0
+    for group in [list(range(len(valid))), *by_order.values()]:
+        position = np.mean([tops[i] for i in group], axis=0)
+        meaning = np.mean([_by_value(tops[i], valid[i], low) for i in group], axis=0)
+        largest = max(largest, float(position.max()), float(meaning.max()))
+    return largest

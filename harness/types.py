@@ -1,0 +1,311 @@
+"""The records that pass between the parts, and the three kinds of plug-in: Method, Backend, Task.
+
+One idea carries the design: a method makes a control, a backend applies it. A method returns data (messages), never
+text that a model wrote; a backend runs any request under any control that it can apply.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from traitbench.errors import UnknownName, unknown
+
+__all__ = [
+    "BIG_FIVE", "DARK_TRIAD", "TRAITS", "Backend", "Choose", "Continue", "Control", "Doc", "Kind", "Message", "Method",
+    "Mode", "Person", "Record", "Request", "Response", "Score", "Status", "Target", "Task", "Trait", "Write", "digest",
+]  # fmt: skip
+
+BIG_FIVE = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
+DARK_TRIAD = ("machiavellianism", "narcissism", "psychopathy")
+TRAITS = (*BIG_FIVE, *DARK_TRIAD)
+
+Trait = str
+Kind = Literal["prompt", "weights", "activations"]
+Mode = Literal["choice", "statement", "generate"]
+Status = Literal["valid", "refusal", "unparsed", "truncated", "error"]
+Aim = Literal["poles", "graded", "several", "person"]
+
+
+def digest(value: Any) -> str:
+    """Hash a JSON-like value: sha256 of its canonical JSON, the first 16 hexadecimal digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Record(BaseModel):
+    """A frozen record that refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """A turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Person(Record):
+    """One respondent by their answers: item id of `inventory` -> value in raw-agreement space."""
+
+    id: str
+    inventory: str
+    answers: dict[str, int]
+
+
+class Target(Record):
+    """What a control aims at: trait levels (high is +1, low is -1, numbers between are graded) or one person."""
+
+    levels: dict[Trait, float] = Field(default_factory=dict)
+    person: Person | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if bool(self.levels) == (self.person is not None):
+            raise ValueError("a target holds either trait levels or one person")
+        for trait, level in self.levels.items():
+            if trait not in TRAITS:
+                raise unknown("trait", trait, TRAITS)
+            if not -1 <= level <= 1:
+                raise UnknownName(f"level {level} of {trait} is out of range: expected low, high or a number in [-1, 1]")
+        return self
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `extraversion=high,neuroticism=-0.5`; UnknownName for a wrong trait or level."""
+        levels: dict[str, float] = {}
+        for part in text.split(","):
+            trait, _, level = (p.strip().lower() for p in part.partition("="))
+            if trait not in TRAITS:
+                raise unknown("trait", trait, TRAITS, "(write e.g. extraversion=high, or all)")
+            if trait in levels:
+                raise UnknownName(f"target {text!r} names {trait} twice; give one level, e.g. {trait}=high")
+            try:
+                levels[trait] = {"high": 1.0, "low": -1.0}.get(level) or float(level)
+            except ValueError:
+                raise UnknownName(
+                    f"unknown level {level!r} of {trait}; expected high, low or a number in [-1, 1], e.g. {trait}=high"
+                ) from None
+        return cls(levels=levels)
+
+    @property
+    def name(self) -> str:
+        """How the target is written on the command line and in every file."""
+        if self.person:
+            return f"person:{self.person.id}"
+        words = {1.0: "high", -1.0: "low"}
+        return ",".join(f"{t}={words.get(v, f'{v:g}')}" for t, v in self.levels.items())
+
+    @property
+    def aims(self) -> frozenset[Aim]:
+        """What a method must support to be given this target."""
+        if self.person:
+            return frozenset({"person"})
+        aims: set[Aim] = {"graded" if any(abs(v) != 1 for v in self.levels.values()) else "poles"}
+        if len(self.levels) > 1:
+            aims.add("several")
+        return frozenset(aims)
+
+
+class Control(Record):
+    """What a method made. The hash covers the contents, never a path or the way that led there."""
+
+    messages: tuple[Message, ...] = ()
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The parts present; a backend must be able to apply all of them."""
+        return frozenset({"prompt"} if self.messages else ())
+
+    @property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits that name the contents."""
+        return digest(self.model_dump(mode="json"))
+
+
+class Doc(Record):
+    """Where a request stands in the grid of an administration; it becomes the columns of a sample."""
+
+    task: str
+    scoring: Mode
+    item: str
+    trait: Trait
+    facet: str | None
+    keyed: Literal[1, -1]
+    order: Literal["forward", "reverse"] | None = None
+    symbols: Literal["letters", "numbers"] | None = None
+    template: int = 0
+    respondent: int | None = None
+    repeat: int = 0
+
+
+class _Request(Record):
+    doc: Doc
+    biography: str | None = None
+    """Who the simulated respondent is; rendered before the control."""
+    messages: tuple[Message, ...]
+    """The task's own turns, the item last."""
+    cue: str = ""
+    """What precedes the answer where there is no chat template."""
+    seed: int = 0
+
+    def conversation(self, control: Control | None) -> tuple[Message, ...]:
+        """Biography, control messages, task, with neighbours of one role joined by a blank line."""
+        turns = [Message(role="system", content=self.biography)] if self.biography else []
+        turns += [*(control.messages if control else ()), *self.messages]
+        joined: list[Message] = []
+        for turn in turns:
+            if joined and joined[-1].role == turn.role:
+                joined[-1] = Message(role=turn.role, content=f"{joined[-1].content}\n\n{turn.content}")
+            else:
+                joined.append(turn)
+        return tuple(joined)
+
+    def content(self) -> dict[str, Any]:
+        """What decides the answer, without the place in the grid: the part that a response's key hashes."""
+        return {"kind": type(self).__name__, **self.model_dump(mode="json", exclude={"doc"})}
+
+
+class Choose(_Request):
+    """Ask for the log-probability of each option at the answer position."""
+
+    options: tuple[tuple[str, ...], ...]
+    """Per presented option its spellings (token variants); none may be a prefix of another."""
+    values: tuple[int, ...]
+    """Per presented option its value on the response scale."""
+
+
+class Continue(_Request):
+    """Ask for the log-likelihood of `text` as the model's own next words."""
+
+    text: str
+
+
+class Write(_Request):
+    """Ask the model to write a reply of at most `max_tokens` tokens; temperature 0 is greedy."""
+
+    max_tokens: int = 16
+    temperature: float = 0.0
+    labels: tuple[tuple[str, str], ...] = ()
+    """Per presented option its symbol and its text, for the parser."""
+    values: tuple[int, ...] = ()
+    """Per presented option its value on the response scale."""
+
+
+Request = Choose | Continue | Write
+
+
+class Response(Record):
+    """A backend's answer to one request."""
+
+    status: Status = "valid"
+    prompt_hash: str = ""
+    """sha256 of the rendered prompt."""
+    option_logprobs: tuple[float, ...] | None = None
+    """Choose: per presented option the log of its variants' summed probability (natural log)."""
+    loglik: float | None = None
+    """Continue: summed log-likelihood of the text in nats."""
+    tokens: int | None = None
+    """Continue: the text's tokens. Write: the tokens generated."""
+    text: str | None = None
+    """Write: the reply."""
+    error: str | None = None
+
+
+class Score(Record):
+    """A trait's value in one condition and scoring mode. `value` is null where nothing could be scored."""
+
+    trait: Trait
+    value: float | None
+    """Choice, generate: mean on the instrument's scale. Statement: shift from the reference in nats a token."""
+    pomp: float | None = None
+    """Percent of maximum possible, 0 to 100; null for statement."""
+    d: float | None = None
+    """Statement: value over the items' SD."""
+    n: int = 0
+    """Items that entered."""
+    unscored: int = 0
+    """Items without a valid answer; they are missing, never imputed."""
+    se: float | None = None
+    ci: tuple[float, float] | None = None
+    """95 % interval over items."""
+    plus: float | None = None
+    """The same value from the plus-keyed items alone."""
+    minus: float | None = None
+    """The same value from the minus-keyed items alone."""
+    note: str = ""
+
+
+class Method(ABC):
+    """A way of giving a model a personality: `fit` turns a target into a control."""
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    makes: ClassVar[frozenset[Kind]]
+    targets: ClassVar[frozenset[Aim]]
+    """What it can aim at; empty: it takes no target and makes one control for the whole run."""
+
+    class Config(Record):
+        """Every hyper-parameter, reachable as --method_args name=value."""
+
+    def __init__(self, config: Any = None) -> None:
+        """Keep the configuration; the defaults where none is given."""
+        self.config = config if config is not None else self.Config()
+
+    @abstractmethod
+    def fit(self, target: Target | None, seed: int = 0) -> Control:
+        """Make the control for `target` (None only where `targets` is empty)."""
+
+
+class Backend(ABC):
+    """Something that answers requests under a control."""
+
+    name: ClassVar[str]
+    applies: ClassVar[frozenset[Kind]]
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What decides an answer besides the request: model, revision, precision, template. Part of every key."""
+
+    @abstractmethod
+    def under(self, control: Control | None) -> AbstractContextManager[None]:
+        """Apply `control` to every request of the block."""
+
+    @abstractmethod
+    def prompt(self, request: Request) -> str:
+        """Render the exact text that the model is shown for `request` under the present control."""
+
+    @abstractmethod
+    def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer `requests` in batches: index -> response.
+
+        `done` are indices already answered; a batch is skipped only when all of it is done, so that batches, and with
+        them the last digits, are the same in a resumed run.
+        """
+
+    def close(self) -> None:
+        """Free what the model holds."""
+
+
+class Task(ABC):
+    """Something to measure: it makes requests and turns responses into scores."""
+
+    id: str
+    version: ClassVar[str] = "1"
+    traits: tuple[Trait, ...]
+
+    def targets(self) -> Sequence[Target] | None:
+        """Return the targets the task brings with it; None where the run's own are meant."""
+        return None
+
+    @abstractmethod
+    def requests(self, seed: int) -> list[Request]:
+        """Every request of one condition, in a fixed order."""

@@ -1,0 +1,19 @@
+"""The reference condition: the model as it is, without control messages."""
+
+from __future__ import annotations
+
+from traitbench.types import Control, Method, Target
+
+__all__ = ["NoControl"]
+
+
+class NoControl(Method):
+    """No control at all; it takes no target and is part of every run."""
+
+    name = "none"
+    makes = frozenset()
+    targets = frozenset()
+
+    def fit(self, target: Target | None, seed: int = 0) -> Control:
+        """Return the empty control, whatever is asked for."""
+        return Control()

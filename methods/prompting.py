@@ -1,0 +1,197 @@
+"""Control by messages alone: a persona, an instruction, a description, example replies or a person's answers.
+
+The texts are our own and live in prompting.json. The sentence of `instruction` at full strength is the one that
+BIG5-CHAT (Li et al., 2024) trains with; intensity words for graded levels follow the idea, not the wording, of
+Serapio-García et al. (2023).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import ClassVar, Literal
+
+from pydantic import Field, TypeAdapter
+from traitbench import inventories
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.types import TRAITS, Aim, Control, Kind, Message, Method, Person, Record, Target, Trait
+
+__all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "texts"]
+
+Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "neutral"]
+
+STYLES: Mapping[Style, frozenset[Aim]] = {
+    "direct": frozenset({"poles", "graded", "several", "person"}),
+    "adjective": frozenset({"poles", "graded", "several"}),
+    "instruction": frozenset({"poles", "graded", "several"}),
+    "p2": frozenset({"poles", "several"}),
+    "demo": frozenset({"poles", "several"}),
+    "person": frozenset({"person"}),
+    "neutral": frozenset(),
+}
+"""What each style can aim at. `direct` takes every target and says nothing; `neutral` takes none."""
+
+NEUTRAL = "You are a person."
+PERSON = "You are a person who was shown some statements about yourself. This is your answer to each of them:"
+
+# One word for each fifth of |level|. An instruction ends with the bare "high", the sentence BIG5-CHAT trains with.
+_ADJECTIVE_WORDS = ("slightly", "somewhat", "fairly", "very", "extremely")
+_INSTRUCTION_WORDS = ("slightly ", "somewhat ", "moderately ", "fairly ", "")
+
+
+class Pole(Record):
+    """The texts of one end of a trait."""
+
+    head: str
+    """The adjective that names the pole: extraverted, introverted."""
+    adjectives: tuple[str, ...]
+    """What the head means, in plain words; seven each."""
+    behaviour: str
+    """60 to 90 words of concrete behaviour in the second person."""
+
+
+class Example(Record):
+    """An everyday question with a reply from each pole, so that both poles are shown with the same questions."""
+
+    question: str
+    high: str
+    low: str
+
+
+class TraitTexts(Record):
+    """Everything prompting.json says about one trait."""
+
+    noun: str
+    """The trait's name within a sentence."""
+    high: Pole
+    low: Pole
+    demo: tuple[Example, ...]
+
+
+@cache
+def texts() -> dict[Trait, TraitTexts]:
+    """Read prompting.json: trait -> its texts."""
+    source = files("traitbench.methods").joinpath("prompting.json").read_text(encoding="utf-8")
+    return TypeAdapter(dict[Trait, TraitTexts]).validate_json(source)
+
+
+class Prompting(Method):
+    """Messages in front of the task, in one of seven styles."""
+
+    name = "prompting"
+    makes: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
+    targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several", "person"})
+    """Of the class: what any style can aim at. An instance narrows it to its own style."""
+
+    class Config(Record):
+        """How the target is put into words."""
+
+        style: Style = "adjective"
+        """direct: no message. neutral: a persona without a trait. adjective: "extremely extraverted: ...". instruction:
+        "high extraversion". p2: a paragraph of behaviour. demo: example replies. person: a person's answers."""
+        turn: Literal["system", "user"] = "system"
+        """Who says it. Without effect on `demo`, which is user and assistant turns, and on `direct`."""
+        k: int = Field(default=3, ge=1, le=6)
+        """demo: example replies a trait."""
+
+    config: Config
+
+    def __init__(self, config: Config | None = None) -> None:
+        """Keep the configuration and narrow `targets` to what its style can aim at."""
+        super().__init__(config)
+        vars(self)["targets"] = STYLES[self.config.style]
+
+    def fit(self, target: Target | None, seed: int = 0) -> Control:
+        """Write the messages for `target`; `seed` picks the replies of `demo` and changes nothing else.
+
+        Levels are told apart in fifths of |level|: 0.81 and 1 give the same words. UnsupportedControl where the style
+        cannot aim at the target; BadData where a person's answers do not fit their inventory.
+        """
+        style = self.config.style
+        if style == "direct":
+            return Control()
+        if style == "neutral":
+            return Control(messages=(Message(role=self.config.turn, content=NEUTRAL),))
+        if target is None or not target.aims <= self.targets:
+            raise self._refusal(target)
+        # In the order of TRAITS, so that equal targets give equal words.
+        levels = [(trait, target.levels[trait]) for trait in TRAITS if trait in target.levels]
+        if style == "demo":
+            return Control(messages=tuple(turn for level in levels for turn in _demo(*level, self.config.k, seed)))
+        if target.person:
+            text = _answers(target.person)
+        elif style == "p2":
+            text = "\n\n".join(_pole(*level).behaviour for level in levels)
+        elif style == "instruction":
+            text = f"You are a person with {_listed([_instruction(*level) for level in levels])}."
+        else:
+            text = " ".join(_adjective(*level, first=not i) for i, level in enumerate(levels))
+        return Control(messages=(Message(role=self.config.turn, content=text),))
+
+    def _refusal(self, target: Target | None) -> UnsupportedControl:
+        style = self.config.style
+        if target is None:
+            return UnsupportedControl(f"prompting style {style!r} needs a target, e.g. --target extraversion=high")
+        able = [name for name, aims in STYLES.items() if target.aims <= aims and name != "direct"]
+        return UnsupportedControl(
+            f"prompting style {style!r} cannot aim at {target.name} ({', '.join(sorted(target.aims))}); "
+            f"styles that can: {', '.join(able)} (--method_args style={able[0]})"
+        )
+
+
+def _word(words: Sequence[str], level: float) -> str:
+    """Pick the word of the fifth that |level| lies in: the first for (0, 0.2], the last for (0.8, 1]."""
+    return words[math.ceil(abs(level) * 5) - 1]
+
+
+def _pole(trait: Trait, level: float) -> Pole:
+    return texts()[trait].high if level > 0 else texts()[trait].low
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
+
+
+def _adjective(trait: Trait, level: float, *, first: bool) -> str:
+    start = "You are a person who is" if first else "You are also"
+    if level == 0:
+        entry = texts()[trait]
+        return f"{start} average in {entry.noun}: neither very {entry.high.head} nor very {entry.low.head}."
+    pole, word = _pole(trait, level), _word(_ADJECTIVE_WORDS, level)
+    return f"{start} {word} {pole.head}: {word} {_listed(pole.adjectives)}."
+
+
+def _instruction(trait: Trait, level: float) -> str:
+    size = f"{_word(_INSTRUCTION_WORDS, level)}{'high' if level > 0 else 'low'}" if level else "average"
+    return f"{size} {texts()[trait].noun}"
+
+
+def _demo(trait: Trait, level: float, k: int, seed: int) -> list[Message]:
+    """Return `k` exchanges. Both poles of a trait get the same questions for a seed."""
+    chosen = random.Random(f"{seed} {trait}").sample(texts()[trait].demo, k)
+    turns: list[Message] = []
+    for example in chosen:
+        reply = example.high if level > 0 else example.low
+        turns += [Message(role="user", content=example.question), Message(role="assistant", content=reply)]
+    return turns
+
+
+def _answers(person: Person) -> str:
+    """Write a line for each answered item, in the inventory's order; an item without an answer is left out."""
+    inventory = inventories.load(person.inventory)
+    scale, who = inventory.response_scale, f"person {person.id!r}"
+    items = {item.id: item for item in inventory.items if item.id in person.answers}
+    if len(items) < len(person.answers) or not items:
+        strange = ", ".join(sorted(person.answers.keys() - items.keys())) or "nothing"
+        raise BadData(f"{who} answers {strange}; expected ids of {inventory.id}, e.g. {inventory.items[0].id}")
+    lines = [PERSON]
+    for item in items.values():
+        value = person.answers[item.id]
+        if not scale.min <= value <= scale.max:
+            wanted = f"expected {scale.min} to {scale.max}; leave a missing answer out"
+            raise BadData(f"{who} answers {item.id} of {inventory.id} with {value}; {wanted}")
+        lines.append(f"- {inventory.statement(item)} Answer: {scale.labels[value - scale.min]}")
+    return "\n".join(lines)

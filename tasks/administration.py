@@ -1,0 +1,139 @@
+"""How an inventory is put to a model: wording, option order, symbols, respondents, and the requests they make."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+from typing import Literal, NamedTuple
+
+from pydantic import Field
+
+from traitbench.types import Message, Mode, Record
+
+__all__ = ["TEMPLATES", "Administration", "Presentation", "Wording", "option_variants", "symbols_for"]
+
+Order = Literal["forward", "reverse"]
+Symbols = Literal["letters", "numbers"]
+
+
+class Wording(Record):
+    """One phrasing of the request. What all items share comes first, so that one prefix serves the inventory."""
+
+    choice: str
+    """Holds {symbol} (letter or number) and {options}, then {statement} at its very end."""
+    statement: str
+    """A neutral request to describe oneself; the item follows as the model's own words."""
+
+
+TEMPLATES = (
+    Wording(
+        choice="How well does the statement describe you? Reply with the {symbol} of one option and nothing else.\n\n"
+        "{options}\n\nStatement: {statement}",
+        statement="Please tell me something about yourself.",
+    ),
+    Wording(
+        choice="Below are some answer options and then a statement. Pick the option that fits you best and give only "
+        "its {symbol}.\n\nOptions:\n{options}\n\nThe statement: {statement}",
+        statement="Describe yourself in one sentence.",
+    ),
+    Wording(
+        choice="Think of yourself as you usually are. Which option says how true the statement is of you? Answer with "
+        "a single {symbol}.\n\n{options}\n\n{statement}",
+        statement="What kind of person are you?",
+    ),
+    Wording(
+        choice="You will read a sentence about yourself. Rate it with one of these options:\n{options}\n\nWrite the "
+        "{symbol} only.\n\nSentence: {statement}",
+        statement="How would you describe yourself to someone you have just met?",
+    ),
+    Wording(
+        choice="Please rate yourself honestly.\n\nAnswer options:\n{options}\n\nRespond with just the {symbol} of your "
+        "answer.\n\nItem: {statement}",
+        statement="Say one thing that is true of you.",
+    ),
+)
+"""Our own phrasings; the first is the default, more are added with --templates N."""
+
+
+class Administration(Record):
+    """The grid in which every item is asked. Each field is a flag of `traitbench run`."""
+
+    scoring: tuple[Mode, ...] = ("choice", "statement")
+    orders: tuple[Order, ...] = ("forward", "reverse")
+    symbols: tuple[Symbols, ...] = ("letters",)
+    templates: int = Field(default=1, ge=1, le=len(TEMPLATES))
+    respondents: int = Field(default=0, ge=0, le=50)
+    """Simulated respondents (short biographies); 0 asks the model as itself."""
+    repeats: int = Field(default=1, ge=1)
+    """Sampled replies to each prompt; only `generate` is repeated, since log-probabilities do not vary."""
+    limit: int | None = Field(default=None, ge=1)
+    """The first so many items only."""
+    max_tokens: int = Field(default=16, ge=1)
+    temperature: float = Field(default=0.0, ge=0)
+
+    def chosen_templates(self, seed: int) -> list[int]:
+        """The first template and, where more are asked for, a seeded draw of the others."""
+        return [0, *sorted(random.Random(seed).sample(range(1, len(TEMPLATES)), self.templates - 1))]
+
+    def chosen_respondents(self, seed: int) -> list[int | None]:
+        """Ids of a seeded draw of biographies; [None] when the model answers as itself."""
+        if not self.respondents:
+            return [None]
+        return [*sorted(random.Random(seed).sample(sorted(biographies()), self.respondents))]
+
+    def presentations(self, seed: int) -> Iterator[Presentation]:
+        """Every cell of the grid, in the order in which it is asked."""
+        for template in self.chosen_templates(seed):
+            for respondent in self.chosen_respondents(seed):
+                for mode in self.scoring:
+                    if mode == "statement":
+                        yield Presentation(mode, template, respondent, None, None, 0)
+                        continue
+                    for symbols in self.symbols:
+                        for order in self.orders:
+                            for repeat in range(self.repeats if mode == "generate" else 1):
+                                yield Presentation(mode, template, respondent, symbols, order, repeat)
+
+
+class Presentation(NamedTuple):
+    """One cell of the grid: how all items of an inventory are asked once."""
+
+    mode: Mode
+    template: int
+    respondent: int | None
+    symbols: Symbols | None
+    order: Order | None
+    repeat: int
+
+
+@cache
+def biographies() -> dict[int, str]:
+    """Id -> two sentences about an invented person, free of trait words."""
+    rows = json.loads((files("traitbench.tasks") / "biographies.json").read_text(encoding="utf-8"))
+    return {row["id"]: row["text"] for row in rows}
+
+
+def symbols_for(kind: Symbols, n: int) -> tuple[str, ...]:
+    """The first `n` answer symbols, at most 26 letters or 9 numbers ("1" would be a prefix of "10")."""
+    pool = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if kind == "letters" else "123456789"
+    if n > len(pool):
+        raise ValueError(f"{n} options are more than the {len(pool)} {kind} that can be told apart; use letters")
+    return tuple(pool[:n])
+
+
+def option_variants(symbol: str) -> tuple[str, ...]:
+    """The spellings of a symbol that count as choosing it: bare, after a space, after a bracket."""
+    return (symbol, f" {symbol}", f"({symbol}")
+
+
+def choice_messages(template: int, symbols: Symbols, options: tuple[tuple[str, str], ...], statement: str) -> Message:
+    """The user turn of an item with its options; `options` are (symbol, text) as presented."""
+    listing = "\n".join(f"{symbol}. {text}" for symbol, text in options)
+    word = "letter" if symbols == "letters" else "number"
+    return Message(
+        role="user",
+        content=TEMPLATES[template].choice.format(symbol=word, options=listing, statement=statement),
+    )
