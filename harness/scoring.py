@@ -39,20 +39,20 @@ class Sample(Record):
     prompt_hash: str
     task: str
     condition: str
-    target: str | None
+    target: str | None = None
     coef: float | None = None
     scoring: Mode
     item: str
     trait: Trait
-    facet: str | None
+    facet: str | None = None
     keyed: Literal[1, -1]
-    order: Literal["forward", "reverse"] | None
-    symbols: Literal["letters", "numbers"] | None
+    order: Literal["forward", "reverse"] | None = None
+    symbols: Literal["letters", "numbers"] | None = None
     template: int
-    respondent: int | None
+    respondent: int | None = None
     repeat: int
     seed: int
-    control_hash: str | None
+    control_hash: str | None = None
     option_logprobs: list[float] | None = None
     """As presented; natural log of the summed probability of an option's variants."""
     option_values: list[int] | None = None
@@ -61,9 +61,9 @@ class Sample(Record):
     loglik: float | None = None
     tokens: int | None = None
     status: Status
-    value_raw: float | None
+    value_raw: float | None = None
     """Choice: expected value. Generate: the parsed value. Statement: nats a token."""
-    value_keyed: float | None
+    value_keyed: float | None = None
     """`value_raw` with minus-keyed items reversed; null for statement, which has no absolute level."""
 
 

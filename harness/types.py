@@ -118,6 +118,8 @@ class Control(Record):
     """What a method made. The hash covers the contents, never a path or the way that led there."""
 
     messages: tuple[Message, ...] = ()
+    target: Target | None = Field(default=None, exclude=True)
+    """What it was made for: provenance, not contents."""
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -205,7 +207,8 @@ Request = Choose | Continue | Write
 class Response(Record):
     """A backend's answer to one request."""
 
-    status: Status = "valid"
+    status: Literal["valid", "truncated", "error"] = "valid"
+    """What the backend knows; whether a reply is an answer is for the scoring to say."""
     prompt_hash: str = ""
     """sha256 of the rendered prompt."""
     option_logprobs: tuple[float, ...] | None = None

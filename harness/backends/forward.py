@@ -8,15 +8,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+
 from traitbench.backends.packing import Group, Item, Row, additive, pack, visibility
 
 __all__ = ["TOLERANCE", "Scorer", "packable"]
 
 logger = logging.getLogger("traitbench")
 
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 0.05, torch.bfloat16: 0.25}
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-4, torch.float16: 0.1, torch.bfloat16: 0.5}
 """How far packed and plain may differ, in nats a token. In half precision the shape of a product alone moves a
-log-probability: a logit of 20 is known to 0.01 in float16 and to 0.08 in bfloat16."""
+log-probability: measured on SmolLM2, packed and plain are equally far from float32 (in bfloat16 0.20 and 0.18 at worst,
+0.07 on average; in float16 0.02), so that they may differ by twice as much."""
 
 _LAYERS = {"full_attention", "sliding_attention"}
 
@@ -32,6 +34,8 @@ def packable(model: Any) -> str | None:
         return "its forward takes no position_ids"
     if getattr(model, "_is_stateful", False) or set(getattr(config, "layer_types", None) or ()) - _LAYERS:
         return "it has layers other than softmax attention"
+    if "local" in getattr(config, "attention_layers", ()):
+        return "its local layers keep a window that no mask widens (GPT-Neo)"
     if getattr(config, "alibi", False):
         return "its positions are biases of the attention (ALiBi)"
     if getattr(config, "_attn_implementation", None) not in ("sdpa", "eager"):
@@ -97,7 +101,7 @@ class Scorer:
                 logger.warning("%s is run without shared prefixes: %s", type(self.model).__name__, why)
 
     def _difference(self, items: Sequence[Item], shared: int) -> str | None:
-        limit = TOLERANCE.get(self.model.dtype, 0.25)
+        limit = TOLERANCE.get(self.model.dtype, 0.5)
         try:
             packed = self._packed(items, shared)
         except torch.OutOfMemoryError:

@@ -10,6 +10,8 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
 from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens
@@ -17,7 +19,6 @@ from traitbench.backends.weights import Weights, locate
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.models import ModelSpec
 from traitbench.types import Backend, Choose, Continue, Control, Kind, Request, Response, Write
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 __all__ = ["HuggingFace"]
 

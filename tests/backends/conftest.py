@@ -112,14 +112,14 @@ def _doc(name: str) -> Doc:
     return Doc(task="t", scoring="choice", item=name, trait="extraversion", facet=None, keyed=1)
 
 
-STATEMENTS = ("I love the crowd.", "I make plans.", "I worry.", "I am the one who answers.", "I love plans.", "I hum")
+STATEMENTS = ("I love the crowd.", "I make plans.", "I worry.", "I am the one who answers.", "I hum")
 
 
 @pytest.fixture
 def chooses() -> list[Choose]:
-    """Six items behind one long instruction, with spellings of one token and of several."""
+    """Five items behind one long instruction, with spellings of one token and of several."""
     ask = "How accurate is this? A very inaccurate, B neither, C very accurate.\nStatement: "
-    options = (("A", " A", "(A", "answer A"), ("B", " B", "(B"), ("C", " C", "(C"))
+    options = (("A", " A", "(A"), ("B", "(B"), ("C", "answer C"))
     return [
         Choose(
             doc=_doc(f"i{n}"),
@@ -134,6 +134,6 @@ def chooses() -> list[Choose]:
 
 @pytest.fixture
 def continues() -> list[Continue]:
-    """Six statements as the model's own words behind one and the same prompt."""
+    """Five statements as the model's own words behind one and the same prompt."""
     ask = (Message(role="user", content="Describe yourself as someone who answers the crowd with a plan."),)
     return [Continue(doc=_doc(f"c{n}"), messages=ask, text=text) for n, text in enumerate(STATEMENTS)]

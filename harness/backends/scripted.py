@@ -1,0 +1,156 @@
+"""Respondents with known trait levels: the ground truth of the tests, and the trivial baselines of the tables.
+
+`scripted:person` answers from levels that you set; `scripted:uniform`, `scripted:first` and `scripted:last` answer
+without reading. They never see a prompt, only which item is asked and which options are shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from traitbench.errors import unknown
+from traitbench.types import TRAITS, Backend, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write
+
+__all__ = ["RESPONDENTS", "Respondent", "Scripted"]
+
+RESPONDENTS = ("first", "last", "person", "uniform")
+_BATCH = 120
+
+
+class Respondent(Record):
+    """Who answers. Levels are shares of the response scale: 0 its lowest point, 0.5 the midpoint, 1 its highest."""
+
+    openness: float = 0.5
+    conscientiousness: float = 0.5
+    extraversion: float = 0.5
+    agreeableness: float = 0.5
+    neuroticism: float = 0.5
+    machiavellianism: float = 0.5
+    narcissism: float = 0.5
+    psychopathy: float = 0.5
+    noise: float = Field(default=0.0, ge=0)
+    """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders."""
+    item_sd: float = Field(default=0.0, ge=0)
+    """SD of item difficulties, drawn by `seed`: other seeds are other items of the same trait."""
+    acquiescence: float = 0.0
+    """Added to every raw answer, whatever the item says, as a share of the range."""
+    position_bias: float = Field(default=0.0, ge=0, le=1)
+    """Probability of taking the first option whatever it says."""
+    refusals: float = Field(default=0.0, ge=0, le=1)
+    """Share of items that get no answer: a refusal in words, an option mass of 1 % in log-probabilities."""
+    constant: int | None = None
+    """The one value that every answer has, whatever the item says; e.g. 3."""
+    obedience: float = Field(default=0.0, ge=0, le=1)
+    """How far a control for a trait moves its level, as a share of the range at level +-1."""
+    seed: int = 0
+
+
+class Scripted(Backend):
+    """The backend of the scripted respondents."""
+
+    name: ClassVar[str] = "scripted"
+    applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
+
+    def __init__(self, kind: str = "person", respondent: Respondent | None = None) -> None:
+        """Take one of RESPONDENTS; `respondent` matters for `person` and, for its seed, to `uniform`."""
+        if kind not in RESPONDENTS:
+            raise unknown("scripted respondent", kind, RESPONDENTS, "(write e.g. --model scripted:uniform)")
+        self.kind = kind
+        self.respondent = respondent or Respondent()
+        self._control: Control | None = None
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The kind and its parameters."""
+        return {"backend": self.name, "model": f"scripted:{self.kind}", **self.respondent.model_dump(mode="json")}
+
+    @contextmanager
+    def under(self, control: Control | None) -> Iterator[None]:
+        """Let the control's target move the respondent as far as its obedience goes."""
+        before, self._control = self._control, control
+        try:
+            yield
+        finally:
+            self._control = before
+
+    def prompt(self, request: Request) -> str:
+        """Return the conversation as plain text; a scripted respondent does not read it."""
+        return "\n\n".join(f"{m.role}: {m.content}" for m in request.conversation(self._control))
+
+    def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer in batches of 120."""
+        answered = set(done)
+        for start in range(0, len(requests), _BATCH):
+            batch = range(start, min(start + _BATCH, len(requests)))
+            if not answered.issuperset(batch):
+                yield {i: self._answer(requests[i]) for i in batch}
+
+    def _answer(self, request: Request) -> Response:
+        text = self.prompt(request)
+        told = hashlib.sha256(text.encode()).hexdigest()
+        if isinstance(request, Continue):
+            return self._statement(request, told)
+        shares = self._shares(request.doc, request.values)
+        refuses = self._draw("refuse", request.doc).random() < self.respondent.refusals
+        if isinstance(request, Choose):
+            mass = 0.01 if refuses else 1.0
+            logs = tuple(math.log(max(share * mass, 1e-12)) for share in shares)
+            return Response(prompt_hash=told, option_logprobs=logs)
+        if refuses:
+            return Response(prompt_hash=told, text="I'm sorry, but I can't answer that.", tokens=9)
+        return Response(prompt_hash=told, text=self._reply(request, shares), tokens=1)
+
+    def _reply(self, request: Write, shares: Sequence[float]) -> str:
+        """Draw an option by its probability when the temperature is above zero, else take the likeliest."""
+        if request.temperature > 0:
+            draw = random.Random(f"reply {request.seed} {self.respondent.seed}")
+            index = draw.choices(range(len(shares)), weights=shares)[0]
+        else:
+            index = max(range(len(shares)), key=lambda i: shares[i])
+        return request.labels[index][0]
+
+    def _statement(self, request: Continue, told: str) -> Response:
+        """Make likely what fits the level: one nat a token from one end of the scale to the other."""
+        low, high = 0, 100
+        fit = (self._raw(request.doc, low, high) / 100 - 0.5) if self.kind == "person" else 0.0
+        tokens = len(request.text.split())
+        return Response(prompt_hash=told, loglik=tokens * (fit - 3.0), tokens=tokens)
+
+    def _shares(self, doc: Doc, values: Sequence[int]) -> list[float]:
+        """Probability of each presented option."""
+        n, low = len(values), min(values)
+        if self.kind in ("first", "last"):
+            chosen = 0 if self.kind == "first" else n - 1
+            return [float(i == chosen) for i in range(n)]
+        if self.kind == "uniform":
+            chosen = self._draw("uniform", doc, doc.order, doc.symbols, doc.template, doc.respondent).randrange(n)
+            return [float(i == chosen) for i in range(n)]
+        raw = self._raw(doc, low, max(values))
+        floor = min(math.floor(raw), low + n - 2)
+        shares = [{floor: floor + 1 - raw, floor + 1: raw - floor}.get(value, 0.0) for value in values]
+        bias = self.respondent.position_bias
+        return [(1 - bias) * share + (bias if i == 0 else 0.0) for i, share in enumerate(shares)]
+
+    def _raw(self, doc: Doc, low: int, high: int) -> float:
+        """Raw agreement on the response scale: the level seen through the item's key, then error and style."""
+        me = self.respondent
+        if me.constant is not None:
+            return float(min(max(me.constant, low), high))
+        level = float(getattr(me, doc.trait)) if doc.trait in TRAITS else 0.5
+        if self._control is not None and self._control.target is not None:
+            level += me.obedience * self._control.target.levels.get(doc.trait, 0.0)
+        place = 0.5 + doc.keyed * (level - 0.5)
+        place += me.item_sd * self._draw("item", doc).gauss() if me.item_sd else 0.0
+        place += me.noise * self._draw("noise", doc, doc.template, doc.respondent).gauss() if me.noise else 0.0
+        return low + (high - low) * min(max(place + me.acquiescence, 0.0), 1.0)
+
+    def _draw(self, what: str, doc: Doc, *more: object) -> random.Random:
+        """Return a generator of its own for an event, so that no answer depends on the order of asking."""
+        return random.Random(f"{what} {self.respondent.seed} {doc.item} {' '.join(map(str, more))}")

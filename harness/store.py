@@ -1,0 +1,211 @@
+"""The folder of a run: append-only responses while it runs, atomic files when it ends.
+
+A run killed at any moment resumes from responses.jsonl. Only its last line can be incomplete, and it is asked again;
+damage anywhere else is an error that names file and line.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import gzip
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from pydantic import ValidationError
+
+from traitbench.errors import BadData
+from traitbench.scoring import Sample
+from traitbench.types import Response
+
+__all__ = ["RunFolder", "read_json", "read_samples", "run_name", "write_json", "write_samples"]
+
+
+def run_name(model: str, method: str, settings: Mapping[str, Any]) -> str:
+    """Name the folder of a run: model@method and the method's non-default settings, safe in any file system."""
+    text = f"{model}@{method}" + "".join(f",{key}={value}" for key, value in sorted(settings.items()))
+    return re.sub(r"[^A-Za-z0-9._@,=+-]+", "__", text)
+
+
+class RunFolder:
+    """One run's folder, locked against a second run."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; nothing is made until `open`."""
+        self.path = path
+
+    @contextmanager
+    def open(self, fresh: bool = False) -> Iterator[dict[str, Response]]:
+        """Make and lock the folder, and yield the responses it already holds, by key.
+
+        `fresh` sets an earlier responses.jsonl aside under another name instead of resuming from it. BadData where
+        the folder cannot be written or another run holds it.
+        """
+        lock = _guard(lambda: self._lock(), self.path)
+        try:
+            journal = self.path / "responses.jsonl"
+            if fresh and journal.exists():
+                journal.rename(_unused(journal))
+            held = _read_journal(journal)
+            self._journal: IO[bytes] = _guard(lambda: journal.open("ab"), journal)
+            try:
+                yield held
+            finally:
+                self._journal.close()
+        finally:
+            lock.close()
+
+    def append(self, responses: Mapping[str, Response]) -> None:
+        """Keep `responses` (key -> response): one write a batch, handed to the disk before it returns."""
+        lines = [
+            json.dumps({"key": key, **response.model_dump(mode="json", exclude_defaults=True)}, ensure_ascii=False)
+            for key, response in responses.items()
+        ]
+        if lines:
+            _guard(lambda: self._append("".join(f"{line}\n" for line in lines).encode()), self.path)
+
+    def _append(self, data: bytes) -> None:
+        self._journal.write(data)
+        self._journal.flush()
+        os.fsync(self._journal.fileno())
+
+    def _lock(self) -> IO[bytes]:
+        self.path.mkdir(parents=True, exist_ok=True)
+        handle = (self.path / ".lock").open("ab")
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            handle.close()
+            raise BadData(
+                f"another run is writing to {self.path}; wait until it ends, or give this one its own folder with "
+                "--output_path"
+            ) from None
+        return handle
+
+
+def _guard(action: Any, path: Path) -> Any:
+    """Run `action`, turning what a disk can do wrong into a message that says what to type next."""
+    try:
+        return action()
+    except OSError as error:
+        reasons = {
+            errno.ENOSPC: "the disk is full; free some space and run the same command again, it resumes",
+            errno.EDQUOT: "the disk quota is used up; free some space and run the same command again, it resumes",
+            errno.EROFS: "the file system is read-only; choose another folder with --output_path",
+            errno.EACCES: "no permission to write there; choose another folder with --output_path",
+            errno.EPERM: "no permission to write there; choose another folder with --output_path",
+            errno.ENOTDIR: "part of the path is a file; choose another folder with --output_path",
+            errno.EEXIST: "a file of that name is in the way; choose another folder with --output_path",
+        }
+        reason = reasons.get(error.errno or 0, f"{error.strerror}; choose another folder with --output_path")
+        raise BadData(f"cannot write to {error.filename or path}: {reason}") from None
+
+
+def _unused(path: Path) -> Path:
+    """Return a name beside `path` that is free: responses.1.jsonl, responses.2.jsonl, ..."""
+    number = 1
+    while (aside := path.with_suffix(f".{number}.jsonl")).exists():
+        number += 1
+    return aside
+
+
+def _read_journal(path: Path) -> dict[str, Response]:
+    """Read the kept responses, cutting an incomplete last line off the file; the first of a key counts."""
+    if not path.exists():
+        return {}
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    held: dict[str, Response] = {}
+    lines = data[:whole].splitlines()
+    for number, line in enumerate(lines, 1):
+        try:
+            row = json.loads(line)
+            held.setdefault(row.pop("key"), Response.model_validate(row))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            if number == len(lines) and whole == len(data):
+                whole -= len(line) + 1
+                break
+            raise _damaged(path, number, error) from None
+    if whole < len(data):
+        _guard(lambda: os.truncate(path, whole), path)
+    return held
+
+
+def _damaged(path: Path, number: int, error: Exception) -> BadData:
+    detail = str(error).splitlines()[0] if not isinstance(error, ValidationError) else "not a record of this version"
+    return BadData(
+        f"{path}, line {number} is damaged ({detail}); expected one JSON object a line; restore the file, or start "
+        "again with --no_resume, which sets it aside"
+    )
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; the same value gives the same bytes."""
+    _write(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_samples(path: Path, samples: Iterable[Sample]) -> None:
+    """Write a line a sample, atomically; gzipped, without a time stamp, where the name ends in .gz."""
+    _write(path, "".join(f"{s.model_dump_json(exclude_none=True)}\n" for s in samples).encode())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Temporary file, fsync, rename: readers see the old file or the new one."""
+    if path.suffix == ".gz":
+        data = gzip.compress(data, mtime=0)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+
+    def go() -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    _guard(go, path)
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file; BadData names file, line and column of what is wrong."""
+    try:
+        return json.loads(_text(path))
+    except json.JSONDecodeError as error:
+        raise BadData(
+            f"{path}, line {error.lineno}, column {error.colno}: {error.msg}; the file is damaged or cut short"
+        ) from None
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Read a samples file, gzipped or not.
+
+    BadData names the line that is damaged. A finished run writes its samples at once, so a cut line means that the
+    copy is incomplete, and scoring the rest would change the numbers.
+    """
+    samples = []
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        try:
+            samples.append(Sample.model_validate_json(line))
+        except ValueError as error:
+            detail = str(error).splitlines()[0]
+            raise BadData(
+                f"{path}, line {number} is damaged ({detail}); expected one sample a line; copy the file again, or "
+                "repeat the `traitbench run` that made it: its responses are kept, so this takes seconds"
+            ) from None
+    return samples
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise BadData(f"cannot read {path}: {error}; expected a file that `traitbench run` wrote") from None
