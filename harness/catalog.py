@@ -32,6 +32,9 @@ class Catalog(Mapping[str, str], Generic[T]):
             raise unknown(self.kind, name, table)
         return table[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._all()
+
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._all()))
 

@@ -10,7 +10,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,50 +21,9 @@ from traitbench.types import Mode, Record, Score, Status, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
+    from traitbench.samples import Sample
 
-__all__ = ["Sample", "Scale", "assert_keying", "choice_value", "item_values", "parse_reply", "scale_scores"]
-
-
-class Sample(Record):
-    """One response as it is kept: lm-eval's keys where they exist, and the cell of the grid it belongs to."""
-
-    doc_id: int
-    doc: dict[str, Any]
-    """The item: id and, unless restricted, its text."""
-    arguments: list[str]
-    """The exact prompt and, for statements, the text that was scored; empty where only the hash is kept."""
-    resps: list[Any]
-    filtered_resps: list[Any]
-    doc_hash: str
-    prompt_hash: str
-    task: str
-    condition: str
-    target: str | None = None
-    coef: float | None = None
-    scoring: Mode
-    item: str
-    trait: Trait
-    facet: str | None = None
-    keyed: Literal[1, -1]
-    order: Literal["forward", "reverse"] | None = None
-    symbols: Literal["letters", "numbers"] | None = None
-    template: int
-    respondent: int | None = None
-    repeat: int
-    seed: int
-    control_hash: str | None = None
-    option_logprobs: list[float] | None = None
-    """As presented; natural log of the summed probability of an option's variants."""
-    option_values: list[int] | None = None
-    """As presented; the value of each option on the response scale."""
-    option_mass: float | None = None
-    loglik: float | None = None
-    tokens: int | None = None
-    status: Status
-    value_raw: float | None = None
-    """Choice: expected value. Generate: the parsed value. Statement: nats a token."""
-    value_keyed: float | None = None
-    """`value_raw` with minus-keyed items reversed; null for statement, which has no absolute level."""
+__all__ = ["Scale", "assert_keying", "choice_value", "effect_size", "item_values", "parse_reply", "scale_scores"]
 
 
 class Scale(Record):
@@ -178,7 +137,7 @@ def _score(
         trait=trait,
         value=value,
         pomp=scale.pomp(value) if scale and value is not None else None,
-        d=standardised(estimate) if mode == "statement" else None,
+        d=effect_size(estimate) if mode == "statement" else None,
         n=estimate.n,
         unscored=unscored,
         se=estimate.se,
@@ -189,7 +148,7 @@ def _score(
     )
 
 
-def standardised(estimate: Estimate) -> float | None:
+def effect_size(estimate: Estimate) -> float | None:
     """The value over the SD between items; null where that is zero or unknown."""
     return estimate.value / estimate.sd if estimate.value is not None and estimate.sd else None
 

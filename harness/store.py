@@ -20,7 +20,7 @@ from typing import IO, Any
 from pydantic import ValidationError
 
 from traitbench.errors import BadData
-from traitbench.scoring import Sample
+from traitbench.samples import Sample
 from traitbench.types import Response
 
 __all__ = ["RunFolder", "read_json", "read_samples", "run_name", "write_json", "write_samples"]

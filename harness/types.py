@@ -74,7 +74,9 @@ class Target(Record):
             if trait not in TRAITS:
                 raise unknown("trait", trait, TRAITS)
             if not -1 <= level <= 1:
-                raise UnknownName(f"level {level} of {trait} is out of range: expected low, high or a number in [-1, 1]")
+                raise UnknownName(
+                    f"level {level} of {trait} is out of range: expected low, high or a number in [-1, 1]"
+                )
         return self
 
     @classmethod

@@ -15,6 +15,7 @@ from importlib.resources import files
 from typing import ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
+
 from traitbench import inventories
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.types import TRAITS, Aim, Control, Kind, Message, Method, Person, Record, Target, Trait

@@ -36,9 +36,7 @@ class Questionnaire(Task):
     def requests(self, seed: int) -> list[Request]:
         """One request an item and cell of the grid; items vary fastest, so that prefixes are shared."""
         return [
-            self._request(item, cell, seed)
-            for cell in self.administration.presentations(seed)
-            for item in self.items
+            self._request(item, cell, seed) for cell in self.administration.presentations(seed) for item in self.items
         ]
 
     def _request(self, item: Item, cell: Presentation, seed: int) -> Request:
