@@ -23,7 +23,7 @@ from traitbench.results import Facts, Results, summarise
 from traitbench.samples import Condition, Sample, make_sample, regrade
 from traitbench.types import Backend, Control, Request, Response, digest
 
-__all__ = ["Progress", "evaluate", "make_backend", "rescore"]
+__all__ = ["Progress", "current", "evaluate", "make_backend", "rescore", "samples_file"]
 
 
 class Progress(Protocol):
@@ -200,29 +200,40 @@ def _git_hash() -> str | None:
         return None
 
 
-def rescore(folder: Path) -> tuple[Results, Path]:
-    """Compute every number of the newest results in `folder` again from its samples, without a model.
+def current(run: Path) -> list[Path]:
+    """The results files of a run's folder that count: the newest for each set of tasks, oldest first.
 
-    Returns the recomputed results and the file they belong to; nothing is written. BadData where files are missing
-    or damaged.
+    A results file itself stands for itself. BadData where there is none.
     """
-    found = sorted(folder.glob("results_*.json")) if folder.is_dir() else [folder]
-    if not found or not found[-1].is_file():
-        raise BadData(f"{folder} holds no results_*.json; expected a folder that `traitbench run` wrote")
-    path = found[-1]
+    found = sorted(run.glob("results_*.json")) if run.is_dir() else [run]
+    newest = {tuple(sorted(_read(path).versions)): path for path in found if path.is_file()}
+    if not newest:
+        raise BadData(f"{run} holds no results_*.json; expected a folder that `traitbench run` wrote")
+    return sorted(newest.values())
+
+
+def _read(path: Path) -> Results:
     try:
-        old = Results.model_validate(store.read_json(path))
+        return Results.model_validate(store.read_json(path))
     except ValueError as error:
         detail = str(error).splitlines()[0]
         raise BadData(f"{path} is no results file of this version: {detail}; repeat the `traitbench run`") from None
-    stamp = path.stem.removeprefix("results_").removesuffix(".json")
+
+
+def rescore(path: Path) -> Results:
+    """Compute every number of a results file again from the samples beside it, without a model.
+
+    Nothing is written. BadData where files are missing or damaged.
+    """
+    old = _read(path)
+    stamp = path.stem.removeprefix("results_")
     samples, inventories = {}, {}
     for task in old.versions:
         inventories[task] = _inventory(task, old)
-        rows = store.read_samples(_samples_file(path.parent, task, stamp))
+        rows = store.read_samples(samples_file(path.parent, task, stamp))
         samples[task] = [regrade(row, inventories[task]) for row in rows]
     facts = Facts(**{name: getattr(old, name) for name in Facts.model_fields})
-    return summarise(facts, samples, inventories), path
+    return summarise(facts, samples, inventories)
 
 
 def _inventory(task: str, old: Results) -> Any:
@@ -232,7 +243,8 @@ def _inventory(task: str, old: Results) -> Any:
     return inventories.load(named[0] if named else task, texts=False, include=old.config.get("include_path", ()))
 
 
-def _samples_file(folder: Path, task: str, stamp: str) -> Path:
+def samples_file(folder: Path, task: str, stamp: str) -> Path:
+    """Find the samples of `task` that belong to the results of `stamp`; BadData where they are missing."""
     for name in (f"samples_{task}_{stamp}.jsonl", f"samples_{task}_{stamp}.jsonl.gz"):
         if (folder / name).is_file():
             return folder / name

@@ -23,7 +23,7 @@ from traitbench.errors import BadData
 from traitbench.samples import Sample
 from traitbench.types import Response
 
-__all__ = ["RunFolder", "read_json", "read_samples", "run_name", "write_json", "write_samples"]
+__all__ = ["RunFolder", "read_json", "read_samples", "run_name", "write_json", "write_samples", "write_text"]
 
 
 def run_name(model: str, method: str, settings: Mapping[str, Any]) -> str:
@@ -147,6 +147,11 @@ def _damaged(path: Path, number: int, error: Exception) -> BadData:
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; the same value gives the same bytes."""
     _write(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text atomically."""
+    _write(path, text.encode())
 
 
 def write_samples(path: Path, samples: Iterable[Sample]) -> None:

@@ -1,11 +1,16 @@
-"""Where the tests find the data that does not ship."""
+"""What several test files need: the data that does not ship, and scripted administrations."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from traitbench import inventories
+from traitbench.backends.scripted import Respondent, Scripted
+from traitbench.samples import Condition, Sample, make_sample
+from traitbench.tasks import Administration, Questionnaire
 
 BESIDE = Path(__file__).resolve().parents[1].parent / "shared"
 
@@ -19,3 +24,24 @@ def shared(monkeypatch: pytest.MonkeyPatch) -> Path:
         pytest.skip(f"no data folder: set TRAITBENCH_DATA, or put one at {BESIDE}")
     monkeypatch.setenv("TRAITBENCH_DATA", str(folder))
     return folder
+
+
+Administer = Callable[..., list[Sample]]
+
+
+@pytest.fixture
+def administer() -> Administer:
+    """Ask a scripted respondent an inventory, without a run folder: requests, answers, graded samples."""
+
+    def go(inventory: str | Path, respondent: Respondent | None = None, kind: str = "person", **grid: object) -> list[Sample]:
+        held = inventories.load(inventory, texts=False)
+        administration = Administration.model_validate({"scoring": ("choice",), **grid})
+        requests = Questionnaire(held, administration).requests(0)
+        backend, none = Scripted(kind, respondent), Condition(name="baseline")
+        return [
+            make_sample(requests[i], response, none, held, "", 0)
+            for batch in backend.run(requests)
+            for i, response in batch.items()
+        ]
+
+    return go

@@ -79,9 +79,10 @@ def response_style(answers: Sequence[Answer], low: int, high: int) -> Style:
     positions = np.mean(tops, axis=0) if tops else np.zeros(options)
     meanings = np.mean([_by_value(t, a, low) for t, a in zip(tops, valid, strict=True)], axis=0) if tops else positions
     middle = (options - 1) // 2 if options % 2 else None
+    position_bias, position_noise = _position_bias(valid, low, high)
     indices = {
         "acquiescence": _acquiescence(valid, low, high),
-        "position_bias": _position_bias(valid, low, high),
+        "position_bias": position_bias,
         "option_mass": float(np.mean(masses)) if masses else None,
         "degenerate": _concentration(valid, tops, low),
         "invalid": sum(invalid.values()),
@@ -97,7 +98,7 @@ def response_style(answers: Sequence[Answer], low: int, high: int) -> Style:
         meanings=tuple(map(float, meanings)),
         invalid=invalid,
         degenerate=(indices["degenerate"] or 0) >= FLAGS["degenerate"][0],
-        flags=_flags(indices),
+        flags=_flags({**indices, "position_bias": position_bias if abs(position_bias or 0) > position_noise else None}),
     )
 
 
@@ -146,12 +147,16 @@ def _acquiescence(valid: Sequence[Answer], low: int, high: int) -> float | None:
     return float((np.mean(balanced) - (low + high) / 2) / (high - low))
 
 
-def _position_bias(valid: Sequence[Answer], low: int, high: int) -> float | None:
+def _position_bias(valid: Sequence[Answer], low: int, high: int) -> tuple[float | None, float]:
+    """The index, and two of its standard errors over items: a smaller one may be chance and is not flagged."""
     cells: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for answer in valid:
         cells[answer.item][answer.order].append(_raw(answer))
     gaps = [np.mean(c["forward"]) - np.mean(c["reverse"]) for c in cells.values() if c["forward"] and c["reverse"]]
-    return float(np.mean(gaps) / (high - low)) if gaps else None
+    if not gaps:
+        return None, 0.0
+    noise = 2 * float(np.std(gaps, ddof=1)) / len(gaps) ** 0.5 if len(gaps) > 1 else 0.0
+    return float(np.mean(gaps) / (high - low)), noise / (high - low)
 
 
 def _concentration(valid: Sequence[Answer], tops: Sequence[np.ndarray], low: int) -> float | None:

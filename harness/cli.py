@@ -1,0 +1,234 @@
+"""The command `traitbench`. stdout is data, stderr is progress and diagnostics.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 finished but some calls failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitbench.arguments import COMMANDS, normalised, parser
+
+if TYPE_CHECKING:
+    from traitbench.plan import Plan
+    from traitbench.results import Results
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = normalised(sys.argv[1:] if argv is None else argv)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        return _fail(_no_command(words[0]), 2)
+    try:
+        arguments = parser().parse_args(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    if arguments.version:
+        from traitbench import __version__
+
+        print(__version__)
+        return 0
+    if arguments.command is None:
+        parser().print_help()
+        return 0
+    return _guarded(lambda: _HANDLERS[arguments.command](arguments))
+
+
+def _guarded(action: Callable[[], int]) -> int:
+    """Turn the project's errors into one line on stderr; everything else keeps its traceback."""
+    from traitbench.errors import TraitbenchError
+
+    try:
+        return action()
+    except TraitbenchError as error:
+        if os.environ.get("TRAITBENCH_DEBUG") == "1":
+            raise
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was answered is kept, the same command goes on from there", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _no_command(word: str) -> str:
+    from traitbench.errors import unknown
+
+    return str(unknown("command", word, COMMANDS))
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """Merge the configuration file and the command line, which wins."""
+    from traitbench.configuration import from_command_line
+
+    return from_command_line(vars(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from traitbench.configuration import as_yaml
+
+    plan = _plan(arguments)
+    if arguments.show_config:
+        print(as_yaml(plan), end="")
+        return 0
+    from traitbench.evaluate import evaluate
+    from traitbench.progress import Bar
+
+    with Bar() as bar:
+        results, path = evaluate(plan, bar, bar.tell)
+    _print(results, arguments.format)
+    shown = path.parent if path.parent.is_absolute() else Path(os.path.relpath(path.parent))
+    print(f"results: {path}\nscore again without a model: traitbench score '{shown}'", file=sys.stderr)
+    failed = sum(
+        s.invalid.get("error", 0) > 0 for t in results.response_style.values() for c in t.values() for s in c.values()
+    )
+    return 3 if failed else 0
+
+
+def _print(results: Results, form: str) -> None:
+    from traitbench.tables import markdown, show, tables
+
+    if form == "json":
+        print(results.model_dump_json(by_alias=True, indent=2))
+    elif form == "markdown":
+        print("\n\n".join(markdown(table) for table in tables(results)))
+    else:
+        from rich.console import Console
+
+        show(tables(results), Console(width=None if sys.stdout.isatty() else 160))
+    for warning in results.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def _prompt(arguments: argparse.Namespace) -> int:
+    from traitbench.plan import prepare
+
+    prepared = prepare(_plan(arguments))
+    for condition, control in prepared.conditions:
+        print(f"# {condition.name}  (control {control.hash})")
+        for message in control.messages:
+            print(f"[{message.role}] {message.content}")
+    for task in prepared.tasks:
+        seen = set()
+        for request in task.requests(prepared.plan.seed):
+            kind = (request.doc.scoring, request.doc.order, request.doc.symbols, request.doc.template)
+            if kind in seen:
+                continue
+            seen.add(kind)
+            print(f"\n# {task.id}: {' '.join(str(k) for k in kind if k is not None)}, item {request.doc.item}")
+            for message in request.conversation(prepared.conditions[-1][1]):
+                print(f"[{message.role}] {message.content}")
+            if text := getattr(request, "text", None):
+                print(f"[assistant] {text}   (scored)")
+    return 0
+
+
+def _ls(arguments: argparse.Namespace) -> int:
+    from traitbench import inventories, tasks
+    from traitbench.backends import BACKENDS
+    from traitbench.methods import METHODS
+    from traitbench.models import SHORT_NAMES
+
+    def about(name: str) -> str:
+        if name in tasks.SUITES:
+            return "suite: " + ", ".join(tasks.SUITES[name])
+        inventory = inventories.load(name, texts=False)
+        text = "text needed: traitbench data get " + name if inventory.restricted else inventory.licence
+        return f"{len(inventory.items)} items, {', '.join(inventory.traits)} ({text})"
+
+    found = {
+        "models": [(n, s) for n, s in SHORT_NAMES.items()] + [("scripted:uniform", "also first, last, person")],
+        "methods": [(n, (METHODS.load(n).__doc__ or "").splitlines()[0]) for n in METHODS],
+        "tasks": [(n, about(n)) for n in tasks.names()],
+        "backends": [(n, BACKENDS[n]) for n in BACKENDS],
+    }
+    for kind, rows in found.items():
+        if arguments.kind in (None, kind):
+            print(f"{kind}:")
+            for name, text in rows:
+                print(f"  {name:<18} {text}")
+    return 0
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from traitbench.inventories import validate
+
+    errors = 0
+    for name in arguments.inventory:
+        found = validate(name, arguments.include_path)
+        for finding in found:
+            print(f"{finding.level}: {finding.where}: {finding.message}")
+        errors += sum(finding.level == "error" for finding in found)
+        print(f"{name}: {'ok' if not found else f'{len(found)} findings'}")
+    return 1 if errors else 0
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from traitbench.evaluate import current, rescore
+
+    for path in current(Path(arguments.folder)):
+        _print(rescore(path), arguments.format)
+        print(f"recomputed from the samples beside {path}", file=sys.stderr)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from traitbench.evaluate import current
+    from traitbench.publish import publish
+
+    for path in current(Path(arguments.folder)):
+        print(publish(path, Path(arguments.to)))
+    return 0
+
+
+def _leaderboard(arguments: argparse.Namespace) -> int:
+    from traitbench.leaderboard import build, render
+    from traitbench.store import write_json, write_text
+
+    board = build(Path(arguments.published))
+    to = Path(arguments.output_path)
+    write_json(to / "leaderboard.json", board.model_dump(mode="json"))
+    write_text(to / "leaderboard.md", render(board))
+    print(render(board), end="")
+    return 0
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from traitbench import data
+
+    if arguments.action == "get":
+        print(data.get(arguments.name, accept_licence=arguments.accept_licence, base_url=arguments.base_url))
+    elif arguments.action == "path":
+        print(data.path(arguments.name))
+    else:
+        for row in data.list_rows():
+            place = row.found or f"not here: traitbench data get {row.name}"
+            print(f"{row.name:<18} {row.about} ({row.licence})\n{'':<18} {place}")
+    return 0
+
+
+_HANDLERS: dict[str, Callable[[Any], int]] = {
+    "run": _run,
+    "ls": _ls,
+    "validate": _validate,
+    "prompt": _prompt,
+    "score": _score,
+    "export": _export,
+    "leaderboard": _leaderboard,
+    "data": _data,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

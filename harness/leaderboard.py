@@ -1,0 +1,223 @@
+"""The leaderboard: pure functions over the published results files. Imports no task, method or backend."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from traitbench.errors import BadData
+from traitbench.results import Results
+from traitbench.scorecard import Contrast
+from traitbench.store import read_json
+from traitbench.tables import Table, interval, markdown, number
+from traitbench.types import Mode, Record, digest
+
+__all__ = ["SCHEMA_VERSION", "Entry", "Leaderboard", "Metrics", "build", "render"]
+
+SCHEMA_VERSION = 1
+
+
+class Metrics(Record):
+    """One run in one scoring mode."""
+
+    unit: str
+    effect: float | None
+    """Mean over targets of the shift of the trait aimed at, in the direction aimed at."""
+    effect_ci: tuple[float, float] | None
+    """From the targets' standard errors: the targets are taken as they are, the items as a sample."""
+    leakage: float | None
+    """Root mean square over targets."""
+    mean_abs_shift: float | None
+    option_mass: float | None
+    position_bias: float | None
+    acquiescence: float | None
+    invalid: float | None
+    cautions: int
+    """Targets whose check is `caution`."""
+    targets: int
+    verdict: str
+    rank: int | None
+    """One plus the runs on the same task and mode whose interval lies wholly above; null where not interpretable, with
+    no effect to rank, or on part of the items."""
+
+
+class Entry(Record):
+    """One published run on one task."""
+
+    model: str
+    revision: str | None
+    method: str
+    settings: dict[str, Any]
+    method_version: str
+    backend: str
+    task: str
+    conditions: int
+    n: int
+    """Items."""
+    limit: int | None
+    metrics: dict[Mode, Metrics]
+    evaluation_seconds: float | None
+    administration_hash: str
+    run: str
+    """The results file, below results/published."""
+
+
+class Leaderboard(Record):
+    """results/leaderboard.json."""
+
+    schema_version: int = SCHEMA_VERSION
+    generated_at: str
+    """The date of the newest run in it, so that a rebuild gives the same bytes."""
+    suite: str
+    entries: list[Entry]
+
+
+def build(published: Path) -> Leaderboard:
+    """Read every results file below `published`; BadData where there is none or one is damaged."""
+    paths = sorted(published.glob("*/results_*.json")) if published.is_dir() else []
+    if not paths:
+        raise BadData(f"{published} holds no <run>/results_*.json; `traitbench export RUN` publishes a run there")
+    newest, entries = 0.0, []
+    for path in paths:
+        try:
+            results = Results.model_validate(read_json(path))
+        except ValueError as error:
+            raise BadData(f"{path} is no results file of this version: {str(error).splitlines()[0]}") from None
+        newest = max(newest, results.date)
+        entries += [_entry(results, task, path.relative_to(published).as_posix()) for task in results.versions]
+    entries.sort(key=lambda e: (e.task, e.model, e.method, e.run))
+    stamp = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Leaderboard(generated_at=stamp, suite="self-report", entries=_ranked(entries))
+
+
+def _entry(results: Results, task: str, run: str) -> Entry:
+    return Entry(
+        model=results.model_name,
+        revision=results.model.get("weights"),
+        method=results.method["name"],
+        settings=results.method["settings"],
+        method_version=results.method["version"],
+        backend=results.model_source,
+        task=task,
+        conditions=len(results.conditions),
+        n=results.n_samples[task]["effective"],
+        limit=results.config.get("limit"),
+        metrics={mode: _metrics(results, task, mode) for mode in results.scorecard[task]},
+        evaluation_seconds=results.cost.get("evaluation_seconds"),
+        administration_hash=digest({"administration": results.administration, "asked": results.task_hashes[task]}),
+        run=run,
+    )
+
+
+def _metrics(results: Results, task: str, mode: Mode) -> Metrics:
+    card = results.scorecard[task][mode]
+    style = results.response_style[task]["all"].get(mode)
+    contrasts = [c for c in card.contrasts if c.effect is not None and c.effect.value is not None]
+    effect, ci = _mean_effect(contrasts, mode)
+    factor = _pomp(card.contrasts, mode)
+    leaks = [c.leakage for c in contrasts if c.leakage is not None]
+    moved = [c.mean_abs_shift for c in card.contrasts if c.mean_abs_shift is not None]
+    return Metrics(
+        unit="nats a token" if mode == "statement" else "POMP",
+        effect=effect,
+        effect_ci=ci,
+        leakage=factor * (sum(x * x for x in leaks) / len(leaks)) ** 0.5 if leaks else None,
+        mean_abs_shift=factor * sum(moved) / len(moved) if moved else None,
+        option_mass=style.option_mass if style else None,
+        position_bias=style.position_bias if style else None,
+        acquiescence=style.acquiescence if style else None,
+        invalid=sum(style.invalid.values()) if style else None,
+        cautions=sum(c.check == "caution" for c in contrasts),
+        targets=len(contrasts),
+        verdict=results.verdict[task][mode].verdict,
+        rank=None,
+    )
+
+
+def _pomp(contrasts: Sequence[Contrast], mode: Mode) -> float:
+    """Scale points -> POMP, from any shift that holds both."""
+    shifts = [s for c in contrasts for s in c.shifts]
+    return next((s.pomp / s.value for s in shifts if s.pomp is not None and s.value), 1.0)
+
+
+def _mean_effect(contrasts: Sequence[Contrast], mode: Mode) -> tuple[float | None, tuple[float, float] | None]:
+    """Mean effect over targets with its interval; other traits' items are other items, so the errors add up."""
+    if not contrasts:
+        return None, None
+    factor = _pomp(contrasts, mode)
+    signed = [next(iter(c.aimed.values())) * (c.effect.value or 0.0) for c in contrasts if c.effect]
+    errors = [c.effect.se for c in contrasts if c.effect]
+    mean = factor * sum(signed) / len(signed)
+    known = [e for e in errors if e is not None]
+    if len(known) < len(errors):
+        return mean, None
+    half = 1.96 * abs(factor) * sum(e * e for e in known) ** 0.5 / len(known)
+    return mean, (mean - half, mean + half)
+
+
+def _ranked(entries: list[Entry]) -> list[Entry]:
+    """Rank inside one task and one scoring mode; no mode stands in for another."""
+    out = []
+    for entry in entries:
+        metrics = {}
+        for mode, mine in entry.metrics.items():
+            rivals = [
+                e.metrics[mode] for e in entries if e.task == entry.task and mode in e.metrics and _stands(e, mode)
+            ]
+            rank = None
+            if _stands(entry, mode) and mine.effect_ci:
+                high = mine.effect_ci[1]
+                rank = 1 + sum(r.effect_ci is not None and r.effect_ci[0] > high for r in rivals)
+            metrics[mode] = mine.model_copy(update={"rank": rank})
+        out.append(entry.model_copy(update={"metrics": metrics}))
+    return out
+
+
+def _stands(entry: Entry, mode: Mode) -> bool:
+    mine = entry.metrics[mode]
+    return mine.verdict != "not interpretable" and mine.effect_ci is not None and entry.limit is None
+
+
+def render(board: Leaderboard) -> str:
+    """The leaderboard as Markdown: a table a task and scoring mode."""
+    out = [
+        "# traitbench leaderboard",
+        "",
+        f"From the runs in results/published, the newest of {board.generated_at}. Rebuild with `make leaderboard`.",
+        "A rank is one plus the number of runs whose interval lies wholly above; runs that are not interpretable, or "
+        "that aim at nothing, stand in the table without one. Trait levels are never ranked.",
+        "",
+    ]
+    for task in dict.fromkeys(e.task for e in board.entries):
+        mine = [e for e in board.entries if e.task == task]
+        for mode in sorted({m for e in mine for m in e.metrics}, key=lambda m: m != "statement"):
+            out += [markdown(_table(task, mode, [e for e in mine if mode in e.metrics])), ""]
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _table(task: str, mode: Mode, entries: list[Entry]) -> Table:
+    unit = entries[0].metrics[mode].unit
+    order = sorted(entries, key=lambda e: (e.metrics[mode].rank is None, -(e.metrics[mode].effect or 0), e.run))
+    rows = []
+    for entry in order:
+        m = entry.metrics[mode]
+        settings = ", ".join(f"{k}={v}" for k, v in entry.settings.items())
+        rows.append([
+            "–" if m.rank is None else str(m.rank),
+            entry.model,
+            f"{entry.method}{f' ({settings})' if settings else ''}",
+            interval(m.effect, m.effect_ci),
+            number(m.leakage),
+            number(m.mean_abs_shift),
+            f"{m.targets - m.cautions}/{m.targets}" if m.targets else "–",
+            number(m.position_bias),
+            number(m.option_mass),
+            m.verdict,
+        ])  # fmt: skip
+    columns = [
+        "rank", "model", "method", f"effect ({unit}) [95 %]", "leakage", "mean abs. shift", "traits ok",
+        "position bias", "option mass", "verdict",
+    ]  # fmt: skip
+    return Table(title=f"{task}, {mode}", columns=columns, rows=rows)

@@ -1,0 +1,75 @@
+"""The progress bar of a run, with an estimate as soon as there is one. Everything goes to stderr."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Self
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+__all__ = ["Bar"]
+
+_WORTH_SAYING = 60
+"""Seconds from which a run's length is told in words."""
+
+
+class Bar:
+    """Shows how far a run is; one line a minute where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        """Prepare; nothing is drawn before `plan`."""
+        self.console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(), console=self.console,
+        )  # fmt: skip
+        self._total = self._left = self._answered = 0
+        self._started = self._told = 0.0
+        self._estimated = False
+
+    def __enter__(self) -> Self:
+        logger = logging.getLogger("traitbench")
+        if not logger.handlers:
+            logger.addHandler(RichHandler(console=self.console, show_time=False, show_path=False))
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+    def tell(self, line: str) -> None:
+        """Print a diagnostic."""
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def plan(self, conditions: int, requests: int, held: int) -> None:
+        """Begin: say how much there is."""
+        resumed = f", {held} already answered" if held else ""
+        self.tell(f"{conditions} conditions, {requests} requests{resumed}")
+        self._total, self._left = requests, requests - held
+        self._started = self._told = time.monotonic()
+        self._task = self._bar.add_task("", total=requests, completed=held)
+        if self.console.is_terminal:
+            self._bar.start()
+
+    def condition(self, name: str) -> None:
+        """Name the condition that is being asked."""
+        self._bar.update(self._task, description=name)
+        self._name = name
+
+    def done(self, requests: int) -> None:
+        """Move on; after the first seconds say how long the whole will take."""
+        self._answered += requests
+        self._bar.advance(self._task, requests)
+        now = time.monotonic()
+        spent = now - self._started
+        left = spent / max(self._answered, 1) * (self._left - self._answered)
+        if not self._estimated and spent > 4:
+            self._estimated = True
+            if spent + left > _WORTH_SAYING:
+                self.tell(f"about {(spent + left) / 60:.0f} min in all; safe to stop, the same command resumes")
+        if not self.console.is_terminal and now - self._told > _WORTH_SAYING:
+            self._told = now
+            self.tell(f"{self._name}: {self._answered} of {self._left} answered, about {left / 60:.1f} min left")

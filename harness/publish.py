@@ -1,0 +1,34 @@
+"""Publish a run: its results, and its samples gzipped without what may not be passed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from traitbench import inventories
+from traitbench.evaluate import rescore, samples_file
+from traitbench.samples import without_texts
+from traitbench.store import read_samples, write_json, write_samples
+
+__all__ = ["publish"]
+
+
+def publish(path: Path, to: Path) -> Path:
+    """Publish the results file `path` below `to`, in a folder of the run's name; return the file made.
+
+    Every number is computed again from the samples. These hold each prompt once, by its hash, in
+    prompts_{task}_{date}.json.gz; of a restricted instrument only ids and hashes go out. BadData where the run is
+    damaged.
+    """
+    results = rescore(path)
+    folder = to / path.parent.name
+    stamp = path.stem.removeprefix("results_")
+    for task in results.versions:
+        rows = read_samples(samples_file(path.parent, task, stamp))
+        include = results.config.get("include_path", ())
+        if not inventories.load(task, texts=False, include=include).restricted:
+            prompts: dict[str, Any] = {row.prompt_hash: row.arguments for row in rows}
+            write_json(folder / f"prompts_{task}_{stamp}.json.gz", dict(sorted(prompts.items())))
+        write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", [without_texts(row) for row in rows])
+    write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
+    return folder / path.name

@@ -1,0 +1,203 @@
+"""Tables of a run, as data first: one list of rows feeds the terminal, Markdown and the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from traitbench.types import Mode, Record
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from traitbench.results import Results
+    from traitbench.scorecard import Contrast, Scorecard, Shift
+    from traitbench.statistics.style import Style
+
+__all__ = ["Table", "interval", "markdown", "number", "show", "tables"]
+
+
+class Table(Record):
+    """A titled grid of texts; the first column is a name, the others are numbers or remarks."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    notes: list[str] = []
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Two decimals; a dash where there is no value."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def interval(value: float | None, ci: tuple[float, float] | None) -> str:
+    """The value and its 95 % interval."""
+    return number(value) if ci is None else f"{number(value)} [{number(ci[0])}, {number(ci[1])}]"
+
+
+def tables(results: Results) -> list[Table]:
+    """Everything a reader of one run needs: effects, matrices, levels, response style and verdicts."""
+    out = []
+    settings = ", ".join(f"{k}={v}" for k, v in results.method["config"].items() if k != "k")
+    for task in results.versions:
+        head = f"{results.model_name} · {results.method['name']}{f' ({settings})' if settings else ''} · {task}"
+        cards = results.scorecard[task]
+        if any(card.contrasts for card in cards.values()):
+            out.append(_effects(head, cards))
+            out += [_matrix(mode, card) for mode, card in cards.items()]
+        levels = _levels(results, task)
+        if levels.rows:
+            out.append(levels if cards and out else levels.model_copy(update={"title": f"{head}\n{levels.title}"}))
+        out.append(_styles(results, task))
+    return out
+
+
+def _effects(head: str, cards: Mapping[Mode, Scorecard]) -> Table:
+    rows = []
+    for mode in sorted(cards, key=lambda m: m != "statement"):
+        for contrast in cards[mode].contrasts:
+            rows.append(_effect_row(mode, contrast))
+    return Table(
+        title=f"{head}\nEffect of the control: how far the trait aimed at moved",
+        columns=["target", "scoring", "effect [95 %]", "unit", "d", "plus", "minus", "leakage [95 %]", "check"],
+        rows=rows,
+        notes=[
+            "Effect: high minus low, or the condition minus the baseline. plus, minus: the same from plus- and from "
+            "minus-keyed items. Leakage: how far the other traits moved, noise removed.",
+        ],
+    )
+
+
+def _effect_row(mode: str, contrast: Contrast) -> list[str]:
+    effect, scale = contrast.effect, 1.0
+    if effect is not None and effect.pomp is not None and effect.value:
+        scale = effect.pomp / effect.value
+    unit = "nats/token" if mode == "statement" else "POMP"
+
+    def scaled(value: float | None) -> float | None:
+        return None if value is None else value * scale
+
+    def bounds(ci: tuple[float, float] | None) -> tuple[float, float] | None:
+        return None if ci is None else (ci[0] * scale, ci[1] * scale)
+
+    check = "; ".join([contrast.check or "–", *contrast.reasons]).replace("caution; ", "caution: ")
+    return [
+        contrast.target,
+        mode,
+        interval(scaled(effect.value), bounds(effect.ci)) if effect else "–",
+        unit,
+        number(effect.d) if effect else "–",
+        number(scaled(effect.plus)) if effect else "–",
+        number(scaled(effect.minus)) if effect else "–",
+        interval(scaled(contrast.leakage), bounds(contrast.leakage_ci)),
+        check,
+    ]
+
+
+def _matrix(mode: str, card: Scorecard) -> Table:
+    traits = [shift.trait for shift in card.contrasts[0].shifts]
+    rows = [[c.target, *(_cell(s, s.trait in c.aimed) for s in c.shifts)] for c in card.contrasts]
+    unit = "nats a token" if mode == "statement" else "POMP"
+    return Table(title=f"Target x trait, {mode} ({unit}); own trait marked *", columns=["target", *traits], rows=rows)
+
+
+def _cell(shift: Shift, own: bool) -> str:
+    return number(shift.pomp if shift.pomp is not None else shift.value) + ("*" if own else "")
+
+
+def _levels(results: Results, task: str) -> Table:
+    rows = []
+    for condition, modes in results.scores[task].items():
+        for mode, scores in modes.items():
+            if mode == "statement":
+                continue
+            cells = [interval(s.value, s.ci) + (f" ({s.unscored} unscored)" if s.unscored else "") for s in scores]
+            rows.append([condition, mode, *cells])
+    traits = [s.trait for modes in results.scores[task].values() for scores in modes.values() for s in scores]
+    notes = ["A level is neither good nor bad; it is never ranked. Statement scoring has no absolute level."]
+    return Table(
+        title=f"Levels on the instrument's scale [95 %], {task}",
+        columns=["condition", "scoring", *dict.fromkeys(traits)],
+        rows=rows,
+        notes=notes,
+    )
+
+
+def _styles(results: Results, task: str) -> Table:
+    rows = [_style_row(mode, style) for mode, style in results.response_style[task]["all"].items()]
+    notes = [
+        f"{mode}: {verdict.verdict.upper()}. " + "; ".join(verdict.reasons)
+        for mode, verdict in results.verdict[task].items()
+    ]
+    for mode, style in results.response_style[task]["all"].items():
+        notes += _plain_words(mode, style)
+    columns = [
+        "scoring", "requests", "acquiescence", "extreme", "midpoint", "position bias", "option mass", "by position",
+        "invalid",
+    ]  # fmt: skip
+    return Table(
+        title=f"Response style over all conditions, and verdicts, {task}", columns=columns, rows=rows, notes=notes
+    )
+
+
+def _style_row(mode: str, style: Style) -> list[str]:
+    return [
+        mode,
+        str(style.n),
+        number(style.acquiescence),
+        number(style.extreme),
+        number(style.midpoint),
+        number(style.position_bias),
+        number(style.option_mass),
+        " ".join(f"{share:.0%}" for share in style.positions),
+        ", ".join(f"{status} {share:.0%}" for status, share in style.invalid.items()) or "0 %",
+    ]
+
+
+def _plain_words(mode: str, style: Style) -> list[str]:
+    """Say a position bias so that nobody reads past it."""
+    biased = style.flags.get("position_bias", "").startswith("not interpretable") or style.degenerate
+    top = max(range(len(style.positions)), key=lambda i: style.positions[i])
+    if not biased or style.positions[top] < 2 / len(style.positions):
+        return []
+    return [
+        f"{mode}: {style.positions[top]:.0%} of all answers are option {top + 1} of {len(style.positions)} as printed, "
+        "whichever text stands there: this is position bias, not personality."
+    ]
+
+
+def markdown(table: Table) -> str:
+    """Render a table as GitHub Markdown; pipes and angle brackets of a run's texts are escaped."""
+
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+    rule = "|" + "|".join(["---"] + ["--:" if i else "---" for i in range(len(table.columns) - 1)]) + "|"
+    title = "**" + _escaped(table.title).replace("\n", "**  \n**") + "**"
+    notes = [_escaped(note) for note in table.notes]
+    return "\n".join([title, "", line(table.columns), rule, *map(line, table.rows), "", *(f"{n}\n" for n in notes)])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
+
+
+def show(found: Sequence[Table], console: Console) -> None:
+    """Print tables to a terminal; texts are never read as markup."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    for table in found:
+        grid = RichTable(title=Text(table.title, style="bold"), title_justify="left", show_lines=False)
+        for index, column in enumerate(table.columns):
+            wide = column in ("check", "target", "condition")
+            grid.add_column(Text(column), justify="left" if index == 0 or wide else "right", overflow="fold")
+        for row in table.rows:
+            style = "yellow" if row[-1].startswith("caution") else ""
+            grid.add_row(*(Text(cell) for cell in row), style=style)
+        console.print(grid)
+        for note in table.notes:
+            loud = "not interpretable" in note.lower() or "position bias," in note
+            console.print(Text(note, style="bold red" if loud else "dim"))
+        console.print()
