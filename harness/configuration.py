@@ -25,7 +25,10 @@ def pairs(text: str, flag: str) -> dict[str, Any]:
         key, equals, value = part.partition("=")
         if not equals or not key:
             raise UnknownName(f"--{flag} holds {part!r}; expected name=value pairs with commas between, e.g. a=1,b=x")
-        out[key.strip()] = yaml.safe_load(value) if value.strip() else ""
+        try:
+            out[key.strip()] = yaml.safe_load(value) if value.strip() else ""
+        except yaml.YAMLError:
+            out[key.strip()] = value.strip()
     return out
 
 
@@ -38,10 +41,13 @@ def from_command_line(flags: Mapping[str, Any]) -> Plan:
             values[key] = {**values.get(key, {}), **pairs(value, key)}
         elif key in _LISTS:
             values[key] = [part.strip() for part in value.split(",") if part.strip()]
-        elif key == "batch_size" and value == "auto":
-            values[key] = None
         else:
             values[key] = value
+    if values.get("batch_size") == "auto":
+        values["batch_size"] = None
+    for key in _LISTS:
+        if key != "include_path" and values.get(key) in ([], ()):
+            raise TraitbenchUsage(f"--{key} is empty; name at least one, see `traitbench run --help`")
     try:
         return Plan.model_validate(values)
     except ValidationError as error:
@@ -63,7 +69,7 @@ def _file(path: Path) -> dict[str, Any]:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadData(f"cannot read --config {path}: {error.strerror}; give a YAML or JSON file") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadData(f"--config {path} is neither YAML nor JSON: {error}") from None
     if not isinstance(raw, dict):
         raise BadData(
@@ -75,7 +81,7 @@ def _file(path: Path) -> dict[str, Any]:
             raise unknown(f"key in {path}", key, Plan.model_fields)
     for key in _LISTS:
         if isinstance(values.get(key), str):
-            values[key] = [part.strip() for part in values[key].split(",")]
+            values[key] = [part.strip() for part in values[key].split(",") if part.strip()]
     for key in _PAIRS:
         if isinstance(values.get(key), str):
             values[key] = pairs(values[key], key)

@@ -142,7 +142,7 @@ def _administer(
 
 def _key(backend: Backend, control: Control, request: Request) -> str:
     """Name a response by all that decides it: model and precision, control, request, seed."""
-    content = {"model": backend.identity, "control": control.hash, "request": request.content()}
+    content: dict[str, Any] = {"model": backend.identity, "control": control.hash, "request": request.content()}
     if backend.name == "scripted":
         content["doc"] = request.doc.model_dump(mode="json")
         content["target"] = control.target.name if control.target else None

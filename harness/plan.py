@@ -54,12 +54,13 @@ class Plan(Record):
             if key not in known:
                 raise unknown("key of --gen_kwargs", key, known)
         generation: dict[str, Any] = {known[key]: value for key, value in self.gen_kwargs.items()}
-        return _validated(
+        made: Administration = _validated(
             Administration,
             {"scoring": self.scoring, "orders": self.orders, "symbols": self.symbols, "templates": self.templates,
              "respondents": self.respondents, "repeats": self.repeats, "limit": self.limit, **generation},
             "--",
         )  # fmt: skip
+        return made
 
 
 class Prepared(Record):

@@ -99,7 +99,7 @@ def summarise(facts: Facts, samples: Mapping[str, Sequence[Sample]], inventories
         items = [item for item in inventory.items if item.id in asked]
         modes = list(dict.fromkeys(row.scoring for row in rows))
         scores[task] = {condition.name: {} for condition in facts.conditions}
-        styles[task] = {condition.name: {} for condition in facts.conditions} | {"all": {}}
+        styles[task] = {name: {} for name in (*scores[task], "all")}
         cards[task], verdicts[task] = {}, {}
         for mode in modes:
             by_condition = {
@@ -122,22 +122,25 @@ def summarise(facts: Facts, samples: Mapping[str, Sequence[Sample]], inventories
             verdicts[task][mode] = verdict(
                 mode, styles[task]["all"].get(mode), cards[task][mode].contrasts, respondents
             )
+    counts = {
+        t: {"original": len(inventories[t].items), "effective": len({r.item for r in rows})}
+        for t, rows in samples.items()
+    }
+    known: dict[str, Any] = {"n-shot": dict.fromkeys(samples, 0), "n-samples": counts}
+    known |= {name: getattr(facts, name) for name in Facts.model_fields}
     return Results(
         results=table,
         configs={t: {"task": t, "name": i.name, "citation": i.citation, "licence": i.licence}
                  for t, i in inventories.items()},
         versions={task: inventory.version for task, inventory in inventories.items()},
-        n_shot=dict.fromkeys(samples, 0),
         higher_is_better={task: dict.fromkeys(inventories[task].traits) for task in samples},
-        n_samples={t: {"original": len(inventories[t].items), "effective": len({r.item for r in rows})}
-                   for t, rows in samples.items()},
         task_hashes={task: _task_hash(rows) for task, rows in samples.items()},
         uncertainty={
             "level": 0.95, "clusters": "items", "strata": "key", "distribution": "t, items - keys degrees of freedom",
             "leakage_bootstrap_iters": iterations, "seed": seed,
         },
         scores=scores, response_style=styles, scorecard=cards, verdict=verdicts,
-        **{name: getattr(facts, name) for name in Facts.model_fields},
+        **known,
     )  # fmt: skip
 
 

@@ -70,23 +70,24 @@ def parse_reply(
     reply = _REASONING.sub("", text)
     unfinished = _OPEN_REASONING.search(reply) is not None
     reply = reply.strip().strip("*_`\"' \n\t").strip()
-    if not unfinished:
-        for (symbol, label), value in zip(labels, values, strict=True):
-            if reply.casefold().rstrip(".!") == label.casefold():
-                return "valid", value
-            match = re.fullmatch(
-                rf"(?:(?:my |the )?answer(?: is)?:?\s*)?[\(\[]?{re.escape(symbol)}[\)\]]?(?:[.:,)\s-]+(?P<rest>.*))?",
-                reply,
-                re.S | re.I if len(reply) > 1 and not reply[:1].islower() else re.S,
-            )
-            if match is None:
-                continue
-            rest = (match["rest"] or "").strip().strip("*_`\"'()").rstrip(".!").casefold()
-            if not rest or rest == label.casefold() or (truncated and label.casefold().startswith(rest)):
-                return "valid", value
-    if _REFUSAL.search(reply):
+    if unfinished:
+        return "truncated", None
+    for (symbol, label), value in zip(labels, values, strict=True):
+        if reply.casefold().rstrip(".!") == label.casefold():
+            return "valid", value
+        match = re.fullmatch(
+            rf"(?:(?:my |the )?answer(?: is)?:?\s*)?[\(\[]?{re.escape(symbol)}[\)\]]?(?:[.:,)\s-]+(?P<rest>.*))?",
+            reply,
+            re.S | re.I if len(reply) > 1 and not reply[:1].islower() else re.S,
+        )
+        if match is None:
+            continue
+        rest = (match["rest"] or "").strip().strip("*_`\"'()").rstrip(".!").casefold()
+        if not rest or rest == label.casefold() or (truncated and label.casefold().startswith(rest)):
+            return "valid", value
+    if _REFUSAL.search(reply.replace("’", "'")):
         return "refusal", None
-    return ("truncated" if truncated or unfinished else "unparsed"), None
+    return ("truncated" if truncated else "unparsed"), None
 
 
 def item_values(samples: Sequence[Sample], items: Sequence[Item]) -> NDArray[np.float64]:
@@ -187,8 +188,11 @@ def assert_keying(table: Mapping[str, Sequence[float | None]], inventory: Invent
 
 
 def _opposite_pairs(items: Sequence[Item]) -> list[tuple[int, int]]:
-    """Indices of plus- and minus-keyed items of one facet, or of one scale where there are no facets."""
-    groups: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-    for index, item in enumerate(items):
-        groups[item.facet if item.facet and item.number_300 is not None else item.scale][item.keyed].append(index)
-    return [(a, b) for g in groups.values() for a in g[1] for b in g[-1]]
+    """Indices of plus- and minus-keyed items of one facet, or of one scale where no facet has both."""
+    for facets in (True, False):
+        groups: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for index, item in enumerate(items):
+            groups[(item.facet if facets else None) or item.scale][item.keyed].append(index)
+        if pairs := [(a, b) for g in groups.values() for a in g[1] for b in g[-1]]:
+            return pairs
+    return []

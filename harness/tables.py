@@ -174,13 +174,15 @@ def markdown(table: Table) -> str:
         return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
     rule = "|" + "|".join(["---"] + ["--:" if i else "---" for i in range(len(table.columns) - 1)]) + "|"
-    title = "**" + _escaped(table.title).replace("\n", "**  \n**") + "**"
+    title = "**" + "**  \n**".join(map(_escaped, table.title.split("\n"))) + "**"
     notes = [_escaped(note) for note in table.notes]
     return "\n".join([title, "", line(table.columns), rule, *map(line, table.rows), "", *(f"{n}\n" for n in notes)])
 
 
 def _escaped(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
+    """Keep a text in its cell: no HTML, no link, no end of a cell or a row."""
+    text = " ".join(text.split("\n")).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def show(found: Sequence[Table], console: Console) -> None:

@@ -138,11 +138,12 @@ def test_the_value_is_that_of_the_place() -> None:
 def own(tmp_path: Path) -> Any:
     """Five items of extraversion on a scale of 1 to 5, three of them plus; two of neuroticism, both plus."""
     keys = [("E", 1), ("E", -1), ("E", 1), ("E", -1), ("E", 1), ("N", 1), ("N", 1)]
+    words = ("hum", "run", "sing", "walk", "talk", "fret", "frown")
     content = {
         "id": "own", "licence": "CC0", "citation": "Us (2025).", "statement": {"prefix": ""},
         "scales": {"E": "extraversion", "N": "neuroticism"},
         "response_scale": {"min": 1, "max": 5, "labels": ACCURACY},
-        "items": [{"id": f"x{i}", "text": f"I do thing {i}", "scale": s, "keyed": k} for i, (s, k) in enumerate(keys)],
+        "items": [{"id": f"x{i}", "text": f"I {words[i]}", "scale": s, "keyed": k} for i, (s, k) in enumerate(keys)],
     }  # fmt: skip
     path = tmp_path / "own.json"
     path.write_text(json.dumps(content))

@@ -82,36 +82,42 @@ def leakage(
     iterations: int,
     seed: int,
 ) -> Leakage | None:
-    """Summarise the shifts of the traits a control did not aim at; None where there are none.
+    """Summarise the shifts of the traits a control did not aim at; None where none has a shift with an SE.
 
     `values` holds, per other trait, its items' shifts. The interval comes from a bootstrap over items on the squared
-    scale, where the statistic is unbiased, as estimate +- 1.96 bootstrap SD, then the root, floored at 0.
+    scale, where the statistic is unbiased, as estimate +- t bootstrap SDs (t with the traits' k - H added up), then
+    the root, floored at 0.
     """
     estimates = [stratified_mean(v, s, weights) for v, s in zip(values, strata, strict=True)]
-    held = [i for i, e in enumerate(estimates) if e.value is not None]
+    held = [i for i, e in enumerate(estimates) if e.se is not None]
     if not held:
         return None
     shift = np.array([estimates[i].value for i in held], dtype=float)
-    noise = np.array([(estimates[i].se or 0.0) ** 2 for i in held])
+    noise = np.array([estimates[i].se for i in held], dtype=float) ** 2
     square = float(np.mean(shift**2 - noise))
     redrawn = np.array([_redraw(values[i], strata[i], weights, iterations, seed + i) for i in held])
     spread = float(np.std(np.mean(redrawn**2, axis=0), ddof=1)) if iterations > 1 else None
     ci = None
     if spread is not None:
-        ci = (float(np.sqrt(max(square - 1.96 * spread, 0))), float(np.sqrt(max(square + 1.96 * spread, 0))))
+        df = sum(estimates[i].n - np.unique(strata[i][~np.isnan(values[i])]).size for i in held)
+        half = float(stats.t.ppf(0.975, df)) * spread
+        ci = (float(np.sqrt(max(square - half, 0))), float(np.sqrt(max(square + half, 0))))
     return Leakage(float(np.sqrt(max(square, 0))), ci, float(np.abs(shift).mean()), len(held))
 
 
 def _redraw(
     values: NDArray[np.float64], strata: NDArray[np.int_], weights: str, iterations: int, seed: int
 ) -> NDArray[np.float64]:
-    """Bootstrap means, (iterations,): items redrawn within strata."""
+    """Bootstrap means, (iterations,): residuals redrawn as `stratified_mean` pools and inflates them."""
     rng = np.random.default_rng(seed)
     keep = ~np.isnan(values)
     x, keys = values[keep], strata[keep]
     groups = [x[keys == key] for key in np.unique(keys)]
+    residuals = np.concatenate([group - group.mean() for group in groups])
+    residuals *= np.sqrt(x.size / (x.size - len(groups)))
     total = np.zeros(iterations)
     for group in groups:
         share = 1 / len(groups) if weights == "halves" else group.size / x.size
-        total += share * group[rng.integers(0, group.size, (iterations, group.size))].mean(axis=1)
+        drawn = residuals[rng.integers(0, residuals.size, (iterations, group.size))].mean(axis=1)
+        total += share * (group.mean() + drawn)
     return total

@@ -74,7 +74,9 @@ def response_style(answers: Sequence[Answer], low: int, high: int) -> Style:
     valid = [a for a in answers if a.status == "valid" and a.shares is not None]
     masses = [a.mass for a in answers if a.mass is not None]
     options = high - low + 1
-    invalid = {s: c / len(answers) for s, c in sorted(Counter(a.status for a in answers).items()) if s != "valid"}
+    invalid: dict[str, float] = {
+        s: c / len(answers) for s, c in sorted(Counter(a.status for a in answers).items()) if s != "valid"
+    }
     tops = [_top(a.shares) for a in valid if a.shares is not None]
     positions = np.mean(tops, axis=0) if tops else np.zeros(options)
     meanings = np.mean([_by_value(t, a, low) for t, a in zip(tops, valid, strict=True)], axis=0) if tops else positions

