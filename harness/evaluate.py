@@ -16,14 +16,13 @@ from typing import Any, Protocol
 
 from traitbench import __version__, store
 from traitbench.backends import BACKENDS
-from traitbench.errors import BadData, UnsupportedControl, unknown
-from traitbench.models import ModelSpec
-from traitbench.plan import Plan, Prepared, TraitbenchUsage, prepare
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.plan import Plan, Prepared, prepare
 from traitbench.results import Facts, Results, summarise
 from traitbench.samples import Condition, Sample, make_sample, regrade
 from traitbench.types import Backend, Control, Request, Response, digest
 
-__all__ = ["Progress", "current", "evaluate", "make_backend", "rescore", "samples_file"]
+__all__ = ["Progress", "current", "evaluate", "rescore", "samples_file"]
 
 
 class Progress(Protocol):
@@ -39,33 +38,6 @@ class Progress(Protocol):
         """Called after a batch."""
 
 
-def make_backend(plan: Plan, spec: ModelSpec) -> Backend:
-    """Load the model of `plan` into its backend. Arguments of --model_args are checked first."""
-    if spec.backend == "scripted":
-        from traitbench.backends.scripted import Respondent, Scripted
-
-        for key in plan.model_args:
-            if key not in Respondent.model_fields:
-                raise unknown("key of --model_args for scripted", key, Respondent.model_fields)
-        try:
-            values: dict[str, Any] = {"seed": plan.seed, **plan.model_args}
-            return Scripted(spec.source, Respondent(**values))
-        except ValueError as error:
-            raise TraitbenchUsage(f"--model_args: {str(error).splitlines()[-2].strip()}") from None
-    known = ("dtype", "revision", "trust_remote_code", "packed")
-    for key in plan.model_args:
-        if key not in known:
-            raise unknown("key of --model_args for hf", key, known)
-    options = dict(plan.model_args)
-    if revision := options.pop("revision", None):
-        spec = spec.model_copy(update={"revision": str(revision)})
-    kind: Any = BACKENDS.load("hf")
-    backend: Backend = kind(
-        spec, device=plan.device, batch_size=plan.batch_size, chat_template=plan.apply_chat_template, **options
-    )
-    return backend
-
-
 def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tuple[Results, Path]:
     """Run `plan` and return its results and their file. Safe to kill: the same call goes on where it stopped.
 
@@ -75,18 +47,18 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
     started = time.time()
     prepared = prepare(plan)
     needed = frozenset(kind for _, control in prepared.conditions for kind in control.kinds)
-    applies = BACKENDS.load(prepared.spec.backend).applies
-    if needed - applies:
+    kind = BACKENDS.load(prepared.backend)
+    if needed - kind.applies:
         able = [name for name in BACKENDS if BACKENDS.load(name).applies >= needed]
         raise UnsupportedControl(
-            f"the method {plan.method} makes {', '.join(sorted(needed))}, which the backend {prepared.spec.backend} "
+            f"the method {plan.method} makes {', '.join(sorted(needed))}, which the backend {prepared.backend} "
             f"cannot apply; backends that can: {', '.join(able) or 'none'}"
         )
     name = store.run_name(prepared.spec.name, plan.method, prepared.settings)
     folder = store.RunFolder(Path(plan.output_path) / name)
     with folder.open(fresh=plan.no_resume) as held:
         store.write_json(folder.path / "run.json", {"plan": plan.model_dump(mode="json"), "version": __version__})
-        backend = make_backend(plan, prepared.spec)
+        backend = kind.make(prepared.spec, plan.options())
         try:
             samples = _administer(prepared, backend, folder, held, progress, tell)
         finally:
@@ -172,7 +144,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> F
     config = plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"})
     return Facts(
         model_name=prepared.spec.label,
-        model_source=prepared.spec.backend,
+        model_source=prepared.backend,
         model=dict(identity),
         method={"name": plan.method, "version": prepared.method.version,
                 "config": prepared.method.config.model_dump(mode="json"), "settings": prepared.settings},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
 
 from traitbench.errors import BadData, unknown
 from traitbench.types import Record
@@ -55,7 +54,7 @@ class ModelSpec(Record):
 
     name: str
     """As typed."""
-    backend: Literal["hf", "scripted"]
+    backend: str
     """What runs it unless another backend is asked for."""
     source: str
     """Hub id, absolute local folder, `embedded:smollm2`, or the name of a scripted respondent."""

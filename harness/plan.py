@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from traitbench.backends import BACKENDS
 from traitbench.errors import TraitbenchError, UnknownName, UnsupportedControl, unknown
 from traitbench.methods import METHODS
 from traitbench.models import ModelSpec, resolve
 from traitbench.samples import Condition
 from traitbench.tasks import Administration
-from traitbench.types import Control, Method, Mode, Record, Target, Task
+from traitbench.types import Control, Method, Mode, Options, Record, Target, Task
 
 __all__ = ["BASELINE", "Plan", "Prepared", "make_method", "prepare"]
 
@@ -28,7 +29,8 @@ class Plan(Record):
     method_args: dict[str, Scalar] = {}
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
-    backend: Literal["auto", "hf", "scripted"] = "auto"
+    backend: str = "auto"
+    """Name of a backend; auto: hf for weights, scripted for scripted respondents."""
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     device: str | None = None
@@ -46,6 +48,13 @@ class Plan(Record):
     bootstrap_iters: int = Field(default=1000, ge=2)
     write_out: bool = False
     no_resume: bool = False
+
+    def options(self) -> Options:
+        """Return what the backend is told."""
+        return Options(
+            device=self.device, batch_size=self.batch_size, chat_template=self.apply_chat_template, seed=self.seed,
+            arguments=self.model_args,
+        )  # fmt: skip
 
     def administration(self) -> Administration:
         """Return the part that says how items are asked."""
@@ -70,6 +79,7 @@ class Prepared(Record):
 
     plan: Plan
     spec: ModelSpec
+    backend: str
     tasks: list[Any]
     """Tasks, in the order of the plan."""
     method: Any
@@ -84,9 +94,12 @@ def prepare(plan: Plan) -> Prepared:
     UnknownName with a suggestion for a wrong name, UnsupportedControl for parts that do not go together.
     """
     spec = resolve(plan.model)
-    if plan.backend not in ("auto", spec.backend):
+    backend = spec.backend if plan.backend == "auto" else plan.backend
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, {*BACKENDS, "auto"})
+    if "scripted" in {backend, spec.backend} and backend != spec.backend:
         raise UnsupportedControl(
-            f"the backend {plan.backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
+            f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
         )
     administration = plan.administration()
     method, settings = make_method(plan.method, plan.method_args)
@@ -100,7 +113,9 @@ def prepare(plan: Plan) -> Prepared:
                       control_hash=control.hash),
             control,
         ))  # fmt: skip
-    return Prepared(plan=plan, spec=spec, tasks=tasks, method=method, settings=settings, conditions=conditions)
+    return Prepared(
+        plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, conditions=conditions
+    )
 
 
 def make_method(name: str, arguments: dict[str, Scalar]) -> tuple[Method, dict[str, Any]]:

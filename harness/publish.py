@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
-from traitbench import inventories
-from traitbench.evaluate import rescore, samples_file
-from traitbench.samples import without_texts
+from traitbench.evaluate import _inventory, rescore, samples_file
+from traitbench.samples import Sample, without_texts
 from traitbench.store import read_samples, write_json, write_samples
 
 __all__ = ["publish"]
@@ -25,10 +25,20 @@ def publish(path: Path, to: Path) -> Path:
     stamp = path.stem.removeprefix("results_")
     for task in results.versions:
         rows = read_samples(samples_file(path.parent, task, stamp))
-        include = results.config.get("include_path", ())
-        if not inventories.load(task, texts=False, include=include).restricted:
+        restricted = _inventory(task, results).restricted
+        if not restricted:
             prompts: dict[str, Any] = {row.prompt_hash: row.arguments for row in rows}
             write_json(folder / f"prompts_{task}_{stamp}.json.gz", dict(sorted(prompts.items())))
-        write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", [without_texts(row) for row in rows])
+        write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", [_cleared(row, restricted) for row in rows])
     write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
     return folder / path.name
+
+
+def _cleared(row: Sample, restricted: bool) -> Sample:
+    """Drop the prompt and, where the item is restricted, every quotation of it in a written reply."""
+    words = re.findall(r"\w+", str(row.doc.get("text") or ""))
+    if restricted and words and row.scoring == "generate":
+        quoted = re.compile(r"\W+".join(map(re.escape, words)), re.IGNORECASE)
+        cleared = [[quoted.sub("[item]", r) if isinstance(r, str) else r for r in reply] for reply in row.resps]
+        row = row.model_copy(update={"resps": cleared})
+    return without_texts(row)

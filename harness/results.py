@@ -47,7 +47,7 @@ class Facts(Record):
     warnings: list[str] = []
 
 
-class Results(Record):
+class Results(Facts):
     """results_{date}.json."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -62,17 +62,6 @@ class Results(Record):
     """A trait level is neither good nor bad: always null."""
     n_samples: dict[str, dict[str, int]] = Field(alias="n-samples")
     task_hashes: dict[str, str]
-    config: dict[str, Any]
-    git_hash: str | None
-    date: float
-    total_evaluation_time_seconds: float
-    model_name: str
-    model_source: str
-    model: dict[str, Any]
-    method: dict[str, Any]
-    conditions: list[Condition]
-    controls: dict[str, list[dict[str, str]]]
-    administration: dict[str, Any]
     uncertainty: dict[str, Any]
     scores: dict[str, dict[str, dict[Mode, list[Score]]]]
     """task -> condition -> mode -> a score a trait."""
@@ -80,8 +69,6 @@ class Results(Record):
     """task -> condition, and "all" for every condition together -> mode; none for statement."""
     scorecard: dict[str, dict[Mode, Scorecard]]
     verdict: dict[str, dict[Mode, Verdict]]
-    cost: dict[str, Any]
-    warnings: list[str]
 
 
 def summarise(facts: Facts, samples: Mapping[str, Sequence[Sample]], inventories: Mapping[str, Inventory]) -> Results:

@@ -12,8 +12,10 @@ import gzip
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO, StringIO
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,7 +54,8 @@ class RunFolder:
             if fresh and journal.exists():
                 journal.rename(_unused(journal))
             held = _read_journal(journal)
-            self._journal: IO[bytes] = _guard(lambda: journal.open("ab"), journal)
+            # Unbuffered: a buffer that a full disk refused would be written again, and fail again, at close.
+            self._journal: FileIO = _guard(lambda: journal.open("ab", buffering=0), journal)
             try:
                 yield held
             finally:
@@ -70,8 +73,8 @@ class RunFolder:
             _guard(lambda: self._append("".join(f"{line}\n" for line in lines).encode()), self.path)
 
     def _append(self, data: bytes) -> None:
-        self._journal.write(data)
-        self._journal.flush()
+        while data:
+            data = data[self._journal.write(data) :]
         os.fsync(self._journal.fileno())
 
     def _lock(self) -> IO[bytes]:
@@ -196,7 +199,7 @@ def read_samples(path: Path) -> list[Sample]:
     copy is incomplete, and scoring the rest would change the numbers.
     """
     samples = []
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(StringIO(_text(path)), 1):  # splitlines would also part a reply at U+2028
         try:
             samples.append(Sample.model_validate_json(line))
         except ValueError as error:
@@ -212,5 +215,5 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
         return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise BadData(f"cannot read {path}: {error}; expected a file that `traitbench run` wrote") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -181,7 +182,7 @@ def markdown(table: Table) -> str:
 
 def _escaped(text: str) -> str:
     """Keep a text in its cell: no HTML, no link, no end of a cell or a row."""
-    text = " ".join(text.split("\n")).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    text = re.sub(r"[\r\n]+", " ", text).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

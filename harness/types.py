@@ -2,6 +2,8 @@
 
 One idea carries the design: a method makes a control, a backend applies it. A method returns data (messages), never
 text that a model wrote; a backend runs any request under any control that it can apply.
+
+Over 300 lines, most of them field docstrings: what passes between the parts is best read in one place.
 """
 
 from __future__ import annotations
@@ -11,15 +13,19 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from traitbench.errors import UnknownName, unknown
 
+if TYPE_CHECKING:
+    from traitbench.models import ModelSpec
+
 __all__ = [
     "BIG_FIVE", "DARK_TRIAD", "TRAITS", "Backend", "Choose", "Continue", "Control", "Doc", "Kind", "Message", "Method",
-    "Mode", "Person", "Record", "Request", "Response", "Score", "Status", "Target", "Task", "Trait", "Write", "digest",
+    "Mode", "Options", "Person", "Record", "Request", "Response", "Score", "Status", "Target", "Task", "Trait", "Write",
+    "digest",
 ]  # fmt: skip
 
 BIG_FIVE = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
@@ -269,11 +275,29 @@ class Method(ABC):
         """Make the control for `target` (None only where `targets` is empty)."""
 
 
+class Options(Record):
+    """What the user asked of a backend, besides the model."""
+
+    device: str | None = None
+    batch_size: int | None = None
+    """Items a pass; None lets the backend choose."""
+    chat_template: bool | None = None
+    """None: where the model has one."""
+    seed: int = 0
+    arguments: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    """--model_args, for the backend to check."""
+
+
 class Backend(ABC):
     """Something that answers requests under a control."""
 
     name: ClassVar[str]
     applies: ClassVar[frozenset[Kind]]
+
+    @classmethod
+    @abstractmethod
+    def make(cls, spec: ModelSpec, options: Options) -> Self:
+        """Load the model of `spec`; UnknownName for an argument that this backend does not take."""
 
     @property
     @abstractmethod

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
 from traitbench.samples import Condition, Sample, make_sample
@@ -33,13 +34,18 @@ Administer = Callable[..., list[Sample]]
 def administer() -> Administer:
     """Ask a scripted respondent an inventory, without a run folder: requests, answers, graded samples."""
 
-    def go(inventory: str | Path, respondent: Respondent | None = None, kind: str = "person", **grid: object) -> list[Sample]:
-        held = inventories.load(inventory, texts=False)
+    held: dict[str | Path, inventories.Inventory] = {}
+
+    def go(
+        inventory: str | Path, respondent: Respondent | None = None, kind: str = "person", **grid: object
+    ) -> list[Sample]:
+        if inventory not in held:
+            held[inventory] = inventories.load(inventory, texts=False)
         administration = Administration.model_validate({"scoring": ("choice",), **grid})
-        requests = Questionnaire(held, administration).requests(0)
+        requests = Questionnaire(held[inventory], administration).requests(0)
         backend, none = Scripted(kind, respondent), Condition(name="baseline")
         return [
-            make_sample(requests[i], response, none, held, "", 0)
+            make_sample(requests[i], response, none, held[inventory], "", 0)
             for batch in backend.run(requests)
             for i, response in batch.items()
         ]

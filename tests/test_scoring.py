@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from traitbench import inventories
 from traitbench.errors import BadData
 from traitbench.samples import Sample
@@ -119,9 +120,9 @@ def test_the_ninth_letter_is_also_a_word(reply: str, expected: tuple[str, int | 
 
 @pytest.mark.parametrize(
     ("reply", "expected"),
-    [("1", ("valid", 1)), ("(5)", ("valid", 5)), ("2. Moderately Inaccurate", ("valid", 2)), ("3.5", ("unparsed", None)),
-     ("10", ("unparsed", None)), ("1-2", ("unparsed", None)), ("2. Very Accurate", ("unparsed", None)),
-     ("6", ("unparsed", None)), ("A", ("unparsed", None))],
+    [("1", ("valid", 1)), ("(5)", ("valid", 5)), ("2. Moderately Inaccurate", ("valid", 2)),
+     ("3.5", ("unparsed", None)), ("10", ("unparsed", None)), ("1-2", ("unparsed", None)),
+     ("2. Very Accurate", ("unparsed", None)), ("6", ("unparsed", None)), ("A", ("unparsed", None))],
 )  # fmt: skip
 def test_numbers(reply: str, expected: tuple[str, int | None]) -> None:
     assert parse_reply(reply, NUMBERS, range(1, 6)) == expected

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
@@ -16,9 +16,9 @@ from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens
 from traitbench.backends.weights import Weights, locate
-from traitbench.errors import BadData, UnsupportedControl
+from traitbench.errors import BadData, UnsupportedControl, unknown
 from traitbench.models import ModelSpec
-from traitbench.types import Backend, Choose, Continue, Control, Kind, Request, Response, Write
+from traitbench.types import Backend, Choose, Continue, Control, Kind, Options, Request, Response, Write
 
 __all__ = ["HuggingFace"]
 
@@ -65,6 +65,24 @@ class HuggingFace(Backend):
         self._row_tokens, self._write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]
         self.scorer = Scorer(self.model, packed=packed, tokens=self._row_tokens)
         self._control: Control | None = None
+
+    @classmethod
+    def make(cls, spec: ModelSpec, options: Options) -> Self:
+        """Load the model; the arguments are dtype, revision, trust_remote_code and packed."""
+        known = ("dtype", "revision", "trust_remote_code", "packed")
+        for key in options.arguments:
+            if key not in known:
+                raise unknown("key of --model_args for hf", key, known)
+        given: dict[str, Any] = dict(options.arguments)
+        if revision := given.pop("revision", None):
+            spec = spec.model_copy(update={"revision": str(revision)})
+        return cls(
+            spec,
+            device=options.device,
+            batch_size=options.batch_size,
+            chat_template=options.chat_template,
+            **given,
+        )
 
     @property
     def identity(self) -> dict[str, Any]:

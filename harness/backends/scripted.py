@@ -11,12 +11,26 @@ import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from traitbench.errors import unknown
-from traitbench.types import TRAITS, Backend, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write
+from traitbench.errors import UnknownName, unknown
+from traitbench.models import ModelSpec
+from traitbench.types import (
+    TRAITS,
+    Backend,
+    Choose,
+    Continue,
+    Control,
+    Doc,
+    Kind,
+    Options,
+    Record,
+    Request,
+    Response,
+    Write,
+)
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 
@@ -65,6 +79,18 @@ class Scripted(Backend):
         self.kind = kind
         self.respondent = respondent or Respondent()
         self._control: Control | None = None
+
+    @classmethod
+    def make(cls, spec: ModelSpec, options: Options) -> Self:
+        """Build the respondent; its fields are the arguments."""
+        for key in options.arguments:
+            if key not in Respondent.model_fields:
+                raise unknown("key of --model_args for scripted", key, Respondent.model_fields)
+        try:
+            return cls(spec.source, Respondent.model_validate({"seed": options.seed, **options.arguments}))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UnknownName(f"--model_args {first['loc'][0]}={first['input']}: {first['msg']}") from None
 
     @property
     def identity(self) -> dict[str, Any]:

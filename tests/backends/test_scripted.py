@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
 from traitbench.errors import UnknownName
-from traitbench.evaluate import evaluate, make_backend
+from traitbench.evaluate import evaluate
 from traitbench.models import resolve
-from traitbench.plan import Plan, TraitbenchUsage
+from traitbench.plan import Plan
 from traitbench.scoring import item_values, scale_scores
-from traitbench.types import BIG_FIVE
+from traitbench.types import BIG_FIVE, Options
 
 
 class Quiet:
@@ -28,12 +29,11 @@ class Quiet:
 
 def measured(administer: Any, levels: np.ndarray, mode: Any = "choice", **me: Any) -> np.ndarray:
     """Measured levels (respondents, 5) as shares of the range, with mini_ipip: four items a trait."""
-    items = inventories.load("mini_ipip").items
-    out = []
+    inventory, out = inventories.load("mini_ipip"), []
     for seed, level in enumerate(levels):
         respondent = Respondent(**dict(zip(BIG_FIVE, map(float, level), strict=True)), seed=seed, **me)
         rows = administer("mini_ipip", respondent, scoring=(mode,), orders=("forward",))
-        scores = scale_scores(item_values(rows, items), inventories.load("mini_ipip"), items, mode)
+        scores = scale_scores(item_values(rows, inventory.items), inventory, inventory.items, mode)
         out.append([score.pomp / 100 for score in scores if score.pomp is not None])
     return np.array(out)
 
@@ -77,8 +77,8 @@ def test_first_and_last_take_a_place(administer: Any, kind: str, place: int) -> 
     rows = administer("mini_ipip", kind=kind)
     assert len(rows) == 40
     assert all(int(np.argmax(row.option_logprobs)) == place for row in rows)
-    assert {row.value_raw for row in rows if row.order == "forward"} == {pytest.approx(1.0 + place, abs=1e-6)}
-    assert {row.value_raw for row in rows if row.order == "reverse"} == {pytest.approx(5.0 - place, abs=1e-6)}
+    for order, value in (("forward", 1 + place), ("reverse", 5 - place)):
+        assert [r.value_raw for r in rows if r.order == order] == pytest.approx([value] * 20)
 
 
 def test_uniform_takes_every_place_as_often(administer: Any) -> None:
@@ -110,15 +110,17 @@ def test_unknown_kind() -> None:
     with pytest.raises(UnknownName, match="'unifrom'; did you mean 'uniform'"):
         Scripted("unifrom")
     with pytest.raises(UnknownName, match="did you mean 'first'"):
-        make_backend(Plan(), resolve("scripted:frist"))
+        Scripted.make(resolve("scripted:frist"), Options())
 
 
 def test_unknown_and_impossible_arguments() -> None:
     spec = resolve("scripted:person")
     with pytest.raises(UnknownName, match="'extroversion'; did you mean 'extraversion'"):
-        make_backend(Plan(model_args={"extroversion": 0.2}), spec)
-    with pytest.raises(TraitbenchUsage, match=r"--model_args: .*less than or equal to 1"):
-        make_backend(Plan(model_args={"position_bias": 2}), spec)
+        Scripted.make(spec, Options(arguments={"extroversion": 0.2}))
+    with pytest.raises(UnknownName, match=r"--model_args position_bias=2: .*less than or equal to 1"):
+        Scripted.make(spec, Options(arguments={"position_bias": 2}))
+    made = Scripted.make(spec, Options(seed=7, arguments={"noise": 0.1}))
+    assert made.respondent == Respondent(seed=7, noise=0.1)
 
 
 def test_obedience_moves_choice_and_statement_by_the_known_amount(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pytest
 from scipy import stats
+
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
 from traitbench.scoring import choice_value, scale_scores
@@ -71,7 +72,9 @@ def test_missing_items_are_left_out() -> None:
     [([], [], None), ([np.nan] * 3, [1, -1, 1], None), ([2.0], [1], 2.0), ([2.0, np.nan], [1, -1], 2.0),
      ([2.0, 4.0], [1, -1], 3.0)],
 )  # fmt: skip
-def test_what_cannot_be_had_is_none(weights: Weights, values: list[float], keys: list[int], value: float | None) -> None:
+def test_what_cannot_be_had_is_none(
+    weights: Weights, values: list[float], keys: list[int], value: float | None
+) -> None:
     estimate = stratified_mean(values, keys, weights)
     assert estimate.value == value and estimate.n == np.sum(~np.isnan(values))
     assert estimate.se is None and estimate.ci is None and estimate.sd is None

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from traitbench.backends.scripted import Respondent
 from traitbench.samples import answer
 from traitbench.statistics import FLAGS, Style, response_style

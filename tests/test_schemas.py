@@ -1,0 +1,73 @@
+"""The schemas that ship are those of the records, and a real run fits them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traitbench import schemas
+from traitbench.cli import main
+from traitbench.leaderboard import build
+from traitbench.publish import publish
+from traitbench.store import read_json, write_json
+
+jsonschema = pytest.importorskip("jsonschema", reason="a dev dependency: pip install -e '.[dev]'")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results file of a run with every scoring mode, respondents, two symbols and refusals."""
+    out = tmp_path_factory.mktemp("runs")
+    line = (
+        "--model scripted:person --model_args obedience=0.2,noise=0.1,refusals=0.2 --tasks mini_ipip --limit 6 "
+        "--method prompting --target extraversion=high,openness=0.5 --scoring choice,statement,generate "
+        f"--symbols letters,numbers --respondents 2 --templates 2 --bootstrap_iters 20 -o {out}"
+    )
+    assert main(line.split()) == 0
+    return next(out.glob("*/results_*.json"))
+
+
+def check(name: str, value: Any) -> None:
+    schema = json.loads(schemas.path(name).read_text("utf-8"))
+    kind = jsonschema.validators.validator_for(schema)
+    kind.check_schema(schema)
+    kind(schema).validate(value)
+
+
+@pytest.mark.parametrize("name", schemas.SCHEMAS)
+def test_the_schema_that_ships_is_that_of_the_record(name: str) -> None:
+    assert schemas.path(name).read_text("utf-8") == schemas.text(name), "type `make schemas`"
+
+
+def test_a_results_file_fits_its_schema(run: Path) -> None:
+    check("results", read_json(run))
+
+
+def test_every_line_of_samples_fits_its_schema(run: Path) -> None:
+    lines = next(run.parent.glob("samples_*.jsonl")).read_text("utf-8").splitlines()
+    # 2 conditions x 2 templates x 2 respondents x 6 items x (1 statement + 2 modes x 2 symbols x 2 orders)
+    assert len(lines) == 2 * 2 * 2 * 6 * 9
+    schema = json.loads(schemas.path("samples").read_text("utf-8"))
+    validator = jsonschema.validators.validator_for(schema)(schema)
+    assert {row["scoring"] for row in map(json.loads, lines)} == {"choice", "statement", "generate"}
+    assert [line for line in lines if not validator.is_valid(json.loads(line))] == []
+
+
+def test_published_files_and_the_leaderboard_fit_their_schemas(run: Path, tmp_path: Path) -> None:
+    published = publish(run, tmp_path / "published")
+    check("results", read_json(published))
+    write_json(tmp_path / "leaderboard.json", build(tmp_path / "published").model_dump(mode="json"))
+    check("leaderboard", read_json(tmp_path / "leaderboard.json"))
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda r: r.pop("verdict"), lambda r: r.update(extra=1), lambda r: r.update(date="now")]
+)
+def test_a_results_file_that_lacks_or_adds_a_key_does_not_fit(run: Path, spoil: Any) -> None:
+    raw = read_json(run)
+    spoil(raw)
+    with pytest.raises(jsonschema.ValidationError):
+        check("results", raw)

@@ -1,0 +1,213 @@
+"""The run folder: what survives a kill, what is refused, and that a failed write leaves the old file."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traitbench.backends.scripted import Respondent
+from traitbench.errors import BadData
+from traitbench.samples import Sample
+from traitbench.store import RunFolder, read_json, read_samples, run_name, write_json, write_samples
+from traitbench.types import Response
+
+ANSWERS = {f"key{i}": Response(option_logprobs=(-0.1 * i, -2.0), prompt_hash="ab") for i in range(5)}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """A run's folder with five answers."""
+    made = RunFolder(tmp_path / "run")
+    with made.open() as held:
+        assert held == {}
+        made.append(dict(list(ANSWERS.items())[:3]))
+        made.append(dict(list(ANSWERS.items())[3:]))
+    return made
+
+
+@pytest.fixture
+def rows(administer: Any) -> list[Sample]:
+    return administer("mini_ipip", Respondent(noise=0.1), scoring=("choice", "statement", "generate"))  # type: ignore[no-any-return]
+
+
+@contextmanager
+def small_disk() -> Iterator[None]:
+    """No file may grow beyond 500 bytes: the kernel itself refuses the write half way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def held(folder: RunFolder) -> dict[str, Response]:
+    with folder.open() as answers:
+        return dict(answers)
+
+
+def test_what_was_appended_is_held(folder: RunFolder) -> None:
+    assert held(folder) == ANSWERS
+
+
+@pytest.mark.parametrize("cut", [1, 5, 40])
+def test_an_incomplete_last_line_is_dropped_and_asked_again(folder: RunFolder, cut: int) -> None:
+    journal = folder.path / "responses.jsonl"
+    data = journal.read_bytes()
+    journal.write_bytes(data[:-cut])
+    with folder.open() as answers:
+        assert answers == {key: ANSWERS[key] for key in list(ANSWERS)[:4]}
+        folder.append({"key4": ANSWERS["key4"]})
+    assert journal.read_bytes() == data
+
+
+def test_a_damaged_last_line_is_dropped(folder: RunFolder) -> None:
+    journal = folder.path / "responses.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"key": "x", "opt\0\0\0\n')
+    assert held(folder) == ANSWERS and journal.read_bytes() == whole
+
+
+@pytest.mark.parametrize("line", [b"{", b"[1]", b'{"key": "x", "loglik": "?"}', b'{"loglik": 1.0}', b"\xff"])
+def test_damage_in_the_middle_names_file_and_line(folder: RunFolder, line: bytes) -> None:
+    journal = folder.path / "responses.jsonl"
+    lines = journal.read_bytes().splitlines()
+    lines[2] = line
+    journal.write_bytes(b"\n".join(lines) + b"\n")
+    with pytest.raises(BadData, match=r"responses\.jsonl, line 3 is damaged.*--no_resume"):
+        held(folder)
+    with folder.open(fresh=True) as answers:
+        assert answers == {}
+
+
+def test_fresh_keeps_every_old_file(folder: RunFolder) -> None:
+    old = (folder.path / "responses.jsonl").read_bytes()
+    for _ in range(2):
+        with folder.open(fresh=True) as answers:
+            assert answers == {}
+            folder.append({"new": ANSWERS["key1"]})
+    assert (folder.path / "responses.1.jsonl").read_bytes() == old
+    assert b"new" in (folder.path / "responses.2.jsonl").read_bytes()
+    assert held(folder) == {"new": ANSWERS["key1"]}
+
+
+def test_a_second_run_is_refused_until_the_first_ends(folder: RunFolder) -> None:
+    with folder.open():
+        with pytest.raises(BadData, match=r"another run is writing to .*run; wait .*--output_path"):
+            held(RunFolder(folder.path))
+        script = f"from pathlib import Path; from traitbench.store import RunFolder; RunFolder(Path({str(folder.path)!r})).open().__enter__()"  # noqa: E501
+        other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert other.returncode == 1 and "another run is writing" in other.stderr
+    assert held(RunFolder(folder.path)) == ANSWERS
+
+
+def test_a_path_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadData, match=r"cannot write to .*part of the path is a file.*--output_path"):
+        held(RunFolder(tmp_path / "file" / "run"))
+    with pytest.raises(BadData, match="a file of that name is in the way"):
+        held(RunFolder(tmp_path / "file"))
+    with pytest.raises(BadData, match="--output_path"):
+        write_json(tmp_path / "file" / "x.json", {})
+
+
+def test_a_full_disk_keeps_what_was_whole(folder: RunFolder) -> None:
+    """The write stops half way through a line; the message comes through, and the next run goes on."""
+    more = {f"more{i}": ANSWERS["key1"] for i in range(20)}
+    with small_disk(), pytest.raises(BadData, match="cannot write to"), folder.open():
+        folder.append(more)
+    assert (folder.path / "responses.jsonl").stat().st_size == 500
+    again = held(folder)
+    assert ANSWERS.items() < again.items() < (ANSWERS | more).items()
+    assert (folder.path / "responses.jsonl").stat().st_size < 500
+
+
+def test_no_space_says_what_to_do(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(BadData, match="the disk is full; free some space and run the same command again, it resumes"):
+        with folder.open():
+            folder.append({"x": ANSWERS["key1"]})
+    write = folder.path / "results.json"
+    with pytest.raises(BadData, match="the disk is full"):
+        write_json(write, {})
+    assert not write.exists()
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_json(path, {"a": 1})
+    with small_disk(), pytest.raises(BadData, match="cannot write to"):
+        write_json(path, {"a": "long" * 200})
+    assert read_json(path) == {"a": 1} and list(tmp_path.iterdir()) == [path]
+    write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 2}
+
+
+def test_json_has_no_nan(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+
+
+def test_a_cut_json_names_line_and_column(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": [1, 2, 3]})
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(BadData, match=r"x\.json, line \d+, column \d+: .*cut short"):
+        read_json(path)
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "samples.jsonl.gz"])
+def test_samples_come_back_as_they_were(tmp_path: Path, rows: list[Sample], name: str) -> None:
+    """Replies may hold line separators that are no ends of lines here."""
+    odd = rows[-1].model_copy(update={"resps": [["A\u2028B\u0085C\r\nD é 𝄞"]]})
+    write_samples(tmp_path / name, [*rows, odd])
+    assert read_samples(tmp_path / name) == [*rows, odd]
+
+
+def test_gzip_is_the_same_bytes(tmp_path: Path, rows: list[Sample]) -> None:
+    for name in ("a.jsonl", "a.jsonl.gz", "b.jsonl.gz"):
+        write_samples(tmp_path / name, rows)
+    assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()) == (tmp_path / "a.jsonl").read_bytes()
+    write_samples(tmp_path / "c.jsonl.gz", read_samples(tmp_path / "a.jsonl.gz"))
+    kept = [(tmp_path / f"{n}.jsonl.gz").read_bytes() for n in "abc"]
+    assert kept[0] == kept[1] == kept[2]
+
+
+def test_samples_cut_within_a_line_name_it(tmp_path: Path, rows: list[Sample]) -> None:
+    path = tmp_path / "samples.jsonl"
+    write_samples(path, rows)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(BadData, match=rf"samples\.jsonl, line {len(rows)} is damaged .*repeat the `traitbench run`"):
+        read_samples(path)
+
+
+@pytest.mark.parametrize("place", [30, 300, -9])
+def test_damaged_gzip(tmp_path: Path, rows: list[Sample], place: int) -> None:
+    path = tmp_path / "samples.jsonl.gz"
+    write_samples(path, rows)
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0xFF
+    path.write_bytes(bytes(data))
+    with pytest.raises(BadData, match=r"cannot read .*samples\.jsonl\.gz"):
+        read_samples(path)
+    path.write_bytes(bytes(data)[:200])
+    with pytest.raises(BadData, match=r"cannot read .*samples\.jsonl\.gz"):
+        read_samples(path)
+
+
+def test_folders_are_named_safely() -> None:
+    assert run_name("scripted:person", "none", {}) == "scripted__person@none"
+    assert run_name("org/m", "prompting", {"style": "p2", "k": 2}) == "org__m@prompting,k=2,style=p2"
