@@ -91,9 +91,9 @@ def _run(arguments: argparse.Namespace) -> int:
     _print(results, arguments.format)
     shown = path.parent if path.parent.is_absolute() else Path(os.path.relpath(path.parent))
     print(f"results: {path}\nscore again without a model: traitbench score '{shown}'", file=sys.stderr)
-    failed = sum(
-        s.invalid.get("error", 0) > 0 for t in results.response_style.values() for c in t.values() for s in c.values()
-    )
+    failed = sum(results.n_failed.values())
+    if failed:
+        print(f"warning: {failed} calls failed; the same command asks them again", file=sys.stderr)
     return 3 if failed else 0
 
 

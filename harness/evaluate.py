@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from traitbench import __version__, store
 from traitbench.backends import BACKENDS
@@ -22,7 +22,10 @@ from traitbench.results import Facts, Results, summarise
 from traitbench.samples import Condition, Sample, make_sample, regrade
 from traitbench.types import Backend, Control, Request, Response, digest
 
-__all__ = ["Progress", "current", "evaluate", "rescore", "samples_file"]
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory
+
+__all__ = ["Progress", "current", "evaluate", "inventory_of", "rescore", "samples_file"]
 
 
 class Progress(Protocol):
@@ -156,8 +159,15 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> F
         date=started,
         total_evaluation_time_seconds=seconds,
         cost={"fit_seconds": 0.0, "evaluation_seconds": seconds, "peak_memory_bytes": peak},
-        warnings=(limited if plan.limit else []) + wordings,
+        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + wordings,
     )  # fmt: skip
+
+
+def _unmeasured(prepared: Prepared) -> list[str]:
+    """Say which targets no task measures: they show what else moves, and no effect."""
+    measured = {trait for task in prepared.tasks for trait in task.traits}
+    aimed = dict.fromkeys(trait for condition, _ in prepared.conditions for trait in condition.levels)
+    return [f"no task measures {trait}, so there is leakage but no effect" for trait in aimed if trait not in measured]
 
 
 def _git_hash() -> str | None:
@@ -201,18 +211,30 @@ def rescore(path: Path) -> Results:
     stamp = path.stem.removeprefix("results_")
     samples, inventories = {}, {}
     for task in old.versions:
-        inventories[task] = _inventory(task, old)
-        rows = store.read_samples(samples_file(path.parent, task, stamp))
+        inventories[task] = inventory_of(task, old)
+        source = samples_file(path.parent, task, stamp)
+        rows = store.read_samples(source)
+        if len(rows) != old.n_responses[task]:
+            raise BadData(
+                f"{source} holds {len(rows)} samples, but {path.name} was computed from {old.n_responses[task]}; the "
+                "copy is incomplete: copy it again, or repeat the `traitbench run` that made it"
+            )
         samples[task] = [regrade(row, inventories[task]) for row in rows]
     facts = Facts(**{name: getattr(old, name) for name in Facts.model_fields})
     return summarise(facts, samples, inventories)
 
 
-def _inventory(task: str, old: Results) -> Any:
-    from traitbench import inventories
+def inventory_of(task: str, old: Results) -> Inventory:
+    """Load the key of a task of `old` from where the run took it; texts are not needed."""
+    from traitbench import inventories, tasks
 
-    named = [name for name in old.config["tasks"] if name.endswith(".json") and Path(name).stem == task]
-    return inventories.load(named[0] if named else task, texts=False, include=old.config.get("include_path", ()))
+    include = old.config.get("include_path", ())
+    for name in old.config["tasks"]:
+        if name not in tasks.SUITES:
+            found = inventories.load(name, texts=False, include=include)
+            if found.id == task:
+                return found
+    return inventories.load(task, texts=False, include=include)
 
 
 def samples_file(folder: Path, task: str, stamp: str) -> Path:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
-from traitbench.evaluate import _inventory, rescore, samples_file
+from traitbench.evaluate import inventory_of, rescore, samples_file
 from traitbench.samples import Sample, without_texts
 from traitbench.store import read_samples, write_json, write_samples
 
@@ -16,18 +15,21 @@ __all__ = ["publish"]
 def publish(path: Path, to: Path) -> Path:
     """Publish the results file `path` below `to`, in a folder of the run's name; return the file made.
 
-    Every number is computed again from the samples. These hold each prompt once, by its hash, in
-    prompts_{task}_{date}.json.gz; of a restricted instrument only ids and hashes go out. BadData where the run is
-    damaged.
+    Every number is computed again from the samples. Each prompt is kept once, by its hash and
+    followed by the statements scored after it, in prompts_{task}_{date}.json.gz; of a restricted instrument only ids
+    and hashes go out. BadData where the run is damaged.
     """
     results = rescore(path)
     folder = to / path.parent.name
     stamp = path.stem.removeprefix("results_")
     for task in results.versions:
         rows = read_samples(samples_file(path.parent, task, stamp))
-        restricted = _inventory(task, results).restricted
-        if not restricted:
-            prompts: dict[str, Any] = {row.prompt_hash: row.arguments for row in rows}
+        restricted = inventory_of(task, results).restricted
+        prompts: dict[str, list[str]] = {}
+        for row in rows:
+            kept = prompts.setdefault(row.prompt_hash, [])
+            kept += [text for text in row.arguments if text not in kept]
+        if not restricted and any(prompts.values()):
             write_json(folder / f"prompts_{task}_{stamp}.json.gz", dict(sorted(prompts.items())))
         write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", [_cleared(row, restricted) for row in rows])
     write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))

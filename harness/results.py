@@ -61,6 +61,10 @@ class Results(Facts):
     higher_is_better: dict[str, dict[str, None]]
     """A trait level is neither good nor bad: always null."""
     n_samples: dict[str, dict[str, int]] = Field(alias="n-samples")
+    n_responses: dict[str, int]
+    """task -> lines of its samples file."""
+    n_failed: dict[str, int]
+    """task -> calls that ended in an error; `run` then exits with 3."""
     task_hashes: dict[str, str]
     uncertainty: dict[str, Any]
     scores: dict[str, dict[str, dict[Mode, list[Score]]]]
@@ -121,6 +125,8 @@ def summarise(facts: Facts, samples: Mapping[str, Sequence[Sample]], inventories
                  for t, i in inventories.items()},
         versions={task: inventory.version for task, inventory in inventories.items()},
         higher_is_better={task: dict.fromkeys(inventories[task].traits) for task in samples},
+        n_failed={task: sum(r.status == "error" for r in rows) for task, rows in samples.items()},
+        n_responses={task: len(rows) for task, rows in samples.items()},
         task_hashes={task: _task_hash(rows) for task, rows in samples.items()},
         uncertainty={
             "level": 0.95, "clusters": "items", "strata": "key", "distribution": "t, items - keys degrees of freedom",

@@ -51,6 +51,7 @@ def choice_value(logprobs: Sequence[float], values: Sequence[int]) -> tuple[floa
 
 
 _REASONING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S | re.I)
+_CLOSED_REASONING = re.compile(r"</(?:think|thinking|reasoning)>", re.I)
 _OPEN_REASONING = re.compile(r"<(think|thinking|reasoning)>", re.I)
 _REFUSAL = re.compile(
     r"\b(i('| a)?m sorry|i apologi[sz]e|as an ai|as a language model|i (can(no|')t|am (not able|unable)|do(n't| not) "
@@ -67,7 +68,8 @@ def parse_reply(
     Text inside a reasoning block is not an answer. Anything else is `refusal`, `truncated` or `unparsed`, and has no
     value.
     """
-    reply = _REASONING.sub("", text)
+    # A template may have opened the block itself, so what stands before a lone closing tag is reasoning too.
+    reply = _CLOSED_REASONING.split(_REASONING.sub("", text))[-1]
     unfinished = _OPEN_REASONING.search(reply) is not None
     reply = reply.strip().strip("*_`\"' \n\t").strip()
     if unfinished:
@@ -150,8 +152,10 @@ def _score(
 
 
 def effect_size(estimate: Estimate) -> float | None:
-    """The value over the SD between items; null where that is zero or unknown."""
-    return estimate.value / estimate.sd if estimate.value is not None and estimate.sd else None
+    """The value over the SD between items; null where that is unknown or nothing but rounding."""
+    if estimate.value is None or estimate.sd is None or estimate.sd <= 1e-9 * max(1.0, abs(estimate.value)):
+        return None
+    return estimate.value / estimate.sd
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

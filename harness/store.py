@@ -118,7 +118,10 @@ def _unused(path: Path) -> Path:
 
 
 def _read_journal(path: Path) -> dict[str, Response]:
-    """Read the kept responses, cutting an incomplete last line off the file; the first of a key counts."""
+    """Read the kept responses, cutting an incomplete last line off the file.
+
+    The first of a key counts; failed calls are left out, so that they are made again.
+    """
     if not path.exists():
         return {}
     data = path.read_bytes()
@@ -128,7 +131,9 @@ def _read_journal(path: Path) -> dict[str, Response]:
     for number, line in enumerate(lines, 1):
         try:
             row = json.loads(line)
-            held.setdefault(row.pop("key"), Response.model_validate(row))
+            key, response = row.pop("key"), Response.model_validate(row)
+            if response.status != "error":
+                held.setdefault(key, response)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             if number == len(lines) and whole == len(data):
                 whole -= len(line) + 1

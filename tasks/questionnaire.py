@@ -78,4 +78,6 @@ def presented_options(
     texts = tuple(scale.labels)
     if order == "reverse":
         values, texts = values[::-1], texts[::-1]
-    return tuple(zip(symbols_for("letters" if symbols == "letters" else "numbers", len(texts)), texts, strict=True)), values
+    return tuple(
+        zip(symbols_for("letters" if symbols == "letters" else "numbers", len(texts)), texts, strict=True)
+    ), values

@@ -71,7 +71,6 @@ def test_batch_size_auto_is_the_default_on_the_line_and_in_a_file(tmp_path: Path
         ({"batch_size": "0"}, "--batch_size '0'"),
         ({"bootstrap_iters": "1"}, "--bootstrap_iters '1': .*greater than or equal to 2"),
         ({"apply_chat_template": "perhaps"}, "--apply_chat_template 'perhaps'"),
-        ({"backend": "hff"}, "unknown value of --backend 'hff'; did you mean 'hf'"),
         ({"scoring": "chioce"}, "unknown value of --scoring 'chioce'; did you mean 'choice'"),
         ({"orders": "forward,backward"}, "unknown value of --orders 'backward'"),
         ({"symbols": "leters"}, "unknown value of --symbols 'leters'; did you mean 'letters'"),

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from traitbench import inventories
 from traitbench.errors import BadData, UnknownName, UnsupportedControl
 from traitbench.evaluate import current, evaluate, rescore
 from traitbench.plan import Plan, TraitbenchUsage, prepare
@@ -140,12 +141,14 @@ def test_rescoring_from_the_samples_gives_the_results(tmp_path: Path, changes: d
 
 
 def test_rescoring_does_not_believe_stored_values(tmp_path: Path) -> None:
-    """Status and values in the samples are for reading; only what the model said counts."""
-    results, path = run(tmp_path, scoring=("choice",))
+    """Values and, of written replies, the status are there for reading; only what the model said counts."""
+    results, path = run(tmp_path, scoring=("choice", "generate"))
     file = next(path.parent.glob("samples_*.jsonl"))
-    lines = file.read_text().replace('"status":"valid"', '"status":"refusal"').replace('"value_raw":', '"value_raw":9')
-    assert lines != file.read_text()
-    file.write_text(lines)
+    choice, written = file.read_text()[:-1].split("\n")[:40], file.read_text()[:-1].split("\n")[40:]
+    changed = [line.replace('"value_raw":', '"value_raw":9').replace('_mass":', '_mass":9') for line in choice]
+    changed += [line.replace('"status":"valid"', '"status":"refusal"') for line in written]
+    assert not set(changed) & {*choice, *written}
+    file.write_text("\n".join(changed) + "\n")
     assert rescore(path) == results
 
 
@@ -272,3 +275,25 @@ def test_write_out_shows_each_kind_once(tmp_path: Path) -> None:
     evaluate(plan(tmp_path, write_out=True, method="prompting", target="openness=high"), Watcher(), told.append)
     assert [line.split(":")[0] for line in told] == ["--- baseline"] * 3 + ["--- openness=high"] * 3
     assert "extremely" not in told[0] and "extremely" in told[3]
+
+
+def test_samples_cut_at_the_end_of_a_line_are_noticed(tmp_path: Path) -> None:
+    _, path = run(tmp_path)
+    source = next(path.parent.glob("samples_*.jsonl"))
+    source.write_bytes(b"".join(source.read_bytes().splitlines(keepends=True)[:-1]))
+    with pytest.raises(BadData, match="the copy is incomplete"):
+        rescore(path)
+
+
+def test_an_inventory_whose_file_has_another_name_is_found_again(tmp_path: Path) -> None:
+    source = Path(inventories.__file__).with_name("mini_ipip.json").read_text(encoding="utf-8")
+    own = tmp_path / "good.json"
+    own.write_text(source.replace('"mini_ipip"', '"mine"', 1), encoding="utf-8")
+    results, path = run(tmp_path, tasks=[str(own)])
+    assert list(results.versions) == ["mine"] and rescore(path) == results
+
+
+def test_a_target_that_no_task_measures_is_told(tmp_path: Path) -> None:
+    results, _ = run(tmp_path, method="prompting", target="psychopathy=high")
+    assert any("no task measures psychopathy" in warning for warning in results.warnings)
+    assert all(c.effect is None and c.leakage is not None for c in contrasts(results))

@@ -73,7 +73,7 @@ def test_an_effect_with_an_interval_is_the_mean_over_targets_by_hand(board: Lead
     lines = next((published.parent / "runs" / "demo").glob("*/samples_*.jsonl")).read_text("utf-8").splitlines()
     items: dict[tuple[str, str], list[float]] = defaultdict(list)
     for row in map(json.loads, lines):
-        trait, _, level = (row["target"] or "").partition("=")
+        trait, _, level = row.get("target", "").partition("=")
         if row["scoring"] == "choice" and trait == row["trait"]:
             items[trait, row["item"]].append(row["value_keyed"] * (1 if level == "high" else -1))
     shifts = defaultdict(list)

@@ -49,6 +49,7 @@ def test_choice_value_survives_tiny_probabilities() -> None:
         ("B - Moderately Inaccurate", 2), ("Answer: C", 3), ("The answer is C.", 3), ("My answer: (C)", 3),
         ("Very Accurate", 5), ("very accurate.", 5), ("<think>Perhaps A? No.</think>\n\nD", 4),
         ("<reasoning>E\nE</reasoning>B", 2),
+        ("E would be wrong, so</think>\n\nB", 2),
     ],
 )  # fmt: skip
 def test_replies_that_are_answers(reply: str, value: int) -> None:

@@ -211,3 +211,14 @@ def test_damaged_gzip(tmp_path: Path, rows: list[Sample], place: int) -> None:
 def test_folders_are_named_safely() -> None:
     assert run_name("scripted:person", "none", {}) == "scripted__person@none"
     assert run_name("org/m", "prompting", {"style": "p2", "k": 2}) == "org__m@prompting,k=2,style=p2"
+
+
+def test_failed_calls_are_made_again(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    with folder.open():
+        folder.append({"a": Response(status="error", error="lost"), "b": Response(loglik=-1.0, tokens=1)})
+    with folder.open() as held:
+        assert set(held) == {"b"}
+        folder.append({"a": Response(loglik=-2.0, tokens=1)})
+    with folder.open() as held:
+        assert held["a"].loglik == -2.0

@@ -22,7 +22,7 @@ from traitbench.types import TRAITS, Backend, Choose, Continue, Control, Method,
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Administration(
-    scoring=("choice", "statement", "generate"), symbols=("letters", "numbers"), templates=5, respondents=2, repeats=2,
+    scoring=("choice", "statement", "generate"), symbols=("letters", "numbers"), templates=2, respondents=1, repeats=2,
 )  # fmt: skip
 RESTRICTED = [name for name in inventories.names() if inventories.load(name, texts=False).restricted]
 PUBLIC = [name for name in inventories.names() if name not in RESTRICTED]
@@ -34,8 +34,7 @@ def task(name: str, request: pytest.FixtureRequest) -> Questionnaire:
     """The task `name`; a restricted one needs the data folder."""
     if name in RESTRICTED:
         request.getfixturevalue("shared")
-    grid = GRID.model_copy(update={"templates": 2, "respondents": 1}) if name.startswith("ipip_neo") else GRID
-    return Questionnaire(inventories.load(name), grid)
+    return Questionnaire(inventories.load(name), GRID)
 
 
 def test_some_of_both_kinds_ship() -> None:
@@ -177,27 +176,23 @@ def test_backends_are_backends(name: str) -> None:
     assert kind.applies and kind.applies <= {"prompt", "weights", "activations"}
 
 
-def imported_by(module: str) -> set[str]:
-    script = f"import sys, {module}; print(*sys.modules)"
+def imported_by(*modules: str) -> set[str]:
+    present = [name for name in modules if find_spec(name)]
+    script = f"import sys, {', '.join(present)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
 
 
-LIGHT = ("traitbench", "traitbench.plan", "traitbench.scoring", "traitbench.methods.prompting", "traitbench.cli",
-         "traitbench.evaluate")  # fmt: skip
+def test_no_import_brings_torch() -> None:
+    light = [f"traitbench.{name}" for name in ("plan", "scoring", "evaluate", "cli", "methods.prompting")]
+    found = imported_by("traitbench", *light)
+    assert "traitbench.plan" in found and not found & {"torch", "transformers", "accelerate", "gguf"}
 
 
-@pytest.mark.parametrize("module", [name for name in LIGHT if name == "traitbench" or find_spec(name)])
-def test_no_import_brings_torch(module: str) -> None:
-    assert not imported_by(module) & {"torch", "transformers", "accelerate", "gguf"}
-
-
-READERS = ("traitbench.leaderboard", "traitbench.tables")
-
-
-@pytest.mark.parametrize("module", [name for name in READERS if find_spec(name)])
-def test_what_reads_results_imports_no_backend(module: str) -> None:
-    assert not [name for name in imported_by(module) if name.startswith("traitbench.backends.")]
+def test_what_reads_results_imports_no_backend() -> None:
+    found = imported_by("traitbench.leaderboard", "traitbench.tables", "traitbench.results")
+    assert "traitbench.results" in found
+    assert not [name for name in found if name.startswith("traitbench.backends.")]
 
 
 def test_every_package_is_declared() -> None:

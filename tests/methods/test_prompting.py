@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+
 from traitbench import inventories
 from traitbench.errors import BadData, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
