@@ -122,7 +122,6 @@ def parser() -> argparse.ArgumentParser:
 
 def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     """The flags of `run`; `prompt` takes those that decide a prompt. No default here: the plan has them."""
-    p.set_defaults()
     add = p.add_argument
     add("--model", "-M", metavar="NAME|HUB_ID|PATH", help="short name, hub id, local folder or scripted:NAME (smollm2)")
     add("--method", "-m", metavar="NAME", help="control method (none)")

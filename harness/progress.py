@@ -26,7 +26,7 @@ class Bar:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=self.console,
         )  # fmt: skip
-        self._total = self._left = self._answered = 0
+        self._left = self._answered = 0
         self._started = self._told = 0.0
         self._estimated = False
 
@@ -48,7 +48,7 @@ class Bar:
         """Begin: say how much there is."""
         resumed = f", {held} already answered" if held else ""
         self.tell(f"{conditions} conditions, {requests} requests{resumed}")
-        self._total, self._left = requests, requests - held
+        self._left = requests - held
         self._started = self._told = time.monotonic()
         self._task = self._bar.add_task("", total=requests, completed=held)
         if self.console.is_terminal:

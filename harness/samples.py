@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from traitbench.scoring import Scale, choice_value, parse_reply
+from traitbench.scoring import choice_value, parse_reply
 from traitbench.statistics.style import Answer
 from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write
 
@@ -110,7 +110,6 @@ def make_sample(
 
 def regrade(sample: Sample, inventory: Inventory) -> Sample:
     """Compute status, option mass and values again from the kept response; the stored ones do not matter."""
-    scale = Scale(low=inventory.response_scale.min, high=inventory.response_scale.max)
     status, raw, mass = sample.status, None, None
     if sample.status == "error":
         pass
@@ -122,7 +121,9 @@ def regrade(sample: Sample, inventory: Inventory) -> Sample:
         reply = sample.resps[0][0] or ""
         status, value = parse_reply(reply, _labels(sample, inventory), sample.option_values, sample.cut)
         raw = None if value is None else float(value)
-    keyed = None if raw is None or sample.scoring == "statement" else scale.keyed(raw, sample.keyed)
+    keyed = None
+    if raw is not None and sample.scoring != "statement":
+        keyed = raw if sample.keyed == 1 else inventory.reverse(raw)
     return sample.model_copy(
         update={
             "status": status,

@@ -17,28 +17,13 @@ from numpy.typing import NDArray
 
 from traitbench.errors import BadData
 from traitbench.statistics.intervals import Estimate, stratified_mean
-from traitbench.types import Mode, Record, Score, Status, Trait
+from traitbench.types import Mode, Score, Status, Trait
 
 if TYPE_CHECKING:
-    from traitbench.inventories import Inventory, Item
+    from traitbench.inventories import Inventory, Item, ResponseScale
     from traitbench.samples import Sample
 
-__all__ = ["Scale", "assert_keying", "choice_value", "effect_size", "item_values", "parse_reply", "scale_scores"]
-
-
-class Scale(Record):
-    """The ends of a response scale."""
-
-    low: int
-    high: int
-
-    def keyed(self, raw: float, keyed: int) -> float:
-        """Reverse a minus-keyed value once."""
-        return raw if keyed == 1 else self.low + self.high - raw
-
-    def pomp(self, value: float) -> float:
-        """Percent of maximum possible (Cohen et al. 1999)."""
-        return 100 * (value - self.low) / (self.high - self.low)
+__all__ = ["assert_keying", "choice_value", "effect_size", "item_values", "parse_reply", "scale_scores"]
 
 
 def choice_value(logprobs: Sequence[float], values: Sequence[int]) -> tuple[float, float, list[float]]:
@@ -113,7 +98,7 @@ def scale_scores(
     Statement needs `reference` (items,), the same items in the reference condition; without it the value is null,
     since a log-likelihood has no absolute level.
     """
-    scale = Scale(low=inventory.response_scale.min, high=inventory.response_scale.max)
+    ends = inventory.response_scale.min + inventory.response_scale.max
     scores = []
     for trait in inventory.traits:
         index = [i for i, item in enumerate(items) if item.trait == trait]
@@ -125,13 +110,18 @@ def scale_scores(
             shift = keys * (mine - reference[index]) if reference is not None else np.full(len(index), np.nan)
             scores.append(_score(trait, shift, keys, mode, None, int(np.isnan(mine).sum())))
         else:
-            keyed = np.where(keys == 1, mine, scale.low + scale.high - mine)
-            scores.append(_score(trait, keyed, keys, mode, scale, int(np.isnan(mine).sum())))
+            keyed = np.where(keys == 1, mine, ends - mine)
+            scores.append(_score(trait, keyed, keys, mode, inventory.response_scale, int(np.isnan(mine).sum())))
     return scores
 
 
 def _score(
-    trait: Trait, values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, scale: Scale | None, unscored: int
+    trait: Trait,
+    values: NDArray[np.float64],
+    keys: NDArray[np.int_],
+    mode: Mode,
+    scale: ResponseScale | None,
+    unscored: int,
 ) -> Score:
     estimate = stratified_mean(values, keys, "halves" if mode == "statement" else "items")
     halves = {key: _mean(values[keys == key]) for key in (1, -1)}

@@ -56,6 +56,10 @@ class ResponseScale(Record):
     max: int
     labels: tuple[str, ...]
 
+    def pomp(self, value: float) -> float:
+        """Percent of maximum possible, 0 to 100 (Cohen et al. 1999)."""
+        return 100 * (value - self.min) / (self.max - self.min)
+
 
 class Statement(Record):
     """How an item becomes the model's own words."""
