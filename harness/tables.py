@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from traitbench.types import Mode, Record
@@ -46,7 +46,7 @@ def tables(results: Results) -> list[Table]:
         cards = results.scorecard[task]
         if any(card.contrasts for card in cards.values()):
             out.append(_effects(head, cards))
-            out += [_matrix(mode, card) for mode, card in cards.items()]
+            out += [_matrix(mode, cards[mode]) for mode in _statement_first(cards)]
         levels = _levels(results, task)
         if levels.rows:
             out.append(levels if cards and out else levels.model_copy(update={"title": f"{head}\n{levels.title}"}))
@@ -54,9 +54,13 @@ def tables(results: Results) -> list[Table]:
     return out
 
 
+def _statement_first(modes: Iterable[Mode]) -> list[Mode]:
+    return sorted(modes, key=lambda mode: mode != "statement")
+
+
 def _effects(head: str, cards: Mapping[Mode, Scorecard]) -> Table:
     rows = []
-    for mode in sorted(cards, key=lambda m: m != "statement"):
+    for mode in _statement_first(cards):
         for contrast in cards[mode].contrasts:
             rows.append(_effect_row(mode, contrast))
     return Table(
