@@ -16,7 +16,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-__all__ = ["BadData", "BadInventory", "MissingExtra", "TraitbenchError", "UnknownName", "UnsupportedControl", "unknown"]
+__all__ = [
+    "BadData", "BadInventory", "MissingExtra", "TraitbenchError", "UnknownName", "UnsupportedControl",
+    "refuse_others", "unknown",
+]  # fmt: skip
 
 
 class TraitbenchError(Exception):
@@ -55,3 +58,11 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> Unkno
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     tail = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
     return UnknownName(f"unknown {kind} {name!r}; {tail}{' ' + hint if hint else ''}")
+
+
+def refuse_others(kind: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise the error for the first of `names` that is not among `known`."""
+    allowed = list(known)
+    for name in names:
+        if name not in allowed:
+            raise unknown(kind, name, allowed)

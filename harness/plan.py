@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError
 
 from traitbench.backends import BACKENDS
-from traitbench.errors import TraitbenchError, UnknownName, UnsupportedControl, unknown
+from traitbench.errors import TraitbenchError, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.methods import METHODS
 from traitbench.models import ModelSpec, resolve
 from traitbench.samples import Condition
@@ -59,9 +59,7 @@ class Plan(Record):
     def administration(self) -> Administration:
         """Return the part that says how items are asked."""
         known = {"max_tokens": "max_tokens", "max_gen_toks": "max_tokens", "temperature": "temperature"}
-        for key in self.gen_kwargs:
-            if key not in known:
-                raise unknown("key of --gen_kwargs", key, known)
+        refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
         generation: dict[str, Any] = {known[key]: value for key, value in self.gen_kwargs.items()}
         made: Administration = _validated(
             Administration,
@@ -121,9 +119,7 @@ def prepare(plan: Plan) -> Prepared:
 def make_method(name: str, arguments: dict[str, Scalar]) -> tuple[Method, dict[str, Any]]:
     """Build the method with its configuration, and return it with the settings that are not the defaults."""
     kind = METHODS.load(name)
-    for key in arguments:
-        if key not in kind.Config.model_fields:
-            raise unknown(f"key of --method_args for {name}", key, kind.Config.model_fields)
+    refuse_others(f"key of --method_args for {name}", arguments, kind.Config.model_fields)
     config = _validated(kind.Config, dict(arguments), f"--method_args of {name}: ")
     default = kind.Config()
     changed = {k: getattr(config, k) for k in kind.Config.model_fields if getattr(config, k) != getattr(default, k)}

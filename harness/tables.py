@@ -121,6 +121,8 @@ def _levels(results: Results, task: str) -> Table:
             rows.append([condition, mode, *cells])
     traits = [s.trait for modes in results.scores[task].values() for scores in modes.values() for s in scores]
     notes = ["A level is neither good nor bad; it is never ranked. Statement scoring has no absolute level."]
+    if any(s.note for modes in results.scores[task].values() for scores in modes.values() for s in scores):
+        notes.append("Scales of fewer than 8 items: their intervals are approximate and may leave the scale.")
     return Table(
         title=f"Levels on the instrument's scale [95 %], {task}",
         columns=["condition", "scoring", *dict.fromkeys(traits)],

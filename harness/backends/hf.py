@@ -16,7 +16,7 @@ from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens
 from traitbench.backends.weights import Weights, locate
-from traitbench.errors import BadData, UnsupportedControl, unknown
+from traitbench.errors import BadData, UnsupportedControl, refuse_others
 from traitbench.models import ModelSpec
 from traitbench.types import Backend, Choose, Continue, Control, Kind, Options, Request, Response, Write
 
@@ -70,19 +70,12 @@ class HuggingFace(Backend):
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Load the model; the arguments are dtype, revision, trust_remote_code and packed."""
         known = ("dtype", "revision", "trust_remote_code", "packed")
-        for key in options.arguments:
-            if key not in known:
-                raise unknown("key of --model_args for hf", key, known)
+        refuse_others("key of --model_args for hf", options.arguments, known)
         given: dict[str, Any] = dict(options.arguments)
         if revision := given.pop("revision", None):
             spec = spec.model_copy(update={"revision": str(revision)})
-        return cls(
-            spec,
-            device=options.device,
-            batch_size=options.batch_size,
-            chat_template=options.chat_template,
-            **given,
-        )
+        given |= options.model_dump(include={"device", "batch_size", "chat_template"})
+        return cls(spec, **given)
 
     @property
     def identity(self) -> dict[str, Any]:

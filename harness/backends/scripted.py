@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError
 
-from traitbench.errors import UnknownName, unknown
+from traitbench.errors import UnknownName, refuse_others, unknown
 from traitbench.models import ModelSpec
 from traitbench.types import (
     TRAITS,
@@ -83,9 +83,7 @@ class Scripted(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Build the respondent; its fields are the arguments."""
-        for key in options.arguments:
-            if key not in Respondent.model_fields:
-                raise unknown("key of --model_args for scripted", key, Respondent.model_fields)
+        refuse_others("key of --model_args for scripted", options.arguments, Respondent.model_fields)
         try:
             return cls(spec.source, Respondent.model_validate({"seed": options.seed, **options.arguments}))
         except ValidationError as error:

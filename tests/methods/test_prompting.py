@@ -1,10 +1,12 @@
-"""Prompting: the wording of every style, what each refuses, and that no text of ours is an item of an instrument."""
+"""Prompting: the wording of every style, what each refuses, and that no text of ours is an item of an instrument.
+
+Over 300 lines: the checks of seven styles share their tables.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator
 from importlib.resources import files
@@ -307,18 +309,14 @@ def test_no_text_contains_an_item_of_the_inventories_that_ship() -> None:
     assert _shared(hashes) == []
 
 
-def test_no_text_contains_an_item_of_the_shared_instruments() -> None:
-    folders = [Path(folder) for folder in os.environ.get("TRAITBENCH_DATA", "").split(os.pathsep) if folder]
-    oracles = [file for folder in folders for file in folder.glob("oracles/instrument_digests.json")]
-    if not oracles:
-        pytest.skip("no oracles/instrument_digests.json in a folder of TRAITBENCH_DATA")
-    instruments = json.loads(oracles[0].read_text(encoding="utf-8"))["instruments"]
+def test_no_text_contains_an_item_of_the_shared_instruments(shared: Path) -> None:
+    oracle = (shared / "oracles" / "instrument_digests.json").read_text(encoding="utf-8")
+    instruments = json.loads(oracle)["instruments"]
     hashes = {item["sha256_text"] for items in instruments.values() for item in items}
     assert len(hashes) > 300
-    for folder in folders:
-        for file in folder.glob("inventories/*.json"):
-            items = json.loads(file.read_text(encoding="utf-8"))["items"]
-            hashes |= {inventories.text_hash(item["text"]) for item in items if item.get("text")}
+    for file in shared.glob("inventories/*.json"):
+        items = json.loads(file.read_text(encoding="utf-8"))["items"]
+        hashes |= {inventories.text_hash(item["text"]) for item in items if item.get("text")}
     assert _shared(hashes) == []
 
 
