@@ -7,7 +7,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Generic, TypeVar, cast
 
-from traitbench.errors import unknown
+from traitbench.errors import MissingExtra, unknown
 
 __all__ = ["Catalog"]
 
@@ -42,6 +42,15 @@ class Catalog(Mapping[str, str], Generic[T]):
         return len(self._all())
 
     def load(self, name: str) -> T:
-        """Import and return what `name` stands for; UnknownName with the nearest name if there is none."""
+        """Import and return what `name` stands for.
+
+        UnknownName with the nearest name if there is none, MissingExtra where its module cannot be imported.
+        """
         module, _, attribute = self[name].partition(":")
-        return cast(T, getattr(import_module(module), attribute))
+        try:
+            return cast(T, getattr(import_module(module), attribute))
+        except (ImportError, AttributeError) as error:
+            raise MissingExtra(
+                f"the {self.kind} {name!r} stands for {self[name]}, which cannot be imported: {error}; install or "
+                "mend the package it comes from"
+            ) from error

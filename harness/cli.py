@@ -150,7 +150,7 @@ def _ls(arguments: argparse.Namespace) -> int:
 
     found = {
         "models": [(n, s) for n, s in SHORT_NAMES.items()] + [("scripted:uniform", "also first, last, person")],
-        "methods": [(n, (METHODS.load(n).__doc__ or "").splitlines()[0]) for n in METHODS],
+        "methods": [(n, _about_method(n)) for n in METHODS],
         "tasks": [(n, about(n)) for n in tasks.names()],
         "backends": [(n, BACKENDS[n]) for n in BACKENDS],
     }
@@ -160,6 +160,16 @@ def _ls(arguments: argparse.Namespace) -> int:
             for name, text in rows:
                 print(f"  {name:<18} {text}")
     return 0
+
+
+def _about_method(name: str) -> str:
+    from traitbench.errors import MissingExtra
+    from traitbench.methods import METHODS
+
+    try:
+        return (METHODS.load(name).__doc__ or "").partition("\n")[0]
+    except MissingExtra as error:
+        return f"not usable: {error}"
 
 
 def _validate(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ import pytest
 from traitbench import inventories
 from traitbench.backends import BACKENDS
 from traitbench.catalog import Catalog
-from traitbench.errors import UnknownName
+from traitbench.errors import MissingExtra, UnknownName
 from traitbench.methods import METHODS
 from traitbench.methods.prompting import STYLES
 from traitbench.tasks import Administration, Questionnaire
@@ -227,5 +227,5 @@ def test_a_catalog_lists_everything_where_nothing_is_near() -> None:
 def test_a_catalog_imports_when_asked() -> None:
     lazy: Catalog[Any] = Catalog("thing", {"bad": "no_such_module:x", "good": "math:pi"})
     assert len(lazy) == 2 and lazy.load("good") > 3
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(MissingExtra, match="no_such_module:x, which cannot be imported"):
         lazy.load("bad")
