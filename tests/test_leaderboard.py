@@ -225,8 +225,6 @@ def test_a_models_name_cannot_leave_its_cell(published: Path, tmp_path: Path, na
 
 def test_the_repositorys_leaderboard_is_a_rebuild_of_its_published_runs() -> None:
     runs = ROOT / "results" / "published"
-    if not list(runs.glob("*/results_*.json")):
-        pytest.skip("results/published is empty")
     made = json.dumps(build(runs).model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
     assert (ROOT / "results" / "leaderboard.json").read_text("utf-8") == made, "type `make leaderboard`"
     assert (ROOT / "results" / "leaderboard.md").read_text("utf-8") == render(build(runs)), "type `make leaderboard`"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from traitbench import schemas
@@ -13,8 +14,6 @@ from traitbench.cli import main
 from traitbench.leaderboard import build
 from traitbench.publish import publish
 from traitbench.store import read_json, write_json
-
-jsonschema = pytest.importorskip("jsonschema", reason="a dev dependency: pip install -e '.[dev]'")
 
 
 @pytest.fixture(scope="module")
