@@ -1,0 +1,187 @@
+"""Two runs over the same items, several tests at once, and how many items an effect needs."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import integrate, special, stats
+
+from traitbench.errors import BadData, UnknownName
+from traitbench.statistics.coefficient import Coefficient
+from traitbench.statistics.intervals import stratified_mean
+from traitbench.types import Record
+
+__all__ = ["PairedDifference", "holm", "n_for_power", "paired", "power"]
+
+MOST = 1_000_000
+"""Items beyond which nobody will ask."""
+
+
+class PairedDifference(Record):
+    """The mean difference of two runs over the items both have; null where `reason` says why."""
+
+    difference: float | None
+    """Mean of a - b over the pairs, in the unit of the values."""
+    se: float | None = None
+    ci: tuple[float, float] | None = None
+    t: float | None = None
+    df: int | None = None
+    """Pairs minus strata."""
+    p: float | None = None
+    """Two-sided, of no difference."""
+    d_z: float | None = None
+    """Difference over the (within-stratum) SD of the differences; Cohen's (1988) d_z without strata."""
+    n: int
+    """Pairs."""
+    missing: int = 0
+    """Items without a value in one run or both: left out, never imputed."""
+    reason: str = ""
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Adjust p values for the number of tests (Holm 1979), in the order given.
+
+    None is a test that was not made: it stays None and does not count. One call for all tests of a table, also because
+    statsmodels collects garbage in each, a tenth of a second. UnknownName for a value outside [0, 1].
+    """
+    for value in values:
+        if value is not None and not 0 <= value <= 1:
+            raise UnknownName(f"p value {value} is out of range: expected a number in [0, 1], or None for no test")
+    given = [float(value) for value in values if value is not None]
+    if not given:
+        return list(values)
+    from statsmodels.stats.multitest import multipletests
+
+    adjusted = iter(multipletests(given, method="holm")[1])
+    return [None if value is None else float(next(adjusted)) for value in values]
+
+
+def paired(
+    a: ArrayLike,
+    b: ArrayLike,
+    strata: ArrayLike | None = None,
+    weights: Literal["items", "halves"] = "items",
+    level: float = 0.95,
+) -> PairedDifference:
+    """Difference `a` - `b` of two runs' item values (k,), item by item, NaN where unscored.
+
+    Estimate, standard error and interval are those of `stratified_mean` on the differences, so that they agree with
+    the intervals of single scores: `strata` (k,) is the items' key (one stratum where it is left out) and `weights`
+    "halves" is for statement likelihood. The t test is the one whose acceptance region that interval is. BadData
+    where the lengths differ.
+    """
+    x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    keys = np.ones(x.shape, dtype=int) if strata is None else np.asarray(strata)
+    if x.ndim != 1 or x.shape != y.shape or keys.shape != x.shape:
+        raise BadData(
+            f"item values of shape {x.shape} and {y.shape} with strata of shape {keys.shape} are no pairs: expected "
+            "one value of each run and one stratum for every item"
+        )
+    both = np.isfinite(x) & np.isfinite(y)
+    x, y, keys = x[both], y[both], keys[both]
+    missing = int((~both).sum())
+    differences = x - y
+    estimate = stratified_mean(differences, keys, weights, level)
+    if estimate.value is None:
+        return PairedDifference(difference=None, n=0, missing=missing, reason="no item has a value in both runs")
+    if estimate.se is None or estimate.ci is None or estimate.sd is None:
+        few = "too few pairs: a stratum needs a second item before differences can vary"
+        return PairedDifference(difference=estimate.value, n=x.size, missing=missing, reason=few)
+    df = x.size - np.unique(keys).size
+    # Equal differences of unequal numbers are equal but for their last digits.
+    if estimate.sd <= 1e-12 * float(max(np.abs(x).max(), np.abs(y).max())):
+        same, d = "no differences vary: every item of a stratum differs by the same amount", estimate.value
+        return PairedDifference(difference=d, se=0.0, ci=(d, d), df=df, n=x.size, missing=missing, reason=same)
+    t = estimate.value / estimate.se
+    return PairedDifference(
+        difference=estimate.value,
+        se=estimate.se,
+        ci=estimate.ci,
+        t=t,
+        df=df,
+        p=float(2 * stats.t.sf(abs(t), df)),
+        d_z=estimate.value / estimate.sd,
+        n=x.size,
+        missing=missing,
+    )
+
+
+def power(effect: float, sd: float, n: int, alpha: float = 0.05) -> Coefficient:
+    """Power of the two-sided paired or one-sample t test to find a mean of `effect` where `n` values have SD `sd`.
+
+    Cohen (1988, ch. 2): the noncentral t distribution with n - 1 degrees of freedom and noncentrality
+    effect / sd * sqrt(n). `effect` and `sd` are in one unit; at no effect the power is `alpha`.
+    """
+    _check_alpha(alpha)
+    if reason := _no_effect_size(effect, sd):
+        return Coefficient(None, reason)
+    if n < 2:
+        return Coefficient(None, f"a t test needs at least two values, not {n}")
+    size = abs(effect) / sd
+    return Coefficient(min(1.0, _tail(size, n, alpha, "larger") + _tail(size, n, alpha, "smaller")))
+
+
+def n_for_power(effect: float, sd: float, power: float = 0.80, alpha: float = 0.05) -> Coefficient:
+    """Smallest number of values (pairs, items) with which the test of `power` finds `effect` that often.
+
+    A whole number, at least 2. None where there is no effect, no variance, or where it takes more than a million.
+    """
+    _check_alpha(alpha)
+    if not 0 < power < 1:
+        raise UnknownName(f"power {power} is out of range: expected a share between 0 and 1, e.g. 0.8")
+    if reason := _no_effect_size(effect, sd):
+        return Coefficient(None, reason)
+    if power <= alpha:
+        return Coefficient(2.0)
+    if effect == 0:
+        return Coefficient(None, "no effect is found with any number of values")
+    size = abs(effect) / sd
+
+    def reached(n: int) -> bool:
+        return _tail(size, n, alpha, "larger") + _tail(size, n, alpha, "smaller") >= power
+
+    if not reached(MOST):
+        return Coefficient(None, f"an effect of {size:.2g} SD takes more than {MOST:,} values")
+    return Coefficient(float(2 + bisect_left(range(2, MOST), True, key=reached)))
+
+
+def _check_alpha(alpha: float) -> None:
+    if not 0 < alpha < 1:
+        raise UnknownName(f"alpha {alpha} is out of range: expected a share between 0 and 1, e.g. 0.05")
+
+
+def _no_effect_size(effect: float, sd: float) -> str:
+    """Say why there is no effect / sd; empty where there is one."""
+    if not (math.isfinite(effect) and math.isfinite(sd)):
+        return "the effect or its SD is not a number"
+    if sd <= 0:
+        return "an SD of zero has no effect size" if sd == 0 else "an SD cannot be negative"
+    return ""
+
+
+def _tail(size: float, n: int, alpha: float, side: Literal["larger", "smaller"]) -> float:
+    """Probability that the test rejects on one side, for an effect of `size` >= 0 SDs.
+
+    statsmodels has it but returns NaN for some large noncentralities (and wherever the far tail underflows). There it
+    is the integral it stands for: over the sample SD, the normal probability of a mean beyond the critical value.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    # Beyond 1e6 SDs every test rejects; larger numbers overflow.
+    size = min(size, 1e6)
+    found = float(TTestPower().power(size, n, alpha / 2, alternative=side))
+    if math.isfinite(found):
+        return found
+    centre = size * math.sqrt(n) * (1 if side == "larger" else -1)
+    critical = float(stats.t.isf(alpha / 2, n - 1))
+
+    def rejects(share: float) -> float:
+        spread = math.sqrt(float(special.chdtri(n - 1, 1 - share)) / (n - 1))
+        return float(special.ndtr(centre - critical * spread))
+
+    return float(integrate.quad(rejects, 0, 1, limit=200)[0])
