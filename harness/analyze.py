@@ -1,0 +1,237 @@
+"""Reliability and structure of a table of answers, from one pass over it: `traitbench analyze`.
+
+The table is streamed into sums and cross-products; every coefficient follows from those of the complete rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitbench.analysis import Analysis, Correlations, ScaleAnalysis, Sphericity
+from traitbench.answers import Answers, open_answers
+from traitbench.errors import BadData
+from traitbench.keying import assert_keyed_correlations
+from traitbench.personscores import groups, score_file
+from traitbench.statistics import reliability, structure
+from traitbench.statistics.coefficient import Coefficient
+from traitbench.statistics.moments import Moments, to_correlation
+from traitbench.types import Trait
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory, Item
+
+__all__ = ["analyze"]
+
+_ROUNDING = 1e-12
+"""A scale's variance up to this is round-off: an SD of a millionth of a scale point."""
+
+
+class _Sample(NamedTuple):
+    """The complete rows of a table as its moments."""
+
+    items: Sequence[Item]
+    n: int
+    mean: NDArray[np.float64]
+    """(items,); of no use without a complete row."""
+    covariance: NDArray[np.float64]
+    """(items, items); zeros with fewer than two complete rows."""
+
+    def no_people(self, least: int) -> str:
+        """Say so where fewer than `least` (1 or 2) rows are complete."""
+        return "" if self.n >= least else f"{'one' if self.n else 'no'} person answered every item of the table"
+
+    def no_covariance(self, places: Sequence[int]) -> str:
+        """Say why these items have no covariance matrix; empty where they do."""
+        few = {0: "the table has none of its items", 1: "the table has one of its items only"}
+        return few.get(len(places)) or self.no_people(2)
+
+    def no_correlation(self, places: Sequence[int]) -> str:
+        """Say why these items have no correlation matrix; empty where they do."""
+        flat = [self.items[i].id for i in places if self.covariance[i, i] == 0]
+        return self.no_covariance(places) or (f"no variance: {', '.join(flat)}" if flat else "")
+
+
+def analyze(
+    path: Path,
+    inventory: Inventory,
+    keyed: bool,
+    scores: Path | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Analysis:
+    """Analyse the answers in `path`: CSV, TSV (also gzipped) or Parquet with a column an item.
+
+    `keyed` says whether minus-keyed items are already reversed; a table whose correlations contradict it is refused.
+    `scores` is a file for the persons' facet and domain scores (see `score_file`). `progress` is given the number of
+    rows of each batch. A column without a single answer counts as absent, at the cost of a second pass. BadData for
+    what cannot be read, is out of range or contradicts its keying.
+    """
+    answers = open_answers(path, inventory)
+    if scores is not None and scores.resolve() == path.resolve():
+        raise BadData(f"--scores {scores} is the table itself; give the scores a file of their own")
+    with score_file(scores, inventory, answers.items) if scores else nullcontext() as write:
+        moments = _moments(answers, keyed, write, progress)
+        keying = _checked_keying(moments, answers.items, keyed)
+    notes = list(answers.notes)
+    empty = [item.id for item, count in zip(answers.items, moments.answered, strict=True) if not count]
+    if empty and len(empty) < len(answers.items):
+        notes.append(f"without a single answer, so taken as absent: {', '.join(empty)}")
+        answers = answers.without(empty)
+        moments = _moments(answers, keyed, None, progress)
+    return _analysis(answers, moments, keyed, keying, notes)
+
+
+def _moments(
+    answers: Answers,
+    keyed: bool,
+    write: Callable[[NDArray[np.floating]], None] | None,
+    progress: Callable[[int], None] | None,
+) -> Moments:
+    scale = answers.inventory.response_scale
+    moments = Moments(len(answers.items), (scale.min + scale.max) // 2)
+    for values in answers.batches(keyed):
+        moments.add(values)
+        if write:
+            write(values)
+        if progress:
+            progress(len(values))
+    return moments
+
+
+def _checked_keying(moments: Moments, items: Sequence[Item], keyed: bool) -> float | None:
+    """Mean correlation of opposite items in the table as given; BadData where it contradicts the declared keying."""
+    key = np.array([1 if keyed else item.keyed for item in items])
+    return assert_keyed_correlations(moments.pairwise_correlation() * np.outer(key, key), items, keyed)
+
+
+def _analysis(answers: Answers, moments: Moments, keyed: bool, keying: float | None, notes: list[str]) -> Analysis:
+    inventory, n, k = answers.inventory, moments.complete, len(answers.items)
+    sample = _Sample(
+        answers.items,
+        n,
+        moments.mean() if n else np.zeros(k),
+        moments.covariance() if n > 1 else np.zeros((k, k)),
+    )
+    scales, facets = groups(inventory, answers.items)
+    trait_of = {item.facet: item.trait for item in inventory.items}
+    adequacy, test = _whole(sample)
+    correlations, undefined = _correlations(sample, scales)
+    reasons = {
+        "kmo": adequacy.overall.reason,
+        "bartlett": test.reason,
+        "correlations": undefined,
+        "keying": "" if keying is not None else "fewer than 10 persons, or no items keyed in opposite directions",
+    }
+    sphericity = None
+    if test.chi2 is not None and test.p is not None:
+        sphericity = Sphericity(chi2=test.chi2, df=test.df, p=test.p)
+    return Analysis(
+        inventory=inventory.id,
+        keyed=keyed,
+        n=moments.rows,
+        n_complete=n,
+        missing_items=list(answers.missing),
+        ignored_columns=list(answers.ignored),
+        scales={s: _scale(sample, places, inventory.scales[s], None) for s, places in scales.items()},
+        facets={f: _scale(sample, p, trait_of[f], inventory.facets.get(f, f)) for f, p in facets.items()},
+        kmo=adequacy.overall.value,
+        kmo_items={item.id: c.value for item, c in zip(answers.items, adequacy.items, strict=True)},
+        bartlett=sphericity,
+        correlations=correlations,
+        keying=keying,
+        reasons={field: reason for field, reason in reasons.items() if reason},
+        notes=notes,
+    )
+
+
+def _whole(sample: _Sample) -> tuple[structure.KMO, structure.Bartlett]:
+    """Measures of the correlation matrix of all items together."""
+    k = len(sample.items)
+    if reason := sample.no_correlation(range(k)):
+        none = Coefficient(None, reason)
+        return structure.KMO(none, [none] * k), structure.Bartlett(None, k * (k - 1) // 2, None, reason)
+    correlation = to_correlation(sample.covariance)
+    return structure.kmo(correlation), structure.bartlett(correlation, sample.n)
+
+
+def _scale(sample: _Sample, places: Sequence[int], trait: Trait, facet: str | None) -> ScaleAnalysis:
+    """Everything about one scale or facet whose items stand at `places`."""
+    covariance = sample.covariance[np.ix_(places, places)]
+    found = _coefficients(sample, places, covariance)
+    alpha = found["alpha"]
+    interval = reliability.alpha_interval(alpha.value, sample.n, len(places))
+    lowest, item = _lowest(sample, places, covariance)
+    found["min_item_rest_r"] = lowest
+    reasons = {field: c.reason for field, c in found.items() if c.value is None}
+    if interval is None:
+        reasons["alpha_ci"] = alpha.reason
+    return ScaleAnalysis(
+        trait=trait,
+        facet=facet,
+        items=len(places),
+        n=sample.n,
+        mean=found["mean"].value,
+        sd=found["sd"].value,
+        alpha=alpha.value,
+        alpha_ci=interval,
+        omega_total=found["omega_total"].value,
+        lambda_6=found["lambda_6"].value,
+        mean_inter_item_r=found["mean_inter_item_r"].value,
+        min_item_rest_r=lowest.value,
+        min_item_rest_item=item,
+        reasons=reasons,
+    )
+
+
+def _coefficients(sample: _Sample, places: Sequence[int], covariance: NDArray[np.float64]) -> dict[str, Coefficient]:
+    """Mean and SD of the scale score, and what the items' covariances and correlations give."""
+
+    def unless(reason: str, compute: Callable[[], float | Coefficient]) -> Coefficient:
+        found = Coefficient(None, reason) if reason else compute()
+        return found if isinstance(found, Coefficient) else Coefficient(found)
+
+    none = "" if places else sample.no_covariance(places)
+    apart, unlike = sample.no_covariance(places), sample.no_correlation(places)
+    correlation = covariance if unlike else to_correlation(covariance)
+    return {
+        "mean": unless(none or sample.no_people(1), lambda: float(sample.mean[places].mean())),
+        # The variance of a mean of items is the mean of their covariance matrix.
+        "sd": unless(none or sample.no_people(2), lambda: float(np.sqrt(max(covariance.mean(), 0.0)))),
+        "alpha": unless(apart, lambda: reliability.alpha(covariance)),
+        "omega_total": unless(unlike, lambda: reliability.omega_total(correlation)),
+        "lambda_6": unless(unlike, lambda: reliability.lambda6(correlation)),
+        "mean_inter_item_r": unless(unlike, lambda: reliability.mean_inter_item_r(correlation)),
+    }
+
+
+def _lowest(sample: _Sample, places: Sequence[int], covariance: NDArray[np.float64]) -> tuple[Coefficient, str | None]:
+    """Find the item that correlates least with the sum of the others."""
+    if reason := sample.no_covariance(places):
+        return Coefficient(None, reason), None
+    found = reliability.item_rest(covariance)
+    held = [(c.value, place) for c, place in zip(found, places, strict=True) if c.value is not None]
+    if not held:
+        return Coefficient(None, found[0].reason), None
+    value, place = min(held)
+    return Coefficient(value), sample.items[place].id
+
+
+def _correlations(sample: _Sample, scales: Mapping[str, Sequence[int]]) -> tuple[Correlations, str]:
+    """Correlate the scale scores; also why some of them have none."""
+    member = np.zeros((len(scales), len(sample.items)))
+    for row, places in enumerate(scales.values()):
+        member[row, places] = 1 / max(len(places), 1)
+    covariance = member @ sample.covariance @ member.T
+    held = np.diag(covariance) > _ROUNDING
+    defined = np.flatnonzero(held)
+    matrix: list[list[float | None]] = [[None] * len(scales) for _ in scales]
+    for (a, b), r in np.ndenumerate(to_correlation(covariance[np.ix_(defined, defined)])):
+        matrix[defined[a]][defined[b]] = float(r)
+    without = ", ".join(scale for scale, there in zip(scales, held, strict=True) if not there)
+    reason = (sample.no_people(2) or f"no item or no variance: {without}") if without else ""
+    return Correlations(order=list(scales), matrix=matrix, n=sample.n), reason
