@@ -1,0 +1,90 @@
+"""Published figures recomputed: what a paper printed, what its own cells give, and why the two differ.
+
+Each reproduction is a list of rows with these three things, and the details that they rest on. The published cells
+are data (`published_cells.json`); nothing is fetched and no model is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from pydantic import Field
+
+from traitbench.errors import unknown
+from traitbench.tables import Table, number
+from traitbench.types import Record
+
+__all__ = ["CELLS", "NAMES", "Reproduction", "Row", "as_json", "reproduce", "tables"]
+
+NAMES = ("big5chat-correlation", "big5chat-ranges", "papi-baselines")
+
+CELLS = Path(__file__).with_name("published_cells.json")
+"""The published figures, each block with its source."""
+
+
+class Row(Record):
+    """One figure: as published, as recomputed, and a sentence on the difference."""
+
+    label: str
+    published: float | None
+    """None where it was not published."""
+    recomputed: float | None
+    """None where it cannot be recomputed here; `why` says what that takes."""
+    why: str
+
+
+class Reproduction(Record):
+    """What recomputing one published table or figure gave; numbers are unrounded."""
+
+    name: str = Field(serialization_alias="reproduction")
+    about: str
+    """What is recomputed, and what `published` and `recomputed` mean here."""
+    source: str
+    """Where the published figures are from."""
+    rows: tuple[Row, ...]
+
+    def details(self) -> list[Table]:
+        """Tables of what the rows rest on."""
+        return []
+
+
+def reproduce(name: str, papi: Path | None = None) -> Reproduction:
+    """Recompute the reproduction called `name`, one of NAMES.
+
+    `papi` is a folder with the persons' answers of PAPI; None looks for the data set `papi` where data is looked for.
+    UnknownName for another name; BadData where the persons' answers are needed and are missing or damaged
+    (`big5chat-correlation` can do without: the rows that rest on them then have no recomputed value).
+    """
+    # These modules import the records above.
+    from traitbench.reproduce_correlation import correlation
+    from traitbench.reproduce_papi import baselines
+    from traitbench.reproduce_ranges import ranges
+
+    table: dict[str, Callable[[Path | None], Reproduction]] = {
+        "big5chat-correlation": correlation,
+        "big5chat-ranges": lambda _: ranges(),
+        "papi-baselines": baselines,
+    }
+    key = name.strip().lower().replace("_", "-")
+    if key not in table:
+        raise unknown("reproduction", name, NAMES)
+    return table[key](papi)
+
+
+def tables(reproduction: Reproduction) -> list[Table]:
+    """Lay out a reproduction for a reader: the rows, then the details."""
+    rows = [[r.label, number(r.published, 4), number(r.recomputed, 4), r.why] for r in reproduction.rows]
+    columns = ["what", "published", "recomputed", "why they differ"]
+    main = Table(
+        title=f"traitbench reproduce {reproduction.name}\n{reproduction.about}",
+        columns=columns,
+        rows=rows,
+        notes=[f"Published figures: {reproduction.source}."],
+    )
+    return [main, *reproduction.details()]
+
+
+def as_json(reproduction: Reproduction) -> str:
+    """Write a reproduction as JSON with its numbers unrounded; the name is the key `reproduction`."""
+    return reproduction.model_dump_json(by_alias=True, indent=2)
