@@ -15,6 +15,9 @@ COMMANDS = {
     "validate": "check an inventory file",
     "prompt": "show a control's messages and the prompts of a task, without loading a model",
     "score": "compute every number of a run again from its samples, without a model",
+    "analyze": "reliability and structure of a table of people's answers, of any size",
+    "compare": "set two runs beside each other, item by item",
+    "reproduce": "recompute published figures, and say why they differ",
     "export": "publish a run: results and samples without restricted texts",
     "leaderboard": "build leaderboard.json and .md from the published runs",
     "data": "list, fetch and locate data sets",
@@ -26,10 +29,17 @@ _EXAMPLES = {
     "validate": "traitbench validate my_inventory.json",
     "prompt": "traitbench prompt --method prompting --target extraversion=high --tasks mini_ipip",
     "score": "traitbench score results/runs/smollm2@prompting",
+    "analyze": "traitbench analyze answers.csv --inventory ipip_neo_120 --raw",
+    "compare": "traitbench compare results/runs/smollm2@prompting results/runs/smollm2@prompting,style=p2 --effect 0.1",
+    "reproduce": "traitbench reproduce papi-baselines --papi DIR --format json",
     "export": "traitbench export results/runs/smollm2@prompting --to results/published",
     "leaderboard": "traitbench leaderboard",
     "data": "traitbench data get bfi_44 --accept_licence",
 }
+
+
+_NORMS = "also z, T and percentile among people of one sex and age, e.g. F,30 (F, M, or N for both together)"
+_FORMATS = ("table", "markdown", "json")
 
 
 class Parser(argparse.ArgumentParser):
@@ -101,7 +111,24 @@ def parser() -> argparse.ArgumentParser:
     made["validate"].add_argument("inventory", nargs="+", help="name, or path of a JSON file")
     made["validate"].add_argument("--include_path", action="append", default=[], metavar="DIR")
     made["score"].add_argument("folder", help="folder of a run, or one of its results files")
-    made["score"].add_argument("--format", choices=["table", "markdown", "json"], default="table")
+    made["score"].add_argument("--norms", metavar="SEX,AGE", help=_NORMS)
+    made["score"].add_argument("--format", choices=_FORMATS, default="table")
+    analyze = made["analyze"].add_argument
+    analyze("table", help="CSV, TSV (also .gz) or Parquet; a column an item, a row a person; missing: empty, NA or 0")
+    analyze("--inventory", required=True, metavar="NAME|FILE", help="whose item ids name the columns")
+    keying = made["analyze"].add_mutually_exclusive_group(required=True)
+    keying.add_argument("--keyed", action="store_true", help="minus-keyed items are reversed already")
+    keying.add_argument("--raw", dest="keyed", action="store_false", help="answers as given; reversed here, once")
+    analyze("--scores", metavar="FILE", help="also write each person's scores, to a .csv or .parquet")
+    analyze("--include_path", action="append", default=[], metavar="DIR", help="folders with inventories of your own")
+    analyze("--format", choices=_FORMATS, default="table")
+    made["compare"].add_argument("a", help="folder of a run, or one of its results files")
+    made["compare"].add_argument("b", help="the run that is subtracted")
+    made["compare"].add_argument("--effect", type=float, metavar="X", help="also the power to see a difference of X")
+    made["compare"].add_argument("--format", choices=_FORMATS, default="table")
+    made["reproduce"].add_argument("name", metavar="NAME", help="big5chat-correlation, big5chat-ranges, papi-baselines")
+    made["reproduce"].add_argument("--papi", metavar="DIR", help="folder of PAPI's Test-set.json and split")
+    made["reproduce"].add_argument("--format", choices=_FORMATS, default="table")
     made["export"].add_argument("folder", help="folder of a run")
     made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")
     made["leaderboard"].add_argument(
@@ -126,7 +153,11 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--model", "-M", metavar="NAME|HUB_ID|PATH", help="short name, hub id, local folder or scripted:NAME (smollm2)")
     add("--method", "-m", metavar="NAME", help="control method (none)")
     add("--method_args", metavar="k=v,...", help="hyper-parameters of the method, e.g. style=p2,turn=user")
-    add("--target", metavar="TRAIT=LEVEL[,...]|all", help="e.g. extraversion=high; all: both poles of each trait (all)")
+    add(
+        "--target",
+        metavar="TRAIT=LEVEL[,...]|all|profiles[:N]",
+        help="extraversion=high; all: both poles of each trait; profiles: N >= 100 draws of levels on all traits (all)",
+    )
     add("--tasks", "-t", metavar="a,b", help="inventories or suites (ipip_neo_120)")
     add("--include_path", metavar="DIR[,DIR]", help="folders with inventories of your own")
     add("--scoring", metavar="a,b", help="choice, statement, generate (choice,statement)")
@@ -147,8 +178,13 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--gen_kwargs", metavar="k=v,...", help="generate: max_tokens, temperature")
     add("--repeats", metavar="N", help="generate: sampled replies a prompt (1)")
     add("--apply_chat_template", metavar="true|false", nargs="?", const="true", help="default: where the model has one")
+    add("--reference", metavar="FILE", help="people's answers to a task to compare with; needs --keyed or --raw")
+    keying = p.add_mutually_exclusive_group()
+    keying.add_argument("--keyed", action="store_true", default=None, help="its minus-keyed items are reversed already")
+    keying.add_argument("--raw", dest="keyed", action="store_false", help="its answers are as given")
+    add("--norms", metavar="SEX,AGE", help=_NORMS)
     add("--bootstrap_iters", metavar="N", help="for the interval of leakage (1000)")
     add("--write_out", "-w", action="store_true", default=None, help="show the exact prompt of the first item")
     add("--show_config", action="store_true", help="print the resolved configuration and stop")
     add("--no_resume", action="store_true", default=None, help="set earlier responses aside and ask everything again")
-    add("--format", choices=["table", "markdown", "json"], default="table", help="what goes to stdout (table)")
+    add("--format", choices=_FORMATS, default="table", help="what goes to stdout (table)")

@@ -17,6 +17,7 @@ from traitbench.arguments import COMMANDS, normalised, parser
 if TYPE_CHECKING:
     from traitbench.plan import Plan
     from traitbench.results import Results
+    from traitbench.tables import Table
 
 __all__ = ["main"]
 
@@ -98,18 +99,26 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _print(results: Results, form: str) -> None:
-    from traitbench.tables import markdown, show, tables
+    from traitbench.tables import tables
 
-    if form == "json":
-        print(results.model_dump_json(by_alias=True, indent=2))
-    elif form == "markdown":
-        print("\n\n".join(markdown(table) for table in tables(results)))
-    else:
-        from rich.console import Console
-
-        show(tables(results), Console(width=None if sys.stdout.isatty() else 160))
+    _show(lambda: tables(results), form, lambda: results.model_dump_json(by_alias=True, indent=2))
     for warning in results.warnings:
         print(f"warning: {warning}", file=sys.stderr)
+
+
+def _show(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:
+    """Print tables to a person, as Markdown, or what they were made of as JSON."""
+    if form == "json":
+        print(as_json())
+        return
+    from traitbench.tables import markdown, show
+
+    if form == "markdown":
+        print("\n\n".join(markdown(table) for table in made()))
+        return
+    from rich.console import Console
+
+    show(made(), Console(width=None if sys.stdout.isatty() else 160))
 
 
 def _prompt(arguments: argparse.Namespace) -> int:
@@ -189,8 +198,39 @@ def _score(arguments: argparse.Namespace) -> int:
     from traitbench.evaluate import current, rescore
 
     for path in current(Path(arguments.folder)):
-        _print(rescore(path), arguments.format)
+        _print(rescore(path, norms=arguments.norms), arguments.format)
         print(f"recomputed from the samples beside {path}", file=sys.stderr)
+    return 0
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    from traitbench import inventories
+    from traitbench.analysis import tables
+    from traitbench.analyze import analyze
+    from traitbench.progress import Rows
+
+    include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
+    inventory = inventories.load(arguments.inventory, texts=False, include=include)
+    scores = Path(arguments.scores).expanduser() if arguments.scores else None
+    with Rows() as bar:
+        found = analyze(Path(arguments.table).expanduser(), inventory, arguments.keyed, scores, bar.done)
+    _show(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from traitbench.compare import compare, tables
+
+    found = compare(Path(arguments.a), Path(arguments.b), arguments.effect)
+    _show(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
+    return 0
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from traitbench.reproduce import as_json, reproduce, tables
+
+    found = reproduce(arguments.name, Path(arguments.papi).expanduser() if arguments.papi else None)
+    _show(lambda: tables(found), arguments.format, lambda: as_json(found))
     return 0
 
 
@@ -235,6 +275,9 @@ _HANDLERS: dict[str, Callable[[Any], int]] = {
     "validate": _validate,
     "prompt": _prompt,
     "score": _score,
+    "analyze": _analyze,
+    "compare": _compare,
+    "reproduce": _reproduce,
     "export": _export,
     "leaderboard": _leaderboard,
     "data": _data,

@@ -18,14 +18,14 @@ from traitbench import __version__, store
 from traitbench.backends import BACKENDS
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.plan import Plan, Prepared, prepare
-from traitbench.results import Facts, Results, summarise
+from traitbench.results import Facts, Kept, Results, summarise
 from traitbench.samples import Condition, Sample, make_sample, regrade
 from traitbench.types import Backend, Control, Request, Response, digest
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
 
-__all__ = ["Progress", "current", "evaluate", "inventory_of", "rescore", "samples_file"]
+__all__ = ["Progress", "current", "evaluate", "graded", "inventory_of", "rescore", "samples_file"]
 
 
 class Progress(Protocol):
@@ -155,6 +155,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> F
         controls={c.name: [m.model_dump() for m in control.messages] for c, control in prepared.conditions},
         config=config,
         administration=plan.administration().model_dump(mode="json"),
+        reference=prepared.reference,
         git_hash=_git_hash(),
         date=started,
         total_evaluation_time_seconds=seconds,
@@ -183,29 +184,36 @@ def _git_hash() -> str | None:
 
 
 def current(run: Path) -> list[Path]:
-    """The results files of a run's folder that count: the newest for each set of tasks, oldest first.
+    """The results files of a run's folder that count: the newest of each that asked the same, oldest first.
 
     A results file itself stands for itself. BadData where there is none.
     """
     found = sorted(run.glob("results_*.json")) if run.is_dir() else [run]
-    newest = {tuple(sorted(_read(path).versions)): path for path in found if path.is_file()}
+    newest = {_asked(_read(path)): path for path in found if path.is_file()}
     if not newest:
         raise BadData(f"{run} holds no results_*.json; expected a folder that `traitbench run` wrote")
     return sorted(newest.values())
 
 
-def _read(path: Path) -> Results:
+def _asked(kept: Kept) -> str:
+    """Name what a run asked: a run that asked the same later replaces it, another one stands beside it."""
+    conditions = [condition.name for condition in kept.conditions]
+    asked = {name: value for name, value in kept.administration.items() if name != "limit"}
+    return digest([sorted(kept.versions), asked, conditions])
+
+
+def _read(path: Path) -> Kept:
     try:
-        return Results.model_validate(store.read_json(path))
+        return Kept.model_validate(store.read_json(path))
     except ValueError as error:
         detail = str(error).splitlines()[0]
         raise BadData(f"{path} is no results file of this version: {detail}; repeat the `traitbench run`") from None
 
 
-def rescore(path: Path) -> Results:
-    """Compute every number of a results file again from the samples beside it, without a model.
+def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Inventory]]:
+    """Read what a results file was computed from, graded anew: the run's facts, and samples and key of each task.
 
-    Nothing is written. BadData where files are missing or damaged.
+    BadData where files are missing or damaged.
     """
     old = _read(path)
     stamp = path.stem.removeprefix("results_")
@@ -220,11 +228,22 @@ def rescore(path: Path) -> Results:
                 "copy is incomplete: copy it again, or repeat the `traitbench run` that made it"
             )
         samples[task] = [regrade(row, inventories[task]) for row in rows]
+    return old, samples, inventories
+
+
+def rescore(path: Path, **config: str | None) -> Results:
+    """Compute every number of a results file again from the samples beside it, without a model.
+
+    `config` overrides what of the run's configuration decides no answer (norms). Nothing is written. BadData where
+    files are missing or damaged.
+    """
+    old, samples, inventories = graded(path)
     facts = Facts(**{name: getattr(old, name) for name in Facts.model_fields})
-    return summarise(facts, samples, inventories)
+    given = {name: value for name, value in config.items() if value is not None}
+    return summarise(facts.model_copy(update={"config": {**facts.config, **given}}), samples, inventories)
 
 
-def inventory_of(task: str, old: Results) -> Inventory:
+def inventory_of(task: str, old: Facts) -> Inventory:
     """Load the key of a task of `old` from where the run took it; texts are not needed."""
     from traitbench import inventories, tasks
 

@@ -16,7 +16,7 @@ from traitbench.types import Mode, Record, digest
 
 __all__ = ["SCHEMA_VERSION", "Entry", "Leaderboard", "Metrics", "build", "render"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Metrics(Record):
@@ -27,6 +27,8 @@ class Metrics(Record):
     """Mean over targets of the shift of the trait aimed at, in the direction aimed at."""
     effect_ci: tuple[float, float] | None
     """From the targets' standard errors: the targets are taken as they are, the items as a sample."""
+    effect_sds: float | None
+    """The effect in between-person SDs of the same instrument; null for statement, and where none are held."""
     leakage: float | None
     """Root mean square over targets."""
     mean_abs_shift: float | None
@@ -34,6 +36,21 @@ class Metrics(Record):
     position_bias: float | None
     acquiescence: float | None
     invalid: float | None
+    respondents: int
+    """Simulated respondents; 0: the model answered as itself."""
+    alpha: float | None
+    """Lowest Cronbach alpha of a scale over the simulated respondents."""
+    retest: float | None
+    """Lowest retest ICC of a scale."""
+    split_half: float | None
+    """Agreement of two halves of the items on all shifts."""
+    human_distance: float | None
+    """Off-diagonal Frobenius distance of the trait correlations to `human_reference`. Descriptive, never ranked."""
+    human_identity: float | None
+    """The same distance for uncorrelated traits."""
+    human_reference: str | None
+    human_mode: str | None
+    """profiles, or paper (over the high and low conditions)."""
     cautions: int
     """Targets whose check is `caution`."""
     targets: int
@@ -54,6 +71,8 @@ class Entry(Record):
     backend: str
     task: str
     conditions: int
+    profiles: int
+    """Of these, targets whose levels were drawn independently (`--target profiles`)."""
     n: int
     """Items."""
     limit: int | None
@@ -102,6 +121,7 @@ def _entry(results: Results, task: str, run: str) -> Entry:
         backend=results.model_source,
         task=task,
         conditions=len(results.conditions),
+        profiles=sum(c.profile for c in results.conditions),
         n=results.n_samples[task]["effective"],
         limit=results.config.get("limit"),
         metrics={mode: _metrics(results, task, mode) for mode in results.scorecard[task]},
@@ -119,21 +139,39 @@ def _metrics(results: Results, task: str, mode: Mode) -> Metrics:
     factor = _pomp(card.contrasts, mode)
     leaks = [c.leakage for c in contrasts if c.leakage is not None]
     moved = [c.mean_abs_shift for c in card.contrasts if c.mean_abs_shift is not None]
+    scales = results.reliability[task][mode]
+    human = next(iter(results.human[task][mode].similarity), None)
+    sds = [next(iter(c.aimed.values())) * c.effect.sds for c in contrasts if c.effect and c.effect.sds is not None]
     return Metrics(
         unit="nats a token" if mode == "statement" else "POMP",
         effect=effect,
         effect_ci=ci,
+        effect_sds=sum(sds) / len(sds) if sds and len(sds) == len(contrasts) else None,
         leakage=factor * (sum(x * x for x in leaks) / len(leaks)) ** 0.5 if leaks else None,
         mean_abs_shift=factor * sum(moved) / len(moved) if moved else None,
         option_mass=style.option_mass if style else None,
         position_bias=style.position_bias if style else None,
         acquiescence=style.acquiescence if style else None,
         invalid=sum(style.invalid.values()) if style else None,
+        respondents=int(results.administration["respondents"]),
+        alpha=_lowest([scale.alpha for scale in scales]),
+        retest=_lowest([scale.retest for scale in scales]),
+        split_half=card.split_half,
+        human_distance=human.distance.value if human else None,
+        human_identity=human.identity.distance.value if human else None,
+        human_reference=human.reference if human else None,
+        human_mode=human.mode if human else None,
         cautions=sum(c.check == "caution" for c in contrasts),
         targets=len(contrasts),
         verdict=results.verdict[task][mode].verdict,
         rank=None,
     )
+
+
+def _lowest(values: Sequence[float | None]) -> float | None:
+    """The least of them; null where one is unknown."""
+    known = [value for value in values if value is not None]
+    return min(known) if known and len(known) == len(values) else None
 
 
 def _pomp(contrasts: Sequence[Contrast], mode: Mode) -> float:
@@ -187,7 +225,7 @@ def render(board: Leaderboard) -> str:
         "",
         f"From the runs in results/published, the newest of {board.generated_at}. Rebuild with `make leaderboard`.",
         "A rank is one plus the number of runs whose interval lies wholly above; runs that are not interpretable, or "
-        "that aim at nothing, stand in the table without one. Trait levels are never ranked.",
+        "that aim at nothing, stand in the table without one. Trait levels and distances to people are never ranked.",
         "",
     ]
     for task in dict.fromkeys(e.task for e in board.entries):
@@ -203,21 +241,25 @@ def _table(task: str, mode: Mode, entries: list[Entry]) -> Table:
     rows = []
     for entry in order:
         m = entry.metrics[mode]
-        settings = ", ".join(f"{k}={v}" for k, v in entry.settings.items())
+        settings = ", ".join([f"{k}={v}" for k, v in entry.settings.items()]
+                             + ([f"{entry.profiles} profiles"] if entry.profiles else []))  # fmt: skip
         rows.append([
             "–" if m.rank is None else str(m.rank),
             entry.model,
             f"{entry.method}{f' ({settings})' if settings else ''}",
             interval(m.effect, m.effect_ci),
+            number(m.effect_sds),
             number(m.leakage),
             number(m.mean_abs_shift),
             f"{m.targets - m.cautions}/{m.targets}" if m.targets else "–",
             number(m.position_bias),
             number(m.option_mass),
+            f"{number(m.alpha)} ({m.respondents})" if m.respondents else "–",
+            f"{number(m.human_distance)} ({m.human_mode})" if m.human_distance is not None else "–",
             m.verdict,
         ])  # fmt: skip
     columns = [
-        "rank", "model", "method", f"effect ({unit}) [95 %]", "leakage", "mean abs. shift", "traits ok",
-        "position bias", "option mass", "verdict",
+        "rank", "model", "method", f"effect ({unit}) [95 %]", "effect (SDs)", "leakage", "mean abs. shift", "traits ok",
+        "position bias", "option mass", "lowest alpha (respondents)", "distance to people", "verdict",
     ]  # fmt: skip
     return Table(title=f"{task}, {mode}", columns=columns, rows=rows)

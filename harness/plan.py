@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
 from traitbench.backends import BACKENDS
-from traitbench.errors import TraitbenchError, UnknownName, UnsupportedControl, refuse_others, unknown
+from traitbench.errors import BadData, TraitbenchError, UnknownName, UnsupportedControl, refuse_others, unknown
+from traitbench.humans import Reference
+from traitbench.likeness import norm_group
 from traitbench.methods import METHODS
 from traitbench.models import ModelSpec, resolve
+from traitbench.norms import normed, standing
 from traitbench.samples import Condition
 from traitbench.tasks import Administration
-from traitbench.types import Control, Method, Mode, Options, Record, Target, Task
+from traitbench.types import Control, Method, Mode, Options, Record, Target, Task, Trait
 
-__all__ = ["BASELINE", "Plan", "Prepared", "make_method", "prepare"]
+__all__ = ["BASELINE", "PROFILES", "Plan", "Prepared", "make_method", "prepare", "profiles"]
 
 BASELINE = "baseline"
+PROFILES = 100
+"""Fewest drawn profiles, and the default of `--target profiles`."""
 Scalar = str | int | float | bool | None
 
 
@@ -45,6 +53,12 @@ class Plan(Record):
     templates: int = 1
     respondents: int = 0
     repeats: int = 1
+    reference: str | None = None
+    """A table of people's answers to one of the tasks, to compare with: CSV, TSV or Parquet."""
+    keyed: bool | None = None
+    """Whether the minus-keyed items of `reference` are reversed already; must be said where there is one."""
+    norms: str | None = None
+    """SEX,AGE of the people to give z, T and percentile among, e.g. F,30."""
     bootstrap_iters: int = Field(default=1000, ge=2)
     write_out: bool = False
     no_resume: bool = False
@@ -84,6 +98,8 @@ class Prepared(Record):
     settings: dict[str, Any]
     """The method's non-default settings."""
     conditions: list[tuple[Condition, Control]]
+    reference: Reference | None
+    """The people of `plan.reference`."""
 
 
 def prepare(plan: Plan) -> Prepared:
@@ -102,18 +118,61 @@ def prepare(plan: Plan) -> Prepared:
     administration = plan.administration()
     method, settings = make_method(plan.method, plan.method_args)
     tasks = _tasks(plan, administration)
+    if plan.norms:
+        norms(plan.norms, [task.id for task in tasks])
+    reference = people(plan, tasks)
     conditions = [(Condition(name=BASELINE), Control())]
-    for target in _targets(plan, method, tasks):
+    drawn = _profiles(plan.target) > 0
+    for number, target in enumerate(_targets(plan, method, tasks), 1):
         control = method.fit(target, plan.seed).model_copy(update={"target": target})
         name = target.name if target else str(settings.get("style", plan.method))
         conditions.append((
-            Condition(name=name, target=target.name if target else None, levels=target.levels if target else {},
-                      control_hash=control.hash),
+            Condition(name=f"profile {number}" if drawn else name, target=target.name if target else None,
+                      levels=target.levels if target else {}, profile=drawn, control_hash=control.hash),
             control,
         ))  # fmt: skip
     return Prepared(
-        plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, conditions=conditions
-    )
+        plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, conditions=conditions,
+        reference=reference,
+    )  # fmt: skip
+
+
+def norms(group: str, tasks: Sequence[str]) -> None:
+    """Check --norms before anything is asked: sex and age are known, and a task has norms."""
+    held = [task for task in tasks if task in normed()]
+    if not held:
+        raise TraitbenchUsage(
+            f"--norms {group}: none of {', '.join(tasks)} has norms; those that do: {', '.join(normed())}"
+        )
+    standing({}, held[0], *norm_group(group))
+
+
+def people(plan: Plan, tasks: Sequence[Task]) -> Reference | None:
+    """Summarise the user's own sample of people; its declared keying is checked. BadData where no task fits it."""
+    if plan.reference is None:
+        if plan.keyed is not None:
+            raise TraitbenchUsage("--keyed and --raw say how --reference FILE is coded; there is no --reference")
+        return None
+    if plan.keyed is None:
+        raise TraitbenchUsage(
+            f"--reference {plan.reference}: say how it is coded; --keyed if minus-keyed items are reversed already, "
+            "--raw if the answers are as given"
+        )
+    from traitbench.analyze import analyze
+    from traitbench.answers import open_answers
+    from traitbench.humans import reference_from_analysis
+
+    path = Path(plan.reference).expanduser()
+    held = {}
+    for task in tasks:
+        try:
+            held[task.id] = len(open_answers(path, task.inventory).items)
+        except BadData as error:
+            problem = error
+    if not held:
+        raise problem
+    inventory = next(task.inventory for task in tasks if task.id == max(held, key=lambda name: held[name]))
+    return reference_from_analysis(analyze(path, inventory, plan.keyed), inventory, path.name)
 
 
 def make_method(name: str, arguments: dict[str, Scalar]) -> tuple[Method, dict[str, Any]]:
@@ -127,8 +186,6 @@ def make_method(name: str, arguments: dict[str, Scalar]) -> tuple[Method, dict[s
 
 
 def _tasks(plan: Plan, administration: Administration) -> list[Task]:
-    from pathlib import Path
-
     from traitbench import tasks
 
     include = [Path(folder) for folder in plan.include_path]
@@ -151,6 +208,9 @@ def _targets(plan: Plan, method: Method, tasks: list[Task]) -> list[Target | Non
             return []
         traits = dict.fromkeys(trait for task in tasks for trait in task.traits)
         targets: list[Target | None] = [Target(levels={t: v}) for t in traits for v in (1.0, -1.0)]
+    elif number := _profiles(plan.target):
+        traits = dict.fromkeys(trait for task in tasks for trait in task.traits)
+        targets = list(profiles(tuple(traits), number, plan.seed))
     else:
         assert plan.target is not None
         targets = [Target.parse(plan.target)]
@@ -160,6 +220,33 @@ def _targets(plan: Plan, method: Method, tasks: list[Task]) -> list[Target | Non
                 f"the method {plan.method} cannot aim at {target.name}; it takes {', '.join(sorted(method.targets))}"
             )
     return targets
+
+
+def _profiles(target: str | None) -> int:
+    """How many profiles `--target profiles[:N]` asks for; 0 for any other target."""
+    word, colon, count = (target or "").partition(":")
+    if word.strip().lower() != "profiles":
+        return 0
+    if colon and not count.strip().isdigit():
+        raise TraitbenchUsage(
+            f"--target {target}: expected profiles or profiles:N with a whole number N, e.g. profiles:100"
+        )
+    number = int(count) if colon else PROFILES
+    if number < PROFILES:
+        raise TraitbenchUsage(
+            f"--target {target}: {number} profiles are too few to correlate traits; expected at least {PROFILES}"
+        )
+    return number
+
+
+def profiles(traits: Sequence[Trait], number: int, seed: int) -> Iterator[Target]:
+    """Draw `number` targets on all `traits`, every level independent and uniform on [-1, 1] in steps of .01.
+
+    Since the levels do not correlate, a correlation between the traits that the model then shows is its own.
+    """
+    draw = random.Random(f"profiles {seed}")
+    for _ in range(number):
+        yield Target(levels={trait: draw.randint(-100, 100) / 100 for trait in traits})
 
 
 def _validated(kind: Any, values: dict[str, Any], prefix: str) -> Any:

@@ -10,10 +10,12 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-__all__ = ["Bar"]
+__all__ = ["Bar", "Rows"]
 
 _WORTH_SAYING = 60
 """Seconds from which a run's length is told in words."""
+_WORTH_DRAWING = 3
+"""Seconds after which a bar is worth looking at."""
 
 
 class Bar:
@@ -73,3 +75,28 @@ class Bar:
         if not self.console.is_terminal and now - self._told > _WORTH_SAYING:
             self._told = now
             self.tell(f"{self._name}: {self._answered} of {self._left} answered, about {left / 60:.1f} min left")
+
+
+class Rows:
+    """Counts the rows of a table; nothing is drawn for a table that is read at once."""
+
+    def __init__(self) -> None:
+        """Prepare; the bar appears after some seconds."""
+        self.console = Console(stderr=True)
+        self._bar = Progress(TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn(), console=self.console)
+        self._task = self._bar.add_task("", total=None)
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+    def done(self, rows: int) -> None:
+        """Move on by a batch."""
+        self._bar.advance(self._task, rows)
+        waited = time.monotonic() - self._began > _WORTH_DRAWING
+        if waited and self.console.is_terminal and not self._bar.live.is_started:
+            self._bar.start()

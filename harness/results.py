@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ConfigDict, Field
 
+from traitbench.humans import Reference, loadings
+from traitbench.likeness import Human, between_person_sds, likeness
+from traitbench.respondents import Grid, Reliability, grid, reliability
 from traitbench.samples import Condition, Sample, answer
-from traitbench.scorecard import Scorecard, Verdict, scorecard, verdict
+from traitbench.scorecard import Scorecard, scorecard
 from traitbench.scoring import item_values, scale_scores
 from traitbench.statistics.style import Style, response_style
-from traitbench.types import Mode, Record, Score
+from traitbench.types import Mode, Record, Score, Trait
+from traitbench.validity import Multimethod, Structure, multimethod, structure
+from traitbench.variance import Variance, variance
+from traitbench.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
 
-__all__ = ["SCHEMA_VERSION", "Facts", "Results", "summarise"]
+__all__ = ["SCHEMA_VERSION", "Facts", "Kept", "Results", "summarise"]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Facts(Record):
@@ -40,11 +46,22 @@ class Facts(Record):
     """The plan, as `--config` takes it."""
     administration: dict[str, Any]
     git_hash: str | None = None
+    reference: Reference | None = None
+    """The user's own sample of people (--reference), as summary figures."""
     date: float = 0.0
     """Seconds since 1970, as in lm-eval."""
     total_evaluation_time_seconds: float = 0.0
     cost: dict[str, Any] = {}
     warnings: list[str] = []
+
+
+class Kept(Facts):
+    """What of a results file the numbers are computed from again, whatever version wrote the rest of it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    versions: dict[str, str]
+    n_responses: dict[str, int]
 
 
 class Results(Facts):
@@ -71,56 +88,56 @@ class Results(Facts):
     """task -> condition -> mode -> a score a trait."""
     response_style: dict[str, dict[str, dict[Mode, Style]]]
     """task -> condition, and "all" for every condition together -> mode; none for statement."""
+    reliability: dict[str, dict[Mode, list[Reliability]]]
+    """task -> mode -> a scale each, over the simulated respondents of the baseline; empty without them."""
+    validity: dict[str, dict[Mode, Structure | None]]
+    """Whether the scales differ from each other over those respondents."""
+    variance: dict[str, dict[Mode, dict[Trait, Variance]]]
+    """Where the variance of each scale's answers comes from, in the baseline."""
+    human: dict[str, dict[Mode, Human]]
+    """Trait correlations and levels beside people."""
+    multimethod: Multimethod | None
+    """Instruments and scoring modes beside each other, over the respondents of the baseline."""
     scorecard: dict[str, dict[Mode, Scorecard]]
     verdict: dict[str, dict[Mode, Verdict]]
 
 
+class _Block(NamedTuple):
+    """Everything about one task in one scoring mode."""
+
+    scores: dict[str, list[Score]]
+    """Condition -> a score a trait."""
+    styles: dict[str, Style]
+    """Condition, and "all"; empty for statement."""
+    card: Scorecard
+    answers: Grid
+    scales: list[Reliability]
+    structure: Structure | None
+    variance: dict[Trait, Variance]
+    human: Human
+    verdict: Verdict
+
+
 def summarise(facts: Facts, samples: Mapping[str, Sequence[Sample]], inventories: Mapping[str, Inventory]) -> Results:
     """Compute every number of a run from its samples (task -> samples). No model, no randomness but the seed's."""
-    iterations, seed = int(facts.config["bootstrap_iters"]), int(facts.config["seed"])
-    respondents = int(facts.administration["respondents"])
-    table: dict[str, dict[str, Any]] = {}
-    scores: dict[str, dict[str, dict[Mode, list[Score]]]] = {}
-    styles: dict[str, dict[str, dict[Mode, Style]]] = {}
-    cards: dict[str, dict[Mode, Scorecard]] = {}
-    verdicts: dict[str, dict[Mode, Verdict]] = {}
-    for task, rows in samples.items():
-        inventory = inventories[task]
-        asked = {row.item for row in rows}
-        items = [item for item in inventory.items if item.id in asked]
-        modes = list(dict.fromkeys(row.scoring for row in rows))
-        scores[task] = {condition.name: {} for condition in facts.conditions}
-        styles[task] = {name: {} for name in (*scores[task], "all")}
-        cards[task], verdicts[task] = {}, {}
-        for mode in modes:
-            by_condition = {
-                c.name: [r for r in rows if r.condition == c.name and r.scoring == mode] for c in facts.conditions
-            }
-            values = {name: item_values(mine, items) for name, mine in by_condition.items()}
-            for name, mine in by_condition.items():
-                reference = values[facts.conditions[0].name] if name != facts.conditions[0].name else None
-                scored = scale_scores(values[name], inventory, items, mode, reference)
-                scores[task][name][mode] = scored
-                key = task if name == facts.conditions[0].name else f"{task}@{name}"
-                for score in scored:
-                    line = table.setdefault(key, {"alias": key})
-                    line[f"{score.trait},{mode}"], line[f"{score.trait}_stderr,{mode}"] = score.value, score.se
-                if mode != "statement":
-                    styles[task][name][mode] = _style(mine, inventory)
-            if mode != "statement":
-                styles[task]["all"][mode] = _style([r for r in rows if r.scoring == mode], inventory)
-            cards[task][mode] = scorecard(values, facts.conditions, inventory, items, mode, iterations, seed)
-            verdicts[task][mode] = verdict(
-                mode, styles[task]["all"].get(mode), cards[task][mode].contrasts, respondents
-            )
+    blocks: dict[str, dict[Mode, _Block]] = {
+        task: {mode: _block(facts, rows, inventories[task], mode) for mode in dict.fromkeys(r.scoring for r in rows)}
+        for task, rows in samples.items()
+    }
+    names = [condition.name for condition in facts.conditions]
+
+    def each(field: str) -> dict[str, dict[Mode, Any]]:
+        return {task: {mode: getattr(block, field) for mode, block in mine.items()} for task, mine in blocks.items()}
+
     counts = {
         t: {"original": len(inventories[t].items), "effective": len({r.item for r in rows})}
         for t, rows in samples.items()
     }
     known: dict[str, Any] = {"n-shot": dict.fromkeys(samples, 0), "n-samples": counts}
     known |= {name: getattr(facts, name) for name in Facts.model_fields}
+    grids = {f"{task},{mode}": block.answers for task, mine in blocks.items() for mode, block in mine.items()}
     return Results(
-        results=table,
+        results=_table(blocks, names),
         configs={t: {"task": t, "name": i.name, "citation": i.citation, "licence": i.licence}
                  for t, i in inventories.items()},
         versions={task: inventory.version for task, inventory in inventories.items()},
@@ -130,11 +147,64 @@ def summarise(facts: Facts, samples: Mapping[str, Sequence[Sample]], inventories
         task_hashes={task: _task_hash(rows) for task, rows in samples.items()},
         uncertainty={
             "level": 0.95, "clusters": "items", "strata": "key", "distribution": "t, items - keys degrees of freedom",
-            "leakage_bootstrap_iters": iterations, "seed": seed,
+            "leakage_bootstrap_iters": facts.config["bootstrap_iters"], "seed": facts.config["seed"],
         },
-        scores=scores, response_style=styles, scorecard=cards, verdict=verdicts,
+        scores={t: {n: {mode: b.scores[n] for mode, b in mine.items()} for n in names} for t, mine in blocks.items()},
+        response_style={
+            t: {n: {mode: b.styles[n] for mode, b in mine.items() if n in b.styles} for n in (*names, "all")}
+            for t, mine in blocks.items()
+        },
+        reliability=each("scales"), validity=each("structure"), variance=each("variance"), human=each("human"),
+        scorecard=each("card"), verdict=each("verdict"),
+        multimethod=multimethod(grids, {key: inventories[key.rpartition(",")[0]].traits for key in grids}),
         **known,
     )  # fmt: skip
+
+
+def _block(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mode) -> _Block:
+    """Compute one task in one scoring mode from all samples of the task."""
+    asked, rows = {row.item for row in every}, [row for row in every if row.scoring == mode]
+    items = [item for item in inventory.items if item.id in asked]
+    traits = [trait for trait in inventory.traits if any(item.trait == trait for item in items)]
+    iterations, seed = int(facts.config["bootstrap_iters"]), int(facts.config["seed"])
+    baseline = facts.conditions[0].name
+    by_condition: dict[str, list[Sample]] = {c.name: [] for c in facts.conditions}
+    for row in rows:
+        by_condition[row.condition].append(row)
+    values = {name: item_values(mine, items) for name, mine in by_condition.items()}
+    reference = {name: None if name == baseline else values[baseline] for name in values}
+    scores = {n: scale_scores(raw, inventory, items, mode, reference[n]) for n, raw in values.items()}
+    styles = {}
+    if mode != "statement":
+        styles = {name: _style(mine, inventory) for name, mine in by_condition.items()} | {
+            "all": _style(rows, inventory)
+        }
+    sds = between_person_sds(inventory.id, traits, facts.reference)
+    card = scorecard(values, facts.conditions, inventory, items, mode, iterations, seed, sds)
+    answers = grid(by_condition[baseline], items, mode)
+    scales = reliability(answers, traits)
+    shape = structure(answers, scales, loadings(inventory.id))
+    return _Block(
+        scores=scores, styles=styles, card=card, answers=answers, scales=scales, structure=shape,
+        variance=variance(answers, traits),
+        human=likeness(
+            scores, facts.conditions, inventory.id, mode, facts.reference, facts.config.get("norms"), iterations, seed
+        ),
+        verdict=verdict(styles.get("all"), card, scales, shape, len(inventory.traits)),
+    )  # fmt: skip
+
+
+def _table(blocks: Mapping[str, Mapping[Mode, _Block]], names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """lm-eval's `results`: task or task@condition -> "trait,mode" and "trait_stderr,mode"."""
+    table: dict[str, dict[str, Any]] = {}
+    for task, mine in blocks.items():
+        for mode, block in mine.items():
+            for name, scored in block.scores.items():
+                key = task if name == names[0] else f"{task}@{name}"
+                line = table.setdefault(key, {"alias": key})
+                for score in scored:
+                    line[f"{score.trait},{mode}"], line[f"{score.trait}_stderr,{mode}"] = score.value, score.se
+    return table
 
 
 def _style(rows: Sequence[Sample], inventory: Inventory) -> Style:

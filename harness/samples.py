@@ -23,6 +23,8 @@ class Condition(Record):
     target: str | None = None
     levels: dict[Trait, float] = {}
     coef: float | None = None
+    profile: bool = False
+    """One of a set of targets whose levels were drawn independently; they are analysed together."""
     control_hash: str | None = None
 
 

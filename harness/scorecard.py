@@ -1,8 +1,8 @@
-"""What a control did: effect, leakage and the target x trait matrix, and whether the numbers may be interpreted."""
+"""What a control did: effect, leakage and the target x trait matrix."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from traitbench.samples import Condition
 from traitbench.scoring import effect_size
 from traitbench.statistics.intervals import leakage, stratified_mean
-from traitbench.statistics.style import Style
 from traitbench.types import Mode, Record, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
-__all__ = ["Contrast", "Scorecard", "Shift", "Verdict", "scorecard", "verdict"]
+__all__ = ["PROFILES", "Contrast", "Scorecard", "Shift", "differences", "scorecard"]
 
-Word = Literal["interpretable", "caution", "not interpretable"]
+PROFILES = "profiles"
+"""Where a contrast names its conditions: all the drawn profiles together."""
 
 
 class Shift(Record):
@@ -31,6 +31,8 @@ class Shift(Record):
     ci: tuple[float, float] | None = None
     pomp: float | None = None
     """Percent of the scale's range; null for statement."""
+    sds: float | None = None
+    """Choice and generate: the value in between-person SDs of the same instrument; null where none is held."""
     d: float | None = None
     """Statement: value over the SD between items."""
     plus: float | None = None
@@ -45,7 +47,7 @@ class Contrast(Record):
     """The trait aimed at, or the condition's name where it is not one trait's two poles."""
     high: str
     low: str
-    """The conditions that are compared: high minus low."""
+    """The conditions that are compared: high minus low. `profiles`: twice the slope on the level, over all of them."""
     aimed: dict[Trait, float]
     """Trait -> sign of the expected shift."""
     shifts: list[Shift]
@@ -64,20 +66,15 @@ class Scorecard(Record):
 
     unit: str
     contrasts: list[Contrast]
-
-
-class Verdict(Record):
-    """Whether the numbers of a model x instrument x scoring mode x method may be interpreted, and what decided it."""
-
-    verdict: Word
-    reasons: list[str]
+    split_half: float | None = None
+    """How well two halves of the items agree on all shifts: mean r over splits, stepped up by Spearman-Brown."""
 
 
 def pairs(conditions: Sequence[Condition]) -> list[tuple[str, Condition, Condition, dict[Trait, float]]]:
     """The contrasts a set of conditions allows: high minus low where a trait has both poles, else minus baseline."""
     poles = {(t, v): c for c in conditions if len(c.levels) == 1 for t, v in c.levels.items()}
     out: list[tuple[str, Condition, Condition, dict[Trait, float]]] = []
-    for condition in conditions[1:]:
+    for condition in (c for c in conditions[1:] if not c.profile):
         levels = condition.levels
         trait, level = next(iter(levels.items())) if len(levels) == 1 else ("", 0.0)
         other = poles.get((trait, -level))
@@ -98,28 +95,33 @@ def scorecard(
     mode: Mode,
     iterations: int,
     seed: int,
+    sds: Mapping[Trait, float] | None = None,
 ) -> Scorecard:
-    """Contrast conditions item by item. `values`: condition -> raw item values (items,), NaN where unscored."""
+    """Contrast conditions item by item. `values`: condition -> raw item values (items,), NaN where unscored.
+
+    `sds` are between-person SDs of the instrument on item means.
+    """
     keys = np.array([item.keyed for item in items])
     weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
     span = inventory.response_scale.max - inventory.response_scale.min
-    contrasts = []
-    for target, high, low, aimed in pairs(conditions):
-        difference = keys * (values[high.name] - values[low.name])
-        groups = {
-            trait: np.array([i for i, item in enumerate(items) if item.trait == trait]) for trait in inventory.traits
-        }
-        groups = {trait: index for trait, index in groups.items() if index.size}
-        shifts = [_shift(trait, difference[i], keys[i], mode, span) for trait, i in groups.items()]
+    groups = {trait: np.array([i for i, item in enumerate(items) if item.trait == trait]) for trait in inventory.traits}
+    groups = {trait: index for trait, index in groups.items() if index.size}
+    contrasts, found = [], []
+    for target, high, low, aimed, moved in differences(values, conditions):
+        difference = keys * moved
+        shifts = [
+            _shift(trait, difference[i], keys[i], mode, span, (sds or {}).get(trait)) for trait, i in groups.items()
+        ]
         others = [index for trait, index in groups.items() if trait not in aimed]
         leak = leakage([difference[i] for i in others], [keys[i] for i in others], weights, iterations, seed)
         effect = next((s for s in shifts if s.trait in aimed), None) if len(aimed) == 1 else None
         check, reasons = _check(effect, next(iter(aimed.values()), 1.0))
+        found.append(difference)
         contrasts.append(
             Contrast(
                 target=target,
-                high=high.name,
-                low=low.name,
+                high=high,
+                low=low,
                 aimed=aimed,
                 shifts=shifts,
                 effect=effect,
@@ -130,16 +132,89 @@ def scorecard(
                 reasons=reasons,
             )
         )
-    return Scorecard(unit="nats a token" if mode == "statement" else "scale points", contrasts=contrasts)
+    return Scorecard(
+        unit="nats a token" if mode == "statement" else "scale points",
+        contrasts=contrasts,
+        split_half=_split_half(np.array(found), keys, list(groups.values()), weights, seed),
+    )
 
 
-def _shift(trait: Trait, values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, span: int) -> Shift:
+Difference = tuple[str, str, str, dict[Trait, float], NDArray[np.float64]]
+
+
+def differences(values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition]) -> Iterator[Difference]:
+    """Every contrast: target, names of both sides, signs, and how far each item's raw value moved (items,)."""
+    for target, high, low, aimed in pairs(conditions):
+        yield target, high.name, low.name, aimed, values[high.name] - values[low.name]
+    profiles = [c for c in conditions if c.profile]
+    traits = list(dict.fromkeys(t for c in profiles for t in c.levels))
+    if len(profiles) <= len(traits) + 1:
+        return
+    levels = np.array([[1.0, *(c.levels.get(t, 0.0) for t in traits)] for c in profiles])
+    slopes = _slopes(levels, np.array([values[c.name] for c in profiles]))
+    for place, trait in enumerate(traits, 1):
+        yield trait, PROFILES, PROFILES, {trait: 1.0}, 2 * slopes[place]
+
+
+def _slopes(levels: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares of item values (n, items) on levels (n, 1 + traits): coefficients (1 + traits, items)."""
+    out = np.full((levels.shape[1], values.shape[1]), np.nan)
+    whole = ~np.isnan(values).any(axis=0)
+    out[:, whole] = np.linalg.lstsq(levels, values[:, whole], rcond=None)[0]
+    for item in np.flatnonzero(~whole):
+        kept = ~np.isnan(values[:, item])
+        if kept.sum() > levels.shape[1]:
+            out[:, item] = np.linalg.lstsq(levels[kept], values[kept, item], rcond=None)[0]
+    return out
+
+
+def _split_half(
+    differences: NDArray[np.float64],
+    keys: NDArray[np.int_],
+    groups: Sequence[NDArray[np.int_]],
+    weights: Literal["items", "halves"],
+    seed: int,
+    splits: int = 200,
+) -> float | None:
+    """Agreement of two random halves of the items, split within trait and key, on the shifts (contrasts x traits).
+
+    `differences` (contrasts, items) keyed. None with fewer than three cells, with a trait that cannot be split, or
+    where the shifts of a half do not vary.
+    """
+    if differences.size == 0 or differences.shape[0] * len(groups) < 3:
+        return None
+    whole = ~np.isnan(differences).any(axis=0)
+    rng = np.random.default_rng(seed)
+    halves = np.zeros((2, splits, differences.shape[0], len(groups)))
+    for place, group in enumerate(groups):
+        strata = [mine for key in (1, -1) if (mine := group[whole[group] & (keys[group] == key)]).size]
+        if not strata or any(mine.size < 2 for mine in strata):
+            return None
+        count = sum(mine.size for mine in strata)
+        for mine in strata:
+            share = 1 / len(strata) if weights == "halves" else mine.size / count
+            shuffled = rng.permuted(np.tile(mine, (splits, 1)), axis=1)
+            cut = mine.size // 2
+            for half, part in enumerate((shuffled[:, :cut], shuffled[:, cut:])):
+                halves[half, :, :, place] += share * differences[:, part].mean(axis=2).T
+    first, second = (half.reshape(splits, -1) - half.reshape(splits, -1).mean(1, keepdims=True) for half in halves)
+    norms = np.sqrt((first**2).sum(1) * (second**2).sum(1))
+    if (norms < 1e-12).any():
+        return None
+    r = float(((first * second).sum(1) / norms).mean())
+    return 2 * r / (1 + r) if r > -1 else None
+
+
+def _shift(
+    trait: Trait, values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, span: int, sd: float | None
+) -> Shift:
     estimate = stratified_mean(values, keys, "halves" if mode == "statement" else "items")
     halves = [v[~np.isnan(v)] for v in (values[keys == 1], values[keys == -1])]
     plus, minus = (float(h.mean()) if h.size else None for h in halves)
     return Shift(
         trait=trait, value=estimate.value, se=estimate.se, ci=estimate.ci, n=estimate.n, plus=plus, minus=minus,
         pomp=100 * estimate.value / span if mode != "statement" and estimate.value is not None else None,
+        sds=estimate.value / sd if sd and mode != "statement" and estimate.value is not None else None,
         d=effect_size(estimate) if mode == "statement" else None,
     )  # fmt: skip
 
@@ -159,24 +234,3 @@ def _check(effect: Shift | None, sign: float) -> tuple[Literal["ok", "caution"] 
     if effect.value * sign < 0:
         reasons.append("moves against the target")
     return ("caution" if reasons else "ok"), reasons
-
-
-def verdict(mode: Mode, style: Style | None, contrasts: Sequence[Contrast], respondents: int) -> Verdict:
-    """Judge one scoring mode. `style` is that of all conditions together; null for statement.
-
-    Thresholds are those of `statistics.style.FLAGS`. Without simulated respondents the best is `caution`.
-    """
-    reasons = list(style.flags.values()) if style else []
-    if style and style.n and not any(style.positions):
-        reasons.append("not interpretable: no valid answer")
-    if style and style.acquiescence is None and any(style.positions):
-        reasons.append("caution: acquiescence cannot be had, no scale has items of both keys")
-    shaky = [c.target for c in contrasts if c.check == "caution"]
-    if shaky:
-        reasons.append(f"caution: {', '.join(shaky)}: see the check of each")
-    if not respondents:
-        reasons.append("caution: no simulated respondents (--respondents N)")
-    else:
-        reasons.append("caution: reliability over the simulated respondents is not assessed")
-    bad = any(reason.startswith("not interpretable") for reason in reasons)
-    return Verdict(verdict="not interpretable" if bad else "caution", reasons=reasons)

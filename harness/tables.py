@@ -28,8 +28,8 @@ class Table(Record):
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """Two decimals; a dash where there is no value."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """Two decimals, zero without a sign; a dash where there is no value."""
+    return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def interval(value: float | None, ci: tuple[float, float] | None) -> str:
@@ -38,19 +38,27 @@ def interval(value: float | None, ci: tuple[float, float] | None) -> str:
 
 
 def tables(results: Results) -> list[Table]:
-    """Everything a reader of one run needs: effects, matrices, levels, response style and verdicts."""
+    """Everything a reader of one run needs: effects, matrices, levels, what they rest on, and verdicts.
+
+    The verdict of each scoring mode is the first note of every table.
+    """
+    from traitbench.evidence import evidence
+
     out = []
     settings = ", ".join(f"{k}={v}" for k, v in results.method["config"].items() if k != "k")
     for task in results.versions:
         head = f"{results.model_name} · {results.method['name']}{f' ({settings})' if settings else ''} · {task}"
         cards = results.scorecard[task]
+        mine = []
         if any(card.contrasts for card in cards.values()):
-            out.append(_effects(head, cards))
-            out += [_matrix(mode, cards[mode]) for mode in _statement_first(cards)]
-        levels = _levels(results, task)
-        if levels.rows:
-            out.append(levels if cards and out else levels.model_copy(update={"title": f"{head}\n{levels.title}"}))
-        out.append(_styles(results, task))
+            mine.append(_effects(f"Effect of the control: how far the trait aimed at moved, {task}", cards))
+            mine += [_matrix(mode, cards[mode]) for mode in _statement_first(cards)]
+        mine += [_levels(results, task), *evidence(results, task), _styles(results, task), _verdicts(results, task)]
+        words = "; ".join(f"{mode} {results.verdict[task][mode].verdict}" for mode in _statement_first(cards))
+        shown = [
+            table.model_copy(update={"notes": [f"Verdict: {words}.", *table.notes]}) for table in mine if table.rows
+        ]
+        out += [shown[0].model_copy(update={"title": f"{head}\n{shown[0].title}"}), *shown[1:]]
     return out
 
 
@@ -58,18 +66,23 @@ def _statement_first(modes: Iterable[Mode]) -> list[Mode]:
     return sorted(modes, key=lambda mode: mode != "statement")
 
 
-def _effects(head: str, cards: Mapping[Mode, Scorecard]) -> Table:
+def _effects(title: str, cards: Mapping[Mode, Scorecard]) -> Table:
+    from traitbench.scorecard import PROFILES
+
     rows = []
     for mode in _statement_first(cards):
         for contrast in cards[mode].contrasts:
             rows.append(_effect_row(mode, contrast))
+    drawn = any(c.high == PROFILES for card in cards.values() for c in card.contrasts)
     return Table(
-        title=f"{head}\nEffect of the control: how far the trait aimed at moved",
-        columns=["target", "scoring", "effect [95 %]", "unit", "d", "plus", "minus", "leakage [95 %]", "check"],
+        title=title,
+        columns=["target", "scoring", "effect [95 %]", "unit", "SDs", "d", "plus", "minus", "leakage [95 %]", "check"],
         rows=rows,
         notes=[
             "Effect: high minus low, or the condition minus the baseline. plus, minus: the same from plus- and from "
-            "minus-keyed items. Leakage: how far the other traits moved, noise removed.",
+            "minus-keyed items. Leakage: how far the other traits moved, noise removed. SDs: in between-person SDs of "
+            "the same instrument.",
+            *(["Over drawn profiles an effect is twice the slope on the level, all levels together."] if drawn else []),
         ],
     )
 
@@ -92,6 +105,7 @@ def _effect_row(mode: str, contrast: Contrast) -> list[str]:
         mode,
         interval(scaled(effect.value), bounds(effect.ci)) if effect else "–",
         unit,
+        number(effect.sds) if effect else "–",
         number(effect.d) if effect else "–",
         number(scaled(effect.plus)) if effect else "–",
         number(scaled(effect.minus)) if effect else "–",
@@ -104,7 +118,7 @@ def _matrix(mode: str, card: Scorecard) -> Table:
     traits = [shift.trait for shift in card.contrasts[0].shifts]
     rows = [[c.target, *(_cell(s, s.trait in c.aimed) for s in c.shifts)] for c in card.contrasts]
     unit = "nats a token" if mode == "statement" else "POMP"
-    return Table(title=f"Target x trait, {mode} ({unit}); own trait marked *", columns=["target", *traits], rows=rows)
+    return Table(title=f"Target x trait, {mode} ({unit}); own trait starred", columns=["target", *traits], rows=rows)
 
 
 def _cell(shift: Shift, own: bool) -> str:
@@ -113,14 +127,17 @@ def _cell(shift: Shift, own: bool) -> str:
 
 def _levels(results: Results, task: str) -> Table:
     rows = []
+    drawn = {c.name for c in results.conditions if c.profile}
     for condition, modes in results.scores[task].items():
         for mode, scores in modes.items():
-            if mode == "statement":
+            if mode == "statement" or condition in drawn:
                 continue
             cells = [interval(s.value, s.ci) + (f" ({s.unscored} unscored)" if s.unscored else "") for s in scores]
             rows.append([condition, mode, *cells])
     traits = [s.trait for modes in results.scores[task].values() for scores in modes.values() for s in scores]
     notes = ["A level is neither good nor bad; it is never ranked. Statement scoring has no absolute level."]
+    if drawn:
+        notes.append(f"The {len(drawn)} profiles are left out; every condition is in the results file.")
     if any(s.note for modes in results.scores[task].values() for scores in modes.values() for s in scores):
         notes.append("Scales of fewer than 8 items: their intervals are approximate and may leave the scale.")
     return Table(
@@ -133,18 +150,28 @@ def _levels(results: Results, task: str) -> Table:
 
 def _styles(results: Results, task: str) -> Table:
     rows = [_style_row(mode, style) for mode, style in results.response_style[task]["all"].items()]
-    notes = [
-        f"{mode}: {verdict.verdict.upper()}. " + "; ".join(verdict.reasons)
-        for mode, verdict in results.verdict[task].items()
-    ]
+    notes = []
     for mode, style in results.response_style[task]["all"].items():
         notes += _plain_words(mode, style)
     columns = [
         "scoring", "requests", "acquiescence", "extreme", "midpoint", "position bias", "option mass", "by position",
         "invalid",
     ]  # fmt: skip
+    return Table(title=f"Response style over all conditions, {task}", columns=columns, rows=rows, notes=notes)
+
+
+def _verdicts(results: Results, task: str) -> Table:
+    """The verdict of each scoring mode, a line a reason."""
+    rows = []
+    for mode in _statement_first(results.verdict[task]):
+        found = results.verdict[task][mode]
+        for place, reason in enumerate(found.reasons or ["every criterion is met"]):
+            rows.append(["" if place else mode, "" if place else found.verdict.upper(), reason])
     return Table(
-        title=f"Response style over all conditions, and verdicts, {task}", columns=columns, rows=rows, notes=notes
+        title=f"Verdicts, {task}",
+        columns=["scoring", "verdict", "reasons"],
+        rows=rows,
+        notes=["Criteria and limits, each with its source: harness/statistics/thresholds.py."],
     )
 
 
@@ -166,12 +193,17 @@ def _plain_words(mode: str, style: Style) -> list[str]:
     """Say a position bias so that nobody reads past it."""
     biased = style.flags.get("position_bias", "").startswith("not interpretable") or style.degenerate
     top = max(range(len(style.positions)), key=lambda i: style.positions[i])
-    if not biased or style.positions[top] < 2 / len(style.positions):
+    middle = 2 * top + 1 == len(style.positions)  # the same text in both orders, so nothing tells the two apart
+    if not biased or middle or style.positions[top] < 2 / len(style.positions):
         return []
     return [
         f"{mode}: {style.positions[top]:.0%} of all answers are option {top + 1} of {len(style.positions)} as printed, "
         "whichever text stands there: this is position bias, not personality."
     ]
+
+
+_WORDS = ("check", "target", "condition", "reasons", "verdict", "verdict a; b", "why they differ")
+"""Columns of words, which begin at the left."""
 
 
 def markdown(table: Table) -> str:
@@ -180,7 +212,8 @@ def markdown(table: Table) -> str:
     def line(cells: Sequence[str]) -> str:
         return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
-    rule = "|" + "|".join(["---"] + ["--:" if i else "---" for i in range(len(table.columns) - 1)]) + "|"
+    sides = ["--:" if place > 1 and column not in _WORDS else "---" for place, column in enumerate(table.columns)]
+    rule = f"|{'|'.join(sides)}|"
     title = "**" + "**  \n**".join(map(_escaped, table.title.split("\n"))) + "**"
     notes = [_escaped(note) for note in table.notes]
     return "\n".join([title, "", line(table.columns), rule, *map(line, table.rows), "", *(f"{n}\n" for n in notes)])
@@ -200,13 +233,13 @@ def show(found: Sequence[Table], console: Console) -> None:
     for table in found:
         grid = RichTable(title=Text(table.title, style="bold"), title_justify="left", show_lines=False)
         for index, column in enumerate(table.columns):
-            wide = column in ("check", "target", "condition")
+            wide = column in _WORDS
             grid.add_column(Text(column), justify="left" if index == 0 or wide else "right", overflow="fold")
         for row in table.rows:
             style = "yellow" if row[-1].startswith("caution") else ""
             grid.add_row(*(Text(cell) for cell in row), style=style)
         console.print(grid)
         for note in table.notes:
-            loud = "not interpretable" in note.lower() or "position bias," in note
+            loud = "not interpretable" in note or "position bias," in note
             console.print(Text(note, style="bold red" if loud else "dim"))
         console.print()

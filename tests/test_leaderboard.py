@@ -163,7 +163,7 @@ def test_the_markdown_holds_a_table_a_mode_in_the_order_of_ranks(board: Leaderbo
     assert text.index("**mini_ipip, statement**") < text.index("**mini_ipip, choice**")
     rows = [line for line in text.partition("**mini_ipip, choice**")[2].splitlines() if line.startswith("| ")][1:]
     assert len(rows) == 6
-    assert rows[0].startswith("| 1 | scripted:person | prompting | 40.00 [40.00, 40.00] | 0.00 |")
+    assert rows[0].startswith("| 1 | scripted:person | prompting | 40.00 [40.00, 40.00] | 1.81 | 0.00 |")
     assert rows[1].startswith("| 1 | scripted:person | prompting (style=demo) | ")
     assert rows[2].startswith("| 3 | scripted:person | prompting (style=p2) | 20.00 [20.00, 20.00] | ")
     assert all(row.startswith("| – | ") for row in rows[3:])
@@ -220,7 +220,7 @@ def test_a_models_name_cannot_leave_its_cell(published: Path, tmp_path: Path, na
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len(rows) == 2 * 3
     # Cells as GitHub splits them: at pipes that no odd number of backslashes precedes.
-    assert {len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows} == {11}
+    assert {len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows} == {14}
 
 
 def test_the_repositorys_leaderboard_is_a_rebuild_of_its_published_runs() -> None:

@@ -53,6 +53,10 @@ class Respondent(Record):
     """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders."""
     item_sd: float = Field(default=0.0, ge=0)
     """SD of item difficulties, drawn by `seed`: other seeds are other items of the same trait."""
+    person_sd: float = Field(default=0.0, ge=0)
+    """SD of the trait levels over simulated respondents (`--respondents`), as a share of the range."""
+    one_factor: float = Field(default=0.0, ge=0, le=1)
+    """Share of that variance which all traits have in common: with 1 the respondents differ in one thing only."""
     acquiescence: float = 0.0
     """Added to every raw answer, whatever the item says, as a share of the range."""
     position_bias: float = Field(default=0.0, ge=0, le=1)
@@ -168,12 +172,19 @@ class Scripted(Backend):
         if me.constant is not None:
             return float(min(max(me.constant, low), high))
         level = float(getattr(me, doc.trait)) if doc.trait in TRAITS else 0.5
+        level += self._person(doc) if me.person_sd and doc.respondent is not None else 0.0
         if self._control is not None and self._control.target is not None:
             level += me.obedience * self._control.target.levels.get(doc.trait, 0.0)
         place = 0.5 + doc.keyed * (level - 0.5)
         place += me.item_sd * self._draw("item", doc).gauss() if me.item_sd else 0.0
         place += me.noise * self._draw("noise", doc, doc.template, doc.respondent).gauss() if me.noise else 0.0
         return low + (high - low) * min(max(place + me.acquiescence, 0.0), 1.0)
+
+    def _person(self, doc: Doc) -> float:
+        """How far the simulated respondent's level on the item's trait lies from the model's own."""
+        me, who = self.respondent, f"{self.respondent.seed} {doc.respondent}"
+        own, common = random.Random(f"level {doc.trait} {who}").gauss(), random.Random(f"common {who}").gauss()
+        return me.person_sd * (math.sqrt(1 - me.one_factor) * own + math.sqrt(me.one_factor) * common)
 
     def _draw(self, what: str, doc: Doc, *more: object) -> random.Random:
         """Return a generator of its own for an event, so that no answer depends on the order of asking."""

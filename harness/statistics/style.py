@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from traitbench.statistics.thresholds import THRESHOLDS, judge
 from traitbench.types import Record, Status
 
-__all__ = ["FLAGS", "Answer", "Style", "response_style"]
+__all__ = ["Answer", "Style", "response_style"]
 
 
 class Answer(NamedTuple):
@@ -54,21 +55,6 @@ class Style(Record):
     """Index -> why it stands out."""
 
 
-FLAGS: dict[str, tuple[float, float]] = {
-    "acquiescence": (0.10, 0.20),
-    "position_bias": (0.05, 0.20),
-    "option_mass": (0.80, 0.50),
-    "invalid": (0.05, 0.25),
-    "degenerate": (0.95, 0.95),
-}
-"""Index -> threshold for `caution` and for `not interpretable`.
-
-Absolute values for acquiescence and position bias; option mass counts when below. A tenth of the range is 0.4 points
-on a scale of five: about two thirds of a between-person SD of IPIP-NEO-120 (.51 to .67), which no counterbalancing
-should have to remove. These are conventions of this project, not estimates.
-"""
-
-
 def response_style(answers: Sequence[Answer], low: int, high: int) -> Style:
     """Indices of `answers` on a response scale from `low` to `high`."""
     valid = [a for a in answers if a.status == "valid" and a.shares is not None]
@@ -86,8 +72,8 @@ def response_style(answers: Sequence[Answer], low: int, high: int) -> Style:
         "acquiescence": _acquiescence(valid, low, high),
         "position_bias": position_bias,
         "option_mass": float(np.mean(masses)) if masses else None,
-        "degenerate": _concentration(valid, tops, low),
         "invalid": sum(invalid.values()),
+        "degenerate": _concentration(valid, tops, low),
     }
     return Style(
         n=len(answers),
@@ -99,24 +85,19 @@ def response_style(answers: Sequence[Answer], low: int, high: int) -> Style:
         positions=tuple(map(float, positions)),
         meanings=tuple(map(float, meanings)),
         invalid=invalid,
-        degenerate=(indices["degenerate"] or 0) >= FLAGS["degenerate"][0],
+        degenerate=(indices["degenerate"] or 0) >= THRESHOLDS["degenerate"].caution,
         flags=_flags({**indices, "position_bias": position_bias if abs(position_bias or 0) > position_noise else None}),
     )
 
 
 def _flags(indices: Mapping[str, float | None]) -> dict[str, str]:
     found = {}
-    for name, (caution, bad) in FLAGS.items():
-        value = indices[name]
-        if value is None:
+    for name, value in indices.items():
+        if value is None or (past := judge(name, abs(value))) is None:
             continue
-        below = name == "option_mass"
-        size = abs(value)
-        if (size < caution) if below else (size >= caution):
-            worse = (size < bad) if below else (size >= bad)
-            limit = bad if worse else caution
-            level = "not interpretable" if worse else "caution"
-            found[name] = f"{level}: {name.replace('_', ' ')} {value:.2f} ({'<' if below else '>='} {limit:.2f})"
+        level, limit = past
+        sign = "<" if THRESHOLDS[name].side == "below" else ">="
+        found[name] = f"{level}: {name.replace('_', ' ')} {value:.2f} ({sign} {limit:.2f})"
     return found
 
 

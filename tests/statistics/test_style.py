@@ -10,7 +10,7 @@ import pytest
 
 from traitbench.backends.scripted import Respondent
 from traitbench.samples import answer
-from traitbench.statistics import FLAGS, Style, response_style
+from traitbench.statistics import THRESHOLDS, Style, response_style
 from traitbench.statistics.style import Answer
 
 MODES = ("choice", "generate")
@@ -154,6 +154,8 @@ def test_degenerate_counts_within_an_order() -> None:
     assert not response_style(fewer + reverse, 1, 3).degenerate
 
 
-def test_every_flag_has_two_thresholds_in_order() -> None:
-    for name, (caution, bad) in FLAGS.items():
-        assert caution >= bad if name in ("option_mass", "degenerate") else caution < bad
+def test_every_criterion_has_its_limits_in_order_and_says_where_they_come_from() -> None:
+    for limits in THRESHOLDS.values():
+        if limits.bad is not None:
+            assert limits.caution >= limits.bad if limits.side == "below" else limits.caution <= limits.bad
+        assert len(limits.source) > 10

@@ -1,0 +1,193 @@
+"""Two runs over the same items: which of two controls moves the trait more, target by target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitbench.errors import BadData
+from traitbench.evaluate import current, graded, rescore
+from traitbench.scorecard import differences
+from traitbench.scoring import item_values
+from traitbench.statistics.comparison import PairedDifference, holm, n_for_power, paired, power
+from traitbench.tables import Table, interval, number
+from traitbench.types import Mode, Record, Trait
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory
+    from traitbench.results import Kept
+    from traitbench.samples import Sample
+
+__all__ = ["Comparison", "Pair", "compare", "tables"]
+
+Key = tuple[str, Mode, Trait]
+"""Task, scoring mode and the trait aimed at."""
+
+
+class Pair(Record):
+    """One target in one scoring mode: the effect of run a minus that of run b, over the items both have."""
+
+    task: str
+    scoring: Mode
+    target: Trait
+    unit: str
+    effect_a: float
+    effect_b: float
+    verdict_a: str
+    verdict_b: str
+    paired: PairedDifference
+    p_holm: float | None
+    """Adjusted (Holm 1979) over all targets of the task and mode."""
+    power: float | None = None
+    """Of this test for the effect asked about (--effect), with these items and their spread."""
+    items_needed: int | None = None
+    """Items for a power of .80 at that effect."""
+    reasons: dict[str, str] = {}
+
+
+class Comparison(Record):
+    """What `traitbench compare` prints."""
+
+    a: str
+    b: str
+    effect: float | None
+    pairs: list[Pair]
+
+
+def compare(a: Path, b: Path, effect: float | None = None) -> Comparison:
+    """Compare the effects of two runs, from their samples. `effect`: a difference to state the power for.
+
+    The unit of a difference is points of the scale (choice, generate) or nats a token (statement). BadData where the
+    runs share no target, or were asked in different ways.
+    """
+    left, right = _shifts(a), _shifts(b)
+    shared = [key for key in left if key in right]
+    if not shared:
+        raise BadData(
+            f"{a} and {b} share no target on one task and scoring mode; expected two runs with the same --tasks, "
+            f"--scoring and --target. The first has {_listed(left)}; the second {_listed(right)}"
+        )
+    made = {key: _pair(key, left[key], right[key], effect) for key in shared}
+    pairs = []
+    for task, mode in dict.fromkeys((task, mode) for task, mode, _ in shared):
+        family = [key for key in shared if key[:2] == (task, mode)]
+        adjusted = holm([made[key].paired.p for key in family])
+        pairs += [made[key].model_copy(update={"p_holm": p}) for key, p in zip(family, adjusted, strict=True)]
+    return Comparison(a=str(a), b=str(b), effect=effect, pairs=pairs)
+
+
+class _Shifts(Record):
+    """The item shifts of one contrast: high minus low on the trait aimed at, keyed, in the direction aimed at."""
+
+    values: dict[str, float]
+    """Item id -> shift; unscored items are missing."""
+    keys: dict[str, int]
+    asked: str
+    """How the items were asked, which must be the same in both runs."""
+    verdict: str = ""
+
+
+def _shifts(run: Path) -> dict[Key, _Shifts]:
+    found: dict[Key, _Shifts] = {}
+    for path in current(run):
+        kept, samples, inventories = graded(path)
+        verdicts = rescore(path).verdict
+        for task, rows in samples.items():
+            for mode in dict.fromkeys(row.scoring for row in rows):
+                for target, shifts in _one(kept, [r for r in rows if r.scoring == mode], inventories[task]).items():
+                    word = verdicts[task][mode].verdict
+                    found[task, mode, target] = shifts.model_copy(update={"verdict": word})
+    return found
+
+
+def _one(kept: Kept, rows: list[Sample], inventory: Inventory) -> Mapping[Trait, _Shifts]:
+    asked = {row.item for row in rows}
+    items = [item for item in inventory.items if item.id in asked]
+    values = {c.name: item_values([r for r in rows if r.condition == c.name], items) for c in kept.conditions}
+    grid = {(r.order, r.symbols, r.template, r.respondent, r.repeat) for r in rows}
+    out = {}
+    for target, _, _, aimed, moved in differences(values, kept.conditions):
+        if len(aimed) == 1:
+            ((trait, sign),) = aimed.items()
+            own = [(i, item) for i, item in enumerate(items) if item.trait == trait and not np.isnan(moved[i])]
+            out[target] = _Shifts(
+                values={item.id: sign * item.keyed * float(moved[i]) for i, item in own},
+                keys={item.id: item.keyed for _, item in own},
+                asked=str(sorted(grid, key=repr)),
+            )
+    return out
+
+
+def _pair(key: Key, left: _Shifts, right: _Shifts, effect: float | None) -> Pair:
+    task, mode, target = key
+    if left.asked != right.asked:
+        raise BadData(
+            f"{task}, {mode}: the two runs asked in different ways (orders, symbols, templates, respondents or "
+            "repeats), so their items are no pairs; repeat one of them with the flags of the other"
+        )
+    ids = [item for item in left.values if item in right.values]
+    a, b = (np.array([run.values[item] for item in ids]) for run in (left, right))
+    keys = np.array([left.keys[item] for item in ids])
+    weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
+    found = paired(a, b, keys, weights)
+    asked = {}
+    if effect is not None:
+        spread = abs(found.difference / found.d_z) if found.difference and found.d_z else float("nan")
+        known = found.d_z is not None and found.difference
+        asked = {
+            "power": power(effect, spread, found.n) if known else None,
+            "items_needed": n_for_power(effect, spread) if known else None,
+        }
+    return Pair(
+        task=task, scoring=mode, target=target, unit="nats a token" if mode == "statement" else "scale points",
+        effect_a=_mean(a, keys, weights), effect_b=_mean(b, keys, weights), paired=found, p_holm=None,
+        verdict_a=left.verdict, verdict_b=right.verdict,
+        reasons={name: c.reason if c else "the differences do not vary" for name, c in asked.items()
+                 if c is None or c.value is None},
+        **{name: c.value for name, c in asked.items() if c is not None},
+    )  # fmt: skip
+
+
+def _mean(values: NDArray[np.float64], keys: NDArray[np.int_], weights: Literal["items", "halves"]) -> float:
+    if weights == "items":
+        return float(values.mean())
+    return float(np.mean([values[keys == key].mean() for key in np.unique(keys)]))
+
+
+def _listed(found: Mapping[Key, _Shifts]) -> str:
+    return ", ".join(f"{task} {mode} {target}" for task, mode, target in found) or "no contrast"
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """The comparison as one table."""
+    rows = []
+    for pair in comparison.pairs:
+        rows.append([
+            pair.target,
+            f"{pair.task}, {pair.scoring}",
+            number(pair.effect_a),
+            number(pair.effect_b),
+            interval(pair.paired.difference, pair.paired.ci),
+            number(pair.paired.p, 4),
+            number(pair.p_holm, 4),
+            str(pair.paired.n),
+            f"{pair.verdict_a}; {pair.verdict_b}",
+            *([number(pair.power), str(pair.items_needed or "–")] if comparison.effect is not None else []),
+        ])  # fmt: skip
+    asked = [f"power at {comparison.effect:g}", "items for .80"] if comparison.effect is not None else []
+    return [
+        Table(
+            title=f"a: {comparison.a}\nb: {comparison.b}\nEffect of a minus effect of b, item by item",
+            columns=["target", "scoring", "a", "b", "a - b [95 %]", "p", "p (Holm)", "items", "verdict a; b", *asked],
+            rows=rows,
+            notes=[
+                "Statement in nats a token, the others in points of the scale. p: paired t test over items within "
+                "key, two-sided; Holm over the targets of one task and mode.",
+                *sorted({f"{p.target}: {p.paired.reason}." for p in comparison.pairs if p.paired.reason}),
+            ],
+        )
+    ]

@@ -1,0 +1,75 @@
+"""Every threshold that decides a verdict, in one place, with where it comes from.
+
+A verdict is `interpretable`, `caution` or `not interpretable`. Each criterion has two limits: past the first it is a
+reason for caution, past the second a reason not to interpret. Where no source is named the limit is a convention of
+this project.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+__all__ = ["THRESHOLDS", "Threshold", "judge"]
+
+Level = Literal["caution", "not interpretable"]
+
+
+class Threshold(NamedTuple):
+    """One criterion: its limits, which side of them is bad, and why they lie there."""
+
+    caution: float
+    bad: float | None
+    """None: the criterion never forbids interpretation by itself."""
+    side: Literal["above", "below"]
+    """Which side of a limit counts against the numbers; a value on the limit of `above` counts."""
+    source: str
+
+
+THRESHOLDS: dict[str, Threshold] = {
+    "acquiescence": Threshold(
+        0.10, 0.20, "above",
+        "share of the range, absolute. A tenth is 0.4 points of 1 to 5: about two thirds of a between-person SD of "
+        "IPIP-NEO-120 (.51 to .67), which no counterbalancing should have to remove",
+    ),
+    "position_bias": Threshold(
+        0.05, 0.20, "above", "share of the range, absolute, and only where it exceeds two standard errors over items"
+    ),
+    "option_mass": Threshold(0.80, 0.50, "below", "below one half, most of what the model would say is no answer"),
+    "invalid": Threshold(0.05, 0.25, "above", "share of requests without a valid answer"),
+    "degenerate": Threshold(
+        0.95, 0.95, "above", "one position or one meaning takes so large a share of the answers that nothing is left"
+    ),
+    "respondents": Threshold(
+        20, None, "below",
+        "with fewer, the 95 % interval of an alpha of .70 over 24 items reaches below .47 (Feldt 1965)",
+    ),
+    "alpha": Threshold(0.70, 0.50, "below", "Nunnally & Bernstein (1994) ask .70; below .50 most is error"),
+    "alpha_lower": Threshold(0.50, None, "below", "lower end of Feldt's (1965) 95 % interval"),
+    "omega_total": Threshold(0.70, 0.50, "below", "as alpha (McDonald 1999)"),
+    "retest": Threshold(0.50, 0.25, "below", "below .50 an intraclass correlation is poor (Koo & Li 2016)"),
+    "disattenuated_mean": Threshold(
+        0.75, 0.85, "above",
+        "mean |r| between scales corrected for attenuation. Past .85 two scales do not discriminate (Kline 2011; "
+        "Henseler et al. 2015). People are at .20 on the IPIP-50, .32 on the BFI-44 and .71 on the SD3",
+    ),
+    "split_half": Threshold(
+        0.70, None, "below",
+        "target x trait matrix from either half of the items, Spearman-Brown; limit as alpha. Never more than caution: "
+        "a control that moves nothing has no matrix to agree on",
+    ),
+}  # fmt: skip
+
+
+def judge(name: str, value: float | None) -> tuple[Level, float] | None:
+    """Judge a value by its criterion: the level and the limit that it is past; None where nothing speaks against it."""
+    threshold = THRESHOLDS[name]
+    if value is None:
+        return None
+    levels: tuple[tuple[Level, float | None], ...] = (
+        ("not interpretable", threshold.bad),
+        ("caution", threshold.caution),
+    )
+    for level, limit in levels:
+        if limit is not None and (value < limit if threshold.side == "below" else value >= limit):
+            return level, limit
+    return None
