@@ -19,7 +19,8 @@ COMMANDS = {
     "compare": "set two runs beside each other, item by item",
     "reproduce": "recompute published figures, and say why they differ",
     "export": "publish a run: results and samples without restricted texts",
-    "leaderboard": "build leaderboard.json and .md from the published runs",
+    "report": "write a run as one HTML page with figures",
+    "leaderboard": "build leaderboard.json, .md and .html from the published runs",
     "data": "list, fetch and locate data sets",
 }
 
@@ -33,6 +34,7 @@ _EXAMPLES = {
     "compare": "traitbench compare results/runs/smollm2@prompting results/runs/smollm2@prompting,style=p2 --effect 0.1",
     "reproduce": "traitbench reproduce papi-baselines --papi DIR --format json",
     "export": "traitbench export results/runs/smollm2@prompting --to results/published",
+    "report": "traitbench report results/runs/smollm2@prompting",
     "leaderboard": "traitbench leaderboard",
     "data": "traitbench data get bfi_44 --accept_licence",
 }
@@ -131,6 +133,8 @@ def parser() -> argparse.ArgumentParser:
     made["reproduce"].add_argument("--format", choices=_FORMATS, default="table")
     made["export"].add_argument("folder", help="folder of a run")
     made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")
+    made["report"].add_argument("folder", help="folder of a run, or one of its results files")
+    made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder")
     made["leaderboard"].add_argument(
         "--published", default="results/published", metavar="DIR", help="default: %(default)s"
     )

@@ -205,8 +205,8 @@ def _score(arguments: argparse.Namespace) -> int:
 
 def _analyze(arguments: argparse.Namespace) -> int:
     from traitbench import inventories
-    from traitbench.analysis import tables
-    from traitbench.analyze import analyze
+    from traitbench.answers.analysis import tables
+    from traitbench.answers.analyze import analyze
     from traitbench.progress import Rows
 
     include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
@@ -214,6 +214,11 @@ def _analyze(arguments: argparse.Namespace) -> int:
     scores = Path(arguments.scores).expanduser() if arguments.scores else None
     with Rows() as bar:
         found = analyze(Path(arguments.table).expanduser(), inventory, arguments.keyed, scores, bar.done)
+    if found.ignored_columns:
+        some = ", ".join(found.ignored_columns[:8]) + (", ..." if len(found.ignored_columns) > 8 else "")
+        print(f"ignored {len(found.ignored_columns)} columns that are no item: {some}", file=sys.stderr)
+    if scores:
+        print(f"scores: {scores}", file=sys.stderr)
     _show(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0
 
@@ -244,15 +249,33 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
-    from traitbench.leaderboard import build, render
+    from traitbench.leaderboard import build, published_results, render
+    from traitbench.report import write_report
     from traitbench.store import write_json, write_text
 
-    board = build(Path(arguments.published))
-    to = Path(arguments.output_path)
+    published, to = Path(arguments.published), Path(arguments.output_path)
+    board = build(published)
     write_json(to / "leaderboard.json", board.model_dump(mode="json"))
     write_text(to / "leaderboard.md", render(board))
+    _written(write_report(published_results(published), to / "leaderboard.html", "traitbench leaderboard", board))
     print(render(board), end="")
     return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from traitbench.evaluate import current, rescore
+    from traitbench.report import write_report
+
+    folder = Path(arguments.folder)
+    sources = {path.name: rescore(path) for path in current(folder)}
+    to = Path(arguments.output_path) if arguments.output_path else folder if folder.is_dir() else folder.parent
+    _written(write_report(sources, to / "report.html", folder.resolve().name))
+    print(to / "report.html")
+    return 0
+
+
+def _written(files: Sequence[Path]) -> None:
+    print(f"{files[0]}: one page that needs no network; {len(files) - 1} figures beside it", file=sys.stderr)
 
 
 def _data(arguments: argparse.Namespace) -> int:
@@ -280,6 +303,7 @@ _HANDLERS: dict[str, Callable[[Any], int]] = {
     "reproduce": _reproduce,
     "export": _export,
     "leaderboard": _leaderboard,
+    "report": _report,
     "data": _data,
 }
 

@@ -13,6 +13,7 @@ from traitbench.errors import BadData
 from traitbench.evaluate import current, graded, rescore
 from traitbench.scorecard import differences
 from traitbench.scoring import item_values
+from traitbench.statistics.coefficient import Coefficient
 from traitbench.statistics.comparison import PairedDifference, holm, n_for_power, paired, power
 from traitbench.tables import Table, interval, number
 from traitbench.types import Mode, Record, Trait
@@ -134,21 +135,19 @@ def _pair(key: Key, left: _Shifts, right: _Shifts, effect: float | None) -> Pair
     keys = np.array([left.keys[item] for item in ids])
     weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
     found = paired(a, b, keys, weights)
-    asked = {}
-    if effect is not None:
-        spread = abs(found.difference / found.d_z) if found.difference and found.d_z else float("nan")
-        known = found.d_z is not None and found.difference
-        asked = {
-            "power": power(effect, spread, found.n) if known else None,
-            "items_needed": n_for_power(effect, spread) if known else None,
-        }
+    asked: dict[str, Coefficient] = {}
+    if effect is not None and found.difference and found.d_z:
+        spread = abs(found.difference / found.d_z)
+        asked = {"power": power(effect, spread, found.n), "items_needed": n_for_power(effect, spread)}
+    elif effect is not None:
+        asked = dict.fromkeys(("power", "items_needed"), Coefficient(None, "the differences do not vary"))
+    items = asked["items_needed"].value if asked else None
     return Pair(
         task=task, scoring=mode, target=target, unit="nats a token" if mode == "statement" else "scale points",
         effect_a=_mean(a, keys, weights), effect_b=_mean(b, keys, weights), paired=found, p_holm=None,
         verdict_a=left.verdict, verdict_b=right.verdict,
-        reasons={name: c.reason if c else "the differences do not vary" for name, c in asked.items()
-                 if c is None or c.value is None},
-        **{name: c.value for name, c in asked.items() if c is not None},
+        power=asked["power"].value if asked else None, items_needed=None if items is None else int(items),
+        reasons={name: c.reason for name, c in asked.items() if c.value is None},
     )  # fmt: skip
 
 

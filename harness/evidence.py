@@ -121,7 +121,7 @@ def _norms(results: Results, task: str) -> Table:
         title=f"Levels among people: {', '.join(sorted(groups))}, {task}",
         columns=["condition", "scoring", "scale", "level", "z", "T", "percentile"],
         rows=rows,
-        notes=["T is 50 + 10 z; percentile of a normal distribution. Norms: harness/human_norms.json."],
+        notes=["T is 50 + 10 z; percentile of a normal distribution. Norms: harness/humans/norms.json."],
     )
 
 

@@ -14,7 +14,7 @@ from traitbench.store import read_json
 from traitbench.tables import Table, interval, markdown, number
 from traitbench.types import Mode, Record, digest
 
-__all__ = ["SCHEMA_VERSION", "Entry", "Leaderboard", "Metrics", "build", "render"]
+__all__ = ["SCHEMA_VERSION", "Entry", "Leaderboard", "Metrics", "build", "published_results", "render", "to_entry"]
 
 SCHEMA_VERSION = 2
 
@@ -95,23 +95,34 @@ class Leaderboard(Record):
 
 def build(published: Path) -> Leaderboard:
     """Read every results file below `published`; BadData where there is none or one is damaged."""
-    paths = sorted(published.glob("*/results_*.json")) if published.is_dir() else []
-    if not paths:
-        raise BadData(f"{published} holds no <run>/results_*.json; `traitbench export RUN` publishes a run there")
     newest, entries = 0.0, []
-    for path in paths:
-        try:
-            results = Results.model_validate(read_json(path))
-        except ValueError as error:
-            raise BadData(f"{path} is no results file of this version: {str(error).splitlines()[0]}") from None
+    for run, results in published_results(published).items():
         newest = max(newest, results.date)
-        entries += [_entry(results, task, path.relative_to(published).as_posix()) for task in results.versions]
+        entries += [to_entry(results, task, run) for task in results.versions]
     entries.sort(key=lambda e: (e.task, e.model, e.method, e.run))
     stamp = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Leaderboard(generated_at=stamp, suite="self-report", entries=_ranked(entries))
 
 
-def _entry(results: Results, task: str, run: str) -> Entry:
+def published_results(published: Path) -> dict[str, Results]:
+    """Every results file below `published`, by its path there; BadData where there is none or one is damaged."""
+    paths = sorted(published.glob("*/results_*.json")) if published.is_dir() else []
+    if not paths:
+        raise BadData(f"{published} holds no <run>/results_*.json; `traitbench export RUN` publishes a run there")
+    found = {}
+    for path in paths:
+        try:
+            found[path.relative_to(published).as_posix()] = Results.model_validate(read_json(path))
+        except ValueError as error:
+            raise BadData(
+                f"{path} is no results file of this version: {str(error).splitlines()[0]}; compute it again with "
+                f"`traitbench export '{path.parent}' --to '{published}'`"
+            ) from None
+    return found
+
+
+def to_entry(results: Results, task: str, run: str) -> Entry:
+    """One task of a run as a row, without a rank; `run` names the results file."""
     return Entry(
         model=results.model_name,
         revision=results.model.get("weights"),

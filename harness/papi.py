@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench import data, inventories
+from traitbench.answers.keying import assert_keyed_correlations
 from traitbench.errors import BadData
-from traitbench.keying import assert_keyed_correlations
 from traitbench.statistics.moments import Moments
 
 __all__ = ["Persons", "key", "load_persons", "unkeyed"]

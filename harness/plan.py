@@ -5,20 +5,23 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
 
 from traitbench.backends import BACKENDS
 from traitbench.errors import BadData, TraitbenchError, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
-from traitbench.likeness import norm_group
+from traitbench.humans.likeness import norm_group
+from traitbench.humans.norms import normed, standing
 from traitbench.methods import METHODS
 from traitbench.models import ModelSpec, resolve
-from traitbench.norms import normed, standing
 from traitbench.samples import Condition
 from traitbench.tasks import Administration
 from traitbench.types import Control, Method, Mode, Options, Record, Target, Task, Trait
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory
 
 __all__ = ["BASELINE", "PROFILES", "Plan", "Prepared", "make_method", "prepare", "profiles"]
 
@@ -117,10 +120,10 @@ def prepare(plan: Plan) -> Prepared:
         )
     administration = plan.administration()
     method, settings = make_method(plan.method, plan.method_args)
-    tasks = _tasks(plan, administration)
+    tasks: list[Any] = _tasks(plan, administration)
     if plan.norms:
         norms(plan.norms, [task.id for task in tasks])
-    reference = people(plan, tasks)
+    reference = people(plan, [task.inventory for task in tasks])
     conditions = [(Condition(name=BASELINE), Control())]
     drawn = _profiles(plan.target) > 0
     for number, target in enumerate(_targets(plan, method, tasks), 1):
@@ -147,8 +150,8 @@ def norms(group: str, tasks: Sequence[str]) -> None:
     standing({}, held[0], *norm_group(group))
 
 
-def people(plan: Plan, tasks: Sequence[Task]) -> Reference | None:
-    """Summarise the user's own sample of people; its declared keying is checked. BadData where no task fits it."""
+def people(plan: Plan, inventories: Sequence[Inventory]) -> Reference | None:
+    """Summarise the user's own sample of people; its declared keying is checked. BadData where no inventory fits it."""
     if plan.reference is None:
         if plan.keyed is not None:
             raise TraitbenchUsage("--keyed and --raw say how --reference FILE is coded; there is no --reference")
@@ -158,20 +161,20 @@ def people(plan: Plan, tasks: Sequence[Task]) -> Reference | None:
             f"--reference {plan.reference}: say how it is coded; --keyed if minus-keyed items are reversed already, "
             "--raw if the answers are as given"
         )
-    from traitbench.analyze import analyze
-    from traitbench.answers import open_answers
+    from traitbench.answers.analyze import analyze
+    from traitbench.answers.reading import open_answers
     from traitbench.humans import reference_from_analysis
 
     path = Path(plan.reference).expanduser()
     held = {}
-    for task in tasks:
+    for inventory in inventories:
         try:
-            held[task.id] = len(open_answers(path, task.inventory).items)
+            held[len(open_answers(path, inventory).items)] = inventory
         except BadData as error:
             problem = error
     if not held:
         raise problem
-    inventory = next(task.inventory for task in tasks if task.id == max(held, key=lambda name: held[name]))
+    inventory = held[max(held)]
     return reference_from_analysis(analyze(path, inventory, plan.keyed), inventory, path.name)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import ConfigDict, Field
 
 from traitbench.humans import Reference, loadings
-from traitbench.likeness import Human, between_person_sds, likeness
+from traitbench.humans.likeness import Human, between_person_sds, likeness
 from traitbench.respondents import Grid, Reliability, grid, reliability
 from traitbench.samples import Condition, Sample, answer
 from traitbench.scorecard import Scorecard, scorecard

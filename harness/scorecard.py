@@ -183,7 +183,7 @@ def _split_half(
     """
     if differences.size == 0 or differences.shape[0] * len(groups) < 3:
         return None
-    whole = ~np.isnan(differences).any(axis=0)
+    whole = np.asarray(~np.isnan(differences).any(axis=0))
     rng = np.random.default_rng(seed)
     halves = np.zeros((2, splits, differences.shape[0], len(groups)))
     for place, group in enumerate(groups):

@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench.errors import BadData
 from traitbench.statistics.intervals import Estimate, stratified_mean
 from traitbench.types import Mode, Score, Status, Trait
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
     from traitbench.samples import Sample
 
-__all__ = ["assert_keying", "choice_value", "effect_size", "item_values", "parse_reply", "scale_scores"]
+__all__ = ["choice_value", "effect_size", "item_values", "parse_reply", "scale_scores"]
 
 
 def choice_value(logprobs: Sequence[float], values: Sequence[int]) -> tuple[float, float, list[float]]:
@@ -151,42 +150,3 @@ def effect_size(estimate: Estimate) -> float | None:
 def _mean(values: NDArray[np.float64]) -> float | None:
     kept = values[~np.isnan(values)]
     return float(kept.mean()) if kept.size else None
-
-
-def assert_keying(table: Mapping[str, Sequence[float | None]], inventory: Inventory, keyed: bool) -> None:
-    """Refuse a table of respondents whose declared keying contradicts its own correlations.
-
-    `table` maps item id -> one value a respondent (None or NaN missing). In keyed space plus- and minus-keyed items
-    of one scale correlate positively on average; in raw space negatively. Raises BadData; a table that cannot tell
-    (fewer than 10 respondents, or one key only) passes.
-    """
-    columns = [item for item in inventory.items if item.id in table]
-    x = np.array([[np.nan if v is None else v for v in table[item.id]] for item in columns], dtype=float)
-    if x.shape[0] < 2 or x.shape[1] < 10:
-        return
-    found = []
-    for a, b in _opposite_pairs(columns):
-        both = ~np.isnan(x[a]) & ~np.isnan(x[b])
-        if both.sum() >= 10 and x[a][both].std() > 0 and x[b][both].std() > 0:
-            found.append(float(np.corrcoef(x[a][both], x[b][both])[0, 1]))
-    if not found:
-        return
-    mean = float(np.mean(found))
-    if (mean > 0) != keyed and abs(mean) > 0.02:
-        declared, other = ("keyed", "raw") if keyed else ("raw", "keyed")
-        raise BadData(
-            f"the table is declared {declared}, but plus- and minus-keyed items of one facet correlate {mean:+.2f} on "
-            f"average ({len(found)} pairs): expected {'a positive' if keyed else 'a negative'} mean, so minus-keyed "
-            f"items would be reversed {'too rarely' if keyed else 'twice'}; declare it {other} (--{other})"
-        )
-
-
-def _opposite_pairs(items: Sequence[Item]) -> list[tuple[int, int]]:
-    """Indices of plus- and minus-keyed items of one facet, or of one scale where no facet has both."""
-    for facets in (True, False):
-        groups: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for index, item in enumerate(items):
-            groups[(item.facet if facets else None) or item.scale][item.keyed].append(index)
-        if pairs := [(a, b) for g in groups.values() for a in g[1] for b in g[-1]]:
-            return pairs
-    return []

@@ -124,8 +124,8 @@ def from_scores(
         if weak:
             reasons["disattenuated_mean"] = f"alpha is not above zero: {', '.join(weak)}"
         else:
-            a = np.array([alphas[t] for t in traits], dtype=float)
-            corrected = [abs(matrix[i][j] or 0.0) / (a[i] * a[j]) ** 0.5 for i in range(k) for j in range(i)]
+            size = np.sqrt(np.array([alphas[t] for t in traits], dtype=float))
+            corrected = [abs(matrix[i][j] or 0.0) / float(size[i] * size[j]) for i in range(k) for j in range(i)]
     return Structure(
         traits=tuple(traits), n=n, correlations=matrix, general_share=share,
         disattenuated_mean=float(np.mean(corrected)) if corrected else None,

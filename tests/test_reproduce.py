@@ -20,10 +20,10 @@ from traitbench.errors import BadData, UnknownName
 from traitbench.humans import reference
 from traitbench.papi import Persons, key, load_persons, unkeyed
 from traitbench.reproduce import CELLS, NAMES, Reproduction, Row, as_json, reproduce, tables
-from traitbench.reproduce_cells import cells
-from traitbench.reproduce_correlation import ROUNDING, CorrelationReproduction
-from traitbench.reproduce_papi import BaselineReproduction
-from traitbench.reproduce_ranges import RangeReproduction
+from traitbench.reproduce.cells import cells
+from traitbench.reproduce.correlation import ROUNDING, CorrelationReproduction
+from traitbench.reproduce.papi_baselines import BaselineReproduction
+from traitbench.reproduce.ranges import RangeReproduction
 from traitbench.tables import markdown
 from traitbench.types import BIG_FIVE
 
@@ -418,12 +418,12 @@ class TestPersons:
         place = folder(people(300))
         first = reproduce("papi-baselines", place)
         assert isinstance(first, BaselineReproduction)
-        from traitbench import reproduce_papi
+        from traitbench.reproduce import papi_baselines
 
-        paper = reproduce_papi._published()
+        paper = papi_baselines._published()
         sums = {r.baseline: r.sum for r in first.rows if r.space == "keyed" and r.metric == "published"}
         same = paper.model_copy(update={"baselines": paper.baselines.model_copy(update={"keyed": sums})})
-        monkeypatch.setattr(reproduce_papi, "_published", lambda: same)
+        monkeypatch.setattr(papi_baselines, "_published", lambda: same)
         again = reproduce("papi-baselines", place)
         assert isinstance(again, BaselineReproduction)
         why = {r.why for r in again.rows if r.space == "keyed" and r.metric == "published"}

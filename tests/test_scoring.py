@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from traitbench import inventories
-from traitbench.errors import BadData
 from traitbench.samples import Sample
-from traitbench.scoring import assert_keying, choice_value, item_values, parse_reply, scale_scores
+from traitbench.scoring import choice_value, item_values, parse_reply, scale_scores
 
 ACCURACY = ("Very Inaccurate", "Moderately Inaccurate", "Neither Accurate Nor Inaccurate", "Moderately Accurate",
             "Very Accurate")  # fmt: skip
@@ -208,41 +207,3 @@ def test_statement_is_the_mean_of_the_key_halves(own: Any) -> None:
 def test_statement_has_no_level_without_a_reference(own: Any) -> None:
     score = scale_scores(np.full(7, -3.0), own, own.items, "statement")[0]
     assert score.value is None and score.unscored == 0
-
-
-@pytest.fixture
-def people(shared: Path) -> dict[str, list[float | None]]:
-    """The 200 persons of PAPI, already keyed; 0 means missing."""
-    rows = json.loads((shared / "data" / "papi" / "Test-set.json").read_text())
-    return {f"i{i}": [row[f"i{i}"] or None for row in rows] for i in range(1, 301)}
-
-
-def raw(table: dict[str, list[float | None]], name: str) -> dict[str, list[float | None]]:
-    items = inventories.load(name).items
-    return {i.id: [v if v is None or i.keyed == 1 else 6 - v for v in table[i.id]] for i in items}
-
-
-@pytest.mark.parametrize("name", ["ipip_neo_300", "ipip_neo_120"])
-def test_keying_of_real_people(people: dict[str, list[float | None]], name: str) -> None:
-    inventory = inventories.load(name)
-    assert_keying(people, inventory, keyed=True)
-    assert_keying(raw(people, name), inventory, keyed=False)
-    with pytest.raises(BadData, match=r"declared raw.*reversed twice.*--keyed"):
-        assert_keying(people, inventory, keyed=False)
-    with pytest.raises(BadData, match=r"declared keyed.*reversed too rarely.*--raw"):
-        assert_keying(raw(people, name), inventory, keyed=True)
-
-
-def test_keying_compares_items_of_one_facet(people: dict[str, list[float | None]]) -> None:
-    """The number of pairs is that of plus x minus items within the facets that have both."""
-    inventory = inventories.load("ipip_neo_300")
-    facets = {item.facet for item in inventory.items}
-    count = {f: [sum(i.facet == f and i.keyed == k for i in inventory.items) for k in (1, -1)] for f in facets}
-    pairs = sum(plus * minus for plus, minus in count.values())
-    with pytest.raises(BadData, match=rf"one facet correlate \+0\.\d\d on average \({pairs} pairs\)"):
-        assert_keying(people, inventory, keyed=False)
-
-
-def test_keying_cannot_be_told_from_few_people(people: dict[str, list[float | None]]) -> None:
-    few = {item: values[:9] for item, values in people.items()}
-    assert_keying(few, inventories.load("ipip_neo_120"), keyed=False)

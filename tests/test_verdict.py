@@ -73,7 +73,7 @@ def test_five_reliable_traits_that_differ_are_interpretable() -> None:
 
 
 def test_people_would_be_interpretable() -> None:
-    """The limits let real samples pass: figures of the IPIP-50 and SD3 samples (harness/human_references.json)."""
+    """The limits let real samples pass: figures of the IPIP-50 and SD3 samples (harness/humans/references.json)."""
     from traitbench.humans import reference
 
     for name in ("ipip_50_online", "sd3_online"):

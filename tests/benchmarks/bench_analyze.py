@@ -87,7 +87,7 @@ def peak() -> float:
 
 def measure(path: Path, scores: Path) -> dict[str, Any]:
     """Analyse one table; run in a process of its own."""
-    from traitbench.analyze import analyze
+    from traitbench.answers.analyze import analyze
 
     inventory = inventories.load("ipip_neo_300", texts=False)
     start = time.perf_counter()

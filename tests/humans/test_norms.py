@@ -12,7 +12,7 @@ from scipy import stats
 
 from traitbench import inventories
 from traitbench.errors import BadData, UnknownName
-from traitbench.norms import Standing, johnson_percentile, normed, standing
+from traitbench.humans.norms import Standing, johnson_percentile, normed, standing
 from traitbench.types import BIG_FIVE
 
 FORMS = {"ipip_neo_120": 120, "ipip_neo_300": 300}

@@ -14,7 +14,7 @@ import pytest
 from traitbench import inventories
 from traitbench.cli import main
 from traitbench.humans import between_person_sd, reference
-from traitbench.norms import standing
+from traitbench.humans.norms import standing
 
 RUN = "run -M scripted:person --bootstrap_iters 20 --format json"
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from traitbench import inventories
-from traitbench.analyze import analyze
+from traitbench.answers.analyze import analyze
 from traitbench.errors import BadData, UnknownName
 from traitbench.humans import (
     Reference,
@@ -30,7 +30,7 @@ from traitbench.humans import (
     reference_from_analysis,
     references,
 )
-from traitbench.similarity import similarity
+from traitbench.humans.similarity import similarity
 from traitbench.statistics.structure import minres, tucker, varimax
 from traitbench.types import BIG_FIVE, DARK_TRIAD
 
@@ -335,7 +335,7 @@ def test_human_loadings_are_simple_and_positive() -> None:
 def test_people_need_no_model() -> None:
     """Imported in a process of their own, the modules bring neither torch nor a task, method or backend."""
     code = (
-        "import sys, traitbench.humans, traitbench.norms, traitbench.similarity; "
+        "import sys, traitbench.humans, traitbench.humans.norms, traitbench.humans.similarity; "
         "print([m for m in sys.modules if m.split('.')[0] == 'torch' or m.startswith("
         "('traitbench.tasks', 'traitbench.methods', 'traitbench.backends'))])"
     )

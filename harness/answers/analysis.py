@@ -88,7 +88,7 @@ class Analysis(Record):
 
 def tables(analysis: Analysis) -> list[Table]:
     """Lay the analysis out for the terminal: scales, their correlations, facets."""
-    found = [_grid(f"{analysis.inventory}: scales", analysis.scales, notes=_notes(analysis))]
+    found = [_grid("scale", analysis.inventory, analysis.scales, _notes(analysis))]
     order = analysis.correlations.order
     cells = [[number(r) for r in row] for row in analysis.correlations.matrix]
     found.append(
@@ -99,11 +99,11 @@ def tables(analysis: Analysis) -> list[Table]:
         )
     )
     if analysis.facets:
-        found.append(_grid(f"{analysis.inventory}: facets", analysis.facets, notes=[]))
+        found.append(_grid("facet", analysis.inventory, analysis.facets, []))
     return found
 
 
-def _grid(title: str, scales: Mapping[str, ScaleAnalysis], notes: list[str]) -> Table:
+def _grid(kind: str, inventory: str, scales: Mapping[str, ScaleAnalysis], notes: list[str]) -> Table:
     rows = [
         [
             name,
@@ -120,10 +120,10 @@ def _grid(title: str, scales: Mapping[str, ScaleAnalysis], notes: list[str]) -> 
         for name, s in scales.items()
     ]
     columns = [
-        "scale", "measures", "items", "mean", "SD", "alpha [95 %]", "omega total", "lambda-6", "mean r",
+        kind, "measures", "items", "mean", "SD", "alpha [95 %]", "omega total", "lambda-6", "mean r",
         "lowest item-rest r",
     ]  # fmt: skip
-    return Table(title=title, columns=columns, rows=rows, notes=[*notes, *_whys(scales)])
+    return Table(title=f"{inventory}: {kind}s", columns=columns, rows=rows, notes=[*notes, *_whys(scales)])
 
 
 def _whys(scales: Mapping[str, ScaleAnalysis]) -> list[str]:
@@ -136,20 +136,16 @@ def _whys(scales: Mapping[str, ScaleAnalysis]) -> list[str]:
 
 
 def _notes(analysis: Analysis) -> list[str]:
-    test, reasons = analysis.bartlett, analysis.reasons
-    declared = "keyed" if analysis.keyed else "raw"
+    test, declared = analysis.bartlett, "keyed" if analysis.keyed else "raw"
+    bartlett = f"chi2 {test.chi2:.1f}, df {test.df}, p {_probability(test.p)}" if test else "–"
     notes = [
         f"n = {analysis.n}, complete {analysis.n_complete}: all but the check of the keying is of the complete rows.",
-        f"KMO {number(analysis.kmo)}" + (f" ({reasons['kmo']})" if "kmo" in reasons else "") + "; Bartlett "
-        + (f"chi2 {test.chi2:.1f}, df {test.df}, p {_probability(test.p)}" if test else f"– ({reasons.get('bartlett', '')})")
-        + ".",
-        f"Declared {declared}; opposite items of one facet correlate {number(analysis.keying)} in the table as it is"
-        + (f" ({reasons['keying']})" if "keying" in reasons else "") + ".",
-    ]  # fmt: skip
+        f"All items: KMO {number(analysis.kmo)}; Bartlett {bartlett}.",
+        f"Declared {declared}; opposite items of one facet correlate {number(analysis.keying)} in the table as it is.",
+        *(f"– {field}: {reason}." for field, reason in analysis.reasons.items()),
+    ]
     if analysis.missing_items:
         notes.append(f"Without a column: {_some(analysis.missing_items)}.")
-    if "correlations" in reasons:
-        notes.append(f"Correlations: {reasons['correlations']}.")
     return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in analysis.notes)]
 
 

@@ -1,6 +1,6 @@
 """Where a score stands among people of one sex and age: z, T and percentile on the norms of the IPIP-NEO.
 
-The norms (J. A. Johnson's scoring program, `human_norms.json`) are means and SDs of sums of keyed items; scores here
+The norms (J. A. Johnson's scoring program, `norms.json`) are means and SDs of sums of keyed items; scores here
 are item means, so they are multiplied by the number of items first.
 """
 
@@ -18,7 +18,7 @@ from traitbench.types import Record
 
 __all__ = ["Standing", "johnson_percentile", "normed", "standing"]
 
-_FILE = Path(__file__).parent / "human_norms.json"
+_FILE = Path(__file__).parent / "norms.json"
 _AGES = (10, 110)
 _SEXES = {"F": ("F",), "M": ("M",), "N": ("M", "F")}
 

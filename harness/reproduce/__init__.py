@@ -57,9 +57,9 @@ def reproduce(name: str, papi: Path | None = None) -> Reproduction:
     (`big5chat-correlation` can do without: the rows that rest on them then have no recomputed value).
     """
     # These modules import the records above.
-    from traitbench.reproduce_correlation import correlation
-    from traitbench.reproduce_papi import baselines
-    from traitbench.reproduce_ranges import ranges
+    from traitbench.reproduce.correlation import correlation
+    from traitbench.reproduce.papi_baselines import baselines
+    from traitbench.reproduce.ranges import ranges
 
     table: dict[str, Callable[[Path | None], Reproduction]] = {
         "big5chat-correlation": correlation,

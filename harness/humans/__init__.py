@@ -1,6 +1,6 @@
 """Human reference samples: what people's scores on the same instruments look like, and where each figure is from.
 
-The figures are data (`human_references.json`), not code. A sample has a name, a size, a source and a licence; what a
+The figures are data (`references.json`), not code. A sample has a name, a size, a source and a licence; what a
 source does not state is null. Nothing here ranks: people are a reference, not a goal.
 """
 
@@ -20,7 +20,7 @@ from traitbench.errors import BadData, unknown
 from traitbench.types import BIG_FIVE, DARK_TRIAD, Record, Trait
 
 if TYPE_CHECKING:
-    from traitbench.analysis import Analysis
+    from traitbench.answers.analysis import Analysis
     from traitbench.inventories import Inventory
 
 __all__ = [
@@ -28,7 +28,7 @@ __all__ = [
     "reference_from_analysis", "references",
 ]  # fmt: skip
 
-_FILE = Path(__file__).parent / "human_references.json"
+_FILE = Path(__file__).parent / "references.json"
 
 
 class Reference(Record):

@@ -18,8 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from traitbench.answers.tablefiles import MISSING, DelimitedText, Parquet, is_number, open_table
 from traitbench.errors import BadData
-from traitbench.tablefiles import MISSING, DelimitedText, Parquet, is_number, open_table
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from traitbench import data
 from traitbench.humans import reference
+from traitbench.humans.similarity import Similarity, from_scores
 from traitbench.papi import Persons, key, load_persons, unkeyed
 from traitbench.reproduce import Reproduction, Row
-from traitbench.reproduce_cells import Cells, Distance, Matrix, cells
-from traitbench.similarity import Similarity, from_scores
+from traitbench.reproduce.cells import Cells, Distance, Matrix, cells
 from traitbench.statistics.matrices import correlations
 from traitbench.tables import Table, number
 from traitbench.types import Record, Trait

@@ -11,7 +11,7 @@ import numpy as np
 from traitbench import inventories
 from traitbench.humans import between_person_sd
 from traitbench.reproduce import Reproduction, Row
-from traitbench.reproduce_cells import Cells, Levels, cells
+from traitbench.reproduce.cells import Cells, Levels, cells
 from traitbench.tables import Table, number
 from traitbench.types import Record, Trait
 

@@ -18,7 +18,7 @@ from scipy import stats
 
 from traitbench.errors import BadData, UnknownName
 from traitbench.humans import Reference, default_reference, reference
-from traitbench.similarity import Measure, Similarity, from_scores, similarity
+from traitbench.humans.similarity import Measure, Similarity, from_scores, similarity
 from traitbench.statistics.matrices import bootstrap_cells, correlations, mantel, sampled_cells
 from traitbench.types import BIG_FIVE, DARK_TRIAD
 

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from traitbench import inventories, tablefiles
-from traitbench.analysis import Analysis, ScaleAnalysis, tables
-from traitbench.analyze import analyze
+from traitbench import inventories
+from traitbench.answers import tablefiles
+from traitbench.answers.analysis import Analysis, ScaleAnalysis, tables
+from traitbench.answers.analyze import analyze
+from traitbench.answers.keying import assert_keyed_correlations
 from traitbench.errors import BadData
 from traitbench.inventories import Inventory
-from traitbench.keying import assert_keyed_correlations
 
 PRINTED = 5.1e-5
 """Half a unit of the references' fourth decimal."""

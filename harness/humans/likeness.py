@@ -9,10 +9,10 @@ import numpy as np
 
 from traitbench.errors import UnknownName
 from traitbench.humans import Reference, between_person_sd, default_reference, reference, references
-from traitbench.norms import Standing, normed
-from traitbench.norms import standing as place
+from traitbench.humans.norms import Standing, normed
+from traitbench.humans.norms import standing as place
+from traitbench.humans.similarity import Similarity, from_scores
 from traitbench.samples import Condition
-from traitbench.similarity import Similarity, from_scores
 from traitbench.types import BIG_FIVE, Mode, Record, Score, Trait
 
 __all__ = ["Human", "between_person_sds", "likeness", "norm_group", "samples_of_people"]

@@ -5,19 +5,21 @@ The table is streamed into sums and cross-products; every coefficient follows fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
-from traitbench.analysis import Analysis, Correlations, ScaleAnalysis, Sphericity
-from traitbench.answers import Answers, open_answers
+from traitbench.answers.analysis import Analysis, Correlations, ScaleAnalysis, Sphericity
+from traitbench.answers.keying import assert_keyed_correlations
+from traitbench.answers.personscores import groups, score_file
+from traitbench.answers.reading import Answers, open_answers
 from traitbench.errors import BadData
-from traitbench.keying import assert_keyed_correlations
-from traitbench.personscores import groups, score_file
 from traitbench.statistics import reliability, structure
 from traitbench.statistics.coefficient import Coefficient
 from traitbench.statistics.moments import Moments, to_correlation
@@ -74,16 +76,19 @@ def analyze(
     answers = open_answers(path, inventory)
     if scores is not None and scores.resolve() == path.resolve():
         raise BadData(f"--scores {scores} is the table itself; give the scores a file of their own")
-    with score_file(scores, inventory, answers.items) if scores else nullcontext() as write:
-        moments = _moments(answers, keyed, write, progress)
-        keying = _checked_keying(moments, answers.items, keyed)
-    notes = list(answers.notes)
-    empty = [item.id for item, count in zip(answers.items, moments.answered, strict=True) if not count]
-    if empty and len(empty) < len(answers.items):
-        notes.append(f"without a single answer, so taken as absent: {', '.join(empty)}")
-        answers = answers.without(empty)
-        moments = _moments(answers, keyed, None, progress)
-    return _analysis(answers, moments, keyed, keying, notes)
+    # One thread reads and one computes. More of them in the matrix products would compete with the reader, and where
+    # another program has one of two cores they wait for each other longer than they compute.
+    with threadpool_limits(1, "blas"):
+        with score_file(scores, inventory, answers.items) if scores else nullcontext() as write:
+            moments = _moments(answers, keyed, write, progress)
+            keying = _checked_keying(moments, answers.items, keyed)
+        notes = list(answers.notes)
+        empty = [item.id for item, count in zip(answers.items, moments.answered, strict=True) if not count]
+        if empty and len(empty) < len(answers.items):
+            notes.append(f"without a single answer, so taken as absent: {', '.join(empty)}")
+            answers = answers.without(empty)
+            moments = _moments(answers, keyed, None, progress)
+        return _analysis(answers, moments, keyed, keying, notes)
 
 
 def _moments(
@@ -94,13 +99,22 @@ def _moments(
 ) -> Moments:
     scale = answers.inventory.response_scale
     moments = Moments(len(answers.items), (scale.min + scale.max) // 2)
-    for values in answers.batches(keyed):
+    for values in _ahead(answers.batches(keyed)):
         moments.add(values)
         if write:
             write(values)
         if progress:
             progress(len(values))
     return moments
+
+
+def _ahead(batches: Iterator[NDArray[np.floating]]) -> Iterator[NDArray[np.floating]]:
+    """Read the next batch while the present one is worked on."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = reader.submit(next, batches, None)
+            yield batch
 
 
 def _checked_keying(moments: Moments, items: Sequence[Item], keyed: bool) -> float | None:

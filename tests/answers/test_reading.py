@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from traitbench import inventories, tablefiles
-from traitbench.answers import Answers, open_answers
+from traitbench import inventories
+from traitbench.answers import tablefiles
+from traitbench.answers.reading import Answers, open_answers
 from traitbench.errors import BadData
 from traitbench.inventories import Inventory
 

@@ -1,0 +1,257 @@
+"""One self-contained HTML file from results, and every figure beside it as SVG and PNG. No network, no model.
+
+Every text of a run is escaped on its way in: into HTML by `html.escape`, into the data of a script by escapes of JSON.
+The page's Content-Security-Policy allows the scripts and the style that it was made with, by hash, and no request.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+from traitbench.errors import BadData
+from traitbench.leaderboard import Leaderboard
+from traitbench.report.chart import Figure, named, slug
+from traitbench.report.figures import figures
+from traitbench.report.overview import badge, overview
+from traitbench.report.theme import CONFIGS, VERDICTS
+from traitbench.results import Results
+from traitbench.store import write_text
+from traitbench.tables import Table, number
+
+__all__ = ["page", "svg", "write_report"]
+
+WIDE = 620
+"""Pixels of all panels beside each other from which a figure gets the page's full width."""
+
+
+def write_report(sources: Mapping[str, Results], to: Path, title: str, board: Leaderboard | None = None) -> list[Path]:
+    """Write the page `to` and figures/<name>.svg and .png beside it; return the files, the page first.
+
+    `sources`: results by what a leaderboard's `run` calls them; without a board any name does and nothing is ranked.
+    The page and the SVG files are the same bytes for the same input; a PNG also depends on the fonts of the machine.
+    BadData without results.
+    """
+    drawn = _drawn(sources)
+    write_text(to, page(sources, title, board, drawn))
+    files = [to]
+    for figure in (figure for mine in drawn.values() for figure in mine):
+        files += _export(figure, to.parent / "figures")
+    return files
+
+
+def _drawn(sources: Mapping[str, Results]) -> dict[str, list[Figure]]:
+    """Task -> its figures, each with a name of its own."""
+    if not sources:
+        raise BadData("there are no results to report on; `traitbench run` makes some, `traitbench ls` shows how")
+    drawn: dict[str, list[Figure]] = {}
+    seen = set[str]()
+    for task in dict.fromkeys(task for results in sources.values() for task in results.versions):
+        drawn[task] = []
+        for figure in figures(named(sources.values(), task)):
+            name, number = figure.name, 2
+            while name in seen:
+                name, number = f"{figure.name}-{number}", number + 1
+            seen.add(name)
+            drawn[task].append(figure.model_copy(update={"name": name}))
+    return drawn
+
+
+def _export(figure: Figure, folder: Path) -> list[Path]:
+    import vl_convert
+
+    drawn = svg(figure)
+    paths = [folder / f"{figure.name}.svg", folder / f"{figure.name}.png"]
+    write_text(paths[0], drawn)
+    paths[1].write_bytes(vl_convert.svg_to_png(drawn, scale=2))
+    return paths
+
+
+def svg(figure: Figure, theme: Literal["light", "dark"] = "light") -> str:
+    """Draw a figure: the same bytes every time."""
+    import vl_convert
+
+    drawn = vl_convert.vegalite_to_svg(figure.spec, config=CONFIGS[theme], allowed_base_urls=[])
+    # Vega numbers gradients and clips through the life of the process.
+    numbers: dict[str, int] = {}
+    return re.sub(
+        r'( id="|"url\(#)(gradient_|clip)(\d+)',
+        lambda m: f"{m[1]}{m[2]}{numbers.setdefault(m[2] + m[3], len(numbers))}",
+        drawn,
+    )
+
+
+@cache
+def _bundle() -> str:
+    """Vega, Vega-Lite and vega-embed in one script; takes seconds, so once a process."""
+    import vl_convert
+
+    return _in_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+
+
+def page(
+    sources: Mapping[str, Results], title: str, board: Leaderboard | None = None,
+    drawn: Mapping[str, Sequence[Figure]] | None = None,
+) -> str:  # fmt: skip
+    """The HTML of the report; `drawn` spares drawing the figures again."""
+    drawn = _drawn(sources) if drawn is None else drawn
+    css, script = _read("page.css"), _in_script(_read("page.js"))
+    scripts = " ".join(_hash(text) for text in (_bundle(), script))
+    # unsafe-eval: Vega compiles the expressions of a specification; only those of this package get there.
+    policy = (
+        f"default-src 'none'; script-src 'unsafe-eval' {scripts}; style-src {_hash(css)}; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return Template(_read("page.html")).substitute(
+        title=escape(title),
+        policy=policy,
+        css=css,
+        lead=_lead(sources),
+        contents=_contents(sources, drawn),
+        overview=overview(sources, board),
+        badges=" ".join(map(badge, VERDICTS)),
+        sections="\n".join(_section(task, mine, sources) for task, mine in drawn.items()),
+        runs=_runs(sources),
+        configs=_json(CONFIGS),
+        bundle=_bundle(),
+        script=script,
+    )
+
+
+def _read(name: str) -> str:
+    return Path(__file__).with_name(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _in_script(text: str) -> str:
+    """A script that cannot end its own element."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _json(value: Any) -> str:
+    """JSON for a script element: no text in it can end the element."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" + ("" if n == 1 else "s")
+
+
+def _lead(sources: Mapping[str, Results]) -> str:
+    tasks = {task for results in sources.values() for task in results.versions}
+    models = list(dict.fromkeys(results.model_name for results in sources.values()))
+    who = escape(models[0]) if len(models) == 1 else _count(len(models), "model")
+    newest = datetime.fromtimestamp(max(results.date for results in sources.values()), UTC)
+    return (
+        f"{_count(len(sources), 'run')} of {who} on {_count(len(tasks), 'instrument')}, the newest of "
+        f'<time datetime="{newest:%Y-%m-%dT%H:%M:%SZ}">{newest.day} {newest:%B %Y}</time>.'
+    )
+
+
+def _contents(sources: Mapping[str, Results], drawn: Mapping[str, Sequence[Figure]]) -> str:
+    links = [("overview", "Overview"), ("reading", "How to read this")]
+    links += [(f"task-{slug(task)}", _instrument(task, sources)) for task in drawn]
+    links.append(("runs", "The runs"))
+    return "".join(f'<li><a href="#{anchor}">{escape(text)}</a></li>' for anchor, text in links)
+
+
+def _instrument(task: str, sources: Mapping[str, Results]) -> str:
+    return next(str(r.configs[task].get("name", task)) for r in sources.values() if task in r.configs)
+
+
+def _section(task: str, drawn: Sequence[Figure], sources: Mapping[str, Results]) -> str:
+    """One instrument: its figures under a heading a kind, then the levels as a table."""
+    anchor, out = f"task-{slug(task)}", []
+    for kind in dict.fromkeys(figure.kind for figure in drawn):
+        figures = "\n".join(_figure(figure) for figure in drawn if figure.kind == kind)
+        out.append(f'<h3>{escape(kind)}</h3>\n<div class="figures">{figures}</div>')
+    source = next(r.configs[task] for r in sources.values() if task in r.configs)
+    about = f"{task}: {source['citation']}" if source.get("citation") else task
+    return (
+        f'<section id="{anchor}" aria-labelledby="{anchor}-h">'
+        f'<h2 id="{anchor}-h">{escape(_instrument(task, sources))}</h2>'
+        f'<p class="sub">{escape(about)}</p>\n{"".join(out)}\n{_levels(task, sources)}</section>'
+    )
+
+
+def _figure(figure: Figure) -> str:
+    """Title, words, chart and numbers. The chart's own title is left out: the caption has it."""
+    spec = {key: value for key, value in figure.spec.items() if key not in ("$schema", "title", "description")}
+    panel, columns = spec.get("usermeta", {}).get("panel", 0), spec.get("columns", 1)
+    wide = ' class="wide"' if panel * columns > WIDE else ""
+    return (
+        f'<figure id="{figure.name}"{wide}><figcaption><h4>{escape(figure.title)}</h4><p>{escape(figure.caption)}</p>'
+        f'</figcaption><div class="scroll" role="region" aria-label="Chart: {escape(figure.title)}">'
+        f'<div class="chart" role="img" aria-label="{escape(figure.alternative)}" data-spec="spec-{figure.name}"></div>'
+        f'</div><script type="application/json" id="spec-{figure.name}">{_json(spec)}</script>'
+        f"<details><summary>The numbers</summary>{_table(figure.table)}</details></figure>"
+    )
+
+
+def _table(table: Table) -> str:
+    heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
+    rows = "".join(
+        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        for row in table.rows
+    )
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
+    return (
+        f'<div class="scroll" role="region" aria-label="Table: {escape(table.title)}"><table>'
+        f"<caption>{escape(table.title)}</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{notes}"
+    )
+
+
+def _levels(task: str, sources: Mapping[str, Results]) -> str:
+    """Scores of every condition on the instrument's own scale, folded away: context, not a result."""
+    rows, traits = [], dict[str, None]()
+    for run in named(sources.values(), task):
+        for condition, modes in run.results.scores[task].items():
+            for mode, scores in modes.items():
+                if mode != "statement":
+                    traits.update(dict.fromkeys(score.trait for score in scores))
+                    rows.append([run.label, condition, mode, *(number(score.value) for score in scores)])
+    if not rows:
+        return ""
+    table = Table(
+        title=f"Levels on the instrument's scale, {task}", columns=["run", "condition", "scoring", *traits], rows=rows,
+        notes=["A level is neither good nor bad and is never ranked. Statement scoring has no absolute level."],
+    )  # fmt: skip
+    summary = "<summary>The scores of every condition</summary>"
+    return f'<h3>levels</h3><details class="more">{summary}{_table(table)}</details>'
+
+
+def _runs(sources: Mapping[str, Results]) -> str:
+    """Where each number comes from."""
+    rows, notes = [], []
+    for name, r in sources.items():
+        settings = ", ".join(f"{key}={value}" for key, value in r.method["config"].items())
+        asked = ", ".join(f"{key} {_words(value)}" for key, value in r.administration.items() if value)
+        seconds = r.cost.get("evaluation_seconds")
+        rows.append([
+            name, r.model_name, r.model_source, str(r.model.get("weights") or "–"),
+            r.method["name"] + (f" ({settings})" if settings else ""), ", ".join(r.versions),
+            str(len(r.conditions)), asked, "–" if seconds is None else f"{seconds:.0f} s",
+            f"{datetime.fromtimestamp(r.date, UTC):%Y-%m-%d %H:%M}", r.git_hash or "–",
+        ])  # fmt: skip
+        notes += [f"{name}: {warning}" for warning in r.warnings]
+    columns = ["results file", "model", "backend", "weights", "method", "instruments", "conditions", "asked", "time",
+               "date (UTC)", "commit"]  # fmt: skip
+    table = Table(title="Where the numbers come from", columns=columns, rows=rows, notes=notes)
+    return f'<div class="card">{_table(table)}</div>'
+
+
+def _words(value: Any) -> str:
+    return " + ".join(map(str, value)) if isinstance(value, list) else str(value)
