@@ -190,7 +190,7 @@ def _block(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mo
         human=likeness(
             scores, facts.conditions, inventory.id, mode, facts.reference, facts.config.get("norms"), iterations, seed
         ),
-        verdict=verdict(styles.get("all"), card, scales, shape, len(inventory.traits)),
+        verdict=verdict(mode, styles.get("all"), card, scales, shape, len(inventory.traits)),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from traitbench.respondents import Reliability
 from traitbench.scorecard import Scorecard
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import THRESHOLDS, judge
-from traitbench.types import Record, Trait
+from traitbench.types import Mode, Record, Trait
 from traitbench.validity import Structure
 
 __all__ = ["Verdict", "verdict"]
@@ -29,6 +29,7 @@ class Verdict(Record):
 
 
 def verdict(
+    mode: Mode,
     style: Style | None,
     card: Scorecard,
     scales: Sequence[Reliability],
@@ -40,7 +41,7 @@ def verdict(
     `style` is that of all conditions together, null for statement; `scales` are empty without simulated respondents;
     `constructs` is the number of traits that the instrument measures: with more than one, `structure` must be there.
     """
-    reasons = [*_style(style), *_effects(card), *_scales(scales), *_structure(scales, structure, constructs)]
+    reasons = [*_style(style), *_effects(card), *_scales(mode, scales), *_structure(scales, structure, constructs)]
     if any(reason.startswith("not interpretable") for reason in reasons):
         word: Word = "not interpretable"
     else:
@@ -66,8 +67,12 @@ def _effects(card: Scorecard) -> Iterator[str]:
         yield f"{found[0]}: the two halves of the items agree {card.split_half:.2f} on the shifts (< {found[1]:.2f})"
 
 
-def _scales(scales: Sequence[Reliability]) -> Iterator[str]:
-    """Reliability scale by scale: bad scales forbid interpretation once they are half of them."""
+def _scales(mode: Mode, scales: Sequence[Reliability]) -> Iterator[str]:
+    """Reliability scale by scale: bad scales forbid interpretation of levels once they are half of them.
+
+    Statement scoring has no levels, only shifts, and those rest on the key halves, the interval and the split half;
+    respondents who do not differ are a caution there, else asking them would cost a control its rank.
+    """
     if not scales:
         yield "caution: no simulated respondents (--respondents N)"
         return
@@ -86,7 +91,7 @@ def _scales(scales: Sequence[Reliability]) -> Iterator[str]:
                 weak[scale.trait] = f"{scale.trait} {value:.2f}"
             elif value is None and not _excused(scale, name):
                 weak[scale.trait] = f"{scale.trait} (none: {scale.reasons.get(name, 'unknown')})"
-        yield from _named(name, bad, weak, len(scales))
+        yield from _named(name, bad, weak, len(scales), mode != "statement")
     low = [
         s.trait for s in scales if s.alpha_ci and not judge("alpha", s.alpha) and judge("alpha_lower", s.alpha_ci[0])
     ]
@@ -100,10 +105,10 @@ def _excused(scale: Reliability, name: str) -> bool:
     return (name == "retest" and scale.occasions < 2) or (name == "omega_total" and scale.items < 3)
 
 
-def _named(name: str, bad: dict[Trait, str], weak: dict[Trait, str], of: int) -> Iterator[str]:
+def _named(name: str, bad: dict[Trait, str], weak: dict[Trait, str], of: int, levels: bool) -> Iterator[str]:
     limits, words = THRESHOLDS[name], name.replace("_", " ")
     if bad:
-        level = "not interpretable" if 2 * len(bad) >= of else "caution"
+        level = "not interpretable" if levels and 2 * len(bad) >= of else "caution"
         yield f"{level}: {words} of {len(bad)} of {of} scales < {limits.bad:.2f}: {', '.join(bad.values())}"
     if weak:
         yield f"caution: {words} < {limits.caution:.2f}: {', '.join(weak.values())}"

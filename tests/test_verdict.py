@@ -13,6 +13,7 @@ from traitbench.cli import main
 from traitbench.respondents import Grid, Reliability, reliability
 from traitbench.scorecard import Contrast, Scorecard
 from traitbench.statistics.thresholds import THRESHOLDS, judge
+from traitbench.types import Mode
 from traitbench.validity import Structure, structure
 from traitbench.verdict import verdict
 
@@ -29,10 +30,10 @@ def answers(name: str, values: np.ndarray) -> Grid:
     return Grid(items, levels, values.T.reshape(k, 1, 1, 1, n, 1))
 
 
-def judged(name: str, values: np.ndarray) -> str:
+def judged(name: str, values: np.ndarray, mode: Mode = "choice") -> str:
     found = answers(name, values)
     known = reliability(found, BIG)
-    return verdict(None, NOTHING, known, structure(found, known), 5).verdict
+    return verdict(mode, None, NOTHING, known, structure(found, known), 5).verdict
 
 
 def people(name: str, rng: np.random.Generator, n: int, loading: float, phi: float) -> np.ndarray:
@@ -45,8 +46,9 @@ def people(name: str, rng: np.random.Generator, n: int, loading: float, phi: flo
 def test_a_thousand_runs_of_fifty_random_respondents_are_never_interpretable() -> None:
     """Four items a scale: the fewest of any instrument here, where chance has the most room."""
     rng = np.random.default_rng(0)
-    words = {judged("mini_ipip", rng.integers(1, 6, (50, 20)).astype(float)) for _ in range(1000)}
-    assert words == {"not interpretable"}
+    runs = [rng.integers(1, 6, (50, 20)).astype(float) for _ in range(1000)]
+    assert {judged("mini_ipip", run) for run in runs} == {"not interpretable"}
+    assert "interpretable" not in {judged("mini_ipip", run, "statement") for run in runs[:100]}
 
 
 def test_yes_sayers_of_every_degree_are_not_interpretable() -> None:
@@ -88,7 +90,7 @@ def test_people_would_be_interpretable() -> None:
         a = np.array(sample.alphas, dtype=float)
         mean = float(np.mean([abs(r[i, j]) / (a[i] * a[j]) ** 0.5 for i in range(len(a)) for j in range(i)]))
         shape = Structure(traits=sample.traits, n=sample.n, correlations=r.tolist(), disattenuated_mean=mean)
-        assert verdict(None, NOTHING, known, shape, len(known)).reasons == []
+        assert verdict("choice", None, NOTHING, known, shape, len(known)).reasons == []
 
 
 def scale(trait: str, **change: object) -> Reliability:
@@ -123,7 +125,7 @@ SOUND = Structure(traits=BIG, n=50, correlations=[], disattenuated_mean=0.3)
 )  # fmt: skip
 def test_each_criterion_speaks_for_itself(change: dict[str, object], word: str, said: str) -> None:
     known = [scale("openness", **change), *(scale(t) for t in BIG[1:])]
-    found = verdict(None, NOTHING, known, SOUND, 5)
+    found = verdict("choice", None, NOTHING, known, SOUND, 5)
     assert found.verdict == word
     assert said in " ".join(found.reasons)
     assert bool(found.reasons) == bool(said)
@@ -132,24 +134,25 @@ def test_each_criterion_speaks_for_itself(change: dict[str, object], word: str, 
 def test_bad_scales_forbid_interpretation_once_they_are_half() -> None:
     for bad, word in ((2, "caution"), (3, "not interpretable")):
         known = [scale(t, alpha=0.3, alpha_ci=(0.0, 0.5)) for t in BIG[:bad]] + [scale(t) for t in BIG[bad:]]
-        assert verdict(None, NOTHING, known, SOUND, 5).verdict == word
+        assert verdict("choice", None, NOTHING, known, SOUND, 5).verdict == word
+        assert verdict("statement", None, NOTHING, known, SOUND, 5).verdict == "caution"
 
 
 def test_without_respondents_the_best_is_caution_and_an_unclear_effect_is_named() -> None:
-    alone = verdict(None, NOTHING, [], None, 5)
+    alone = verdict("choice", None, NOTHING, [], None, 5)
     assert (alone.verdict, len(alone.reasons)) == ("caution", 1)
     shaky = Contrast(target="openness", high="h", low="l", aimed={"openness": 1}, shifts=[], check="caution")
     card = Scorecard(unit="nats a token", contrasts=[shaky], split_half=0.2)
-    found = verdict(None, card, [scale(t) for t in BIG], SOUND, 5)
+    found = verdict("choice", None, card, [scale(t) for t in BIG], SOUND, 5)
     assert found.verdict == "caution"
     assert [r.split(":")[0] for r in found.reasons] == ["caution", "caution"]
     assert "0.20" in found.reasons[1]
 
 
 def test_one_scale_of_several_shows_nothing_about_the_others() -> None:
-    found = verdict(None, NOTHING, [scale("openness")], None, 5)
+    found = verdict("choice", None, NOTHING, [scale("openness")], None, 5)
     assert found.verdict == "caution"
-    assert verdict(None, NOTHING, [scale("openness")], None, 1).verdict == "interpretable"
+    assert verdict("choice", None, NOTHING, [scale("openness")], None, 1).verdict == "interpretable"
 
 
 def test_limits_count_on_the_side_they_say() -> None:
