@@ -145,40 +145,14 @@ def _prompt(arguments: argparse.Namespace) -> int:
 
 
 def _ls(arguments: argparse.Namespace) -> int:
-    from traitbench import inventories, tasks
-    from traitbench.backends import BACKENDS
-    from traitbench.methods import METHODS
-    from traitbench.models import SHORT_NAMES
+    from traitbench.listing import listing
 
-    def about(name: str) -> str:
-        if name in tasks.SUITES:
-            return "suite: " + ", ".join(tasks.SUITES[name])
-        inventory = inventories.load(name, texts=False)
-        text = "text needed: traitbench data get " + name if inventory.restricted else inventory.licence
-        return f"{len(inventory.items)} items, {', '.join(inventory.traits)} ({text})"
-
-    found = {
-        "models": [(n, s) for n, s in SHORT_NAMES.items()] + [("scripted:uniform", "also first, last, person")],
-        "methods": [(n, _about_method(n)) for n in METHODS],
-        "tasks": [(n, about(n)) for n in tasks.names()],
-        "backends": [(n, BACKENDS[n]) for n in BACKENDS],
-    }
-    for kind, rows in found.items():
+    for kind, rows in listing().items():
         if arguments.kind in (None, kind):
             print(f"{kind}:")
             for name, text in rows:
                 print(f"  {name:<18} {text}")
     return 0
-
-
-def _about_method(name: str) -> str:
-    from traitbench.errors import MissingExtra
-    from traitbench.methods import METHODS
-
-    try:
-        return (METHODS.load(name).__doc__ or "").partition("\n")[0]
-    except MissingExtra as error:
-        return f"not usable: {error}"
 
 
 def _validate(arguments: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from traitbench.validity import Structure
     from traitbench.variance import Variance
 
-__all__ = ["evidence"]
+__all__ = ["evidence", "side_by_side"]
 
 
 def evidence(results: Results, task: str) -> list[Table]:
@@ -69,6 +69,28 @@ def _distinct(found: Structure) -> str:
         phi = ", ".join(f"{trait} {number(value)}" for trait, value in found.congruence.items())
         text += f" Factor congruence (Tucker) with people: {phi}."
     return text
+
+
+def side_by_side(results: Results) -> list[Table]:
+    """Instruments and scoring modes of the whole run beside each other: one table, or none."""
+    found = results.multimethod
+    if found is None:
+        return []
+    rows = [[c.trait, " and ".join(c.methods), number(c.r)] for c in found.convergent]
+    return [
+        Table(
+            title=f"The same trait by two methods, over {found.n} respondents (multitrait-multimethod)",
+            columns=["trait", "methods", "r"],
+            rows=rows,
+            notes=[
+                f"Mean r of one trait by two methods {number(found.mean_convergent)}; mean |r| of different traits by "
+                f"one method {number(found.heterotrait_monomethod)}, by different methods "
+                f"{number(found.heterotrait_heteromethod)}. The first should exceed the others: it does in "
+                f"{100 * (found.exceeding or 0):.0f} % of the comparisons (Campbell & Fiske 1959).",
+                *sorted(f"No {name.replace('_', ' ')}: {why}." for name, why in found.reasons.items()),
+            ],
+        )
+    ]
 
 
 def _human(results: Results, task: str) -> Table:

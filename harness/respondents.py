@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from traitbench.answers.consistency import CompleteRows, Consistency, consistency
 from traitbench.statistics import reliability as r
 from traitbench.statistics.coefficient import Coefficient
-from traitbench.types import Mode, Record, Trait
+from traitbench.statistics.moments import to_correlation
+from traitbench.types import Mode, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Item
@@ -53,32 +55,17 @@ class Grid(NamedTuple):
         return tuple(f for f in ("order", "symbols", "template", "repeat") if len(self.levels[f]) > 1)
 
 
-class Reliability(Record):
-    """How consistently the respondents answer one scale; a coefficient is null where `reasons` says why."""
+class Reliability(Consistency):
+    """How consistently the respondents answer one scale; `mean` and `sd` are of their scale scores."""
 
-    trait: Trait
-    items: int
-    n: int
-    """Respondents who answered every item of the scale."""
-    mean: float | None = None
-    sd: float | None = None
-    """Of the scale scores over respondents."""
-    alpha: float | None = None
-    alpha_ci: tuple[float, float] | None = None
-    """Feldt (1965), 95 %."""
-    omega_total: float | None = None
     omega_hierarchical: float | None = None
-    lambda_6: float | None = None
     split_half: float | None = None
     """Mean over splits of the items."""
-    mean_inter_item_r: float | None = None
-    min_item_rest_r: float | None = None
     retest: float | None = None
     """ICC(2,1) of the scale scores over the occasions."""
     retest_over: tuple[str, ...] = ()
     """What differed between the occasions."""
     occasions: int = 1
-    reasons: dict[str, str] = {}
 
 
 def grid(samples: Sequence[Sample], items: Sequence[Item], mode: Mode) -> Grid:
@@ -114,63 +101,43 @@ def reliability(answers: Grid, traits: Sequence[Trait]) -> list[Reliability]:
     for trait in traits:
         index = [i for i, item in enumerate(answers.items) if item.trait == trait]
         if index:
-            out.append(_scale(trait, people[:, index], occasions[:, index], answers.varied()))
+            held = [answers.items[i] for i in index]
+            out.append(_scale(trait, held, people[:, index], occasions[:, index], answers.varied()))
     return out
 
 
 def _scale(
-    trait: Trait, table: NDArray[np.float64], occasions: NDArray[np.float64], varied: tuple[str, ...]
+    trait: Trait,
+    items: Sequence[Item],
+    table: NDArray[np.float64],
+    occasions: NDArray[np.float64],
+    varied: tuple[str, ...],
 ) -> Reliability:
     whole = table[~np.isnan(table).any(axis=1)]
     n, k = whole.shape
-    scores = whole.mean(axis=1)
-    known: dict[str, Coefficient] = {}
+    covariance = np.atleast_2d(np.cov(whole, rowvar=False)) if n > 1 else np.zeros((k, k))
+    flat = covariance.diagonal() <= CONSTANT
+    covariance[flat], covariance[:, flat] = 0.0, 0.0
+    sample = CompleteRows(items, n, whole.mean(axis=0) if n else np.zeros(k), covariance)
+    fields = consistency(sample, range(k))
+    reason = f"{n} respondents answered every item; expected 3" if n < 3 else sample.no_correlation(range(k))
     if n < 3:
-        known = dict.fromkeys(_COEFFICIENTS, Coefficient(None, f"{n} respondents answered every item; expected 3"))
-    else:
-        covariance = np.atleast_2d(np.cov(whole, rowvar=False))
-        correlation, lost = _correlation(covariance)
-        rest = [c.value for c in r.item_rest(covariance)]
-        if lost:
-            known = dict.fromkeys(_COEFFICIENTS, Coefficient(None, lost))
-            known["alpha"] = r.alpha(covariance)
-        else:
-            halves = r.split_half(correlation, iterations=500)
-            known = {
-                "alpha": r.alpha(covariance),
-                "omega_total": r.omega_total(correlation),
-                "omega_hierarchical": r.omega_hierarchical(correlation),
-                "lambda_6": r.lambda6(correlation),
-                "split_half": halves.mean,
-                "mean_inter_item_r": r.mean_inter_item_r(correlation),
-                "min_item_rest_r": Coefficient(None, "an item-rest correlation is undefined")
-                if None in rest else Coefficient(min(v for v in rest if v is not None)),
-            }  # fmt: skip
-    known["retest"] = _retest(occasions)
-    alpha = known["alpha"].value
-    return Reliability(
-        trait=trait, items=k, n=n, mean=float(scores.mean()) if n else None,
-        sd=float(scores.std(ddof=1)) if n > 1 else None,
-        alpha_ci=r.alpha_interval(alpha, n, k) if alpha is not None else None,
-        retest_over=varied, occasions=occasions.shape[2],
-        reasons={name: c.reason for name, c in known.items() if c.value is None},
-        **{name: c.value for name, c in known.items()},
-    )  # fmt: skip
+        fields |= dict.fromkeys(_COEFFICIENTS)
+        fields["reasons"] |= dict.fromkeys(_COEFFICIENTS, reason)
+    more = dict.fromkeys(("omega_hierarchical", "split_half"), Coefficient(None, reason))
+    if not reason:
+        correlation = to_correlation(covariance)
+        more["omega_hierarchical"] = r.omega_hierarchical(correlation)
+        more["split_half"] = r.split_half(correlation, iterations=500).mean
+    more["retest"] = _retest(occasions)
+    fields["reasons"] |= {name: c.reason for name, c in more.items() if c.value is None}
+    fields |= {name: c.value for name, c in more.items()}
+    return Reliability(trait=trait, retest_over=varied, occasions=occasions.shape[2], **fields)
 
 
-_COEFFICIENTS = (
-    "alpha", "omega_total", "omega_hierarchical", "lambda_6", "split_half", "mean_inter_item_r", "min_item_rest_r",
-)  # fmt: skip
-
-
-def _correlation(covariance: NDArray[np.float64]) -> tuple[NDArray[np.float64], str]:
-    """Correlations from covariances, or why there are none."""
-    variances = np.diag(covariance)
-    constant = int((variances <= 1e-12 * max(1.0, float(variances.max(initial=0)))).sum())
-    if constant:
-        return covariance, f"{constant} of {variances.size} items have the same value for every respondent"
-    scale = np.sqrt(variances)
-    return covariance / np.outer(scale, scale), ""
+_COEFFICIENTS = ("alpha", "alpha_ci", "omega_total", "lambda_6", "mean_inter_item_r", "min_item_rest_r")
+CONSTANT = 1e-12
+"""A variance up to this is round-off."""
 
 
 def _retest(occasions: NDArray[np.float64]) -> Coefficient:

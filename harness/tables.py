@@ -42,7 +42,7 @@ def tables(results: Results) -> list[Table]:
 
     The verdict of each scoring mode is the first note of every table.
     """
-    from traitbench.evidence import evidence
+    from traitbench.evidence import evidence, side_by_side
 
     out = []
     settings = ", ".join(f"{k}={v}" for k, v in results.method["config"].items() if k != "k")
@@ -59,7 +59,7 @@ def tables(results: Results) -> list[Table]:
             table.model_copy(update={"notes": [f"Verdict: {words}.", *table.notes]}) for table in mine if table.rows
         ]
         out += [shown[0].model_copy(update={"title": f"{head}\n{shown[0].title}"}), *shown[1:]]
-    return out
+    return [*out, *side_by_side(results)]
 
 
 def _statement_first(modes: Iterable[Mode]) -> list[Mode]:
@@ -202,7 +202,7 @@ def _plain_words(mode: str, style: Style) -> list[str]:
     ]
 
 
-_WORDS = ("check", "target", "condition", "reasons", "verdict", "verdict a; b", "why they differ")
+_WORDS = ("check", "target", "methods", "condition", "reasons", "verdict", "verdict a; b", "why they differ")
 """Columns of words, which begin at the left."""
 
 

@@ -7,36 +7,18 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
+from traitbench.answers.consistency import Consistency
 from traitbench.tables import Table, interval, number
-from traitbench.types import Record, Trait
+from traitbench.types import Record
 
 __all__ = ["Analysis", "Correlations", "ScaleAnalysis", "Sphericity", "tables"]
 
 
-class ScaleAnalysis(Record):
-    """One scale or facet over the complete rows; null where `reasons` says why."""
+class ScaleAnalysis(Consistency):
+    """One scale or facet; its items are those that have a column, its rows complete over the whole table."""
 
-    trait: Trait
     facet: str | None = None
     """Name of the facet; None for a whole scale."""
-    items: int
-    """Its items that have a column."""
-    n: int
-    """Persons who answered every item of the table."""
-    mean: float | None = None
-    """Of the scale scores; a score is the mean of the items, on the instrument's scale."""
-    sd: float | None = None
-    alpha: float | None = None
-    alpha_ci: tuple[float, float] | None = None
-    """Feldt (1965), 95 %."""
-    omega_total: float | None = None
-    lambda_6: float | None = None
-    mean_inter_item_r: float | None = None
-    min_item_rest_r: float | None = None
-    """Lowest correlation of an item with the sum of the others."""
-    min_item_rest_item: str | None = None
-    reasons: dict[str, str] = Field(default_factory=dict)
-    """Field -> why it is null."""
 
 
 class Sphericity(Record):

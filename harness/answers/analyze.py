@@ -9,18 +9,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from traitbench.answers.analysis import Analysis, Correlations, ScaleAnalysis, Sphericity
+from traitbench.answers.consistency import CompleteRows, consistency
 from traitbench.answers.keying import assert_keyed_correlations
 from traitbench.answers.personscores import groups, score_file
 from traitbench.answers.reading import Answers, open_answers
 from traitbench.errors import BadData
-from traitbench.statistics import reliability, structure
+from traitbench.statistics import structure
 from traitbench.statistics.coefficient import Coefficient
 from traitbench.statistics.moments import Moments, to_correlation
 from traitbench.types import Trait
@@ -32,31 +33,6 @@ __all__ = ["analyze"]
 
 _ROUNDING = 1e-12
 """A scale's variance up to this is round-off: an SD of a millionth of a scale point."""
-
-
-class _Sample(NamedTuple):
-    """The complete rows of a table as its moments."""
-
-    items: Sequence[Item]
-    n: int
-    mean: NDArray[np.float64]
-    """(items,); of no use without a complete row."""
-    covariance: NDArray[np.float64]
-    """(items, items); zeros with fewer than two complete rows."""
-
-    def no_people(self, least: int) -> str:
-        """Say so where fewer than `least` (1 or 2) rows are complete."""
-        return "" if self.n >= least else f"{'one' if self.n else 'no'} person answered every item of the table"
-
-    def no_covariance(self, places: Sequence[int]) -> str:
-        """Say why these items have no covariance matrix; empty where they do."""
-        few = {0: "the table has none of its items", 1: "the table has one of its items only"}
-        return few.get(len(places)) or self.no_people(2)
-
-    def no_correlation(self, places: Sequence[int]) -> str:
-        """Say why these items have no correlation matrix; empty where they do."""
-        flat = [self.items[i].id for i in places if self.covariance[i, i] == 0]
-        return self.no_covariance(places) or (f"no variance: {', '.join(flat)}" if flat else "")
 
 
 def analyze(
@@ -125,7 +101,7 @@ def _checked_keying(moments: Moments, items: Sequence[Item], keyed: bool) -> flo
 
 def _analysis(answers: Answers, moments: Moments, keyed: bool, keying: float | None, notes: list[str]) -> Analysis:
     inventory, n, k = answers.inventory, moments.complete, len(answers.items)
-    sample = _Sample(
+    sample = CompleteRows(
         answers.items,
         n,
         moments.mean() if n else np.zeros(k),
@@ -163,7 +139,7 @@ def _analysis(answers: Answers, moments: Moments, keyed: bool, keying: float | N
     )
 
 
-def _whole(sample: _Sample) -> tuple[structure.KMO, structure.Bartlett]:
+def _whole(sample: CompleteRows) -> tuple[structure.KMO, structure.Bartlett]:
     """Measures of the correlation matrix of all items together."""
     k = len(sample.items)
     if reason := sample.no_correlation(range(k)):
@@ -173,69 +149,12 @@ def _whole(sample: _Sample) -> tuple[structure.KMO, structure.Bartlett]:
     return structure.kmo(correlation), structure.bartlett(correlation, sample.n)
 
 
-def _scale(sample: _Sample, places: Sequence[int], trait: Trait, facet: str | None) -> ScaleAnalysis:
+def _scale(sample: CompleteRows, places: Sequence[int], trait: Trait, facet: str | None) -> ScaleAnalysis:
     """Everything about one scale or facet whose items stand at `places`."""
-    covariance = sample.covariance[np.ix_(places, places)]
-    found = _coefficients(sample, places, covariance)
-    alpha = found["alpha"]
-    interval = reliability.alpha_interval(alpha.value, sample.n, len(places))
-    lowest, item = _lowest(sample, places, covariance)
-    found["min_item_rest_r"] = lowest
-    reasons = {field: c.reason for field, c in found.items() if c.value is None}
-    if interval is None:
-        reasons["alpha_ci"] = alpha.reason
-    return ScaleAnalysis(
-        trait=trait,
-        facet=facet,
-        items=len(places),
-        n=sample.n,
-        mean=found["mean"].value,
-        sd=found["sd"].value,
-        alpha=alpha.value,
-        alpha_ci=interval,
-        omega_total=found["omega_total"].value,
-        lambda_6=found["lambda_6"].value,
-        mean_inter_item_r=found["mean_inter_item_r"].value,
-        min_item_rest_r=lowest.value,
-        min_item_rest_item=item,
-        reasons=reasons,
-    )
+    return ScaleAnalysis(trait=trait, facet=facet, **consistency(sample, places))
 
 
-def _coefficients(sample: _Sample, places: Sequence[int], covariance: NDArray[np.float64]) -> dict[str, Coefficient]:
-    """Mean and SD of the scale score, and what the items' covariances and correlations give."""
-
-    def unless(reason: str, compute: Callable[[], float | Coefficient]) -> Coefficient:
-        found = Coefficient(None, reason) if reason else compute()
-        return found if isinstance(found, Coefficient) else Coefficient(found)
-
-    none = "" if places else sample.no_covariance(places)
-    apart, unlike = sample.no_covariance(places), sample.no_correlation(places)
-    correlation = covariance if unlike else to_correlation(covariance)
-    return {
-        "mean": unless(none or sample.no_people(1), lambda: float(sample.mean[places].mean())),
-        # The variance of a mean of items is the mean of their covariance matrix.
-        "sd": unless(none or sample.no_people(2), lambda: float(np.sqrt(max(covariance.mean(), 0.0)))),
-        "alpha": unless(apart, lambda: reliability.alpha(covariance)),
-        "omega_total": unless(unlike, lambda: reliability.omega_total(correlation)),
-        "lambda_6": unless(unlike, lambda: reliability.lambda6(correlation)),
-        "mean_inter_item_r": unless(unlike, lambda: reliability.mean_inter_item_r(correlation)),
-    }
-
-
-def _lowest(sample: _Sample, places: Sequence[int], covariance: NDArray[np.float64]) -> tuple[Coefficient, str | None]:
-    """Find the item that correlates least with the sum of the others."""
-    if reason := sample.no_covariance(places):
-        return Coefficient(None, reason), None
-    found = reliability.item_rest(covariance)
-    held = [(c.value, place) for c, place in zip(found, places, strict=True) if c.value is not None]
-    if not held:
-        return Coefficient(None, found[0].reason), None
-    value, place = min(held)
-    return Coefficient(value), sample.items[place].id
-
-
-def _correlations(sample: _Sample, scales: Mapping[str, Sequence[int]]) -> tuple[Correlations, str]:
+def _correlations(sample: CompleteRows, scales: Mapping[str, Sequence[int]]) -> tuple[Correlations, str]:
     """Correlate the scale scores; also why some of them have none."""
     member = np.zeros((len(scales), len(sample.items)))
     for row, places in enumerate(scales.values()):
