@@ -218,7 +218,8 @@ def _text(
     elif not hashed:
         yield "error", "restricted, and without the text_hash that its text is checked against"
         return
-    first = seen.setdefault(str(hashed), item)
+    # The hash leaves out digits, but "Item 1" and "Item 2" are different texts.
+    first = seen.setdefault(f"{hashed} {re.findall(r'[0-9]+', text or '')}", item)
     if first is not item:
         same = first.get("scale") == item.get("scale")
         yield "error" if same else "warning", f"the text is also that of item {first.get('id')!r}"

@@ -91,6 +91,13 @@ FAULTS: dict[str, tuple[Callable[[Content], None], str]] = {
 }  # fmt: skip
 
 
+def test_texts_that_differ_in_a_number_are_different(tmp_path: Path) -> None:
+    content = sound()
+    for number, one in enumerate(content["items"], 1):
+        one["text"] = f"Statement {number}"
+    assert validate(tmp_path, content) == []
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_errors_and_refused(fault: str, tmp_path: Path) -> None:
     spoil, message = FAULTS[fault]
