@@ -74,7 +74,7 @@ def _distinct(found: Structure) -> str:
 def side_by_side(results: Results) -> list[Table]:
     """Instruments and scoring modes of the whole run beside each other: one table, or none."""
     found = results.multimethod
-    if found is None:
+    if found is None or not found.convergent:
         return []
     rows = [[c.trait, " and ".join(c.methods), number(c.r)] for c in found.convergent]
     return [

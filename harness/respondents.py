@@ -120,7 +120,7 @@ def _scale(
     covariance[flat], covariance[:, flat] = 0.0, 0.0
     sample = CompleteRows(items, n, whole.mean(axis=0) if n else np.zeros(k), covariance)
     fields = consistency(sample, range(k))
-    reason = f"{n} respondents answered every item; expected 3" if n < 3 else sample.no_correlation(range(k))
+    reason = f"complete respondents: {n}; expected at least 3" if n < 3 else sample.no_correlation(range(k))
     if n < 3:
         fields |= dict.fromkeys(_COEFFICIENTS)
         fields["reasons"] |= dict.fromkeys(_COEFFICIENTS, reason)

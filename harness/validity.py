@@ -116,7 +116,9 @@ def from_scores(
     reasons, corrected, share = {}, [], None
     if n <= 2 or not live.all():
         flat = [trait for trait, alive in zip(traits, live, strict=True) if not alive]
-        reasons["correlations"] = f"no variance: {', '.join(flat)}" if n > 2 else f"{n} respondents"
+        reasons["correlations"] = (
+            f"no variance: {', '.join(flat)}" if n > 2 else f"complete respondents: {n}; expected at least 3"
+        )
         reasons["general_share"] = reasons["disattenuated_mean"] = reasons["correlations"]
     else:
         share = float(np.linalg.eigvalsh(np.array(matrix, dtype=float))[-1]) / k

@@ -82,6 +82,7 @@ def _scales(mode: Mode, scales: Sequence[Reliability]) -> Iterator[str]:
     for name in ("alpha", "omega_total", "retest"):
         bad: dict[Trait, str] = {}
         weak: dict[Trait, str] = {}
+        unknown: dict[str, list[Trait]] = {}
         for scale in scales:
             value: float | None = getattr(scale, name)
             found = judge(name, value)
@@ -90,8 +91,11 @@ def _scales(mode: Mode, scales: Sequence[Reliability]) -> Iterator[str]:
             elif found:
                 weak[scale.trait] = f"{scale.trait} {value:.2f}"
             elif value is None and not _excused(scale, name):
-                weak[scale.trait] = f"{scale.trait} (none: {scale.reasons.get(name, 'unknown')})"
+                unknown.setdefault(scale.reasons.get(name, "unknown"), []).append(scale.trait)
         yield from _named(name, bad, weak, len(scales), mode != "statement")
+        for reason, traits in unknown.items():
+            who = "any scale" if len(traits) == len(scales) else ", ".join(traits)
+            yield f"caution: no {name.replace('_', ' ')} of {who}: {reason}"
     low = [
         s.trait for s in scales if s.alpha_ci and not judge("alpha", s.alpha) and judge("alpha_lower", s.alpha_ci[0])
     ]

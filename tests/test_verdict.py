@@ -119,7 +119,7 @@ SOUND = Structure(traits=BIG, n=50, correlations=[], disattenuated_mean=0.3)
         ({"omega_total": 0.6}, "caution", "omega total < 0.70"),
         ({"retest": 0.3}, "caution", "retest < 0.50"),
         ({"n": 19}, "caution", "19 respondents (< 20)"),
-        ({"alpha": None, "reasons": {"alpha": "no variance"}}, "caution", "openness (none: no variance)"),
+        ({"alpha": None, "reasons": {"alpha": "no variance"}}, "caution", "no alpha of openness: no variance"),
         ({"retest": None, "occasions": 1}, "interpretable", ""),
     ],
 )  # fmt: skip
