@@ -197,7 +197,7 @@ def current(run: Path) -> list[Path]:
 
 def _asked(kept: Kept) -> str:
     """Name what a run asked: a run that asked the same later replaces it, another one stands beside it."""
-    conditions = [condition.name for condition in kept.conditions]
+    conditions = [condition.target or condition.name for condition in kept.conditions]
     asked = {name: value for name, value in kept.administration.items() if name != "limit"}
     return digest([sorted(kept.versions), asked, conditions])
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from traitbench.cli import main
+from traitbench.evaluate import current
 from traitbench.plan import PROFILES, profiles
 from traitbench.samples import Condition
 from traitbench.scorecard import differences
@@ -98,3 +99,17 @@ def test_paper_mode_needs_every_pole(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert {s["reference"] for s in found} >= {"mini_ipip_online", "ipip_neo_300_johnson", "davies_2015"}
     for s in found:  # high and low of one trait, nothing else moved: every correlation is 0
         assert s["distance"]["value"] == pytest.approx(s["identity"]["distance"]["value"], abs=1e-6)
+
+
+def test_runs_that_asked_something_else_stand_beside_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of runs that asked the same the newest counts; other targets or another grid replace nothing."""
+    base = "-M scripted:person -a obedience=0.2 -m prompting --scoring statement"
+    for more in ("", "", "--target profiles", "--target profiles --seed 1", "--respondents 3 --target openness=high"):
+        run(f"{base} {more}", tmp_path, capsys)
+    (folder,) = tmp_path.iterdir()
+    assert len(list(folder.glob("results_*"))) == 5
+    found = current(folder)
+    assert len(found) == 4
+    assert found == sorted(folder.glob("results_*"))[1:]
