@@ -59,6 +59,8 @@ class Analysis(Record):
     kmo_items: dict[str, float | None] = Field(default_factory=dict)
     bartlett: Sphericity | None = None
     """Over all items."""
+    components: int | None = None
+    """Of all items, by parallel analysis (Horn 1965, 95th percentile)."""
     correlations: Correlations
     keying: float | None = None
     """Mean correlation of plus- and minus-keyed items of one facet in the table as given, over all its rows."""
@@ -122,7 +124,8 @@ def _notes(analysis: Analysis) -> list[str]:
     bartlett = f"chi2 {test.chi2:.1f}, df {test.df}, p {_probability(test.p)}" if test else "–"
     notes = [
         f"n = {analysis.n}, complete {analysis.n_complete}: all but the check of the keying is of the complete rows.",
-        f"All items: KMO {number(analysis.kmo)}; Bartlett {bartlett}.",
+        f"All items: KMO {number(analysis.kmo)}; Bartlett {bartlett}; components by parallel analysis "
+        f"{'–' if analysis.components is None else analysis.components}.",
         f"Declared {declared}; opposite items of one facet correlate {number(analysis.keying)} in the table as it is.",
         *(f"– {field}: {reason}." for field, reason in analysis.reasons.items()),
     ]

@@ -109,11 +109,12 @@ def _analysis(answers: Answers, moments: Moments, keyed: bool, keying: float | N
     )
     scales, facets = groups(inventory, answers.items)
     trait_of = {item.facet: item.trait for item in inventory.items}
-    adequacy, test = _whole(sample)
+    adequacy, test, parallel = _whole(sample)
     correlations, undefined = _correlations(sample, scales)
     reasons = {
         "kmo": adequacy.overall.reason,
         "bartlett": test.reason,
+        "components": parallel.reason,
         "correlations": undefined,
         "keying": "" if keying is not None else "fewer than 10 persons, or no items keyed in opposite directions",
     }
@@ -132,6 +133,7 @@ def _analysis(answers: Answers, moments: Moments, keyed: bool, keying: float | N
         kmo=adequacy.overall.value,
         kmo_items={item.id: c.value for item, c in zip(answers.items, adequacy.items, strict=True)},
         bartlett=sphericity,
+        components=parallel.factors,
         correlations=correlations,
         keying=keying,
         reasons={field: reason for field, reason in reasons.items() if reason},
@@ -139,14 +141,18 @@ def _analysis(answers: Answers, moments: Moments, keyed: bool, keying: float | N
     )
 
 
-def _whole(sample: CompleteRows) -> tuple[structure.KMO, structure.Bartlett]:
+def _whole(sample: CompleteRows) -> tuple[structure.KMO, structure.Bartlett, structure.ParallelAnalysis]:
     """Measures of the correlation matrix of all items together."""
     k = len(sample.items)
     if reason := sample.no_correlation(range(k)):
         none = Coefficient(None, reason)
-        return structure.KMO(none, [none] * k), structure.Bartlett(None, k * (k - 1) // 2, None, reason)
-    correlation = to_correlation(sample.covariance)
-    return structure.kmo(correlation), structure.bartlett(correlation, sample.n)
+        return (
+            structure.KMO(none, [none] * k),
+            structure.Bartlett(None, k * (k - 1) // 2, None, reason),
+            structure.ParallelAnalysis(None, None, None, reason),
+        )
+    r, n = to_correlation(sample.covariance), sample.n
+    return structure.kmo(r), structure.bartlett(r, n), structure.parallel_analysis(r, n)
 
 
 def _scale(sample: CompleteRows, places: Sequence[int], trait: Trait, facet: str | None) -> ScaleAnalysis:

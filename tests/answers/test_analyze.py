@@ -76,7 +76,7 @@ def sound(found: Analysis) -> Analysis:
     for scale in (*found.scales.values(), *found.facets.values()):
         null = {name for name in ScaleAnalysis.model_fields if getattr(scale, name) is None}
         assert null - {"facet", "min_item_rest_item"} == set(scale.reasons) and all(scale.reasons.values())
-    null = {name for name in ("kmo", "bartlett", "keying") if getattr(found, name) is None}
+    null = {name for name in ("kmo", "bartlett", "components", "keying") if getattr(found, name) is None}
     assert null == set(found.reasons) - {"correlations"} and all(found.reasons.values())
     undefined = any(r is None for row in found.correlations.matrix for r in row)
     assert undefined == ("correlations" in found.reasons)
@@ -105,6 +105,9 @@ def test_against_psych(bfi: tuple[Path, Inventory, dict[str, Any]]) -> None:
     found = sound(analyze(table, inventory, keyed=True))
     assert (found.n, found.n_complete) == (golden["n"], golden["n_complete"]) == (2800, 2436)
     assert found.missing_items == found.ignored_columns == []
+    # The noise of 2,436 x 25 has its fifth eigenvalue at 1.12 and its sixth at 1.10, by simulation.
+    assert golden["eigen_cor"][4] > 1.13 and golden["eigen_cor"][5] < 1.09
+    assert found.components == 5
     for scale, theirs in golden["alpha_complete"].items():
         ours = found.scales[scale]
         assert ours.alpha == pytest.approx(theirs["raw_alpha"], abs=1e-6)
