@@ -12,8 +12,6 @@ from pydantic import Field, ValidationError
 from traitbench.backends import BACKENDS
 from traitbench.errors import BadData, TraitbenchError, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
-from traitbench.humans.likeness import norm_group
-from traitbench.humans.norms import normed, standing
 from traitbench.methods import METHODS
 from traitbench.models import ModelSpec, resolve
 from traitbench.samples import Condition
@@ -142,6 +140,9 @@ def prepare(plan: Plan) -> Prepared:
 
 def norms(group: str, tasks: Sequence[str]) -> None:
     """Check --norms before anything is asked: sex and age are known, and a task has norms."""
+    from traitbench.humans.likeness import norm_group
+    from traitbench.humans.norms import normed, standing
+
     held = [task for task in tasks if task in normed()]
     if not held:
         raise TraitbenchUsage(

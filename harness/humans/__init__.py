@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory
 
 __all__ = [
-    "Loadings", "Reference", "between_person_sd", "default_reference", "in_sds", "loadings", "reference",
+    "Loadings", "Reference", "between_person_sd", "default_reference", "loadings", "reference",
     "reference_from_analysis", "references",
 ]  # fmt: skip
 
@@ -156,12 +156,6 @@ def between_person_sd(instrument: str, trait: Trait) -> float | None:
     """
     name = _load()[1].get(instrument)
     return reference(name).sd(trait) if name else None
-
-
-def in_sds(value: float | None, instrument: str, trait: Trait) -> float | None:
-    """Turn a difference in points of `instrument`'s scale into between-person SDs; None where no SD is held."""
-    sd = between_person_sd(instrument, trait)
-    return None if value is None or sd is None else value / sd
 
 
 def loadings(instrument: str) -> Loadings | None:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import special
 
 __all__ = ["Estimate", "Leakage", "leakage", "stratified_mean"]
 
@@ -71,7 +71,7 @@ def stratified_mean(
         return Estimate(value, None, None, x.size)
     variance = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / df
     se = float(np.sqrt(variance * sum(w**2 / g.size for w, g in zip(shares, groups, strict=True))))
-    half = float(stats.t.ppf((1 + level) / 2, df)) * se
+    half = float(special.stdtrit(df, (1 + level) / 2)) * se
     return Estimate(value, se, (value - half, value + half), x.size, float(np.sqrt(variance)))
 
 
@@ -100,7 +100,7 @@ def leakage(
     ci = None
     if spread is not None:
         df = sum(estimates[i].n - np.unique(strata[i][~np.isnan(values[i])]).size for i in held)
-        half = float(stats.t.ppf(0.975, df)) * spread
+        half = float(special.stdtrit(df, 0.975)) * spread
         ci = (float(np.sqrt(max(square - half, 0))), float(np.sqrt(max(square + half, 0))))
     return Leakage(float(np.sqrt(max(square, 0))), ci, float(np.abs(shift).mean()), len(held))
 

@@ -24,7 +24,6 @@ from traitbench.humans import (
     Reference,
     between_person_sd,
     default_reference,
-    in_sds,
     loadings,
     reference,
     reference_from_analysis,
@@ -197,11 +196,10 @@ def test_the_standard_sds_are_on_the_inventory_s_own_scale() -> None:
             assert sd in [r.sd(trait) for r in references(name) if r.scale == scale], name
 
 
-def test_effects_in_sds() -> None:
-    assert in_sds(1.33, "ipip_neo_120", "neuroticism") == pytest.approx(2.0)
-    assert in_sds(-0.512, "ipip_neo_120", "openness") == pytest.approx(-1.0)
-    assert in_sds(None, "ipip_neo_120", "openness") is None
-    assert in_sds(1.0, "my_own", "openness") is None
+def test_an_sd_is_of_the_same_instrument_or_none() -> None:
+    assert between_person_sd("ipip_neo_120", "neuroticism") == pytest.approx(0.665)
+    assert between_person_sd("ipip_neo_120", "openness") == pytest.approx(0.512)
+    assert between_person_sd("my_own", "openness") is None
     assert Reference(name="x", label="x", n=2, source="x", traits=("openness",), sds=(0.0,)).sd("openness") is None
 
 

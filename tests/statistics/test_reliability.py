@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,17 +27,6 @@ from traitbench.statistics.structure import minres, oblimin, schmid_leiman
 SCALES = "ACENO"
 RATINGS = np.array([[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float)
 """Shrout & Fleiss (1979), table 2: six targets, four judges."""
-
-
-@pytest.fixture
-def golden(shared: Path) -> Any:
-    return json.loads((shared / "oracles" / "golden_psych.json").read_text())
-
-
-@pytest.fixture
-def people(shared: Path) -> np.ndarray:
-    """2,800 people by 25 items, NaN where missing."""
-    return np.genfromtxt(shared / "oracles" / "bfi25_keyed.csv.gz", delimiter=",", skip_header=1)
 
 
 def scale(people: np.ndarray, name: str) -> np.ndarray:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,16 +22,6 @@ from traitbench.statistics.structure import (
     tucker,
     varimax,
 )
-
-
-@pytest.fixture
-def golden(shared: Path) -> Any:
-    return json.loads((shared / "oracles" / "golden_psych.json").read_text())
-
-
-@pytest.fixture
-def people(shared: Path) -> np.ndarray:
-    return np.genfromtxt(shared / "oracles" / "bfi25_keyed.csv.gz", delimiter=",", skip_header=1)
 
 
 @pytest.fixture
