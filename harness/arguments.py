@@ -159,8 +159,9 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--method_args", metavar="k=v,...", help="hyper-parameters of the method, e.g. style=p2,turn=user")
     add(
         "--target",
-        metavar="TRAIT=LEVEL[,...]|all|profiles[:N]",
-        help="extraversion=high; all: both poles of each trait; profiles: N >= 100 draws of levels on all traits (all)",
+        metavar="TRAIT=LEVEL[,...]|all|profiles[:N]|person:papi[:N]|person:FILE",
+        help="extraversion=high; all: both poles of each trait; profiles: N >= 100 draws of levels on all traits; "
+        "person:papi: the persons of PAPI, or the first N; person:FILE: a table of answers (all)",
     )
     add("--tasks", "-t", metavar="a,b", help="inventories or suites (ipip_neo_120)")
     add("--include_path", metavar="DIR[,DIR]", help="folders with inventories of your own")
@@ -184,9 +185,17 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--apply_chat_template", metavar="true|false", nargs="?", const="true", help="default: where the model has one")
     add("--reference", metavar="FILE", help="people's answers to a task to compare with; needs --keyed or --raw")
     keying = p.add_mutually_exclusive_group()
-    keying.add_argument("--keyed", action="store_true", default=None, help="its minus-keyed items are reversed already")
-    keying.add_argument("--raw", dest="keyed", action="store_false", help="its answers are as given")
+    keying.add_argument(
+        "--keyed",
+        action="store_true",
+        default=None,
+        help="the minus-keyed items of --reference or person:FILE are reversed already",
+    )
+    keying.add_argument(
+        "--raw", dest="keyed", action="store_false", help="its answers are as given (of person:FILE the default)"
+    )
     add("--norms", metavar="SEX,AGE", help=_NORMS)
+    add("--coefs", metavar="a,b", help="dose curve: more strengths of the method's edits; 0: its messages alone")
     add("--bootstrap_iters", metavar="N", help="for the interval of leakage (1000)")
     add("--write_out", "-w", action="store_true", default=None, help="show the exact prompt of the first item")
     add("--show_config", action="store_true", help="print the resolved configuration and stop")

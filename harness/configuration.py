@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,19 +10,19 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from traitbench.errors import BadData, UnknownName, unknown
-from traitbench.plan import Plan, TraitbenchUsage
+from traitbench.errors import BadData, TraitbenchUsage, UnknownName, unknown
+from traitbench.plan import Plan
 
 __all__ = ["as_yaml", "from_command_line", "pairs"]
 
-_LISTS = ("tasks", "include_path", "scoring", "orders", "symbols")
+_LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "coefs")
 _PAIRS = ("model_args", "method_args", "gen_kwargs")
 
 
 def pairs(text: str, flag: str) -> dict[str, Any]:
-    """Read `k=v,k2=v2`; values are read as YAML does (numbers, true, false, null), else they are text."""
+    """Read `k=v,k2=[a,b]`; values are read as YAML does (numbers, true, false, null, lists), else they are text."""
     out: dict[str, Any] = {}
-    for part in filter(None, (p.strip() for p in text.split(","))):
+    for part in filter(None, (p.strip() for p in re.split(r",(?![^\[]*\])", text))):
         key, equals, value = part.partition("=")
         if not equals or not key:
             raise UnknownName(f"--{flag} holds {part!r}; expected name=value pairs with commas between, e.g. a=1,b=x")
@@ -46,7 +47,7 @@ def from_command_line(flags: Mapping[str, Any]) -> Plan:
     if values.get("batch_size") == "auto":
         values["batch_size"] = None
     for key in _LISTS:
-        if key != "include_path" and values.get(key) in ([], ()):
+        if key not in ("include_path", "coefs") and values.get(key) in ([], ()):
             raise TraitbenchUsage(f"--{key} is empty; name at least one, see `traitbench run --help`")
     try:
         return Plan.model_validate(values)

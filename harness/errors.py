@@ -1,6 +1,7 @@
 """The exceptions that a user may see.
 
 TraitbenchError
+├── TraitbenchUsage     a value of the right name and the wrong kind
 ├── UnknownName         a model, task, method, trait, flag or key that does not exist
 ├── MissingExtra        an optional dependency is not installed
 ├── UnsupportedControl  a backend cannot apply what a method makes, or a method cannot aim at a target
@@ -17,8 +18,8 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
-    "BadData", "BadInventory", "MissingExtra", "TraitbenchError", "UnknownName", "UnsupportedControl",
-    "refuse_others", "unknown",
+    "BadData", "BadInventory", "MissingExtra", "TraitbenchError", "TraitbenchUsage", "UnknownName",
+    "UnsupportedControl", "refuse_others", "unknown",
 ]  # fmt: skip
 
 
@@ -26,6 +27,12 @@ class TraitbenchError(Exception):
     """The root: whatever goes wrong in a way that the user can mend. `exit_code` is what the command returns."""
 
     exit_code = 1
+
+
+class TraitbenchUsage(TraitbenchError):
+    """A value of the right name and the wrong kind."""
+
+    exit_code = 2
 
 
 class UnknownName(TraitbenchError):

@@ -14,16 +14,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from traitbench import __version__, store
+from traitbench import __version__, neutral, store
 from traitbench.backends import BACKENDS
+from traitbench.bench import Bench
+from traitbench.conditions import conditions
 from traitbench.errors import BadData, UnsupportedControl
-from traitbench.plan import Plan, Prepared, prepare
+from traitbench.plan import Plan, Prepared, persons_keyed, prepare
 from traitbench.results import Facts, Kept, Results, summarise
 from traitbench.samples import Condition, Sample, make_sample, regrade
+from traitbench.targets import drawn
 from traitbench.types import Backend, Control, Request, Response, digest
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
+    from traitbench.persons import Participants
 
 __all__ = ["Progress", "current", "evaluate", "graded", "inventory_of", "rescore", "samples_file"]
 
@@ -40,6 +44,9 @@ class Progress(Protocol):
     def done(self, requests: int) -> None:
         """Called after a batch."""
 
+    def begin(self, what: str, total: int) -> Callable[[int], None]:
+        """Called when something else begins that has `total` steps; what is returned is told of steps done."""
+
 
 def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tuple[Results, Path]:
     """Run `plan` and return its results and their file. Safe to kill: the same call goes on where it stopped.
@@ -49,7 +56,11 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
     """
     started = time.time()
     prepared = prepare(plan)
-    needed = frozenset(kind for _, control in prepared.conditions for kind in control.kinds)
+    needed = (
+        prepared.method.makes
+        if prepared.method.needs_model
+        else frozenset(kind for _, control in prepared.conditions for kind in control.kinds)
+    )
     kind = BACKENDS.load(prepared.backend)
     if needed - kind.applies:
         able = [name for name in BACKENDS if BACKENDS.load(name).applies >= needed]
@@ -63,18 +74,70 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
         store.write_json(folder.path / "run.json", {"plan": plan.model_dump(mode="json"), "version": __version__})
         backend = kind.make(prepared.spec, plan.options())
         try:
+            bench = _bench(prepared, backend, folder, progress, tell)
+            prepared = prepared.model_copy(update={"conditions": _conditions(prepared, bench)})
             samples = _administer(prepared, backend, folder, held, progress, tell)
+            prepared = prepared.model_copy(update={"conditions": _damage(prepared, bench, folder, held)})
         finally:
             identity = backend.identity
             backend.close()
         facts = _facts(prepared, identity, started)
-        results = summarise(facts, samples, {task.id: task.inventory for task in prepared.tasks})
+        keys = {task.id: task.inventory for task in prepared.tasks}
+        results = summarise(facts, samples, keys, prepared.participants)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         for task, rows in samples.items():
             store.write_samples(folder.path / f"samples_{task}_{stamp}.jsonl", rows)
         path = folder.path / f"results_{stamp}.json"
         store.write_json(path, results.model_dump(mode="json", by_alias=True))
     return results, path
+
+
+def _bench(
+    prepared: Prepared, backend: Backend, folder: store.RunFolder, progress: Progress, tell: Callable[[str], None]
+) -> Bench:
+    from traitbench.backends.weights import cache_folder
+
+    return Bench(
+        prepared.plan.seed, backend, folder.path / "controls", cache_folder() / "fits", tell, progress.begin,
+        fresh=prepared.plan.no_resume,
+    )  # fmt: skip
+
+
+def _conditions(prepared: Prepared, bench: Bench) -> list[tuple[Condition, Control]]:
+    """Fit the controls of a method that needs the model; the others are there already."""
+    if not prepared.method.needs_model:
+        return prepared.conditions
+    plan = prepared.plan
+    profiles = drawn(plan.target) > 0
+    return conditions(prepared.method, prepared.settings, prepared.targets, plan.coefs, bench, profiles)
+
+
+def _damage(
+    prepared: Prepared, bench: Bench, folder: store.RunFolder, held: dict[str, Response]
+) -> list[tuple[Condition, Control]]:
+    """Measure, for conditions with edits, the perplexity of neutral text and the size of the edits beside it."""
+    requests = neutral.requests()
+    perplexity: dict[str, float] = {}
+    dose: dict[str, float | None] = {}
+    out = []
+    for condition, control in prepared.conditions:
+        edits = control.model_copy(update={"messages": ()})
+        if edits.edits and edits.hash not in perplexity:
+            for each in (Control(), edits):
+                if each.hash not in perplexity:
+                    keys = [_key(bench.backend, each, r) for r in requests]
+                    if not held.keys() >= set(keys):
+                        asked = bench.ask(requests, each)
+                        new = {key: asked[i] for i, key in enumerate(keys) if key not in held}
+                        folder.append(new)
+                        held.update(new)
+                    perplexity[each.hash] = neutral.perplexity(held[key] for key in keys)
+            dose[edits.hash] = bench.dose(edits)
+        if edits.edits:
+            ratio = perplexity[edits.hash] / perplexity[Control().hash]
+            condition = condition.model_copy(update={"perplexity": ratio, "dose": dose[edits.hash]})
+        out.append((condition, control))
+    return out
 
 
 def _administer(
@@ -145,6 +208,8 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> F
         f"{task.id}: {item}: {note}" for task in prepared.tasks for item, note in task.inventory.wordings.items()
     ]
     config = plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"})
+    told = list(prepared.participants.notes) if prepared.participants else []
+    fits = {c.name: control.fit for c, control in prepared.conditions if control.fit and c.headline}
     return Facts(
         model_name=prepared.spec.label,
         model_source=prepared.backend,
@@ -153,15 +218,26 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> F
                 "config": prepared.method.config.model_dump(mode="json"), "settings": prepared.settings},
         conditions=[condition for condition, _ in prepared.conditions],
         controls={c.name: [m.model_dump() for m in control.messages] for c, control in prepared.conditions},
+        fits=fits,
+        persons=prepared.participants.hashes if prepared.participants else {},
+        contaminated=_contaminated(prepared),
         config=config,
         administration=plan.administration().model_dump(mode="json"),
         reference=prepared.reference,
         git_hash=_git_hash(),
         date=started,
         total_evaluation_time_seconds=seconds,
-        cost={"fit_seconds": 0.0, "evaluation_seconds": seconds, "peak_memory_bytes": peak},
-        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + wordings,
+        cost={"fit_seconds": sum(fit.seconds for fit in fits.values()), "evaluation_seconds": seconds,
+              "peak_memory_bytes": peak, "stored_parameters": sum(fit.parameters for fit in fits.values())},
+        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + wordings + told,
     )  # fmt: skip
+
+
+def _contaminated(prepared: Prepared) -> dict[str, int]:
+    """Count, for each task, the items that a method was fitted on too; a task without any is left out."""
+    seen = {text for _, control in prepared.conditions if control.fit for text in control.fit.fitted_on}
+    found = {task.id: sum(item.text_hash in seen for item in task.items) for task in prepared.tasks}
+    return {task: count for task, count in found.items() if count}
 
 
 def _unmeasured(prepared: Prepared) -> list[str]:
@@ -240,13 +316,34 @@ def rescore(path: Path, **config: str | None) -> Results:
     old, samples, inventories = graded(path)
     facts = Facts(**{name: getattr(old, name) for name in Facts.model_fields})
     given = {name: value for name, value in config.items() if value is not None}
-    return summarise(facts.model_copy(update={"config": {**facts.config, **given}}), samples, inventories)
+    facts = facts.model_copy(update={"config": {**facts.config, **given}})
+    return summarise(facts, samples, inventories, _persons_again(facts, path))
+
+
+def _persons_again(facts: Facts, path: Path) -> Participants | None:
+    """Read the persons of a run anew: their answers are not in its files. BadData where they are others by now."""
+    if not facts.persons:
+        return None
+    from traitbench import persons
+
+    target = str(facts.config.get("target") or "")
+    name = target.partition(":")[2] if target.startswith("person:") else persons.PAPI
+    found = persons.load(name, keyed=persons_keyed(facts.config))
+    if found.hashes != facts.persons:
+        raise BadData(
+            f"{path} was computed with other answers than {name} holds now; expected the persons "
+            f"{', '.join(facts.persons)} as they were; put that data back, or repeat the `traitbench run`"
+        )
+    return found
 
 
 def inventory_of(task: str, old: Facts) -> Inventory:
     """Load the key of a task of `old` from where the run took it; texts are not needed."""
     from traitbench import inventories, tasks
 
+    if task in tasks.TASKS:
+        made: Any = tasks.load(task, tasks.Administration())[0]
+        return made.inventory  # type: ignore[no-any-return]
     include = old.config.get("include_path", ())
     for name in old.config["tasks"]:
         if name not in tasks.SUITES:

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from traitbench.errors import BadData
+from traitbench.leaderboard_persons import PersonRow, head, lines, person_rows, persons_hash, ranked
+from traitbench.leaderboard_tables import preface, tables
 from traitbench.results import Results
 from traitbench.scorecard import Contrast
 from traitbench.store import read_json
-from traitbench.tables import Table, interval, markdown, number
+from traitbench.tables import markdown
 from traitbench.types import Mode, Record, digest
 
 __all__ = ["SCHEMA_VERSION", "Entry", "Leaderboard", "Metrics", "build", "published_results", "render", "to_entry"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Metrics(Record):
@@ -51,13 +54,20 @@ class Metrics(Record):
     human_reference: str | None
     human_mode: str | None
     """profiles, or paper (over the high and low conditions)."""
+    perplexity: float | None
+    """Damage: the largest perplexity of neutral text under the edits of a condition as the method made it, over that
+    without; null where nothing is edited."""
+    dose: float | None
+    """Median over those conditions of the size of the edits beside the activations that they change."""
     cautions: int
     """Targets whose check is `caution`."""
     targets: int
     verdict: str
     rank: int | None
     """One plus the runs on the same task and mode whose interval lies wholly above; null where not interpretable, with
-    no effect to rank, or on part of the items."""
+    no effect to rank, on part of the items, or contaminated. With `persons`, that of the run's own row there."""
+    persons: list[PersonRow] = []
+    """Task person_alignment: how near each row of the run comes; empty for every other task."""
 
 
 class Entry(Record):
@@ -76,8 +86,16 @@ class Entry(Record):
     n: int
     """Items."""
     limit: int | None
+    contaminated: int
+    """Of these, items that the method was fitted on; if any, the run is not ranked."""
+    persons_hash: str | None
+    """Names the persons aimed at and the test items; rows of persons are compared where it is the same."""
     metrics: dict[Mode, Metrics]
     evaluation_seconds: float | None
+    fit_seconds: float | None
+    """Over all targets; null where nothing was fitted."""
+    stored_parameters: int | None
+    """Numbers in the controls' tensors; null where nothing was fitted."""
     administration_hash: str
     run: str
     """The results file, below results/published."""
@@ -123,6 +141,7 @@ def published_results(published: Path) -> dict[str, Results]:
 
 def to_entry(results: Results, task: str, run: str) -> Entry:
     """One task of a run as a row, without a rank; `run` names the results file."""
+    fits = [fit for fit in results.fits.values() if fit.seconds or fit.parameters]
     return Entry(
         model=results.model_name,
         revision=results.model.get("weights"),
@@ -135,8 +154,12 @@ def to_entry(results: Results, task: str, run: str) -> Entry:
         profiles=sum(c.profile for c in results.conditions),
         n=results.n_samples[task]["effective"],
         limit=results.config.get("limit"),
+        contaminated=results.contaminated.get(task, 0),
+        persons_hash=persons_hash(results, task),
         metrics={mode: _metrics(results, task, mode) for mode in results.scorecard[task]},
         evaluation_seconds=results.cost.get("evaluation_seconds"),
+        fit_seconds=sum(fit.seconds for fit in fits) if fits else None,
+        stored_parameters=sum(fit.parameters for fit in fits) if fits else None,
         administration_hash=digest({"administration": results.administration, "asked": results.task_hashes[task]}),
         run=run,
     )
@@ -152,6 +175,8 @@ def _metrics(results: Results, task: str, mode: Mode) -> Metrics:
     moved = [c.mean_abs_shift for c in card.contrasts if c.mean_abs_shift is not None]
     scales = results.reliability[task][mode]
     human = next(iter(results.human[task][mode].similarity), None)
+    edited = [c for c in results.conditions if c.headline and c.perplexity is not None]
+    doses = [c.dose for c in edited if c.dose is not None]
     sds = [next(iter(c.aimed.values())) * c.effect.sds for c in contrasts if c.effect and c.effect.sds is not None]
     return Metrics(
         unit="nats a token" if mode == "statement" else "POMP",
@@ -172,10 +197,13 @@ def _metrics(results: Results, task: str, mode: Mode) -> Metrics:
         human_identity=human.identity.distance.value if human else None,
         human_reference=human.reference if human else None,
         human_mode=human.mode if human else None,
+        perplexity=max((c.perplexity for c in edited if c.perplexity is not None), default=None),
+        dose=median(doses) if doses else None,
         cautions=sum(c.check == "caution" for c in contrasts),
         targets=len(contrasts),
         verdict=results.verdict[task][mode].verdict,
         rank=None,
+        persons=person_rows(results, task, mode),
     )
 
 
@@ -212,21 +240,30 @@ def _ranked(entries: list[Entry]) -> list[Entry]:
     for entry in entries:
         metrics = {}
         for mode, mine in entry.metrics.items():
-            rivals = [
-                e.metrics[mode] for e in entries if e.task == entry.task and mode in e.metrics and _stands(e, mode)
-            ]
+            rivals = [e for e in entries if e.task == entry.task and mode in e.metrics]
+            if mine.persons:
+                metrics[mode] = _beside_persons(entry, mode, rivals)
+                continue
             rank = None
             if _stands(entry, mode) and mine.effect_ci:
-                high = mine.effect_ci[1]
-                rank = 1 + sum(r.effect_ci is not None and r.effect_ci[0] > high for r in rivals)
+                bounds = [e.metrics[mode].effect_ci for e in rivals if _stands(e, mode)]
+                rank = 1 + sum(ci is not None and ci[0] > mine.effect_ci[1] for ci in bounds)
             metrics[mode] = mine.model_copy(update={"rank": rank})
         out.append(entry.model_copy(update={"metrics": metrics}))
     return out
 
 
+def _beside_persons(entry: Entry, mode: Mode, rivals: Sequence[Entry]) -> Metrics:
+    """Rank the rows of persons among those of the runs with the same persons and items."""
+    rows = ranked(entry, mode, lines([e for e in rivals if e.persons_hash == entry.persons_hash], mode))
+    own = head(rows)
+    return entry.metrics[mode].model_copy(update={"persons": rows, "rank": own.rank if own else None})
+
+
 def _stands(entry: Entry, mode: Mode) -> bool:
     mine = entry.metrics[mode]
-    return mine.verdict != "not interpretable" and mine.effect_ci is not None and entry.limit is None
+    sound = mine.verdict != "not interpretable" and mine.effect_ci is not None
+    return sound and entry.limit is None and not entry.contaminated
 
 
 def render(board: Leaderboard) -> str:
@@ -235,42 +272,14 @@ def render(board: Leaderboard) -> str:
         "# traitbench leaderboard",
         "",
         f"From the runs in results/published, the newest of {board.generated_at}. Rebuild with `make leaderboard`.",
-        "A rank is one plus the number of runs whose interval lies wholly above; runs that are not interpretable, or "
-        "that aim at nothing, stand in the table without one. Trait levels and distances to people are never ranked.",
+        "A rank is one plus the number of runs whose interval lies wholly above; runs that are not interpretable, "
+        "that were fitted on test items (contaminated), or that aim at nothing, stand in the table without one. Trait "
+        "levels and distances to people are never ranked.",
+        *preface(board.entries),
         "",
     ]
     for task in dict.fromkeys(e.task for e in board.entries):
         mine = [e for e in board.entries if e.task == task]
         for mode in sorted({m for e in mine for m in e.metrics}, key=lambda m: m != "statement"):
-            out += [markdown(_table(task, mode, [e for e in mine if mode in e.metrics])), ""]
+            out += [text for found in tables(task, mode, mine) for text in (markdown(found), "")]
     return "\n".join(out).rstrip() + "\n"
-
-
-def _table(task: str, mode: Mode, entries: list[Entry]) -> Table:
-    unit = entries[0].metrics[mode].unit
-    order = sorted(entries, key=lambda e: (e.metrics[mode].rank is None, -(e.metrics[mode].effect or 0), e.run))
-    rows = []
-    for entry in order:
-        m = entry.metrics[mode]
-        settings = ", ".join([f"{k}={v}" for k, v in entry.settings.items()]
-                             + ([f"{entry.profiles} profiles"] if entry.profiles else []))  # fmt: skip
-        rows.append([
-            "–" if m.rank is None else str(m.rank),
-            entry.model,
-            f"{entry.method}{f' ({settings})' if settings else ''}",
-            interval(m.effect, m.effect_ci),
-            number(m.effect_sds),
-            number(m.leakage),
-            number(m.mean_abs_shift),
-            f"{m.targets - m.cautions}/{m.targets}" if m.targets else "–",
-            number(m.position_bias),
-            number(m.option_mass),
-            f"{number(m.alpha)} ({m.respondents})" if m.respondents else "–",
-            f"{number(m.human_distance)} ({m.human_mode})" if m.human_distance is not None else "–",
-            m.verdict,
-        ])  # fmt: skip
-    columns = [
-        "rank", "model", "method", f"effect ({unit}) [95 %]", "effect (SDs)", "leakage", "mean abs. shift", "traits ok",
-        "position bias", "option mass", "lowest alpha (respondents)", "distance to people", "verdict",
-    ]  # fmt: skip
-    return Table(title=f"{task}, {mode}", columns=columns, rows=rows)

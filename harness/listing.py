@@ -24,6 +24,8 @@ def listing() -> dict[str, list[tuple[str, str]]]:
 def _task(name: str) -> str:
     if name in tasks.SUITES:
         return "suite: " + ", ".join(tasks.SUITES[name])
+    if name in tasks.TASKS:
+        return (tasks.TASKS.load(name).__doc__ or "").partition("\n")[0]
     inventory = inventories.load(name, texts=False)
     text = f"text needed: traitbench data get {name}" if inventory.restricted else inventory.licence
     return f"{len(inventory.items)} items, {', '.join(inventory.traits)} ({text})"

@@ -1,4 +1,4 @@
-"""The persons of PAPI: their answers to the IPIP-NEO-300, and which 120 of them a method may see.
+"""The persons of PAPI: their answers to the IPIP-NEO-300, which 120 of them a method may see, and trivial guesses.
 
 The released answers are keyed already: minus-keyed items are reversed, and 0 is a missing answer.
 """
@@ -6,6 +6,7 @@ The released answers are keyed already: minus-keyed items are reversed, and 0 is
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from traitbench.answers.keying import assert_keyed_correlations
 from traitbench.errors import BadData
 from traitbench.statistics.moments import Moments
 
-__all__ = ["Persons", "key", "load_persons", "unkeyed"]
+__all__ = ["Persons", "guesses", "key", "load_persons", "split", "unkeyed"]
 
 Array = NDArray[np.float64]
 Columns = NDArray[np.intp]
@@ -36,6 +37,8 @@ class Persons(NamedTuple):
     """Columns a method may see."""
     test: Columns
     """Columns it is tested on."""
+    ids: tuple[str, ...] = ()
+    """The persons' case numbers; their places, from 1, in a file without."""
 
 
 def load_persons(folder: Path | None = None) -> Persons:
@@ -49,7 +52,7 @@ def load_persons(folder: Path | None = None) -> Persons:
         except BadData as error:
             raise BadData(f"{error}; --papi DIR names a folder that holds it") from None
     known, test = _split(folder)
-    answers = _answers(folder)
+    answers, ids = _answers(folder)
     if (silent := np.isnan(answers[:, known]).all(axis=1)).any():
         raise BadData(
             f"{folder / _ANSWERS}: person {int(silent.argmax()) + 1} answered none of the known items; expected at "
@@ -64,7 +67,7 @@ def load_persons(folder: Path | None = None) -> Persons:
             f"{folder / _ANSWERS} is not in keyed space; expected the released answers, whose minus-keyed items are "
             f"reversed already: {error}"
         ) from None
-    return Persons(answers, known, test)
+    return Persons(answers, known, test, ids)
 
 
 def unkeyed(values: Array) -> Array:
@@ -73,7 +76,45 @@ def unkeyed(values: Array) -> Array:
     return np.where(minus, 6.0 - values, values)
 
 
-def _answers(folder: Path) -> Array:
+def split() -> tuple[tuple[inventories.Item, ...], tuple[inventories.Item, ...]]:
+    """Split our IPIP-NEO-300 by the items' texts: the 120 that the IPIP-NEO-120 holds, and the other 180.
+
+    PAPI's own split is the same; this one needs no data.
+    """
+    short = {item.text_hash for item in inventories.load("ipip_neo_120", texts=False).items}
+    known = tuple(item for item in key() if item.text_hash in short)
+    return known, tuple(item for item in key() if item.text_hash not in short)
+
+
+def guesses(answers: Array, known: Sequence[inventories.Item], items: Sequence[inventories.Item]) -> dict[str, Array]:
+    """Predict `items` without a model, in keyed space: name -> (persons, items).
+
+    `answers` (persons, known items) are what is known of the persons, keyed, NaN where missing. `constant k` is k for
+    every item; the means are each person's own, unrounded: of all that is known, of the item's trait, of its facet.
+    Where a person answered nothing of a facet or trait, the next wider mean stands in; NaN for a person who answered
+    nothing.
+    """
+    shape = (len(answers), len(items))
+    wide = _means(answers, ["all"] * len(known), ["all"] * len(items), np.full(shape, np.nan))
+    trait = _means(answers, [i.trait for i in known], [i.trait for i in items], wide)
+    facet = _means(answers, [i.facet or i.trait for i in known], [i.facet or i.trait for i in items], trait)
+    constants = {f"constant {k}": np.full(shape, float(k)) for k in range(1, 6)}
+    return {**constants, "overall mean": wide, "trait mean": trait, "facet mean": facet}
+
+
+def _means(answers: Array, groups: list[str], wanted: list[str], otherwise: Array) -> Array:
+    """Each person's mean answer by group, spread over the columns `wanted` of the group; `otherwise` where none."""
+    found, held, columns = otherwise.copy(), np.array(groups), np.array(wanted)
+    for group in dict.fromkeys(wanted):
+        seen = answers[:, held == group]
+        count = (~np.isnan(seen)).sum(axis=1)
+        mean = np.nansum(seen, axis=1) / np.maximum(count, 1)
+        mine = columns == group
+        found[:, mine] = np.where((count > 0)[:, None], mean[:, None], found[:, mine])
+    return found
+
+
+def _answers(folder: Path) -> tuple[Array, tuple[str, ...]]:
     rows, place = _json(folder, _ANSWERS), folder / _ANSWERS
     if not isinstance(rows, list) or not rows:
         raise BadData(f"{place} holds no persons; expected a list of objects with i1 to i300; {_REMEDY}")
@@ -88,7 +129,10 @@ def _answers(folder: Path) -> Array:
             if type(value) is not int or not 0 <= value <= 5:
                 raise BadData(f"{who}: {name} is {value!r}; expected a whole number 1 to 5, or 0 for missing")
             found[index, column] = value
-    return np.where(found == 0, np.nan, found)
+    ids = tuple(str(row.get("case", index)) for index, row in enumerate(rows, 1))
+    if twice := [id for index, id in enumerate(ids) if id in ids[:index]]:
+        raise BadData(f"{place} holds two persons of case {twice[0]!r}; expected one of each; {_REMEDY}")
+    return np.where(found == 0, np.nan, found), ids
 
 
 def _split(folder: Path) -> tuple[Columns, Columns]:

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from traitbench.backends import BACKENDS
-from traitbench.errors import BadData, TraitbenchError, UnknownName, UnsupportedControl, refuse_others, unknown
+from traitbench.bench import Bench
+from traitbench.conditions import conditions
+from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
 from traitbench.methods import METHODS
 from traitbench.models import ModelSpec, resolve
 from traitbench.samples import Condition
+from traitbench.targets import drawn, targets
 from traitbench.tasks import Administration
-from traitbench.types import Control, Method, Mode, Options, Record, Target, Task, Trait
+from traitbench.types import Control, Method, Mode, Options, Record, Target, Task
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
+    from traitbench.persons import Participants
 
-__all__ = ["BASELINE", "PROFILES", "Plan", "Prepared", "make_method", "prepare", "profiles"]
+__all__ = ["Plan", "Prepared", "make_method", "persons_keyed", "prepare"]
 
-BASELINE = "baseline"
-PROFILES = 100
-"""Fewest drawn profiles, and the default of `--target profiles`."""
 Scalar = str | int | float | bool | None
+Argument = Scalar | tuple[Scalar, ...]
 
 
 class Plan(Record):
@@ -35,7 +36,7 @@ class Plan(Record):
     model: str = "smollm2"
     model_args: dict[str, Scalar] = {}
     method: str = "none"
-    method_args: dict[str, Scalar] = {}
+    method_args: dict[str, Argument] = {}
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
     backend: str = "auto"
@@ -60,9 +61,19 @@ class Plan(Record):
     """Whether the minus-keyed items of `reference` are reversed already; must be said where there is one."""
     norms: str | None = None
     """SEX,AGE of the people to give z, T and percentile among, e.g. F,30."""
+    coefs: tuple[float, ...] = ()
+    """Strengths of the method's edits to run besides the one it chose; 0 is its messages alone."""
     bootstrap_iters: int = Field(default=1000, ge=2)
     write_out: bool = False
     no_resume: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _persons_task(cls, given: Any) -> Any:
+        """A person is measured by person_alignment unless another task is named."""
+        if isinstance(given, dict) and "tasks" not in given and str(given.get("target") or "").startswith("person"):
+            return {**given, "tasks": ("person_alignment",)}
+        return given
 
     def options(self) -> Options:
         """Return what the backend is told."""
@@ -98,9 +109,14 @@ class Prepared(Record):
     method: Any
     settings: dict[str, Any]
     """The method's non-default settings."""
+    targets: list[Target | None]
+    """What is aimed at, one a condition."""
     conditions: list[tuple[Condition, Control]]
+    """The baseline alone where the method is fitted on the model: evaluate makes the rest."""
     reference: Reference | None
     """The people of `plan.reference`."""
+    participants: Any = None
+    """The persons of `--target person:...` with their answers; None where traits are aimed at."""
 
 
 def prepare(plan: Plan) -> Prepared:
@@ -122,19 +138,15 @@ def prepare(plan: Plan) -> Prepared:
     if plan.norms:
         norms(plan.norms, [task.id for task in tasks])
     reference = people(plan, [task.inventory for task in tasks])
-    conditions = [(Condition(name=BASELINE), Control())]
-    drawn = _profiles(plan.target) > 0
-    for number, target in enumerate(_targets(plan, method, tasks), 1):
-        control = method.fit(target, plan.seed).model_copy(update={"target": target})
-        name = target.name if target else str(settings.get("style", plan.method))
-        conditions.append((
-            Condition(name=f"profile {number}" if drawn else name, target=target.name if target else None,
-                      levels=target.levels if target else {}, profile=drawn, control_hash=control.hash),
-            control,
-        ))  # fmt: skip
+    participants = people_aimed_at(plan, tasks)
+    aims = targets(plan.target, plan.seed, method, tasks, participants.targets if participants else ())
+    _check_strengths(plan, method)
+    # Methods that are fitted on the model make their controls once it is loaded.
+    bench = None if method.needs_model else Bench(plan.seed)
+    made = conditions(method, settings, aims, plan.coefs, bench, drawn(plan.target) > 0)
     return Prepared(
-        plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, conditions=conditions,
-        reference=reference,
+        plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, targets=aims,
+        conditions=made, reference=reference, participants=participants,
     )  # fmt: skip
 
 
@@ -151,11 +163,43 @@ def norms(group: str, tasks: Sequence[str]) -> None:
     standing({}, held[0], *norm_group(group))
 
 
+def people_aimed_at(plan: Plan, tasks: Sequence[Task]) -> Participants | None:
+    """Read the persons that the target names; TraitbenchUsage where task and target do not go together."""
+    measured = any(task.id == "person_alignment" for task in tasks)
+    target = plan.target or ""
+    if measured and target in ("", "all"):
+        target = "person:papi"
+    word, colon, name = target.partition(":")
+    if word != "person" or not colon:
+        if measured:
+            raise TraitbenchUsage(
+                f"--target {target}: person_alignment compares with persons; expected person:papi, person:papi:20 "
+                "or person:FILE"
+            )
+        return None
+    from traitbench import persons
+
+    found = persons.load(name, keyed=persons_keyed(plan.model_dump()))
+    if measured and not any(found.tests.values()):
+        raise BadData(
+            f"--target {target}: holds answers to the IPIP-NEO-120 alone, so there is nothing to compare with; give "
+            "answers to all 300 items, or name a task, e.g. --tasks ipip_50"
+        )
+    return found
+
+
+def persons_keyed(config: Mapping[str, Any]) -> bool:
+    """Whether a file of persons is keyed: as --keyed says where there is no --reference; answers as given otherwise."""
+    return bool(config.get("keyed")) and config.get("reference") is None
+
+
 def people(plan: Plan, inventories: Sequence[Inventory]) -> Reference | None:
     """Summarise the user's own sample of people; its declared keying is checked. BadData where no inventory fits it."""
     if plan.reference is None:
-        if plan.keyed is not None:
-            raise TraitbenchUsage("--keyed and --raw say how --reference FILE is coded; there is no --reference")
+        if plan.keyed is not None and not (plan.target or "").startswith("person:"):
+            raise TraitbenchUsage(
+                "--keyed and --raw say how --reference FILE or --target person:FILE is coded; there is neither"
+            )
         return None
     if plan.keyed is None:
         raise TraitbenchUsage(
@@ -179,7 +223,7 @@ def people(plan: Plan, inventories: Sequence[Inventory]) -> Reference | None:
     return reference_from_analysis(analyze(path, inventory, plan.keyed), inventory, path.name)
 
 
-def make_method(name: str, arguments: dict[str, Scalar]) -> tuple[Method, dict[str, Any]]:
+def make_method(name: str, arguments: dict[str, Argument]) -> tuple[Method, dict[str, Any]]:
     """Build the method with its configuration, and return it with the settings that are not the defaults."""
     kind = METHODS.load(name)
     refuse_others(f"key of --method_args for {name}", arguments, kind.Config.model_fields)
@@ -199,58 +243,17 @@ def _tasks(plan: Plan, administration: Administration) -> list[Task]:
     return found
 
 
-def _targets(plan: Plan, method: Method, tasks: list[Task]) -> list[Target | None]:
-    """List the conditions besides the baseline; [None] for a method that takes no target but makes a control."""
-    if not method.targets:
-        if plan.target not in (None, "all"):
-            raise UnsupportedControl(
-                f"the method {plan.method} takes no target, but --target {plan.target} was given; leave it out"
-            )
-        return [None] if method.makes else []
-    if plan.target in (None, "all"):
-        if not method.makes and plan.target is None:
-            return []
-        traits = dict.fromkeys(trait for task in tasks for trait in task.traits)
-        targets: list[Target | None] = [Target(levels={t: v}) for t in traits for v in (1.0, -1.0)]
-    elif number := _profiles(plan.target):
-        traits = dict.fromkeys(trait for task in tasks for trait in task.traits)
-        targets = list(profiles(tuple(traits), number, plan.seed))
-    else:
-        assert plan.target is not None
-        targets = [Target.parse(plan.target)]
-    for target in targets:
-        if target and not target.aims <= method.targets:
-            raise UnsupportedControl(
-                f"the method {plan.method} cannot aim at {target.name}; it takes {', '.join(sorted(method.targets))}"
-            )
-    return targets
-
-
-def _profiles(target: str | None) -> int:
-    """How many profiles `--target profiles[:N]` asks for; 0 for any other target."""
-    word, colon, count = (target or "").partition(":")
-    if word.strip().lower() != "profiles":
-        return 0
-    if colon and not count.strip().isdigit():
+def _check_strengths(plan: Plan, method: Method) -> None:
+    if plan.coefs and method.strength is None:
+        able = [name for name in METHODS if METHODS.load(name).strength is not None]
         raise TraitbenchUsage(
-            f"--target {target}: expected profiles or profiles:N with a whole number N, e.g. profiles:100"
+            f"--coefs: the method {plan.method} has no strength; methods that have one: {', '.join(able)}"
         )
-    number = int(count) if colon else PROFILES
-    if number < PROFILES:
-        raise TraitbenchUsage(
-            f"--target {target}: {number} profiles are too few to correlate traits; expected at least {PROFILES}"
+    if getattr(method.config, "positions", None) == "generated" and "choice" in plan.scoring:
+        raise UnsupportedControl(
+            "edits at generated positions cannot move a choice, whose answer is read off the prompt's last token; "
+            "use --scoring statement,generate, or --method_args positions=answer"
         )
-    return number
-
-
-def profiles(traits: Sequence[Trait], number: int, seed: int) -> Iterator[Target]:
-    """Draw `number` targets on all `traits`, every level independent and uniform on [-1, 1] in steps of .01.
-
-    Since the levels do not correlate, a correlation between the traits that the model then shows is its own.
-    """
-    draw = random.Random(f"profiles {seed}")
-    for _ in range(number):
-        yield Target(levels={trait: draw.randint(-100, 100) / 100 for trait in traits})
 
 
 def _validated(kind: Any, values: dict[str, Any], prefix: str) -> Any:
@@ -260,9 +263,3 @@ def _validated(kind: Any, values: dict[str, Any], prefix: str) -> Any:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise TraitbenchUsage(f"{prefix}{where} = {first['input']!r}: {first['msg']}") from None
-
-
-class TraitbenchUsage(TraitbenchError):
-    """A value of the right name and the wrong kind."""
-
-    exit_code = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any, Self
 
 from rich.console import Console
@@ -55,6 +56,26 @@ class Bar:
         self._task = self._bar.add_task("", total=requests, completed=held)
         if self.console.is_terminal:
             self._bar.start()
+
+    def begin(self, what: str, total: int) -> Callable[[int], None]:
+        """Begin something of `total` steps; call what is returned with the number of steps done."""
+        task = self._bar.add_task(what, total=total)
+        if self.console.is_terminal:
+            self._bar.start()
+        began = told = time.monotonic()
+        done = 0
+
+        def step(n: int = 1) -> None:
+            nonlocal done, told
+            done += n
+            self._bar.update(task, completed=done, visible=done < total)
+            now = time.monotonic()
+            if not self.console.is_terminal and now - told > _WORTH_SAYING:
+                told = now
+                left = (now - began) / done * (total - done)
+                self.tell(f"{what}: {done} of {total}, about {left / 60:.1f} min left")
+
+        return step
 
     def condition(self, name: str) -> None:
         """Name the condition that is being asked."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 
 from traitbench.evaluate import inventory_of, rescore, samples_file
+from traitbench.results import Results
 from traitbench.samples import Sample, without_texts
 from traitbench.store import read_samples, write_json, write_samples
 
@@ -15,9 +17,9 @@ __all__ = ["publish"]
 def publish(path: Path, to: Path) -> Path:
     """Publish the results file `path` below `to`, in a folder of the run's name; return the file made.
 
-    Every number is computed again from the samples. Each prompt is kept once, by its hash and
-    followed by the statements scored after it, in prompts_{task}_{date}.json.gz; of a restricted instrument only ids
-    and hashes go out. BadData where the run is damaged.
+    Every number is computed again from the samples. Each prompt is kept once, by its hash and followed by the
+    statements scored after it, in prompts_{task}_{date}.json.gz; of a restricted instrument only ids and hashes go out,
+    and of persons no prompt and no answer. BadData where the run is damaged.
     """
     results = rescore(path)
     folder = to / path.parent.name
@@ -25,15 +27,29 @@ def publish(path: Path, to: Path) -> Path:
     for task in results.versions:
         rows = read_samples(samples_file(path.parent, task, stamp))
         restricted = inventory_of(task, results).restricted
+        # A prompt may hold a person's answers.
+        closed = restricted or bool(results.persons)
         prompts: dict[str, list[str]] = {}
         for row in rows:
             kept = prompts.setdefault(row.prompt_hash, [])
             kept += [text for text in row.arguments if text not in kept]
-        if not restricted and any(prompts.values()):
+        if not closed and any(prompts.values()):
             write_json(folder / f"prompts_{task}_{stamp}.json.gz", dict(sorted(prompts.items())))
         write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", [_cleared(row, restricted) for row in rows])
+    results = results.model_copy(update={"controls": _without_answers(results)})
     write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
     return folder / path.name
+
+
+def _without_answers(results: Results) -> dict[str, list[dict[str, str]]]:
+    """The controls' messages, those made of a person's answers by their hash."""
+    persons = {condition.name for condition in results.conditions if condition.person is not None}
+    return {
+        name: [{**m, "content": f"sha256:{hashlib.sha256(m['content'].encode()).hexdigest()}"} for m in messages]
+        if name in persons
+        else messages
+        for name, messages in results.controls.items()
+    }
 
 
 def _cleared(row: Sample, restricted: bool) -> Sample:

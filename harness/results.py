@@ -8,20 +8,24 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ConfigDict, Field
 
+from traitbench.alignment import Alignment
+from traitbench.alignment_rows import align
+from traitbench.dose import Dose, doses
 from traitbench.humans import Reference, loadings
 from traitbench.humans.likeness import Human, between_person_sds, likeness
 from traitbench.respondents import Grid, Reliability, grid, reliability
 from traitbench.samples import Condition, Sample, answer
-from traitbench.scorecard import Scorecard, scorecard
+from traitbench.scorecard import Scorecard, Setting, scorecard
 from traitbench.scoring import item_values, scale_scores
 from traitbench.statistics.style import Style, response_style
-from traitbench.types import Mode, Record, Score, Trait
+from traitbench.types import Fit, Mode, Record, Score, Trait
 from traitbench.validity import Multimethod, Structure, multimethod, structure
 from traitbench.variance import Variance, variance
 from traitbench.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
+    from traitbench.persons import Participants
 
 __all__ = ["SCHEMA_VERSION", "Facts", "Kept", "Results", "summarise"]
 
@@ -42,12 +46,18 @@ class Facts(Record):
     conditions: list[Condition]
     controls: dict[str, list[dict[str, str]]]
     """Condition -> the control's messages."""
+    fits: dict[str, Fit] = {}
+    """Condition -> how its control was fitted, where it was."""
+    contaminated: dict[str, int] = {}
+    """Task -> how many of its items the method was fitted on; such a run is not ranked."""
     config: dict[str, Any]
     """The plan, as `--config` takes it."""
     administration: dict[str, Any]
     git_hash: str | None = None
     reference: Reference | None = None
     """The user's own sample of people (--reference), as summary figures."""
+    persons: dict[str, str] = {}
+    """Person aimed at -> digest of their answers, which are not kept here."""
     date: float = 0.0
     """Seconds since 1970, as in lm-eval."""
     total_evaluation_time_seconds: float = 0.0
@@ -99,6 +109,10 @@ class Results(Facts):
     multimethod: Multimethod | None
     """Instruments and scoring modes beside each other, over the respondents of the baseline."""
     scorecard: dict[str, dict[Mode, Scorecard]]
+    alignment: dict[str, dict[Mode, Alignment]] = {}
+    """How near the answers come to those of the persons aimed at."""
+    dose: dict[str, dict[Mode, list[Dose]]] = {}
+    """A curve a target, of methods whose controls have a strength."""
     verdict: dict[str, dict[Mode, Verdict]]
 
 
@@ -110,6 +124,7 @@ class _Block(NamedTuple):
     styles: dict[str, Style]
     """Condition, and "all"; empty for statement."""
     card: Scorecard
+    dose: list[Dose]
     answers: Grid
     scales: list[Reliability]
     structure: Structure | None
@@ -118,8 +133,16 @@ class _Block(NamedTuple):
     verdict: Verdict
 
 
-def summarise(facts: Facts, samples: Mapping[str, Sequence[Sample]], inventories: Mapping[str, Inventory]) -> Results:
-    """Compute every number of a run from its samples (task -> samples). No model, no randomness but the seed's."""
+def summarise(
+    facts: Facts,
+    samples: Mapping[str, Sequence[Sample]],
+    inventories: Mapping[str, Inventory],
+    participants: Participants | None = None,
+) -> Results:
+    """Compute every number of a run from its samples (task -> samples). No model, no randomness but the seed's.
+
+    `participants` are the persons that the run aims at, with the answers that it is tested on.
+    """
     blocks: dict[str, dict[Mode, _Block]] = {
         task: {mode: _block(facts, rows, inventories[task], mode) for mode in dict.fromkeys(r.scoring for r in rows)}
         for task, rows in samples.items()
@@ -155,7 +178,8 @@ def summarise(facts: Facts, samples: Mapping[str, Sequence[Sample]], inventories
             for t, mine in blocks.items()
         },
         reliability=each("scales"), validity=each("structure"), variance=each("variance"), human=each("human"),
-        scorecard=each("card"), verdict=each("verdict"),
+        scorecard=each("card"), dose=each("dose"),
+        alignment=_alignments(facts, samples, inventories, participants), verdict=each("verdict"),
         multimethod=multimethod(grids, {key: inventories[key.rpartition(",")[0]].traits for key in grids}),
         **known,
     )  # fmt: skip
@@ -174,10 +198,11 @@ def _block(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mo
     values = {name: item_values(mine, items) for name, mine in by_condition.items()}
     reference = {name: None if name == baseline else values[baseline] for name in values}
     scores = {n: scale_scores(raw, inventory, items, mode, reference[n]) for n, raw in values.items()}
+    headline = {condition.name for condition in facts.conditions if condition.headline}
     styles = {}
     if mode != "statement":
         styles = {name: _style(mine, inventory) for name, mine in by_condition.items()} | {
-            "all": _style(rows, inventory)
+            "all": _style([row for row in rows if row.condition in headline], inventory)
         }
     sds = between_person_sds(inventory.id, traits, facts.reference)
     card = scorecard(values, facts.conditions, inventory, items, mode, iterations, seed, sds)
@@ -185,13 +210,35 @@ def _block(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mo
     scales = reliability(answers, traits)
     shape = structure(answers, scales, loadings(inventory.id))
     return _Block(
-        scores=scores, styles=styles, card=card, answers=answers, scales=scales, structure=shape,
+        scores=scores, styles=styles, card=card,
+        dose=doses(values, facts.conditions, styles, Setting(inventory, items, mode, iterations, seed, sds)),
+        answers=answers, scales=scales, structure=shape,
         variance=variance(answers, traits),
         human=likeness(
             scores, facts.conditions, inventory.id, mode, facts.reference, facts.config.get("norms"), iterations, seed
         ),
         verdict=verdict(mode, styles.get("all"), card, scales, shape, len(inventory.traits)),
     )  # fmt: skip
+
+
+def _alignments(
+    facts: Facts,
+    samples: Mapping[str, Sequence[Sample]],
+    inventories: Mapping[str, Inventory],
+    participants: Participants | None,
+) -> dict[str, dict[Mode, Alignment]]:
+    """Hold the answers of tasks that ask nothing a method has seen of a person against that person's own."""
+    if participants is None:
+        return {}
+    return {
+        task: {
+            mode: align(facts.method["name"], facts.conditions, [r for r in rows if r.scoring == mode],
+                        inventories[task], participants, facts.config)
+            for mode in dict.fromkeys(r.scoring for r in rows)
+        }
+        for task, rows in samples.items()
+        if task == "person_alignment"
+    }  # fmt: skip
 
 
 def _table(blocks: Mapping[str, Mapping[Mode, _Block]], names: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -17,12 +17,23 @@ __all__ = ["Condition", "Sample", "answer", "make_sample", "regrade", "without_t
 
 
 class Condition(Record):
-    """What a model was made to be: the baseline, or one target of the method."""
+    """What a model was made to be: the baseline, or one target of the method at one strength."""
 
     name: str
     target: str | None = None
     levels: dict[Trait, float] = {}
+    person: str | None = None
+    """Id of the person aimed at."""
     coef: float | None = None
+    """Strength of the control's edits, in the method's own unit."""
+    headline: bool = True
+    """Whether the control is as the method made it; else it is a point of the dose curve or a part of the control."""
+    variant: Literal["prompt only", "shift only"] | None = None
+    """Which part of the control it is."""
+    perplexity: float | None = None
+    """On neutral text under the edits, over the baseline's."""
+    dose: float | None = None
+    """Size of the edits beside the activations that they change, on neutral text."""
     profile: bool = False
     """One of a set of targets whose levels were drawn independently; they are analysed together."""
     control_hash: str | None = None

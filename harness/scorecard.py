@@ -16,7 +16,10 @@ from traitbench.types import Mode, Record, Trait
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
-__all__ = ["PROFILES", "Contrast", "Scorecard", "Shift", "differences", "scorecard"]
+__all__ = [
+    "PROFILES", "Contrast", "Difference", "Scorecard", "Setting", "Shift", "aims", "contrast", "differences",
+    "scorecard",
+]  # fmt: skip
 
 PROFILES = "profiles"
 """Where a contrast names its conditions: all the drawn profiles together."""
@@ -72,9 +75,9 @@ class Scorecard(Record):
 
 def pairs(conditions: Sequence[Condition]) -> list[tuple[str, Condition, Condition, dict[Trait, float]]]:
     """The contrasts a set of conditions allows: high minus low where a trait has both poles, else minus baseline."""
-    poles = {(t, v): c for c in conditions if len(c.levels) == 1 for t, v in c.levels.items()}
+    poles = {(t, v): c for c in conditions if c.headline and len(c.levels) == 1 for t, v in c.levels.items()}
     out: list[tuple[str, Condition, Condition, dict[Trait, float]]] = []
-    for condition in (c for c in conditions[1:] if not c.profile):
+    for condition in (c for c in conditions[1:] if c.headline and not c.profile and c.person is None):
         levels = condition.levels
         trait, level = next(iter(levels.items())) if len(levels) == 1 else ("", 0.0)
         other = poles.get((trait, -level))
@@ -82,9 +85,13 @@ def pairs(conditions: Sequence[Condition]) -> list[tuple[str, Condition, Conditi
             if level == 1:
                 out.append((trait, condition, other, {trait: 1.0}))
         else:
-            aimed = {t: 1.0 if v > 0 else -1.0 for t, v in levels.items() if v}
-            out.append((condition.name, condition, conditions[0], aimed))
+            out.append((condition.name, condition, conditions[0], aims(condition)))
     return out
+
+
+def aims(condition: Condition) -> dict[Trait, float]:
+    """Trait -> sign of the shift that the condition aims at; a level of 0 aims at none."""
+    return {trait: 1.0 if level > 0 else -1.0 for trait, level in condition.levels.items() if level}
 
 
 def scorecard(
@@ -101,42 +108,58 @@ def scorecard(
 
     `sds` are between-person SDs of the instrument on item means.
     """
-    keys = np.array([item.keyed for item in items])
-    weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
-    span = inventory.response_scale.max - inventory.response_scale.min
-    groups = {trait: np.array([i for i, item in enumerate(items) if item.trait == trait]) for trait in inventory.traits}
-    groups = {trait: index for trait, index in groups.items() if index.size}
-    contrasts, found = [], []
-    for target, high, low, aimed, moved in differences(values, conditions):
-        difference = keys * moved
-        shifts = [
-            _shift(trait, difference[i], keys[i], mode, span, (sds or {}).get(trait)) for trait, i in groups.items()
-        ]
-        others = [index for trait, index in groups.items() if trait not in aimed]
-        leak = leakage([difference[i] for i in others], [keys[i] for i in others], weights, iterations, seed)
-        effect = next((s for s in shifts if s.trait in aimed), None) if len(aimed) == 1 else None
-        check, reasons = _check(effect, next(iter(aimed.values()), 1.0))
-        found.append(difference)
-        contrasts.append(
-            Contrast(
-                target=target,
-                high=high,
-                low=low,
-                aimed=aimed,
-                shifts=shifts,
-                effect=effect,
-                leakage=leak.value if leak else None,
-                leakage_ci=leak.ci if leak else None,
-                mean_abs_shift=leak.mean_abs if leak else None,
-                check=check,
-                reasons=reasons,
-            )
-        )
+    setting = Setting(inventory, items, mode, iterations, seed, sds)
+    found = list(differences(values, conditions))
+    keyed = np.array([setting.keys * moved for *_, moved in found])
     return Scorecard(
         unit="nats a token" if mode == "statement" else "scale points",
-        contrasts=contrasts,
-        split_half=_split_half(np.array(found), keys, list(groups.values()), weights, seed),
+        contrasts=[contrast(difference, setting) for difference in found],
+        split_half=_split_half(keyed, setting.keys, list(setting.groups.values()), setting.weights, seed),
     )
+
+
+class Setting:
+    """What all contrasts of one task in one scoring mode share."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        items: Sequence[Item],
+        mode: Mode,
+        iterations: int,
+        seed: int,
+        sds: Mapping[Trait, float] | None = None,
+    ) -> None:
+        """Group the items by trait; `sds` are between-person SDs of the instrument on item means."""
+        self.mode, self.iterations, self.seed = mode, iterations, seed
+        self.keys = np.array([item.keyed for item in items])
+        self.weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
+        self.span = inventory.response_scale.max - inventory.response_scale.min
+        places = {t: np.array([i for i, item in enumerate(items) if item.trait == t]) for t in inventory.traits}
+        self.groups = {trait: index for trait, index in places.items() if index.size}
+        self.sds = sds or {}
+
+
+def contrast(difference: Difference, setting: Setting) -> Contrast:
+    """One row of the matrix, from how far each item's raw value moved."""
+    target, high, low, aimed, moved = difference
+    keys, groups = setting.keys, setting.groups
+    keyed = keys * moved
+    shifts = [
+        _shift(trait, keyed[i], keys[i], setting.mode, setting.span, setting.sds.get(trait))
+        for trait, i in groups.items()
+    ]
+    others = [index for trait, index in groups.items() if trait not in aimed]
+    leak = leakage(
+        [keyed[i] for i in others], [keys[i] for i in others], setting.weights, setting.iterations, setting.seed
+    )
+    effect = next((s for s in shifts if s.trait in aimed), None) if len(aimed) == 1 else None
+    check, reasons = _check(effect, next(iter(aimed.values()), 1.0))
+    return Contrast(
+        target=target, high=high, low=low, aimed=aimed, shifts=shifts, effect=effect,
+        leakage=leak.value if leak else None, leakage_ci=leak.ci if leak else None,
+        mean_abs_shift=leak.mean_abs if leak else None, check=check, reasons=reasons,
+    )  # fmt: skip
 
 
 Difference = tuple[str, str, str, dict[Trait, float], NDArray[np.float64]]

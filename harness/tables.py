@@ -42,24 +42,32 @@ def tables(results: Results) -> list[Table]:
 
     The verdict of each scoring mode is the first note of every table.
     """
+    from traitbench.alignment_tables import tables as aligned
     from traitbench.evidence import evidence, side_by_side
+    from traitbench.fitting import choices, curves
 
     out = []
     settings = ", ".join(f"{k}={v}" for k, v in results.method["config"].items() if k != "k")
     for task in results.versions:
         head = f"{results.model_name} · {results.method['name']}{f' ({settings})' if settings else ''} · {task}"
         cards = results.scorecard[task]
-        mine = []
+        mine = [table for found in results.alignment.get(task, {}).values() for table in aligned(found)]
         if any(card.contrasts for card in cards.values()):
             mine.append(_effects(f"Effect of the control: how far the trait aimed at moved, {task}", cards))
             mine += [_matrix(mode, cards[mode]) for mode in _statement_first(cards)]
-        mine += [_levels(results, task), *evidence(results, task), _styles(results, task), _verdicts(results, task)]
+        mine += [
+            *curves(results, task),
+            _levels(results, task),
+            *evidence(results, task),
+            _styles(results, task),
+            _verdicts(results, task),
+        ]
         words = "; ".join(f"{mode} {results.verdict[task][mode].verdict}" for mode in _statement_first(cards))
         shown = [
             table.model_copy(update={"notes": [f"Verdict: {words}.", *table.notes]}) for table in mine if table.rows
         ]
         out += [shown[0].model_copy(update={"title": f"{head}\n{shown[0].title}"}), *shown[1:]]
-    return [*out, *side_by_side(results)]
+    return [*out, *choices(results), *side_by_side(results)]
 
 
 def _statement_first(modes: Iterable[Mode]) -> list[Mode]:
@@ -128,9 +136,10 @@ def _cell(shift: Shift, own: bool) -> str:
 def _levels(results: Results, task: str) -> Table:
     rows = []
     drawn = {c.name for c in results.conditions if c.profile}
+    left_out = drawn | {c.name for c in results.conditions if not c.headline or c.person}
     for condition, modes in results.scores[task].items():
         for mode, scores in modes.items():
-            if mode == "statement" or condition in drawn:
+            if mode == "statement" or condition in left_out:
                 continue
             cells = [interval(s.value, s.ci) + (f" ({s.unscored} unscored)" if s.unscored else "") for s in scores]
             rows.append([condition, mode, *cells])

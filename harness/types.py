@@ -13,6 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -20,12 +21,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from traitbench.errors import UnknownName, unknown
 
 if TYPE_CHECKING:
+    from traitbench.bench import Bench
     from traitbench.models import ModelSpec
 
 __all__ = [
-    "BIG_FIVE", "DARK_TRIAD", "TRAITS", "Backend", "Choose", "Continue", "Control", "Doc", "Kind", "Message", "Method",
-    "Mode", "Options", "Person", "Record", "Request", "Response", "Score", "Status", "Target", "Task", "Trait", "Write",
-    "digest",
+    "BIG_FIVE", "DARK_TRIAD", "TRAITS", "Backend", "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Kind",
+    "Message", "Method", "Mode", "Op", "Options", "Person", "Point", "Record", "Request", "Response", "Scope", "Score",
+    "Site", "Status", "Target", "Task", "Trait", "Write", "digest",
 ]  # fmt: skip
 
 BIG_FIVE = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
@@ -37,6 +39,13 @@ Kind = Literal["prompt", "weights", "activations"]
 Mode = Literal["choice", "statement", "generate"]
 Status = Literal["valid", "refusal", "unparsed", "truncated", "error"]
 Aim = Literal["poles", "graded", "several", "person"]
+Site = Literal["residual", "heads", "gate", "neurons"]
+"""Where activations are edited or recorded. residual: the output of a decoder layer. heads: the input of the
+attention's output projection, all heads side by side. gate: act_fn(gate_proj(x)) before the product with up_proj.
+neurons: the input of the MLP's down projection."""
+Op = Literal["add", "clamp", "zero"]
+Scope = Literal["all", "answer", "generated"]
+"""Which positions an edit touches: every one, those from the last prompt token on, or those after the prompt."""
 
 
 def digest(value: Any) -> str:
@@ -122,22 +131,97 @@ class Target(Record):
         return frozenset(aims)
 
 
+class Edit(Record):
+    """One change of one layer's activations. Its numbers are tensors of the control, by name."""
+
+    layer: int = Field(ge=0)
+    """Counted from 0."""
+    site: Site
+    op: Op
+    """add: a + strength * tensor. clamp: min(a, tensor). zero: 0."""
+    tensor: str | None = None
+    """Float values, one a place of the site or, with `units`, one a unit; None for zero."""
+    units: str | None = None
+    """Integer places of the site that are touched; None: all of them."""
+    strength: float = 1.0
+    """Of add, in the method's own unit; clamp and zero have none."""
+    positions: Scope = "all"
+
+
+class Point(Record):
+    """One strength that was tried on development data."""
+
+    strength: float
+    effect: float | None
+    """In the direction aimed at, in the unit that the fit's details name."""
+    perplexity: float | None = None
+    """On neutral text, over that without a control."""
+    layer: int | None = None
+    """Where the method also chooses one."""
+
+
+class Fit(Record):
+    """How a control came about: what method.json holds."""
+
+    method: str
+    version: str
+    model: dict[str, Any] = {}
+    """Identity of the model that it was fitted on."""
+    target: str | None = None
+    config: dict[str, Any] = {}
+    """Every hyper-parameter."""
+    seed: int = 0
+    fitted_on: tuple[str, ...] = ()
+    """Text hash of every item that messages, directions or the choice of a strength came from."""
+    strength: float | None = None
+    """As chosen on development data."""
+    unit: str = ""
+    """What a strength of 1 is."""
+    curve: tuple[Point, ...] = ()
+    details: dict[str, Any] = {}
+    """What was chosen and how stable it is, of the method's own."""
+    licence: str = ""
+    """Of the data it was fitted on."""
+    seconds: float = 0.0
+    parameters: int = 0
+    """Numbers stored in its tensors."""
+
+
 class Control(Record):
     """What a method made. The hash covers the contents, never a path or the way that led there."""
 
     messages: tuple[Message, ...] = ()
+    edits: tuple[Edit, ...] = ()
+    tensors: Path | None = Field(default=None, exclude=True)
+    """A safetensors file with the numbers of `edits`."""
+    contents: str | None = None
+    """Digest of the tensors (see `controls.store`)."""
     target: Target | None = Field(default=None, exclude=True)
     """What it was made for: provenance, not contents."""
+    fit: Fit | None = Field(default=None, exclude=True)
+    """How it was fitted: provenance too."""
 
     @property
     def kinds(self) -> frozenset[Kind]:
         """The parts present; a backend must be able to apply all of them."""
-        return frozenset({"prompt"} if self.messages else ())
+        kinds: set[Kind] = set()
+        if self.messages:
+            kinds.add("prompt")
+        if self.edits:
+            kinds.add("activations")
+        return frozenset(kinds)
 
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name the contents."""
-        return digest(self.model_dump(mode="json"))
+        return digest(self.model_dump(mode="json", include=None if self.edits else {"messages"}))
+
+    def at(self, strength: float) -> Self:
+        """Return the control at another strength of its added edits; 0 leaves the messages alone."""
+        if strength == 0:
+            return self.model_copy(update={"edits": (), "tensors": None, "contents": None})
+        edits = tuple(e.model_copy(update={"strength": strength}) if e.op == "add" else e for e in self.edits)
+        return self.model_copy(update={"edits": edits})
 
 
 class Doc(Record):
@@ -262,6 +346,10 @@ class Method(ABC):
     makes: ClassVar[frozenset[Kind]]
     targets: ClassVar[frozenset[Aim]]
     """What it can aim at; empty: it takes no target and makes one control for the whole run."""
+    needs_model: ClassVar[bool] = False
+    """Whether `fit` works on a loaded model (`bench.backend`)."""
+    strength: ClassVar[str | None] = None
+    """What it calls the strength of its edits (--coefs sets it); None: it has none."""
 
     class Config(Record):
         """Every hyper-parameter, reachable as --method_args name=value."""
@@ -271,8 +359,8 @@ class Method(ABC):
         self.config = config if config is not None else self.Config()
 
     @abstractmethod
-    def fit(self, target: Target | None, seed: int = 0) -> Control:
-        """Make the control for `target` (None only where `targets` is empty)."""
+    def fit(self, target: Target | None, bench: Bench) -> Control:
+        """Make the control for `target` (None only where `targets` is empty) with what `bench` offers."""
 
 
 class Options(Record):

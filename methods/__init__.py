@@ -9,6 +9,9 @@ METHODS: Catalog[type[Method]] = Catalog(
     "method",
     {
         "none": "traitbench.methods.none:NoControl",
+        "npti": "traitbench.methods.npti:NPTI",
+        "pas": "traitbench.methods.pas:PAS",
         "prompting": "traitbench.methods.prompting:Prompting",
+        "residual": "traitbench.methods.residual:Residual",
     },
 )

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from traitbench.types import Control, Method, Target
+
+if TYPE_CHECKING:
+    from traitbench.bench import Bench
 
 __all__ = ["NoControl"]
 
@@ -14,6 +19,6 @@ class NoControl(Method):
     makes = frozenset()
     targets = frozenset()
 
-    def fit(self, target: Target | None, seed: int = 0) -> Control:
+    def fit(self, target: Target | None, bench: Bench) -> Control:
         """Return the empty control, whatever is asked for."""
         return Control()

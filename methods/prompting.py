@@ -12,15 +12,18 @@ import random
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, TypeAdapter
 
 from traitbench import inventories
 from traitbench.errors import BadData, UnsupportedControl
-from traitbench.types import TRAITS, Aim, Control, Kind, Message, Method, Person, Record, Target, Trait
+from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Method, Person, Record, Target, Trait
 
-__all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "texts"]
+if TYPE_CHECKING:
+    from traitbench.bench import Bench
+
+__all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "answers", "seen", "texts"]
 
 Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "neutral"]
 
@@ -105,8 +108,8 @@ class Prompting(Method):
         super().__init__(config)
         vars(self)["targets"] = STYLES[self.config.style]
 
-    def fit(self, target: Target | None, seed: int = 0) -> Control:
-        """Write the messages for `target`; `seed` picks the replies of `demo` and changes nothing else.
+    def fit(self, target: Target | None, bench: Bench) -> Control:
+        """Write the messages for `target`; `bench.seed` picks the replies of `demo` and changes nothing else.
 
         Levels are told apart in fifths of |level|: 0.81 and 1 give the same words. UnsupportedControl where the style
         cannot aim at the target; BadData where a person's answers do not fit their inventory.
@@ -121,16 +124,20 @@ class Prompting(Method):
         # In the order of TRAITS, so that equal targets give equal words.
         levels = [(trait, target.levels[trait]) for trait in TRAITS if trait in target.levels]
         if style == "demo":
-            return Control(messages=tuple(turn for level in levels for turn in _demo(*level, self.config.k, seed)))
+            return Control(
+                messages=tuple(turn for level in levels for turn in _demo(*level, self.config.k, bench.seed))
+            )
+        fit = None
         if target.person:
-            text = _answers(target.person)
+            text = answers(target.person)
+            fit = Fit(method=self.name, version=self.version, target=target.name, fitted_on=seen(target.person))
         elif style == "p2":
             text = "\n\n".join(_pole(*level).behaviour for level in levels)
         elif style == "instruction":
             text = f"You are a person with {_listed([_instruction(*level) for level in levels])}."
         else:
             text = " ".join(_adjective(*level, first=not i) for i, level in enumerate(levels))
-        return Control(messages=(Message(role=self.config.turn, content=text),))
+        return Control(messages=(Message(role=self.config.turn, content=text),), fit=fit)
 
     def _refusal(self, target: Target | None) -> UnsupportedControl:
         style = self.config.style
@@ -180,7 +187,13 @@ def _demo(trait: Trait, level: float, k: int, seed: int) -> list[Message]:
     return turns
 
 
-def _answers(person: Person) -> str:
+def seen(person: Person) -> tuple[str, ...]:
+    """Text hashes of the items whose answers a person's prompt shows."""
+    items = inventories.load(person.inventory, texts=False).items
+    return tuple(sorted(item.text_hash for item in items if item.id in person.answers))
+
+
+def answers(person: Person) -> str:
     """Write a line for each answered item, in the inventory's order; an item without an answer is left out."""
     inventory = inventories.load(person.inventory)
     scale, who = inventory.response_scale, f"person {person.id!r}"

@@ -1,6 +1,6 @@
 """Tasks measure; TASKS names those that are code, and every inventory is a questionnaire task of its own name."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from traitbench.catalog import Catalog
@@ -11,7 +11,9 @@ from traitbench.types import Task
 
 __all__ = ["SUITES", "TASKS", "Administration", "Questionnaire", "load", "names"]
 
-TASKS: Catalog[type[Task]] = Catalog("task", {})
+TASKS: Catalog[Callable[[Administration], Task]] = Catalog(
+    "task", {"person_alignment": "traitbench.tasks.person_alignment:PersonAlignment"}
+)
 
 SUITES: dict[str, tuple[str, ...]] = {
     "big_five": ("ipip_neo_120", "bfi_44"),
@@ -38,7 +40,7 @@ def load(name: str, administration: Administration, include: Sequence[Path] = ()
     if name in SUITES:
         return [task for part in SUITES[name] for task in load(part, administration, include, texts)]
     if name in TASKS:
-        return [TASKS.load(name)()]
+        return [TASKS.load(name)(administration)]
     known = inventories.names(include)
     if name.lower().replace("-", "_") not in known and not name.endswith(".json"):
         raise unknown("task", name, {*known, *SUITES}, "(`traitbench ls` lists them; --include_path adds a folder)")

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from traitbench import inventories
-from traitbench.errors import BadData, UnknownName, UnsupportedControl
+from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
 from traitbench.evaluate import current, evaluate, rescore
-from traitbench.plan import Plan, TraitbenchUsage, prepare
+from traitbench.plan import Plan, prepare
 from traitbench.results import Results
 from traitbench.store import read_json
 from traitbench.types import BIG_FIVE, DARK_TRIAD
@@ -32,6 +32,8 @@ class Watcher:
         self.planned = (conditions, requests, held)
 
     def condition(self, name: str) -> None: ...
+
+    def begin(self, what: str, total: int) -> Any: ...
 
     def done(self, requests: int) -> None:
         self.batches += 1
@@ -83,6 +85,7 @@ class Deadly:
     left = int(sys.argv[2])
     def plan(self, conditions, requests, held): pass
     def condition(self, name): pass
+    def begin(self, what, total): pass
     def done(self, requests):
         self.left -= 1
         if not self.left:

@@ -11,9 +11,9 @@ import pytest
 
 from traitbench.cli import main
 from traitbench.evaluate import current
-from traitbench.plan import PROFILES, profiles
 from traitbench.samples import Condition
 from traitbench.scorecard import differences
+from traitbench.targets import PROFILES, profiles
 
 BIG = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 

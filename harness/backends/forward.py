@@ -5,11 +5,16 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from traitbench.backends.packing import Group, Item, Row, additive, pack, visibility
+from traitbench.backends.packing import Group, Item, Row, additive, common, pack, visibility
+from traitbench.interventions import recorded
+
+if TYPE_CHECKING:
+    from traitbench.interventions import Applied
+    from traitbench.types import Site
 
 __all__ = ["TOLERANCE", "Scorer", "packable"]
 
@@ -22,6 +27,12 @@ log-probability: measured on SmolLM2, packed and plain are equally far from floa
 
 _LAYERS = {"full_attention", "sliding_attention"}
 
+_BASE = 256
+"""Tokens from which it is worth a pass of its own to compute the start of several prefixes once."""
+
+Tokens = tuple[int, ...]
+States = list[tuple[torch.Tensor, torch.Tensor]]
+"""A layer's keys and values, each (1, heads, tokens, head_dim)."""
 Scores = list[list[float]]
 """Per item, per answer its log-probability (nats)."""
 
@@ -60,13 +71,30 @@ class Scorer:
         self._by_layer = "sliding_attention" in kinds
         self.window: int | None = window if self._by_layer or not kinds else None
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._prefix: tuple[int, ...] | None = None
-        self._states: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self.applied: Applied | None = None
+        """The edits in force; they are told which positions of a pass are an answer's."""
+        self._base: Tokens = ()
+        self._base_states: States = []
+        self._held = False
+        self._prefix: Tokens | None = None
+        self._states: States = []
         self._checked: set[bool] = set()
 
     def reset(self) -> None:
         """Forget the prefix, whose states belong to the control they were computed under."""
-        self._prefix, self._states = None, []
+        self._prefix, self._states, self._base_states, self._held = None, [], [], False
+
+    def begin(self, items: Sequence[Item], plan: Sequence[Group]) -> None:
+        """Note what the prefixes of all groups of `plan` start with, a person's answers say: it is computed once.
+
+        It hangs on the plan alone, so that a resumed run computes in the same steps.
+        """
+        prefixes = [items[group.start].prompt[: group.shared] for group in plan]
+        start = common(min(prefixes), max(prefixes)) if len(prefixes) > 1 and self.window is None else 0
+        base = prefixes[0][:start] if start >= _BASE else ()
+        if base != self._base:
+            self.reset()
+        self._base = base
 
     def score(self, items: Sequence[Item], shared: int) -> Scores:
         """Score the items of a chunk, whose first `shared` tokens are the same.
@@ -115,39 +143,82 @@ class Scorer:
                     return f"packed and plain differ by {abs(a - b):.2g} nats, more than {limit:g} a token"
         return None
 
+    def states(self, items: Sequence[Item], shared: int, site: Site, layers: Sequence[int]) -> torch.Tensor:
+        """Record a site at the place before each answer's last token: shape (answers, layers, width), float32, CPU."""
+        found: dict[int, torch.Tensor] = {}
+        if self.packed:
+            self._load_prefix(items[0].prompt[:shared])
+            row = pack(items, shared)
+            places = [row.heads[answer[-1]] for item in row.lookups for answer in item]
+            with recorded(self.model, site, lambda n, a: found.update({n: a[0, places].float().cpu()}), layers):
+                self._pass(row, shared, [0])
+            return torch.stack([found[layer] for layer in layers], dim=1)
+        texts = [(item, item.prompt + answer[:-1]) for item in items for answer in item.answers]
+        out = []
+        for item, text in texts:
+            with recorded(self.model, site, lambda n, a: found.update({n: a[0, -1].float().cpu()}), layers):
+                self._whole([text], [len(item.prompt)], [0])
+            out.append(torch.stack([found[layer] for layer in layers]))
+        return torch.stack(out)
+
     @torch.inference_mode()
     def _packed(self, items: Sequence[Item], shared: int) -> Scores:
-        from transformers import DynamicCache
-
         self._load_prefix(items[0].prompt[:shared])
         row = pack(items, shared)
+        logits = self._pass(row, shared, row.heads)[0]
+        return [_sums(logits, item.answers, places) for item, places in zip(items, row.lookups, strict=True)]
+
+    @torch.inference_mode()
+    def _pass(self, row: Row, shared: int, keep: list[int]) -> torch.Tensor:
+        """Run a row behind the prefix that is loaded."""
+        from transformers import DynamicCache
+
         device = self.model.device
+        if self.applied is not None:
+            self.applied.span(*(_mask(places, len(row.tokens), device) for places in (row.heads, row.written)))
         # A new cache a chunk: the layers append to it, and one that failed half-way is of unequal length.
         # Without a config every layer keeps all states, whatever its window: the masks do the windowing.
         cache = DynamicCache(self._states) if self._states else DynamicCache()
-        logits = self._forward(
-            row.heads,
+        return self._forward(
+            keep,
             input_ids=torch.tensor([row.tokens], device=device),
             position_ids=torch.tensor([row.positions], device=device),
             attention_mask=self._mask(row, shared),
             past_key_values=cache,
             use_cache=True,
-        )[0]
-        return [_sums(logits, item.answers, places) for item, places in zip(items, row.lookups, strict=True)]
+        )
 
+    @torch.inference_mode()
     def _load_prefix(self, prefix: tuple[int, ...]) -> None:
         """Compute the keys and values of the prefix unless they are at hand."""
         if prefix == self._prefix:
             return
+        base = self._base if prefix[: len(self._base)] == self._base else ()
+        if base and not self._held:
+            self._base_states, self._held = self._extended([], 0, base), True
+        held = self._base_states if base else []
+        self._states = self._extended(held, len(base), prefix[len(base) :])
+        self._prefix = prefix
+
+    def _extended(self, states: States, length: int, tokens: Tokens) -> States:
+        """Compute keys and values of `tokens` behind `length` tokens whose states are given; return them all."""
+        if not tokens:
+            return states
         from transformers import DynamicCache
 
-        self.reset()
-        if prefix:
-            cache = DynamicCache()
-            ids = torch.tensor([prefix], device=self.model.device)
-            self._forward([len(prefix) - 1], input_ids=ids, past_key_values=cache, use_cache=True)
-            self._states = [(layer.keys, layer.values) for layer in cache.layers]
-        self._prefix = prefix
+        cache = DynamicCache(states) if states else DynamicCache()
+        device = self.model.device
+        if self.applied is not None:
+            # Every item has prompt tokens of its own, so no answer begins in here.
+            self.applied.span(*(_mask([], len(tokens), device) for _ in range(2)))
+        self._forward(
+            [len(tokens) - 1],
+            input_ids=torch.tensor([tokens], device=device),
+            position_ids=torch.arange(length, length + len(tokens), device=device)[None],
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return [(layer.keys, layer.values) for layer in cache.layers]
 
     def _mask(self, row: Row, shared: int) -> torch.Tensor | dict[str, torch.Tensor]:
         dtype, device = self.model.dtype, self.model.device
@@ -165,6 +236,16 @@ class Scorer:
             return logits
         whole: torch.Tensor = self.model(**inputs).logits
         return whole[:, keep]
+
+    @torch.inference_mode()
+    def _whole(self, texts: Sequence[tuple[int, ...]], prompts: Sequence[int], keep: list[int]) -> torch.Tensor:
+        """Run texts whose prompts have so many tokens, padded at the right."""
+        width, device = max(map(len, texts)), self.model.device
+        ids = torch.tensor([t + t[-1:] * (width - len(t)) for t in texts], device=device)
+        if self.applied is not None:
+            at, ends = torch.arange(width, device=device)[None], torch.tensor(prompts, device=device)[:, None]
+            self.applied.span(at >= ends - 1, at >= ends)
+        return self._forward(keep, input_ids=ids, use_cache=False)
 
     @torch.inference_mode()
     def _plain(self, items: Sequence[Item]) -> Scores:
@@ -195,16 +276,22 @@ class Scorer:
         where: Sequence[Sequence[tuple[int, int]]],
         scores: Scores,
     ) -> None:
-        width = max(map(len, texts))
-        ids = torch.tensor([t + t[-1:] * (width - len(t)) for t in texts], device=self.model.device)
-        first = min(len(items[i].prompt) for places in where for i, _ in places) - 1
-        logits = self._forward(list(range(first, width)), input_ids=ids, use_cache=False)
+        prompts = [len(items[places[0][0]].prompt) for places in where]
+        first = min(prompts) - 1
+        logits = self._whole(texts, prompts, list(range(first, max(map(len, texts)))))
         for row, places in enumerate(where):
             for i, j in places:
                 start = len(items[i].prompt) - 1 - first
                 answer = items[i].answers[j]
                 heads = list(range(start, start + len(answer)))
                 scores[i][j] = _sums(logits[row], (answer,), [heads])[0]
+
+
+def _mask(places: Sequence[int], length: int, device: Any) -> torch.Tensor:
+    """Mark `places` of one row: shape (1, length)."""
+    mask = torch.zeros(1, length, dtype=torch.bool, device=device)
+    mask[0, list(places)] = True
+    return mask
 
 
 def _sums(logits: torch.Tensor, answers: Sequence[tuple[int, ...]], heads: Sequence[Sequence[int]]) -> list[float]:

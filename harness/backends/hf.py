@@ -5,20 +5,25 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from numpy.typing import NDArray
+from transformers import GenerationConfig
 
 from traitbench.backends.forward import Scorer, packable
+from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens
-from traitbench.backends.weights import Weights, locate
+from traitbench.backends.weights import locate
+from traitbench.controls import arrays
 from traitbench.errors import BadData, UnsupportedControl, refuse_others
+from traitbench.interventions import applied, layers
 from traitbench.models import ModelSpec
-from traitbench.types import Backend, Choose, Continue, Control, Kind, Options, Request, Response, Write
+from traitbench.types import Backend, Choose, Continue, Control, Kind, Options, Request, Response, Site, Write
 
 __all__ = ["HuggingFace"]
 
@@ -35,7 +40,7 @@ class HuggingFace(Backend):
     """
 
     name: ClassVar[str] = "hf"
-    applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
+    applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "activations"})
 
     def __init__(
         self,
@@ -57,9 +62,9 @@ class HuggingFace(Backend):
         """
         self.spec = spec
         self.batch_size = batch_size
-        self.device = _device(device)
+        self.device = device_of(device)
         self.weights = locate(spec)
-        self.tokenizer, self.model = _load(spec, self.weights, self.device, dtype, trust_remote_code)
+        self.tokenizer, self.model = load(spec, self.weights, self.device, dtype, trust_remote_code)
         self.renderer = Renderer(self.tokenizer, chat_template)
         kind = "cpu" if self.model.device.type == "cpu" else "cuda"
         self._row_tokens, self._write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]
@@ -92,7 +97,10 @@ class HuggingFace(Backend):
 
     @contextmanager
     def under(self, control: Control | None) -> Iterator[None]:
-        """Put the control's messages in front of every request of the block; UnsupportedControl for other kinds."""
+        """Put the control's messages in front of every request of the block and its edits into the model.
+
+        UnsupportedControl for other kinds; BadData for edits made for another model.
+        """
         if control is not None and (other := control.kinds - self.applies):
             raise UnsupportedControl(
                 f"the backend hf applies {', '.join(sorted(self.applies))}; the control also has "
@@ -101,10 +109,48 @@ class HuggingFace(Backend):
         before, self._control = self._control, control
         self.scorer.reset()
         try:
-            yield
+            with ExitStack() as stack:
+                if control is not None and control.edits:
+                    edits = applied(self.model, control.edits, arrays(control))
+                    self.scorer.applied = stack.enter_context(edits)
+                yield
         finally:
-            self._control = before
+            self._control, self.scorer.applied = before, None
             self.scorer.reset()
+
+    @torch.inference_mode()
+    def states(self, items: Sequence[Item], site: Site, which: Sequence[int] | None = None) -> NDArray[np.float32]:
+        """Record a site at the last token of each text: shape (texts, layers, width).
+
+        A text is an item's prompt with one of its answers, in order; an item without answers is its prompt alone.
+        `which` are layers counted from 0, None for all. Edits in force count.
+        """
+        chosen = list(range(layers(self.model))) if which is None else list(which)
+        # The scorer runs all but an answer's last token, so each gets one more, which is never looked at.
+        longer = [Item(item.prompt, tuple((*a, 0) for a in item.answers) or ((0,),)) for item in items]
+        plan = groups([item.prompt for item in longer])
+        self.scorer.check(longer, plan)
+        self.scorer.begin(longer, plan)
+        found = [
+            self.scorer.states(longer[chunk.start : chunk.stop], group.shared, site, chosen)
+            for group in plan
+            for chunk in chunks(group, longer, self._row_tokens, self.batch_size)
+        ]
+        states: NDArray[np.float32] = torch.cat(found).numpy()
+        return states
+
+    @torch.inference_mode()
+    def dose(self, control: Control, texts: Sequence[str]) -> float | None:
+        """Size of the control's edits beside the activations they change, over `texts`; None without edits."""
+        if not control.edits:
+            return None
+        with applied(self.model, control.edits, arrays(control), measure=True) as edits:
+            for text in texts:
+                ids = torch.tensor([self.renderer.encode(text)], device=self.model.device)
+                every = torch.ones_like(ids, dtype=torch.bool)
+                edits.span(every, every)
+                self.model(input_ids=ids, use_cache=False)
+        return edits.dose
 
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown."""
@@ -143,6 +189,7 @@ class HuggingFace(Backend):
             shares.append([[answers.index(answer) for answer in option] for option in options])
         plan = groups([item.prompt for item in items])
         self.scorer.check(items, plan)
+        self.scorer.begin(items, plan)
         for group in plan:
             for chunk in chunks(group, items, self._row_tokens, self.batch_size):
                 if done.issuperset(which[n] for n in chunk):
@@ -152,6 +199,10 @@ class HuggingFace(Backend):
                     which[n]: _response(requests[which[n]], self.renderer.hash(prompts[n]), items[n], shares[n], values)
                     for n, values in zip(chunk, scores, strict=True)
                 }
+
+    def encode_prompt(self, request: Request) -> Tokens:
+        """Tokenise the prompt of `request` under the present control; BadData where it is too long for the model."""
+        return self._encode(self.prompt(request))
 
     def _encode(self, prompt: str) -> Tokens:
         ids = self.renderer.encode(prompt)
@@ -200,13 +251,13 @@ class HuggingFace(Backend):
     @torch.inference_mode()
     def _replies(self, prompts: Sequence[Tokens], request: Write, seed: int) -> list[tuple[str, int, bool]]:
         """Write a reply to each prompt: text, tokens before the end, and whether it came to an end."""
-        ends = _ends(self.model, self.tokenizer)
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else (ends or [0])[0]
+        stops = ends(self.model, self.tokenizer)
+        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else (stops or [0])[0]
         sampling = {"do_sample": True, "temperature": request.temperature, "top_k": 0, "top_p": 1.0}
         config = GenerationConfig(
             max_new_tokens=request.max_tokens,
             pad_token_id=pad,
-            eos_token_id=ends or None,
+            eos_token_id=stops or None,
             **(sampling if request.temperature > 0 else {"do_sample": False}),
         )
         width = max(map(len, prompts))
@@ -215,10 +266,11 @@ class HuggingFace(Backend):
         devices = [self.model.device] if self.model.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
-            out = self.model.generate(ids, attention_mask=mask, generation_config=config)
+            with self.scorer.applied.generating() if self.scorer.applied is not None else nullcontext():
+                out = self.model.generate(ids, attention_mask=mask, generation_config=config)
         replies = []
         for row in out[:, width:].tolist():
-            stop = next((n for n, token in enumerate(row) if token in ends), None)
+            stop = next((n for n, token in enumerate(row) if token in stops), None)
             said = row if stop is None else row[:stop]
             replies.append((self.tokenizer.decode(said, skip_special_tokens=True), len(said), stop is not None))
         return replies
@@ -255,46 +307,3 @@ def _response(
     scores = torch.tensor(values, dtype=torch.float64)
     logprobs = tuple(float(torch.logsumexp(scores[list(option)], 0)) for option in options)
     return Response(prompt_hash=prompt_hash, option_logprobs=logprobs)
-
-
-def _ends(model: Any, tokenizer: Any) -> list[int]:
-    """Return the tokens that end a reply, of the generation settings and of the tokenizer."""
-    ends = getattr(model.generation_config, "eos_token_id", None)
-    found = [ends] if isinstance(ends, int) else list(ends or ())
-    return list(dict.fromkeys([*found, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]))
-
-
-def _device(name: str | None) -> str:
-    if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise BadData(
-            f"device {name!r}: torch sees no GPU here; expected cpu, or a torch build with CUDA and its driver"
-        )
-    return name
-
-
-def _load(spec: ModelSpec, weights: Weights, device: str, dtype: str | None, trust: bool) -> tuple[Any, Any]:
-    """Load tokenizer and model; safetensors only, since other weight files are pickles and can run code."""
-    if dtype not in (None, "auto", "float32", "float16", "bfloat16"):
-        raise BadData(f"dtype {dtype!r} is not known; expected float32, bfloat16, float16 or auto")
-    source: dict[str, Any] = {
-        "pretrained_model_name_or_path": weights.path,
-        "revision": weights.revision or "main",
-        "trust_remote_code": trust,
-        "local_files_only": weights.offline or weights.revision is None,
-    }
-    precision = dtype or ("float32" if device == "cpu" else "auto")
-    placed = {"device_map": "auto"} if device == "auto" else {}
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(**source)
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=precision, use_safetensors=True, **placed)
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BadData(
-            f"cannot load {spec.name} from {weights.path}: {reason}; expected a causal language model as transformers "
-            "saves it (config.json, *.safetensors, tokenizer files)"
-        ) from error
-    # Sampling defaults of a checkpoint (temperature, top_p, repetition penalty) would change replies unseen.
-    model.generation_config = GenerationConfig(eos_token_id=_ends(model, tokenizer) or None)
-    return tokenizer, (model if placed else model.to(device)).eval()

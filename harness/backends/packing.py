@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["Group", "Item", "Row", "additive", "chunks", "groups", "pack", "visibility"]
+__all__ = ["Group", "Item", "Row", "additive", "chunks", "common", "groups", "pack", "visibility"]
 
 Tokens = tuple[int, ...]
 
@@ -65,6 +65,8 @@ class Row:
     """Indices at which the next token's distribution is needed, ascending."""
     lookups: list[list[list[int]]]
     """Per item, per answer, per token of the answer: the place in `heads` that predicts it."""
+    written: list[int]
+    """Indices of the answers' own tokens; the other `heads` are the prompts' last tokens."""
 
 
 def groups(prompts: Sequence[Tokens]) -> list[Group]:
@@ -76,7 +78,7 @@ def groups(prompts: Sequence[Tokens]) -> list[Group]:
     n = len(prompts)
     lengths = np.array([len(p) for p in prompts], dtype=np.int64)
     total = np.concatenate([[0], np.cumsum(lengths)])
-    common = [_common(prompts[i - 1], prompts[i]) for i in range(1, n)]
+    alike = [common(prompts[i - 1], prompts[i]) for i in range(1, n)]
     best = np.zeros(n + 1, dtype=np.int64)
     cut = np.zeros(n + 1, dtype=np.int64)
     # shared[a] is the prefix of the run from a to the present end.
@@ -84,7 +86,7 @@ def groups(prompts: Sequence[Tokens]) -> list[Group]:
     for end in range(1, n + 1):
         low = max(0, end - _LOOK_BACK)
         if end > 1:
-            np.minimum(shared[low : end - 1], common[end - 2], out=shared[low : end - 1])
+            np.minimum(shared[low : end - 1], alike[end - 2], out=shared[low : end - 1])
         np.minimum(shared[low:end], lengths[end - 1] - 1, out=shared[low:end])
         starts = np.arange(low, end)
         cost = best[low:end] + total[end] - total[low:end] - shared[low:end] * (end - starts - 1) + _PASS
@@ -95,13 +97,13 @@ def groups(prompts: Sequence[Tokens]) -> list[Group]:
     while end:
         start = int(cut[end])
         # The shared prefix of this run again: the array above has moved on to later ends.
-        same = min([int(lengths[start:end].min()) - 1, *common[start : end - 1]])
+        same = min([int(lengths[start:end].min()) - 1, *alike[start : end - 1]])
         found.append(Group(start, end, same if end - start > 1 else 0))
         end = start
     return found[::-1]
 
 
-def _common(a: Tokens, b: Tokens) -> int:
+def common(a: Tokens, b: Tokens) -> int:
     """Count the tokens that `a` and `b` start with alike."""
     n = min(len(a), len(b))
     if a[:n] == b[:n]:
@@ -133,6 +135,7 @@ def pack(items: Sequence[Item], shared: int) -> Row:
     parents: list[int] = []
     heads: list[int] = []
     lookups: list[list[list[int]]] = []
+    written: list[int] = []
     for item in items:
         suffix = item.prompt[shared:]
         first = len(tokens)
@@ -145,11 +148,12 @@ def pack(items: Sequence[Item], shared: int) -> Row:
         for path in sorted(item.nodes, key=lambda p: (len(p), p)):
             place[path], head[path] = len(tokens), len(heads)
             heads.append(len(tokens))
+            written.append(len(tokens))
             tokens.append(path[-1])
             positions.append(len(item.prompt) + len(path) - 1)
             parents.append(place[path[:-1]])
         lookups.append([[head[answer[:n]] for n in range(len(answer))] for answer in item.answers])
-    return Row(tokens, positions, parents, heads, lookups)
+    return Row(tokens, positions, parents, heads, lookups, written)
 
 
 def visibility(row: Row, shared: int, window: int | None = None) -> npt.NDArray[np.bool_]:

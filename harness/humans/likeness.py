@@ -98,7 +98,8 @@ def _rows(
         return [], "paper", "one trait has nothing to correlate with"
     if drawn := [c.name for c in conditions if c.profile]:
         return drawn, "profiles", ""
-    poles = {(t, v): c.name for c in conditions if len(c.levels) == 1 for t, v in c.levels.items() if abs(v) == 1}
+    single = [c for c in conditions if c.headline and len(c.levels) == 1]
+    poles = {(t, v): c.name for c in single for t, v in c.levels.items() if abs(v) == 1}
     wanted = [(trait, level) for trait in traits for level in (1.0, -1.0)]
     if all(pole in poles for pole in wanted):
         return [poles[pole] for pole in wanted], "paper", ""

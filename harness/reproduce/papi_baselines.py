@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench.papi import Persons, key, load_persons, unkeyed
+from traitbench.papi import Persons, guesses, key, load_persons, unkeyed
 from traitbench.reproduce import CELLS, Reproduction, Row
 from traitbench.tables import Table, number
 from traitbench.types import BIG_FIVE, Record, Trait
@@ -126,28 +126,10 @@ def baselines(folder: Path | None = None) -> BaselineReproduction:
 
 
 def _predictions(persons: Persons) -> dict[str, Array]:
-    """Baseline -> (persons, 300) predictions in keyed space."""
-    shape = persons.answers.shape
-    found = {f"constant {k}": np.full(shape, float(k)) for k in range(1, 6)}
-    # Where a person answered nothing of a facet or trait, the next wider mean stands in.
-    wide = _means(persons, ["all"] * shape[1], np.full(shape, np.nan))
-    trait = _means(persons, [item.trait for item in key()], wide)
-    facet = _means(persons, [item.facet or item.trait for item in key()], trait)
-    means = {"overall mean": wide, "trait mean": trait, "facet mean": facet}
-    return {**found, **{name: np.rint(values) for name, values in means.items()}}
-
-
-def _means(persons: Persons, groups: list[str], otherwise: Array) -> Array:
-    """Each person's mean of their known answers by group, spread over the group's columns; `otherwise` where none."""
-    found = otherwise.copy()
-    names = np.array(groups)
-    for group in dict.fromkeys(groups):
-        seen = persons.answers[:, persons.known[names[persons.known] == group]]
-        count = (~np.isnan(seen)).sum(axis=1)
-        mean = np.nansum(seen, axis=1) / np.maximum(count, 1)
-        columns = names == group
-        found[:, columns] = np.where((count > 0)[:, None], mean[:, None], found[:, columns])
-    return found
+    """Baseline -> (persons, 300) predictions in keyed space, means rounded as the paper's figures are."""
+    known = [key()[column] for column in persons.known]
+    found = guesses(persons.answers[:, persons.known], known, key())
+    return {name: np.rint(values) for name, values in found.items()}
 
 
 def _row(name: str, predicted: Array, persons: Persons, space: Space, metric: Metric, paper: _Published) -> BaselineRow:

@@ -17,6 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from traitbench import inventories
+from traitbench.bench import Bench
 from traitbench.errors import BadData, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
 from traitbench.methods.none import NoControl
@@ -30,7 +31,7 @@ GRADED = ("adjective", "instruction")
 
 def fit(style: str, target: str | Target | None, seed: int = 0, **config: Any) -> Control:
     parsed = Target.parse(target) if isinstance(target, str) else target
-    return Prompting(Prompting.Config(style=style, **config)).fit(parsed, seed)  # type: ignore[arg-type]
+    return Prompting(Prompting.Config(style=style, **config)).fit(parsed, Bench(seed))  # type: ignore[arg-type]
 
 
 def text(control: Control) -> str:
@@ -166,7 +167,7 @@ def test_turn(style: str) -> None:
 
 def test_direct_and_none_say_nothing() -> None:
     for target in (Target.parse("openness=0.5"), answered(i1=3), None):
-        assert fit("direct", target) == Control() == NoControl().fit(target)
+        assert fit("direct", target) == Control() == NoControl().fit(target, Bench())
     assert not Control().kinds
 
 
@@ -229,10 +230,10 @@ def test_targets_follow_the_style_and_fit_agrees(style: str) -> None:
     levels = ("openness=high", "openness=0.5", "openness=low,neuroticism=high")
     for target in (*map(Target.parse, levels), answered(**{item: 2})):
         if target.aims <= method.targets or style == "neutral":
-            method.fit(target)
+            method.fit(target, Bench())
         else:
             with pytest.raises(UnsupportedControl):
-                method.fit(target)
+                method.fit(target, Bench())
 
 
 @pytest.mark.parametrize(

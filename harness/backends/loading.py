@@ -1,0 +1,58 @@
+"""A model and its tokenizer, loaded by transformers from safetensors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+
+from traitbench.backends.weights import Weights
+from traitbench.errors import BadData
+from traitbench.models import ModelSpec
+
+__all__ = ["device_of", "ends", "load"]
+
+
+def ends(model: Any, tokenizer: Any) -> list[int]:
+    """Return the tokens that end a reply, of the generation settings and of the tokenizer."""
+    given = getattr(model.generation_config, "eos_token_id", None)
+    found = [given] if isinstance(given, int) else list(given or ())
+    return list(dict.fromkeys([*found, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]))
+
+
+def device_of(name: str | None) -> str:
+    """Check a torch device; None takes the first GPU if there is one. BadData for a GPU that is not there."""
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise BadData(
+            f"device {name!r}: torch sees no GPU here; expected cpu, or a torch build with CUDA and its driver"
+        )
+    return name
+
+
+def load(spec: ModelSpec, weights: Weights, device: str, dtype: str | None, trust: bool) -> tuple[Any, Any]:
+    """Load tokenizer and model; safetensors only, since other weight files are pickles and can run code."""
+    if dtype not in (None, "auto", "float32", "float16", "bfloat16"):
+        raise BadData(f"dtype {dtype!r} is not known; expected float32, bfloat16, float16 or auto")
+    source: dict[str, Any] = {
+        "pretrained_model_name_or_path": weights.path,
+        "revision": weights.revision or "main",
+        "trust_remote_code": trust,
+        "local_files_only": weights.offline or weights.revision is None,
+    }
+    precision = dtype or ("float32" if device == "cpu" else "auto")
+    placed = {"device_map": "auto"} if device == "auto" else {}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype=precision, use_safetensors=True, **placed)
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadData(
+            f"cannot load {spec.name} from {weights.path}: {reason}; expected a causal language model as transformers "
+            "saves it (config.json, *.safetensors, tokenizer files)"
+        ) from error
+    # Sampling defaults of a checkpoint (temperature, top_p, repetition penalty) would change replies unseen.
+    model.generation_config = GenerationConfig(eos_token_id=ends(model, tokenizer) or None)
+    return tokenizer, (model if placed else model.to(device)).eval()

@@ -1,0 +1,125 @@
+"""Controls on disk: a folder with control.json, method.json and, where there are edits, tensors.safetensors."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from traitbench.errors import BadData
+from traitbench.store import read_json, write_json
+from traitbench.types import Control, Edit, Fit, Message
+
+__all__ = ["arrays", "keep", "read", "store"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_TENSORS = "tensors.safetensors"
+
+
+def store(
+    folder: Path,
+    *,
+    messages: Sequence[Message] = (),
+    edits: Sequence[Edit] = (),
+    tensors: Arrays | None = None,
+    fit: Fit | None = None,
+) -> Control:
+    """Write a control below `folder`, in a folder named by its hash, and return it.
+
+    `tensors` are what `edits` name: float arrays (n,), integer arrays (n,) for `units`. BadData for a value that is
+    not finite, a name without a tensor, or lengths that do not fit.
+    """
+    given = {name: np.ascontiguousarray(value) for name, value in (tensors or {}).items()}
+    _check(edits, given)
+    control = Control(messages=tuple(messages), edits=tuple(edits), contents=_digest(given) if edits else None, fit=fit)
+    place = folder / control.hash
+    if edits:
+        place.mkdir(parents=True, exist_ok=True)
+        temporary = place / f".{_TENSORS}"
+        save_file(given, temporary)
+        temporary.replace(place / _TENSORS)
+        control = control.model_copy(update={"tensors": place / _TENSORS})
+    write_json(place / "control.json", control.model_dump(mode="json"))
+    if fit is not None:
+        write_json(place / "method.json", fit.model_dump(mode="json"))
+    return control
+
+
+def keep(control: Control, folder: Path) -> Path:
+    """Write `control` as it is now below `folder`, its tensors included; return its folder."""
+    place = folder / control.hash
+    write_json(place / "control.json", control.model_dump(mode="json"))
+    if control.tensors is not None and control.tensors != place / _TENSORS:
+        shutil.copyfile(control.tensors, place / _TENSORS)
+    if control.fit is not None:
+        write_json(place / "method.json", control.fit.model_dump(mode="json"))
+    return place
+
+
+def read(folder: Path) -> Control:
+    """Read a control that `store` wrote; BadData where a file is missing, damaged or not the one that was written."""
+    again = "expected a folder that a fitted method wrote: control.json, method.json, tensors.safetensors; fit it again"
+    try:
+        control = Control.model_validate(read_json(folder / "control.json"))
+        fit = Fit.model_validate(read_json(folder / "method.json")) if (folder / "method.json").is_file() else None
+    except ValidationError as error:
+        raise BadData(f"{folder} holds no control of this version: {str(error).splitlines()[0]}; {again}") from None
+    control = control.model_copy(update={"fit": fit})
+    if not control.edits:
+        return control
+    control = control.model_copy(update={"tensors": folder / _TENSORS})
+    held = arrays(control)
+    if (found := _digest(held)) != control.contents:
+        raise BadData(f"{folder / _TENSORS} has the digest {found}, control.json says {control.contents}; {again}")
+    _check(control.edits, held)
+    return control
+
+
+def arrays(control: Control) -> dict[str, NDArray[Any]]:
+    """Load the tensors that the control's edits name; empty where it has none. BadData where the file is damaged."""
+    if control.tensors is None:
+        return {}
+    try:
+        return load_file(control.tensors)
+    except (OSError, SafetensorError) as error:
+        raise BadData(f"cannot read {control.tensors}: {error}; fit the control again") from None
+
+
+def _digest(tensors: Arrays) -> str:
+    total = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        total.update(json.dumps([name, value.dtype.str, value.shape]).encode() + value.tobytes())
+    return total.hexdigest()[:16]
+
+
+def _check(edits: Sequence[Edit], tensors: Arrays) -> None:
+    for edit in edits:
+        where = f"the edit of {edit.site} in layer {edit.layer}"
+        if (edit.op == "zero") != (edit.tensor is None):
+            raise BadData(f"{where}: {edit.op} goes {'without' if edit.op == 'zero' else 'with'} a tensor")
+        for name in (edit.tensor, edit.units):
+            if name is not None and name not in tensors:
+                raise BadData(f"{where} names the tensor {name!r}; there are {', '.join(tensors) or 'none'}")
+        units = tensors[edit.units] if edit.units is not None else None
+        if units is not None and (units.ndim != 1 or units.dtype.kind != "i" or len(np.unique(units)) < len(units)):
+            raise BadData(f"{where}: units {edit.units!r} must be different whole numbers, one dimension")
+        if edit.tensor is None:
+            continue
+        value = tensors[edit.tensor]
+        if value.ndim != 1 or value.dtype.kind != "f":
+            raise BadData(f"{where}: {edit.tensor!r} must be floats of one dimension, is {value.dtype} {value.shape}")
+        if not np.isfinite(value).all():
+            at = int((~np.isfinite(value)).argmax())
+            raise BadData(f"{where}: {edit.tensor!r} holds {value[at]} at place {at}; expected finite numbers")
+        if units is not None and len(units) != len(value):
+            raise BadData(f"{where}: {len(value)} values for {len(units)} units; expected one each")

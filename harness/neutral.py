@@ -1,0 +1,63 @@
+"""Neutral prose: passages on which the damage that a control does to a model's language is measured.
+
+The passages are our own: descriptions of things and processes, without a speaker and without a word about anybody's
+character, so that a control that only changes a personality has no reason to make them less likely.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+
+from traitbench.errors import BadData
+from traitbench.types import Continue, Doc, Message, Response
+
+__all__ = ["passages", "perplexity", "requests"]
+
+ASK = "Please write a short passage for an encyclopaedia or a textbook."
+_LARGEST = 700.0
+"""Nats a token that are told apart from more: exp of it is near the largest float."""
+
+
+@cache
+def passages() -> tuple[str, ...]:
+    """Read neutral.json: sixteen passages of 25 to 45 words."""
+    return tuple(json.loads(files("traitbench").joinpath("neutral.json").read_text(encoding="utf-8")))
+
+
+def requests() -> list[Continue]:
+    """Ask for the likelihood of each passage as the model's own reply, all behind one and the same prompt."""
+    messages = (Message(role="user", content=ASK),)
+    return [
+        Continue(
+            doc=Doc(task="neutral_text", scoring="statement", item=f"n{n}", trait="neutral", facet=None, keyed=1),
+            messages=messages,
+            cue="Answer:",
+            text=text,
+        )
+        for n, text in enumerate(passages(), 1)
+    ]
+
+
+def perplexity(responses: Iterable[Response]) -> float:
+    """Return exp(-sum of log-likelihoods / sum of tokens) over `responses` to `requests`: each token weighs alike.
+
+    A model that has broken down (a likelihood that is not finite, or below exp(-700) a token) counts as exp(700).
+    BadData where a response holds no likelihood: over other texts the figure could not be compared.
+    """
+    nats, tokens = 0.0, 0
+    for response in responses:
+        if response.loglik is None or not response.tokens:
+            raise BadData(
+                f"a neutral passage was answered with status {response.status!r} and no likelihood"
+                f"{f' ({response.error})' if response.error else ''}; expected a backend that answers Continue requests"
+            )
+        nats -= response.loglik
+        tokens += response.tokens
+    if not tokens:
+        raise BadData("no response to a neutral passage; expected one for each of neutral.requests()")
+    mean = nats / tokens
+    return math.exp(min(mean, _LARGEST)) if math.isfinite(mean) else math.exp(_LARGEST)

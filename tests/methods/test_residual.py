@@ -1,0 +1,297 @@
+"""Residual steering: a planted direction is found and moves statements, and what is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from traitbench import controls
+from traitbench.backends.hf import HuggingFace
+from traitbench.bench import Bench
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.prompting import Prompting
+from traitbench.methods.residual import QUESTIONS, Residual, contrast
+from traitbench.models import resolve
+from traitbench.types import Control, Doc, Message, Target, Write
+
+WIDTH, LAYERS = 32, 3
+TRAIT = "extraversion"
+HIGH, LOW = (Target(levels={TRAIT: level}) for level in (1.0, -1.0))
+MANY: dict[str, Any] = {"strengths": (1.0, 2.0, 4.0), "limit": 1e6}
+
+
+def _tokenizer() -> Any:
+    """The byte-level tokenizer of the backend tests."""
+    spec = spec_from_file_location("tiny_models", Path(__file__).parents[1] / "backends" / "conftest.py")
+    assert spec and spec.loader
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.tokenizer()
+
+
+def _lean(tokenizer: Any, plus: Iterable[str], minus: Iterable[str]) -> torch.Tensor:
+    """Per token of the vocabulary how much more often it is in `plus` than in `minus`; 0 over all, at most about 1."""
+    share = [Counter(i for text in side for i in tokenizer(text, add_special_tokens=False)["input_ids"])
+             for side in (plus, minus)]  # fmt: skip
+    lean = torch.tensor([share[0][i] / share[0].total() - share[1][i] / share[1].total() for i in range(320)])
+    common = torch.tensor([(share[0][i] + share[1][i]) / (share[0].total() + share[1].total()) for i in range(320)])
+    return (lean - (lean * common).sum()) / lean.abs().max()
+
+
+@pytest.fixture(scope="module")
+def direction() -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn(WIDTH, generator=torch.manual_seed(5)), dim=0)
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory: pytest.TempPathFactory, direction: torch.Tensor) -> Path:
+    """An untrained Llama in which the words of a pole push the residual stream along `direction`.
+
+    Embeddings of tokens that the high persona has more of lean along it, attention of layer 1 carries their mean to
+    every later place, and the head turns it into tokens of plus-keyed statements.
+    """
+    path, tokenizer, bench = tmp_path_factory.mktemp("planted"), _tokenizer(), Bench(0)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=320, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8, max_position_embeddings=1024, initializer_range=0.1,
+        bos_token_id=0, eos_token_id=3, pad_token_id=1,
+    )  # fmt: skip
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    personas = [Prompting().fit(target, bench).messages[0].content for target in (HIGH, LOW)]
+    items = [item for item in bench.halves()[1] if item.trait == TRAIT]
+    statements = [[bench.inventory().statement(item) for item in items if item.keyed == key] for key in (1, -1)]
+    with torch.no_grad():
+        embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
+        embedding += 0.5 * torch.outer(_lean(tokenizer, [personas[0]], [personas[1]]), direction)
+        head += 0.5 * torch.outer(_lean(tokenizer, *statements), direction)
+        attention = model.model.layers[1].self_attn
+        attention.q_proj.weight[:8] = 0
+        attention.v_proj.weight[0] = direction
+        attention.o_proj.weight[:, 0] += direction
+    model.save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def bench(planted: Path, tmp_path: Path) -> Bench:
+    return Bench(0, HuggingFace(resolve(str(planted)), device="cpu"), tmp_path / "controls", tmp_path / "cache")
+
+
+def fit(bench: Bench, target: Target | str, **config: Any) -> Control:
+    parsed = Target.parse(target) if isinstance(target, str) else target
+    return Residual(Residual.Config(**config)).fit(parsed, bench)
+
+
+def cosine(a: Any, b: Any) -> float:
+    a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def added(control: Control) -> dict[int, Any]:
+    held = controls.arrays(control)
+    return {e.layer: held[e.tensor] for e in control.edits if e.tensor is not None}
+
+
+def test_contrast_is_the_difference_of_means_of_plain_forward_passes(bench: Bench) -> None:
+    backend, means = bench.backend, []
+    for target in (HIGH, LOW):
+        persona = Prompting().fit(target, bench).messages
+        states = []
+        for question in QUESTIONS:
+            doc = Doc(task="t", scoring="generate", item="i", trait=TRAIT, facet=None, keyed=1)
+            request = Write(doc=doc, messages=(*persona, Message(role="user", content=question)), cue="Answer:")
+            ids = torch.tensor([backend.encode_prompt(request)])
+            with torch.no_grad():
+                hidden = backend.model(ids, output_hidden_states=True).hidden_states
+            # The last entry is after the final norm, so the last layer is left out.
+            states.append(torch.stack([h[0, -1] for h in hidden[1:-1]]))
+        means.append(torch.stack(states).double().mean(0))
+    found = contrast(TRAIT, ("adjective",), bench)
+    assert sorted(found) == list(range(LAYERS))
+    for layer in range(LAYERS - 1):
+        np.testing.assert_allclose(found[layer], (means[0] - means[1])[layer].numpy(), rtol=1e-3, atol=1e-6)
+
+
+def test_the_planted_direction_is_found_and_moves_statements(bench: Bench, direction: torch.Tensor) -> None:
+    items = [item for item in bench.halves()[1] if item.trait == TRAIT]
+    vectors = contrast(TRAIT, ("adjective",), bench)
+    assert cosine(vectors[1], direction) > 0.95 and abs(cosine(vectors[0], direction)) < 0.8
+    high, low = (fit(bench, target, **MANY) for target in (HIGH, LOW))
+    for control, sign, target in ((high, 1, HIGH), (low, -1, LOW)):
+        assert control.fit is not None and control.fit.strength
+        ((layer, vector),) = added(control).items()
+        assert layer >= 1 and sign * cosine(vector, direction) > 0.95
+        effect = bench.effect(control, target, items)
+        assert effect > 0.05
+        top = max(control.fit.curve, key=lambda p: p.effect or 0)
+        assert effect == pytest.approx(top.effect, rel=1e-4)
+        assert (top.layer, top.strength) == (layer, control.fit.strength)
+
+
+def test_the_depth_curve_is_kept(bench: Bench) -> None:
+    fitted = fit(bench, HIGH, **MANY).fit
+    assert fitted is not None
+    tried = [(point.layer, point.strength) for point in fitted.curve]
+    assert tried == [(layer, strength) for layer in range(LAYERS) for strength in (1.0, 2.0, 4.0)]
+    assert all(point.effect is not None for point in fitted.curve)
+    items = {item.text_hash for item in bench.halves()[1] if item.trait == TRAIT}
+    assert set(fitted.fitted_on) == items and list(fitted.fitted_on) == sorted(items)
+    assert (fitted.parameters == WIDTH and fitted.details["layers"] == [fitted.curve[0].layer or 0]) or fitted.details
+    # The point that was chosen is the only one whose perplexity had to be known.
+    assert [p for p in fitted.curve if p.perplexity] == [max(fitted.curve, key=lambda p: p.effect or 0)]
+
+
+def test_low_is_high_turned_round(bench: Bench) -> None:
+    high, low = (fit(bench, target, layer=1, strength=2.0) for target in (HIGH, LOW))
+    np.testing.assert_array_equal(added(high)[1], -added(low)[1])
+    np.testing.assert_array_equal(added(high)[1], contrast(TRAIT, ("adjective",), bench)[1])
+    assert high.edits[0].strength == low.edits[0].strength == 2.0 and high.hash != low.hash
+
+
+def test_levels_shorten_the_vector_and_traits_add(bench: Bench) -> None:
+    e, n = (contrast(trait, ("adjective",), bench)[2] for trait in (TRAIT, "neuroticism"))
+    half = fit(bench, "extraversion=0.5", layer=2, strength=1.0)
+    both = fit(bench, "extraversion=-0.25,neuroticism=high", layer=2, strength=1.0)
+    np.testing.assert_allclose(added(half)[2], 0.5 * e, rtol=1e-6)
+    np.testing.assert_allclose(added(both)[2], n - 0.25 * e, rtol=1e-5, atol=1e-7)
+    assert half.fit is not None and half.fit.fitted_on == () and half.fit.curve == ()
+
+
+def test_a_graded_target_takes_the_layer_and_strength_of_its_pole(bench: Bench) -> None:
+    whole, half = (fit(bench, target, **MANY).fit for target in (HIGH, "extraversion=0.5"))
+    assert whole is not None and half is not None
+    assert (whole.strength, whole.curve) == (half.strength, half.curve)
+
+
+def test_a_fixed_strength_still_chooses_the_layer(bench: Bench) -> None:
+    control = fit(bench, HIGH, strength=2.0, layers=(0, 2), limit=1e-6)
+    assert control.fit is not None and control.fit.strength == control.edits[0].strength == 2.0
+    assert [p.layer for p in control.fit.curve] == [0, 2] and list(added(control)) == [2]
+
+
+def test_a_limit_that_nothing_meets_leaves_the_strength_at_zero(bench: Bench) -> None:
+    control = fit(bench, HIGH, strengths=(1.0, 2.0), limit=1e-6)
+    assert control.fit is not None and control.fit.strength == 0 and control.edits[0].strength == 0
+    assert all(point.perplexity for point in control.fit.curve if (point.effect or 0) > 0)
+    assert not control.at(0).edits
+    assert control.at(3.0).edits[0].strength == 3.0
+
+
+def test_a_smaller_limit_is_kept(bench: Bench) -> None:
+    free = fit(bench, HIGH, **MANY).fit
+    assert free is not None and free.strength == 4.0
+    (top,) = (p for p in free.curve if p.perplexity)
+    assert top.perplexity is not None and top.perplexity > 1
+    bound = fit(bench, HIGH, strengths=MANY["strengths"], limit=top.perplexity * 0.999).fit
+    assert bound is not None
+    (taken,) = (p for p in bound.curve if (p.layer, p.strength) == (bound.details["layers"][0], bound.strength))
+    assert taken.perplexity is not None and taken.perplexity < top.perplexity
+    assert (taken.effect or 0) < (top.effect or 0)
+
+
+def test_means_are_recorded_once_a_trait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, calls = contrast(TRAIT, ("adjective",), bench), 0
+    plain = HuggingFace.states
+
+    def counted(self: HuggingFace, texts: Any, site: Any, which: Any = None) -> Any:
+        nonlocal calls
+        calls += 1
+        return plain(self, texts, site, which)
+
+    monkeypatch.setattr(HuggingFace, "states", counted)
+    again = contrast(TRAIT, ("adjective",), bench)
+    assert calls == 0 and all((first[layer] == again[layer]).all() for layer in first)
+    contrast(TRAIT, ("instruction",), bench)
+    assert calls == 1
+
+
+@pytest.fixture
+def idle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """A bench whose model may not be run."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the model was run")
+
+    monkeypatch.setattr(bench.backend.model, "forward", refuse)
+    return bench
+
+
+@pytest.mark.parametrize("config", [{"layer": LAYERS}, {"layers": (0, 7)}, {"layers": (-1,)}])
+def test_a_layer_out_of_range_is_an_error_before_anything_is_run(idle: Bench, config: dict[str, Any]) -> None:
+    with pytest.raises(BadData, match=f"layer .* is out of range: this model has layers 0 to {LAYERS - 1}"):
+        fit(idle, HIGH, **config)
+
+
+def test_traits_without_development_items_need_layer_and_strength(bench: Bench, idle: Bench) -> None:
+    with pytest.raises(UnsupportedControl, match="none measures machiavellianism"):
+        fit(idle, "extraversion=high,machiavellianism=low")
+
+
+def test_traits_without_development_items_work_with_both_given(bench: Bench) -> None:
+    control = fit(bench, "machiavellianism=high", layer=1, strength=1.0)
+    assert control.fit is not None and list(added(control)) == [1] and control.fit.fitted_on == ()
+
+
+def test_equal_means_are_an_error(bench: Bench) -> None:
+    for weight in bench.backend.model.parameters():
+        weight.data.zero_()
+    with pytest.raises(BadData, match="leave the same activations"):
+        fit(bench, HIGH, layer=1, strength=1.0)
+
+
+def control_vector(path: Path, layers: dict[int, Any], hint: str = "llama") -> str:
+    writer = gguf.GGUFWriter(path, "controlvector")
+    writer.add_string("controlvector.model_hint", hint)
+    for layer, values in layers.items():
+        writer.add_tensor(f"direction.{layer}", np.asarray(values, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return str(path)
+
+
+def test_an_imported_vector_is_added_at_all_of_its_layers(
+    bench: Bench, direction: torch.Tensor, tmp_path: Path
+) -> None:
+    path = control_vector(tmp_path / "v.gguf", {1: direction, 2: 0.5 * direction})
+    high, low = (fit(bench, target, vector=path, **MANY) for target in (HIGH, LOW))
+    for control, sign in ((high, 1), (low, -1)):
+        assert control.fit is not None and control.fit.strength == 4.0
+        assert [p.layer for p in control.fit.curve] == [None] * 3 and control.fit.details["layers"] == [1, 2]
+        np.testing.assert_allclose(added(control)[1], sign * direction.numpy(), rtol=1e-6)
+        np.testing.assert_allclose(added(control)[2], sign * 0.5 * direction.numpy(), rtol=1e-6)
+    assert fit(bench, HIGH, vector=path, strength=1.5).edits[1].strength == 1.5
+
+
+def test_imported_vectors_that_do_not_fit(idle: Bench, direction: torch.Tensor, tmp_path: Path) -> None:
+    told: list[str] = []
+    idle.tell = told.append
+    with pytest.raises(BadData, match="was made for another model"):
+        fit(idle, HIGH, vector=control_vector(tmp_path / "deep.gguf", {LAYERS: direction}))
+    with pytest.raises(BadData, match="was made for another model"):
+        fit(idle, HIGH, vector=control_vector(tmp_path / "wide.gguf", {1: np.ones(WIDTH + 8)}))
+    other = control_vector(tmp_path / "other.gguf", {1: direction}, hint="mistral")
+    with pytest.raises(UnsupportedControl, match="points one way"):
+        fit(idle, "extraversion=high,neuroticism=low", vector=other)
+    assert not told
+    fit(idle, HIGH, vector=other, strength=1.0)
+    assert len(told) == 1 and "mistral" in told[0]
+
+
+def test_a_run_stores_what_it_can_read_again(bench: Bench) -> None:
+    control = fit(bench, HIGH, layer=1, strength=2.0, positions="answer")
+    again = controls.read(bench.folder / control.hash)
+    assert again.edits == control.edits and again.edits[0].positions == "answer" and again.fit == control.fit
+    assert control.kinds == {"activations"} and not control.messages

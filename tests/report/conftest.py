@@ -1,0 +1,118 @@
+"""Results of runs that never took place, computed from made-up answers by the functions that compute real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from traitbench.papi import split
+from traitbench.persons import Participants
+from traitbench.results import Facts, Results, summarise
+from traitbench.samples import Condition, Sample, regrade
+from traitbench.tasks import Administration
+from traitbench.tasks.person_alignment import alignment_inventory
+from traitbench.types import BIG_FIVE, Fit, Person, Point, Target
+
+Made = Callable[..., Results]
+TASK = "person_alignment"
+WHOLE = alignment_inventory()
+# Four items of each key and trait: enough for every trait's error, few enough to be quick.
+ITEMS = tuple(
+    item for trait in BIG_FIVE for key in (1, -1)
+    for item in [i for i in WHOLE.items if (i.trait, i.keyed) == (trait, key)][:4]
+)  # fmt: skip
+INVENTORY = WHOLE.model_copy(update={"items": ITEMS})
+
+
+def participants(persons: int, seed: int = 0) -> Participants:
+    """Persons with a level of their own on each facet; their answers to known and to test items follow it."""
+    rng = np.random.default_rng(seed)
+    known, targets, tests = split()[0], [], {}
+    for number in range(persons):
+        level = {item.facet: rng.normal(0, 0.9) for item in (*known, *ITEMS)}
+
+        def answers(items: Any, level: Mapping[str | None, float] = level) -> dict[str, int]:
+            raw = [3 + i.keyed * level[i.facet] + rng.normal(0, 0.6) for i in items]
+            return {i.id: int(np.clip(np.rint(v), 1, 5)) for i, v in zip(items, raw, strict=True)}
+
+        id = f"p{number}"
+        targets.append(Target(person=Person(id=id, inventory="ipip_neo_300", answers=answers(known))))
+        tests[id] = answers(ITEMS)
+    return Participants(source="made", targets=tuple(targets), tests=tests)
+
+
+def samples(condition: Condition, means: Mapping[str, float], inventory: Any = INVENTORY) -> list[Sample]:
+    """Answers around `means` (item id -> place on the scale), in both orders."""
+    out = []
+    for item in inventory.items:
+        if item.id not in means:
+            continue
+        for order, values in (("forward", [1, 2, 3, 4, 5]), ("reverse", [5, 4, 3, 2, 1])):
+            weight = np.array([-((value - means[item.id]) ** 2) / 0.3 for value in values])
+            sample = Sample(
+                doc_id=item.number - 1, doc={"id": item.id, "text": None}, arguments=[], resps=[[]], filtered_resps=[],
+                doc_hash=item.text_hash, prompt_hash="", task=inventory.id, condition=condition.name,
+                target=condition.target, coef=condition.coef, scoring="choice", item=item.id, trait=item.trait,
+                facet=item.facet, keyed=item.keyed, order=order, symbols="letters", template=0, repeat=0, seed=0,
+                option_logprobs=list(weight - np.log(np.exp(weight).sum()) - 0.05), option_values=values,
+                status="valid",
+            )  # fmt: skip
+            out.append(regrade(sample, inventory))
+    return out
+
+
+def facts(method: str, conditions: list[Condition], **more: Any) -> Facts:
+    given = {
+        "model_name": "model", "model_source": "made", "model": {"weights": "sha256:1"}, "controls": {}, "date": 1.8e9,
+        "method": {"name": method, "version": "1", "config": {}, "settings": more.pop("settings", {})},
+        "config": {"bootstrap_iters": 60, "seed": 0, "limit": more.pop("limit", None), "coefs": more.pop("coefs", ())},
+        "administration": Administration(scoring=("choice",)).model_dump(mode="json"),
+        "cost": {"evaluation_seconds": 3.0},
+    }  # fmt: skip
+    return Facts.model_validate({**given, "conditions": conditions, **more})
+
+
+@pytest.fixture(scope="session")
+def person_run() -> Made:
+    """Make a run of `method` on persons; shares say how far its answers go from 3 towards the person's own."""
+
+    def make(
+        method: str = "pas", persons: int = 5, own: float = 0.8, prompt: float | None = 0.4, shift: float = 0.2,
+        coefs: tuple[float, ...] = (0.0, 2.0, 4.0), people: int = 0, noise: float = 0.1, plain: float = 3.4, **more: Any,
+    ) -> Results:  # fmt: skip
+        people_ = participants(persons, people)
+        rng, base = np.random.default_rng(1), Condition(name="baseline")
+        conditions, rows, fits = [base], samples(base, {i.id: plain + 0.2 * (i.number % 3) for i in ITEMS}), {}
+
+        def add(condition: Condition, id: str, share: float) -> None:
+            conditions.append(condition)
+            towards = {i: float(np.clip(3 + share * (a - 3) + rng.normal(0, noise), 1, 5))
+                       for i, a in people_.tests[id].items()}  # fmt: skip
+            rows.extend(samples(condition, towards))
+
+        for number, id in enumerate(people_.tests if method != "none" else ()):
+            name = f"person:{id}"
+            mine = Condition(name=name, target=name, person=id, coef=2.0 if prompt is not None else None)
+            if prompt is None:
+                add(mine, id, own)
+                continue
+            edited = {"perplexity": 1.1 + 0.1 * number, "dose": 0.2 + 0.1 * number}
+            aside = mine.model_copy(update={"headline": False})
+            add(mine.model_copy(update=edited), id, own)
+            for coef in sorted(set(coefs) - {2.0}):
+                at = {"name": f"{name}@{coef:g}", "coef": coef, "perplexity": 1 + coef if coef else None}
+                add(aside.model_copy(update=at), id, own * (1.2 if coef else 0.5))
+            add(aside.model_copy(update={"name": f"{name}@prompt", "variant": "prompt only", "coef": 0.0}), id, prompt)
+            add(aside.model_copy(update={"name": f"{name}@shift", "variant": "shift only", **edited}), id, shift)
+            curve = tuple(Point(strength=s, effect=-1 + 0.1 * s - 0.02 * number, perplexity=1 + s / 4) for s in (0, 2, 4, 6))
+            fits[name] = Fit(
+                method=method, version="1", strength=2.0, curve=curve, seconds=1.5, parameters=100,
+                config={"max_perplexity": 2.0}, details={"effect": "minus the mean |answer - value|"}, unit="SDs",
+            )  # fmt: skip
+        made = facts(method, conditions, fits=fits, coefs=coefs, persons=people_.hashes, **more)
+        return summarise(made, {TASK: rows}, {TASK: INVENTORY}, people_)
+
+    return make
