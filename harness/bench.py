@@ -123,9 +123,11 @@ class Bench:
         some = whole.model_copy(update={"items": tuple(items)})
         return Questionnaire(some, Administration(scoring=(scoring,))).requests(self.seed)
 
-    def values(self, items: Sequence[Item], scoring: Mode, control: Control | None) -> Array:
+    def values(
+        self, items: Sequence[Item], scoring: Mode, control: Control | None, inventory: str = DEVELOPMENT
+    ) -> Array:
         """Raw value of each item (items,) under `control`: expected answer over both orders, or nats a token."""
-        requests = self.requests(items, scoring)
+        requests = self.requests(items, scoring, inventory)
         found: list[list[float]] = [[] for _ in items]
         for index, response in self.ask(requests, control).items():
             found[index % len(items)].append(_value(requests[index], response))
@@ -167,7 +169,8 @@ class Bench:
         from traitbench import neutral
 
         requests = neutral.requests()[::2]
-        return neutral.perplexity([self.ask(requests, control)[i] for i in range(len(requests))])
+        found = self.ask(requests, control)
+        return neutral.perplexity([found[i] for i in range(len(requests))])
 
     def dose(self, control: Control) -> float | None:
         """How large the edits are beside what they change, on neutral text; None for a control without edits."""

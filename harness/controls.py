@@ -90,9 +90,10 @@ def arrays(control: Control) -> dict[str, NDArray[Any]]:
     if control.tensors is None:
         return {}
     try:
-        return load_file(control.tensors)
+        found: dict[str, NDArray[Any]] = load_file(control.tensors)
     except (OSError, SafetensorError) as error:
         raise BadData(f"cannot read {control.tensors}: {error}; fit the control again") from None
+    return found
 
 
 def _digest(tensors: Arrays) -> str:

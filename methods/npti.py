@@ -23,7 +23,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
@@ -33,26 +33,9 @@ from pydantic import Field, model_validator
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
-from traitbench.methods.npti_sources import OWN, PERSONALITYBENCH, Draw, Neurons, Pair, Texts, draw, read_neurons, texts
-from traitbench.store import read_json, write_json
-from traitbench.types import (
-    Aim,
-    Continue,
-    Control,
-    Doc,
-    Edit,
-    Fit,
-    Kind,
-    Message,
-    Method,
-    Point,
-    Record,
-    Scope,
-    Target,
-    Trait,
-    Write,
-    digest,
-)  # fmt: skip
+from traitbench.methods.npti_gamma import EFFECTS, held_out, sweep, write
+from traitbench.methods.npti_sources import OWN, PERSONALITYBENCH, Draw, Neurons, Pair, draw, read_neurons, texts
+from traitbench.types import Aim, Control, Edit, Fit, Kind, Method, Point, Record, Scope, Target, Trait, Write
 
 if TYPE_CHECKING:
     from traitbench.bench import Bench
@@ -61,9 +44,8 @@ __all__ = ["NPTI"]
 
 PUBLISHED_NEURONS = 32 * 14_336
 """Of Llama-3-8B, where `least` neurons were kept."""
-ASK = "Answer in the first person, in two or three sentences."
-
 Pole = Literal["high", "low"]
+_POLES: tuple[Pole, Pole] = ("high", "low")
 
 
 class _Pair(NamedTuple):
@@ -72,16 +54,6 @@ class _Pair(NamedTuple):
     high: Neurons
     low: Neurons
     details: dict[str, Any]
-
-
-class _Reply(NamedTuple):
-    """A reply to a development question under a pole's description."""
-
-    trait: Trait
-    question: str
-    sign: int
-    """+1: of the pole aimed at; -1: of the other."""
-    text: str
 
 
 class NPTI(Method):
@@ -186,9 +158,6 @@ class NPTI(Method):
         source = texts(trait, config.questions, config.descriptions)
         return draw(source, config.questions_per_pole, config.dev_questions, f"{trait} {seed}")
 
-    def _texts(self, trait: Trait) -> Texts:
-        return texts(trait, self.config.questions, self.config.descriptions)
-
     def _neurons(self, trait: Trait, target: Target, bench: Bench, drawn: dict[Trait, Draw]) -> _Pair:
         """Find the neurons of both poles: search for them, or read the lists that were given."""
         from traitbench.interventions import layers, site_width
@@ -226,16 +195,15 @@ class NPTI(Method):
         from traitbench.statistics.quantiles import Bins
 
         config, number = self.config, shape[0] * shape[1]
-        poles: tuple[Pole, Pole] = ("high", "low")
         found = {}
-        for pole in poles:
+        for pole in _POLES:
             asked = [Asked(self._write(trait, pole, pair), pair.half) for pair in drawn.search]
             label = f"{trait}={pole}"
             found[pole] = search(bench, asked, label, config.quantile, config.batch_size, Bins())
         least = round(config.least * number / PUBLISHED_NEURONS)
         chosen: dict[Pole, Neurons] = {}
         details: dict[str, Any] = {"neurons": {}, "stability": {}, "delta": {}, "tokens": {}}
-        for pole, other in (poles, poles[::-1]):
+        for pole, other in (_POLES, _POLES[::-1]):
             mine, theirs = found[pole], found[other]
             kept = chosen[pole] = choose(mine, theirs, config.threshold, least)
             halves = [choose(mine, theirs, config.threshold, least, half) for half in (0, 1)]
@@ -247,9 +215,9 @@ class NPTI(Method):
 
     def _write(self, trait: Trait, pole: Pole, pair: Pair) -> Write:
         """Ask a question under a description of `pole`."""
-        described = getattr(self._texts(trait), pole)[pair.description]
-        turns = (Message(role="system", content=described), *_question(pair.question))
-        return Write(doc=_doc(trait, pair.question, "generate"), messages=turns, max_tokens=self.config.max_tokens)
+        source = texts(trait, self.config.questions, self.config.descriptions)
+        described = source.high if pole == "high" else source.low
+        return write(trait, described[pair.description], pair.question, self.config.max_tokens)
 
     def _edits(
         self, target: Target, found: dict[Trait, _Pair], seed: int
@@ -259,36 +227,20 @@ class NPTI(Method):
         A neuron that several traits raise gets the sum; one that is silenced by one trait and raised by another gets
         both, in this order.
         """
-        config, tensors, edits = self.config, dict[str, NDArray[Any]](), list[Edit]()
+        config = self.config
         raised: dict[tuple[int, int], float] = {}
-        silenced: set[tuple[int, int]] = set()
+        silenced: dict[tuple[int, int], float] = {}
         for trait, level in target.levels.items():
-            mine, other = found[trait].high, found[trait].low
-            if level < 0:
-                mine, other = other, mine
-            size = mine.high / (1 + np.exp(-config.slope * (mine.delta - config.middle)))
-            dropped = set(
-                random.Random(f"npti dropout {seed}").sample(range(len(size)), round(config.legacy_dropout * len(size)))
-            )
+            mine, other = (found[trait].high, found[trait].low)[:: 1 if level > 0 else -1]
+            # The logistic function, in a form that does not overflow.
+            size = mine.high * (1 + np.tanh(config.slope * (mine.delta - config.middle) / 2)) / 2
+            chance = random.Random(f"npti dropout {trait} {seed}")
+            dropped = set(chance.sample(range(len(size)), round(config.legacy_dropout * len(size))))
             for n, place in enumerate(zip(mine.layer.tolist(), mine.unit.tolist(), strict=True)):
                 if n not in dropped:
                     raised[place] = raised.get(place, 0.0) + float(size[n])
-            silenced.update(zip(other.layer.tolist(), other.unit.tolist(), strict=True))
-        for layer in sorted({layer for layer, _ in (*raised, *silenced)}):
-            for op, places in (("clamp", sorted(silenced)), ("add", sorted(raised))):
-                mine_here = [place for place in places if place[0] == layer]
-                if not mine_here:
-                    continue
-                values = [raised[place] if op == "add" else 0.0 for place in mine_here]
-                tensors[f"{op}.{layer}"] = np.array(values, dtype=np.float32)
-                tensors[f"{op}.{layer}.units"] = np.array([unit for _, unit in mine_here], dtype=np.int64)
-                edits.append(
-                    Edit(
-                        layer=layer, site="gate", op="clamp" if op == "clamp" else "add", tensor=f"{op}.{layer}",
-                        units=f"{op}.{layer}.units", positions=config.positions,
-                    )
-                )  # fmt: skip
-        return edits, tensors
+            silenced |= dict.fromkeys(zip(other.layer.tolist(), other.unit.tolist(), strict=True), 0.0)
+        return _edits_by_layer({"clamp": silenced, "add": raised}, config.positions)
 
     def _gamma(
         self, control: Control, target: Target, bench: Bench, drawn: dict[Trait, Draw]
@@ -301,43 +253,12 @@ class NPTI(Method):
             items = [item for item in bench.halves()[1] if item.trait in target.levels]
             gamma, curve = bench.strongest(control, target, config.gammas, items, limit=config.max_perplexity)
             return gamma, curve, tuple(sorted(item.text_hash for item in items))
-        from traitbench.bench import best
-
-        replies = [
-            reply
-            for trait, level in target.levels.items()
-            for reply in self._replies(trait, level, bench, drawn[trait])
-        ]
-        before = _preference(bench, replies, None)
-        points = []
-        with bench.progress(f"gamma {target.name}", len(set(config.gammas))) as step:
-            for gamma in sorted(set(config.gammas)):
-                at = control.at(gamma)
-                moved = _preference(bench, replies, at) - before
-                points.append(Point(strength=gamma, effect=moved, perplexity=bench.perplexity(at)))
-                step(1)
-        return best(points, config.max_perplexity).strength, tuple(points), ()
-
-    def _replies(self, trait: Trait, level: float, bench: Bench, drawn: Draw) -> list[_Reply]:
-        """Write, or take from the cache, replies to the development questions under a description of either pole."""
-        asked = [(pole, pair, self._write(trait, pole, pair)) for pole in ("high", "low") for pair in drawn.development]
-        with bench.backend.under(None):
-            shown = [[bench.backend.prompt(request), request.max_tokens] for _, _, request in asked]
-        path = bench.cache / f"npti-replies-{digest(['npti', bench.backend.identity, shown])}.json"
-        if not path.is_file():
-            said = bench.ask([request for _, _, request in asked], None)
-            write_json(path, [said[i].text or "" for i in range(len(asked))])
-        held = [
-            _Reply(trait, pair.question, 1 if (pole == "high") == (level > 0) else -1, text)
-            for (pole, pair, _), text in zip(asked, read_json(path), strict=True)
-        ]
-        held = [reply for reply in held if reply.text.strip()]
-        if {reply.sign for reply in held} != {1, -1}:
-            raise BadData(
-                f"{bench.backend.spec.label} answers the development questions on {trait} with nothing under one of "
-                "the poles, so that no gamma can be chosen; give one, e.g. --method_args gamma=1.4"
-            )
-        return held
+        replies = []
+        for trait, level in target.levels.items():
+            pairs, (mine, other) = drawn[trait].development, _POLES[:: 1 if level > 0 else -1]
+            asked = [[self._write(trait, pole, pair) for pair in pairs] for pole in (mine, other)]
+            replies += held_out(bench, trait, [pair.question for pair in pairs], *asked)
+        return (*sweep(bench, control, config.gammas, replies, config.max_perplexity), ())
 
     def _licence(self) -> str:
         config = self.config
@@ -348,43 +269,24 @@ class NPTI(Method):
         return "texts of our own (Apache-2.0)" if config.questions == OWN else "of the given questions"
 
 
-EFFECTS = {
-    "questions": "nats a token by which held-out replies of the pole aimed at gain on those of the other",
-    "items": "nats a token, statement",
-}
-"""What the effects of a curve are measured in."""
+def _edits_by_layer(
+    values: Mapping[Literal["clamp", "add"], Mapping[tuple[int, int], float]], positions: Scope
+) -> tuple[list[Edit], dict[str, NDArray[Any]]]:
+    """Write for each layer and op one edit with its two tensors; values: op -> (layer, neuron) -> number."""
+    tensors, edits = dict[str, NDArray[Any]](), list[Edit]()
+    layers = sorted({layer for places in values.values() for layer, _ in places})
+    for layer in layers:
+        for op, places in values.items():
+            units = sorted(unit for where, unit in places if where == layer)
+            if not units:
+                continue
+            name = f"{op}.{layer}"
+            tensors[name] = np.array([places[layer, unit] for unit in units], dtype=np.float32)
+            tensors[f"{name}.units"] = np.array(units, dtype=np.int64)
+            edits.append(Edit(layer=layer, site="gate", op=op, tensor=name, units=f"{name}.units", positions=positions))
+    return edits, tensors
 
 
 def _none() -> Neurons:
     places, numbers = np.zeros(0, dtype=np.int64), np.zeros(0)
     return Neurons(places, places, numbers, numbers, numbers)
-
-
-def _question(question: str) -> tuple[Message, ...]:
-    return (Message(role="user", content=f"{question}\n\n{ASK}"),)
-
-
-def _doc(trait: Trait, question: str, scoring: Literal["generate", "statement"]) -> Doc:
-    return Doc(task="npti", scoring=scoring, item=digest(question), trait=trait, facet=None, keyed=1)
-
-
-def _preference(bench: Bench, replies: Sequence[_Reply], control: Control | None) -> float:
-    """How much likelier replies of the pole aimed at are than those of the other, without any description.
-
-    Nats a token: a mean over replies for each trait and pole, the poles' difference, a mean over traits.
-    """
-    requests = [
-        Continue(
-            doc=_doc(reply.trait, reply.question, "statement"), messages=_question(reply.question), text=reply.text
-        )
-        for reply in replies
-    ]
-    answers = bench.ask(requests, control)
-    differences = []
-    for trait in dict.fromkeys(reply.trait for reply in replies):
-        means = []
-        for sign in (1, -1):
-            mine = [answers[i] for i, reply in enumerate(replies) if (reply.trait, reply.sign) == (trait, sign)]
-            means.append(np.mean([(a.loglik or 0.0) / (a.tokens or 1) for a in mine]))
-        differences.append(means[0] - means[1])
-    return float(np.mean(differences))

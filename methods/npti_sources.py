@@ -23,7 +23,7 @@ from traitbench.errors import BadData
 from traitbench.inventories import text_hash
 from traitbench.types import Record, Trait
 
-__all__ = ["OWN", "Draw", "Neurons", "Pair", "Texts", "draw", "own", "read_neurons", "texts"]
+__all__ = ["OWN", "PERSONALITYBENCH", "Draw", "Neurons", "Pair", "Texts", "draw", "own", "read_neurons", "texts"]
 
 OWN = "own"
 PERSONALITYBENCH = "personalitybench"

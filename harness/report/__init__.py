@@ -215,10 +215,17 @@ def _table(table: Table) -> str:
 
 
 def _levels(task: str, sources: Mapping[str, Results]) -> str:
-    """Scores of every condition on the instrument's own scale, folded away: context, not a result."""
-    rows, traits = [], dict[str, None]()
+    """Scores of the conditions on the instrument's own scale, folded away: context, not a result.
+
+    Persons, parts of a control and other strengths are left out.
+    """
+    rows, traits, aside = [], dict[str, None](), False
     for run in named(sources.values(), task):
+        left_out = {c.name for c in run.results.conditions if not c.headline or c.person is not None}
+        aside = aside or bool(left_out)
         for condition, modes in run.results.scores[task].items():
+            if condition in left_out:
+                continue
             for mode, scores in modes.items():
                 if mode != "statement":
                     traits.update(dict.fromkeys(score.trait for score in scores))
@@ -227,7 +234,9 @@ def _levels(task: str, sources: Mapping[str, Results]) -> str:
         return ""
     table = Table(
         title=f"Levels on the instrument's scale, {task}", columns=["run", "condition", "scoring", *traits], rows=rows,
-        notes=["A level is neither good nor bad and is never ranked. Statement scoring has no absolute level."],
+        notes=["A level is neither good nor bad and is never ranked. Statement scoring has no absolute level.",
+               *(["Persons, other strengths and parts of a control are left out; the results files hold them."]
+                 if aside else [])],
     )  # fmt: skip
     summary = "<summary>The scores of every condition</summary>"
     return f'<h3>levels</h3><details class="more">{summary}{_table(table)}</details>'
@@ -244,13 +253,22 @@ def _runs(sources: Mapping[str, Results]) -> str:
             name, r.model_name, r.model_source, str(r.model.get("weights") or "–"),
             r.method["name"] + (f" ({settings})" if settings else ""), ", ".join(r.versions),
             str(len(r.conditions)), asked, "–" if seconds is None else f"{seconds:.0f} s",
+            _fitted(r),
             f"{datetime.fromtimestamp(r.date, UTC):%Y-%m-%d %H:%M}", r.git_hash or "–",
         ])  # fmt: skip
         notes += [f"{name}: {warning}" for warning in r.warnings]
     columns = ["results file", "model", "backend", "weights", "method", "instruments", "conditions", "asked", "time",
-               "date (UTC)", "commit"]  # fmt: skip
+               "fitting", "date (UTC)", "commit"]  # fmt: skip
     table = Table(title="Where the numbers come from", columns=columns, rows=rows, notes=notes)
     return f'<div class="card">{_table(table)}</div>'
+
+
+def _fitted(results: Results) -> str:
+    """What fitting the controls cost."""
+    fits = [fit for fit in results.fits.values() if fit.seconds or fit.parameters]
+    if not fits:
+        return "–"
+    return f"{sum(fit.seconds for fit in fits):.0f} s, {_count(sum(fit.parameters for fit in fits), 'number')} stored"
 
 
 def _words(value: Any) -> str:

@@ -14,7 +14,7 @@ from traitbench.types import Mode, Record
 
 __all__ = [
     "Estimate", "Figure", "Run", "concat", "digits", "effects", "facets", "figure", "grid_cells", "grid_width",
-    "line_at", "modes", "named", "per_point", "plain", "scaled", "setup", "signed", "slug", "stretched",
+    "line_across", "line_at", "modes", "named", "per_point", "plain", "scaled", "setup", "signed", "slug", "stretched",
     "two_lines", "unit",
 ]  # fmt: skip
 
@@ -221,6 +221,15 @@ def line_at(x: float, style: str = "zero") -> dict[str, Any]:
         "data": {"values": [{}]},
         "mark": {"type": "rule", "style": style},
         "encoding": {"x": {"datum": x}, "y": None, "yOffset": None},
+    }
+
+
+def line_across(y: float, title: str, style: str = "zero") -> dict[str, Any]:
+    """A horizontal line through the whole plot; `title` is that of the axis, which layers share."""
+    return {
+        "data": {"values": [{}]},
+        "mark": {"type": "rule", "style": style},
+        "encoding": {"x": None, "y": {"datum": y, "type": "quantitative", "title": title}},
     }
 
 

@@ -1,13 +1,11 @@
-"""The figures of one task: effects, target x trait matrices, doses, and those of the sibling modules."""
+"""The figures of one task: effects, target x trait matrices, and those of the sibling modules."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from traitbench.report.chart import (
-    Estimate,
     Figure,
     Run,
     concat,
@@ -20,23 +18,21 @@ from traitbench.report.chart import (
     line_at,
     modes,
     named,
-    per_point,
     plain,
     scaled,
-    stretched,
     two_lines,
     unit,
 )
 from traitbench.report.correlations import correlations, distances
+from traitbench.report.development import development
 from traitbench.report.diagnostics import reliability, response_style
+from traitbench.report.doses import dose, strengths
+from traitbench.report.persons import near, persons
 from traitbench.report.radar import radar
 from traitbench.report.theme import VERDICTS
-from traitbench.samples import Condition
 from traitbench.types import Mode
 
-__all__ = ["dose", "figures", "forest", "matrices"]
-
-Curve = dict[float, Condition]
+__all__ = ["figures", "forest", "matrices"]
 
 
 def figures(runs: Sequence[Run]) -> list[Figure]:
@@ -44,7 +40,14 @@ def figures(runs: Sequence[Run]) -> list[Figure]:
     every = modes(runs)
     moved = named((run.results for run in runs if any(card.contrasts for card in run.cards())), runs[0].task)
     found: list[Figure | None] = []
-    for draw in (forest, radar, matrices, dose, correlations, distances):
+    for mode in every:
+        found += [*near(runs, mode), persons(runs, mode)]
+    for draw in (forest, radar, matrices, dose):
+        found += [draw(moved, mode) for mode in every]
+    for mode in every:
+        found += strengths(runs, mode)
+    found += development(runs)
+    for draw in (correlations, distances):
         found += [draw(moved, mode) for mode in every]
     for draw in (response_style, reliability):
         found += [draw(runs, mode) for mode in every]
@@ -141,85 +144,3 @@ def matrices(runs: Sequence[Run], mode: Mode) -> Figure | None:
         ["run", "target", "trait", "aimed at", f"shift [95 %], {unit(mode)}"],
         table,
     )  # fmt: skip
-
-
-def dose(runs: Sequence[Run], mode: Mode) -> Figure | None:
-    """Scores over the levels or coefficients of one trait's target; None where no trait has three or more."""
-    specs, table = [], []
-    for run in runs:
-        for trait, by, curve in _curves(run):
-            points = _points(run, mode, trait, curve)
-            specs.append(_dose(points, f"{trait}, {run.label}" if len(runs) > 1 else trait, by, mode))
-            table += [[run.label, trait, f"{p['dose']:g}", p["trait"], p["shown"]] for p in points]
-    if not table:
-        return None
-    what = "shift from the baseline, nats a token" if mode == "statement" else "score, POMP"
-    return figure(
-        runs[0].task, mode, "dose", f"Dose: the score over strengths, {mode} scoring",
-        "A control that works by degrees rises or falls steadily. Thick line and band: the trait aimed at and its "
-        f"95 % interval; thin grey lines: the other traits. Vertical: {what}.",
-        f"Line charts of {len(specs)} dose curve(s) in {mode} scoring, {what}.",
-        concat(specs, 340, 3),
-        ["run", "target", "dose", "trait", f"{what} [95 %]"],
-        table,
-    )  # fmt: skip
-
-
-def _curves(run: Run) -> list[tuple[str, str, Curve]]:
-    """Trait, what varies, and its conditions by dose, for each trait with three or more different doses."""
-    levels: dict[tuple[str, float | None], Curve] = defaultdict(dict)
-    coefs: dict[tuple[str, float], Curve] = defaultdict(dict)
-    for condition in run.results.conditions:
-        if condition.profile or len(condition.levels) != 1:
-            continue
-        ((trait, level),) = condition.levels.items()
-        levels[trait, condition.coef][level] = condition
-        if condition.coef is not None:
-            coefs[trait, level][condition.coef] = condition
-    baseline = run.results.conditions[0]
-    out: list[tuple[str, str, Curve]] = []
-    for (trait, _), curve in levels.items():
-        if len(curve) >= 3:
-            out.append((trait, "level aimed at", dict(sorted({0.0: baseline, **curve}.items()))))
-    for (trait, _), curve in coefs.items():
-        if len(curve) >= 3:
-            out.append((trait, "coefficient", dict(sorted({0.0: baseline, **curve}.items()))))
-    return out
-
-
-def _points(run: Run, mode: Mode, aimed: str, curve: Curve) -> list[dict[str, Any]]:
-    """Every trait's score at every dose. The statement baseline is the reference: 0 without an interval."""
-    rows, factor, baseline = [], per_point(run, mode), run.results.conditions[0]
-    for level, condition in curve.items():
-        for score in run.results.scores[run.task][condition.name].get(mode, []):
-            shown = score.value if mode == "statement" else score.pomp
-            e = Estimate(0.0 if mode == "statement" and condition == baseline else None)
-            if score.value is not None and shown is not None:
-                e = stretched(score.value, score.ci, shown, factor)
-            rows.append({"dose": level, "trait": score.trait, "own": score.trait == aimed, "value": e.value,
-                         "low": e.low, "high": e.high, "condition": condition.name,
-                         "shown": e.text(digits(mode))})  # fmt: skip
-    return rows
-
-
-def _dose(points: list[dict[str, Any]], title: str, by: str, mode: Mode) -> dict[str, Any]:
-    what = "shift, nats a token" if mode == "statement" else "score, POMP"
-    x = {"field": "dose", "type": "quantitative", "title": by}
-    y = {"field": "value", "type": "quantitative", "title": what, "scale": {"zero": False}}
-    tip = [{"field": "trait"}, {"field": "condition"}, {"field": "shown", "title": what}]
-    own = {"filter": "datum.own"}
-    return {
-        "title": {"text": title},
-        "data": {"values": points},
-        "width": 230,
-        "height": 170,
-        "encoding": {"x": x},
-        "layer": [
-            {"transform": [{"filter": "!datum.own"}], "mark": {"type": "line", "style": "others"},
-             "encoding": {"y": y, "detail": {"field": "trait"}, "tooltip": tip}},
-            {"transform": [own, {"filter": "isValid(datum.low)"}], "mark": {"type": "area", "style": "band"},
-             "encoding": {"y": {"field": "low", "type": "quantitative", "title": what}, "y2": {"field": "high"}}},
-            {"transform": [own], "mark": {"type": "line", "point": True},
-             "encoding": {"y": y, "tooltip": tip}},
-        ],
-    }  # fmt: skip

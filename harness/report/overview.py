@@ -7,7 +7,9 @@ from html import escape
 from typing import NamedTuple
 
 from traitbench.leaderboard import Entry, Leaderboard, Metrics, to_entry
-from traitbench.report.chart import Estimate, digits, plain, setup, slug
+from traitbench.leaderboard_persons import PersonRow, head
+from traitbench.leaderboard_tables import ratio, standing
+from traitbench.report.chart import Estimate, digits, plain, setup, signed, slug
 from traitbench.report.theme import VERDICTS
 from traitbench.results import Results
 from traitbench.types import Mode
@@ -21,8 +23,8 @@ SHAPES = {
 }
 """Verdict -> its mark, the same as in the charts (theme.SHAPES)."""
 COLUMNS = (
-    "run", "instrument", "scoring", "verdict", "rank", "effect [95 %]", "effect in SDs", "leakage", "targets in order",
-    "position bias", "option mass", "lowest alpha", "distance to people",
+    "run", "instrument", "scoring", "verdict", "rank", "effect [95 %]", "effect in SDs", "leakage", "damage",
+    "targets in order", "position bias", "option mass", "lowest alpha", "distance to people",
 )  # fmt: skip
 FIRST_NUMBER = 4
 
@@ -60,14 +62,17 @@ def overview(sources: Mapping[str, Results], board: Leaderboard | None) -> str:
     return (
         f'<div class="card">{_filters(rows)}<div class="scroll" role="region" aria-label="Table of all runs">'
         '<table id="board"><caption>One row a run, instrument and scoring. Columns sort by their heading; what is '
-        "measured in different units is sorted apart. SDs: between people of the same instrument. Alpha: the least "
+        "measured in different units is sorted apart. For persons, the distance from their own answers stands in the "
+        "place of the effect: less is nearer. SDs: between people of the same instrument. Alpha: the least "
         f"consistent scale.</caption><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table></div></div>"
     )
 
 
 def _order(entry: Entry, mode: Mode) -> tuple[str, bool, bool, int, float, str]:
     m = entry.metrics[mode]
-    return entry.task, mode != "statement", m.rank is None, m.rank or 0, -(m.effect or 0.0), entry.run
+    own = head(m.persons)
+    first = own.error or 0.0 if own else -(m.effect or 0.0)
+    return entry.task, mode != "statement", m.rank is None, m.rank or 0, first, entry.run
 
 
 def _number(place: int) -> str:
@@ -104,8 +109,8 @@ def _row(entry: Entry, mode: Mode, sources: Mapping[str, Results]) -> str:
     cells = [
         f'<th scope="row">{escape(name)}<span class="unit">{escape(entry.model + limit)}</span></th>',
         f"<td>{escape(entry.task)}</td><td>{escape(mode)}</td>",
-        f'<td data-value="{VERDICTS.index(m.verdict)}">{_verdict(m.verdict, reasons)}</td>',
-        *(_cell(cell) for cell in _cells(m, mode)),
+        f'<td data-value="{VERDICTS.index(m.verdict)}">{_verdict(m.verdict, reasons)}{_spoilt(entry, mode)}</td>',
+        *(_cell(cell) for cell in _cells(m, mode, entry.fit_seconds)),
     ]
     data = f'data-task="{escape(entry.task)}" data-mode="{escape(mode)}" data-verdict="{escape(m.verdict)}"'
     return f"<tr {data}>{''.join(cells)}</tr>"
@@ -122,18 +127,45 @@ def _verdict(verdict: str, reasons: Sequence[str]) -> str:
     )
 
 
-def _cells(m: Metrics, mode: Mode) -> list[Cell]:
-    unit, places = m.unit, digits(mode)
-    effect = Estimate(m.effect, *(m.effect_ci or (None, None))).text(places)
-    effect += f'<span class="unit">{escape(unit)}</span>' if m.effect is not None else ""
+def _spoilt(entry: Entry, mode: Mode) -> str:
+    """A mark on a run that was fitted on what it is tested with: in words, and open to view."""
+    return f'<strong class="spoilt">{escape(standing(entry, mode))}</strong>' if entry.contaminated else ""
+
+
+def _effect(m: Metrics, mode: Mode) -> Cell:
+    effect = Estimate(m.effect, *(m.effect_ci or (None, None))).text(digits(mode))
+    return Cell(effect + (_small(m.unit) if m.effect is not None else ""), m.effect, m.unit)
+
+
+def _error(own: PersonRow) -> Cell:
+    """The distance from persons where the effect stands, and how it compares with what needs no model."""
+    words = "error, least is nearest" if own.error is not None else ""
+    if own.to_nearest is not None and own.to_nearest.value is not None:
+        apart = own.to_nearest
+        words = f"error; {signed(apart.value, 2)} on {apart.to}"
+    return Cell(Estimate(own.error, *(own.error_ci or (None, None))).text(2) + _small(words), own.error, "error")
+
+
+def _damage(m: Metrics, seconds: float | None) -> Cell:
+    cost = _small(f"fitted in {seconds:.0f} s") if seconds is not None else ""
+    return Cell(ratio(m.perplexity) + cost, m.perplexity)
+
+
+def _small(words: str) -> str:
+    return f'<span class="unit">{escape(words)}</span>'
+
+
+def _cells(m: Metrics, mode: Mode, seconds: float | None) -> list[Cell]:
+    unit, places, own = m.unit, digits(mode), head(m.persons)
     apart = plain(m.human_distance)
     if m.human_distance is not None and m.human_identity is not None:
         apart += f'<span class="unit">no leakage: {plain(m.human_identity)}</span>'
     return [
         Cell("–" if m.rank is None else str(m.rank), m.rank),
-        Cell(effect, m.effect, unit),
+        _error(own) if own else _effect(m, mode),
         Cell(plain(m.effect_sds), m.effect_sds),
         Cell(plain(m.leakage, places), m.leakage, unit),
+        _damage(m, seconds),
         Cell(f"{m.targets - m.cautions} of {m.targets}" if m.targets else "–",
              (m.targets - m.cautions) / m.targets if m.targets else None),
         Cell(plain(m.position_bias), m.position_bias),

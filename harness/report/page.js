@@ -30,7 +30,10 @@ function fitted(spec, room) {
     spec.vconcat = spec.hconcat;
     delete spec.hconcat;
   }
+  const whole = spec.columns;
   if (spec.columns) spec.columns = Math.max(1, Math.min(spec.columns, Math.floor(room / panel)));
+  // Panels that belong side by side wrap in equal parts.
+  while (spec.usermeta?.whole && whole % spec.columns) spec.columns -= 1;
   if (spec.columns === 1 && panel > room) {
     for (const part of spec.concat ?? []) if (part.width?.step) part.width.step = 36;
   }

@@ -77,7 +77,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory, direction: torch.Tensor) -
         attention = model.model.layers[1].self_attn
         attention.q_proj.weight[:8] = 0
         attention.v_proj.weight[0] = direction
-        attention.o_proj.weight[:, 0] += direction
+        attention.o_proj.weight[:, 0] += 5 * direction
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
@@ -133,7 +133,7 @@ def test_the_planted_direction_is_found_and_moves_statements(bench: Bench, direc
         ((layer, vector),) = added(control).items()
         assert layer >= 1 and sign * cosine(vector, direction) > 0.95
         effect = bench.effect(control, target, items)
-        assert effect > 0.05
+        assert effect > 0.01
         top = max(control.fit.curve, key=lambda p: p.effect or 0)
         assert effect == pytest.approx(top.effect, rel=1e-4)
         assert (top.layer, top.strength) == (layer, control.fit.strength)
@@ -188,16 +188,19 @@ def test_a_limit_that_nothing_meets_leaves_the_strength_at_zero(bench: Bench) ->
     assert control.at(3.0).edits[0].strength == 3.0
 
 
-def test_a_smaller_limit_is_kept(bench: Bench) -> None:
-    free = fit(bench, HIGH, **MANY).fit
-    assert free is not None and free.strength == 4.0
-    (top,) = (p for p in free.curve if p.perplexity)
-    assert top.perplexity is not None and top.perplexity > 1
-    bound = fit(bench, HIGH, strengths=MANY["strengths"], limit=top.perplexity * 0.999).fit
-    assert bound is not None
-    (taken,) = (p for p in bound.curve if (p.layer, p.strength) == (bound.details["layers"][0], bound.strength))
-    assert taken.perplexity is not None and taken.perplexity < top.perplexity
-    assert (taken.effect or 0) < (top.effect or 0)
+def test_the_choice_is_the_best_point_within_the_limit(bench: Bench) -> None:
+    free = fit(bench, LOW, **MANY).fit
+    assert free is not None
+    damage = {}
+    for point in free.curve:
+        control = fit(bench, LOW, layer=point.layer, strength=point.strength)
+        damage[point.layer, point.strength] = bench.perplexity(control)
+    effects = {(point.layer, point.strength): point.effect or 0.0 for point in free.curve}
+    limit = damage[max(effects, key=effects.__getitem__)] * 0.9999
+    wanted = max((key for key in effects if damage[key] <= limit), key=effects.__getitem__)
+    bound = fit(bench, LOW, strengths=MANY["strengths"], limit=limit).fit
+    assert bound is not None and effects[wanted] > 0
+    assert (bound.details["layers"], bound.strength) == ([wanted[0]], wanted[1])
 
 
 def test_means_are_recorded_once_a_trait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from traitbench import inventories
 from traitbench.papi import split
 from traitbench.persons import Participants
 from traitbench.results import Facts, Results, summarise
@@ -116,3 +117,58 @@ def person_run() -> Made:
         return summarise(made, {TASK: rows}, {TASK: INVENTORY}, people_)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def strength_run() -> Made:
+    """Make a run whose control moves its trait by `gain` times the strength (up or down), and all others by `leak`."""
+
+    def make(
+        method: str = "npti", traits: tuple[str, ...] = ("openness", "neuroticism"), gain: float = 0.12,
+        leak: float = 0.02, coefs: tuple[float, ...] = (1.0, 2.0, 4.0), chosen: float = 2.0, layers: bool = False, **more: Any,
+    ) -> Results:  # fmt: skip
+        inventory = inventories.load("mini_ipip", texts=False)
+        rng, base = np.random.default_rng(2), Condition(name="baseline")
+        rough = {item.id: 3 + rng.normal(0, 0.2) for item in inventory.items}
+        conditions, rows, fits = [base], [*samples(base, rough, inventory), *said(base, rough, inventory)], {}
+        for trait in traits:
+            for word, level in (("high", 1.0), ("low", -1.0)):
+                name = f"{trait}={word}"
+                for coef in sorted({chosen, *coefs}, key=lambda c: (c != chosen, c)):
+                    condition = Condition(
+                        name=name if coef == chosen else f"{name}@{coef:g}", target=name, levels={trait: level},
+                        coef=coef, headline=coef == chosen, perplexity=1.05**coef if coef < 4 else 5e8, dose=coef / 10,
+                    )  # fmt: skip
+                    means = {i.id: rough[i.id] + coef * (level * gain * i.keyed if i.trait == trait else leak)
+                             for i in inventory.items}  # fmt: skip
+                    conditions.append(condition)
+                    rows += [*samples(condition, means, inventory), *said(condition, means, inventory)]
+                curve = [
+                    Point(strength=s, effect=s * gain * (1 - abs(layer - 2) / 4), layer=layer if layers else None,
+                          perplexity=None if layer == 4 else 1 + s / 4)
+                    for layer in (range(5) if layers else (2,)) for s in (1.0, 2.0, 4.0, 8.0)
+                ]  # fmt: skip
+                fits[name] = Fit(
+                    method=method, version="1", strength=chosen, curve=tuple(curve), seconds=20.0, parameters=64,
+                    config={"limit" if layers else "max_perplexity": 2.0}, unit="gamma",
+                    details={"effect": "nats a token", "layers": [2]},
+                )  # fmt: skip
+        controls = {condition.name: [] for condition in conditions}
+        made = facts(method, conditions, fits=fits, coefs=coefs, controls=controls, **more)
+        return summarise(made, {"mini_ipip": rows}, {"mini_ipip": inventory})
+
+    return make
+
+
+def said(condition: Condition, means: Mapping[str, float], inventory: Any) -> list[Sample]:
+    """The same as statements: a nat a token for each point of the scale."""
+    return [
+        Sample(
+            doc_id=item.number - 1, doc={"id": item.id, "text": None}, arguments=[], resps=[[]], filtered_resps=[],
+            doc_hash=item.text_hash, prompt_hash="", task=inventory.id, condition=condition.name,
+            target=condition.target, coef=condition.coef, scoring="statement", item=item.id, trait=item.trait,
+            facet=item.facet, keyed=item.keyed, template=0, repeat=0, seed=0, loglik=5 * means[item.id], tokens=5,
+            status="valid", value_raw=means[item.id],
+        )
+        for item in inventory.items
+    ]  # fmt: skip
