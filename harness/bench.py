@@ -7,7 +7,7 @@ IPIP-NEO-120, in halves. A strength is the one with the largest effect that leav
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -186,19 +186,45 @@ class Bench:
         items: Sequence[Item],
         scoring: Mode = "statement",
         limit: float = 2.0,
-        layer: int | None = None,
     ) -> tuple[float, tuple[Point, ...]]:
         """Try `strengths` and return the one with the largest effect on `items`, and the whole curve.
 
         A strength counts only while the perplexity of neutral text stays under `limit` times that without a control.
-        Where none moves the items the right way it is 0: the messages alone. `layer` is written into the points.
+        Where none moves the items the right way it is 0: the messages alone.
         """
         curve = []
         for strength in sorted(set(strengths)):
             at = control.at(strength)
             moved = self.effect(at, target, items, scoring)
-            curve.append(Point(strength=strength, effect=moved, perplexity=self.perplexity(at), layer=layer))
+            curve.append(Point(strength=strength, effect=moved, perplexity=self.perplexity(at)))
         return best(curve, limit).strength, tuple(curve)
+
+    def deepest(
+        self,
+        layers: Mapping[int, Control],
+        target: Target,
+        strengths: Sequence[float],
+        items: Sequence[Item],
+        limit: float = 2.0,
+    ) -> tuple[Point | None, tuple[Point, ...]]:
+        """Try `strengths` at each of `layers`; return the point with the largest effect on `items`, and all of them.
+
+        Statement scoring. The perplexity of neutral text is measured in falling order of effect, until a point stays
+        under `limit` times that without a control; the others have none. No point where none does.
+        """
+        tried = [(layer, strength) for layer in layers for strength in sorted(set(strengths))]
+        points = []
+        with self.progress(f"layers and strengths, {target.name}", len(tried)) as step:
+            for layer, strength in tried:
+                moved = self.effect(layers[layer].at(strength), target, items)
+                points.append(Point(strength=strength, effect=moved, layer=layer))
+                step(1)
+        for n in sorted(range(len(points)), key=lambda n: -(points[n].effect or 0.0)):
+            control = layers[tried[n][0]].at(points[n].strength)
+            points[n] = points[n].model_copy(update={"perplexity": (found := self.perplexity(control))})
+            if found <= limit:
+                return points[n], tuple(points)
+        return None, tuple(points)
 
     def ask(self, requests: Sequence[Request], control: Control | None) -> dict[int, Response]:
         """Answer `requests` under `control`: index -> response."""

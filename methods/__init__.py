@@ -13,5 +13,6 @@ METHODS: Catalog[type[Method]] = Catalog(
         "pas": "traitbench.methods.pas:PAS",
         "prompting": "traitbench.methods.prompting:Prompting",
         "residual": "traitbench.methods.residual:Residual",
+        "vector": "traitbench.methods.vector:Vector",
     },
 )

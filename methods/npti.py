@@ -255,9 +255,9 @@ class NPTI(Method):
             return gamma, curve, tuple(sorted(item.text_hash for item in items))
         replies = []
         for trait, level in target.levels.items():
-            pairs, (mine, other) = drawn[trait].development, _POLES[:: 1 if level > 0 else -1]
-            asked = [[self._write(trait, pole, pair) for pair in pairs] for pole in (mine, other)]
-            replies += held_out(bench, trait, [pair.question for pair in pairs], *asked)
+            pairs = drawn[trait].development
+            high, low = ([self._write(trait, pole, pair) for pair in pairs] for pole in _POLES)
+            replies += held_out(bench, trait, level, [pair.question for pair in pairs], high, low)
         return (*sweep(bench, control, config.gammas, replies, config.max_perplexity), ())
 
     def _licence(self) -> str:

@@ -48,25 +48,27 @@ def write(trait: Trait, description: str, question: str, max_tokens: int) -> Wri
 
 
 def held_out(
-    bench: Bench, trait: Trait, questions: Sequence[str], mine: Sequence[Write], other: Sequence[Write]
+    bench: Bench, trait: Trait, level: float, questions: Sequence[str], high: Sequence[Write], low: Sequence[Write]
 ) -> list[Reply]:
-    """Write the replies to `questions` under the pole aimed at and under the other, or take them from the cache.
+    """Write the replies to `questions` under the high and under the low pole, or take them from the cache.
 
-    mine, other: a request for each question. BadData where nothing is said under one of the poles.
+    level: above 0 where the high pole is aimed at. high, low: a request for each question. BadData where nothing is
+    said under one of the poles.
     """
-    requests = [*mine, *other]
+    requests = [*high, *low]
     shown = [[bench.backend.prompt(request), request.max_tokens] for request in requests]
     path = bench.cache / f"npti-replies-{digest(['npti', bench.backend.identity, shown])}.json"
     if not path.is_file():
         said = bench.ask(requests, None)
         write_json(path, [said[i].text or "" for i in range(len(requests))])
-    signs = [1] * len(mine) + [-1] * len(other)
+    sign = 1 if level > 0 else -1
+    signs = [sign] * len(high) + [-sign] * len(low)
     rows = zip([*questions, *questions], signs, read_json(path), strict=True)
     replies = [Reply(trait, question, sign, text) for question, sign, text in rows if text.strip()]
     if {reply.sign for reply in replies} != {1, -1}:
         raise BadData(
-            f"{bench.backend.spec.label} answers the held-out questions on {trait} with nothing under one of the poles, "
-            "so that no gamma can be chosen; give one, e.g. --method_args gamma=1.4"
+            f"{bench.backend.spec.label} answers the held-out questions on {trait} with nothing under one of the "
+            "poles, so that no gamma can be chosen; give one, e.g. --method_args gamma=1.4"
         )
     return replies
 

@@ -195,6 +195,54 @@ def test_a_damaged_file_is_named(
     assert not (tmp_path / "out").exists()
 
 
+def spoilt(published: Path, to: Path, run: str, **changed: Any) -> Leaderboard:
+    """The board with another results file of one run."""
+    for folder in published.iterdir():
+        for file in folder.glob("results_*.json"):
+            read = read_json(file)
+            write_json(to / folder.name / file.name, {**read, **(changed if folder.name == run else {})})
+    return build(to)
+
+
+def test_a_contaminated_run_says_so_and_has_no_rank(published: Path, tmp_path: Path) -> None:
+    best = "scripted__person@prompting"
+    board = spoilt(published, tmp_path, best, contaminated={"mini_ipip": 7})
+    (entry,) = [e for e in board.entries if e.run.startswith(f"{best}/")]
+    assert entry.contaminated == 7
+    assert [m.rank for m in entry.metrics.values()] == [None, None]
+    assert entry.metrics["choice"].effect == pytest.approx(40), "its numbers stay"
+    assert metrics(board, "demo").rank == 1
+    assert metrics(board, "p2").rank == 2, "who is contaminated beats nobody"
+    rows = [line for line in render(board).splitlines() if line.startswith("| – | scripted:person | prompting |")]
+    assert len(rows) == 2 and all(row.endswith("| contaminated (7 items) |") for row in rows)
+    assert {e.contaminated for e in build(published).entries} == {0}
+    other = spoilt(published, tmp_path / "other", best, contaminated={"ipip_50": 7})
+    assert metrics(other, "adjective").rank == 1, "the items of another task"
+
+
+def test_damage_and_cost_are_those_of_the_controls_as_they_were_made(published: Path, tmp_path: Path) -> None:
+    name = "scripted__person@prompting"
+    conditions = read_json(next((published / name).glob("results_*.json")))["conditions"]
+    for number, condition in enumerate(conditions[1:4]):
+        condition.update(perplexity=[1.2, 1.7, 1.4][number], dose=[0.1, 0.4, 0.2][number], coef=2.0)
+    conditions[4].update(perplexity=9.0, dose=9.0, coef=8.0, headline=False)
+    fit = {"method": "x", "version": "1", "seconds": 1.5, "parameters": 20}
+    changed = {"conditions": conditions, "fits": {"a": fit, "b": fit}}
+    board = spoilt(published, tmp_path, name, **changed)
+    (entry,) = [e for e in board.entries if e.run.startswith(f"{name}/")]
+    assert (entry.fit_seconds, entry.stored_parameters) == (3.0, 40)
+    assert (entry.metrics["choice"].perplexity, entry.metrics["choice"].dose) == (1.7, 0.2)
+    others = [e for e in board.entries if e is not entry]
+    assert {(e.fit_seconds, e.stored_parameters) for e in others} == {(None, None)}, "missing is not zero"
+    assert {m.perplexity for e in others for m in e.metrics.values()} == {None}
+    text = render(board)
+    assert text.count("| damage (perplexity) | fit (s) | verdict |") == 2
+    (row,) = [line for line in text.splitlines() if "| scripted:person | prompting | 40.00 [" in line]
+    assert row.endswith("| 1.70 | 3 | caution |")
+    plain = render(build(published))
+    assert "damage" not in plain and "fit (s)" not in plain, "no column without a value"
+
+
 def test_no_runs_is_an_error_that_says_how_to_publish_one(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="traitbench export RUN"):
         build(tmp_path)

@@ -139,11 +139,12 @@ def _effect(m: Metrics, mode: Mode) -> Cell:
 
 def _error(own: PersonRow) -> Cell:
     """The distance from persons where the effect stands, and how it compares with what needs no model."""
-    words = "error, least is nearest" if own.error is not None else ""
-    if own.to_nearest is not None and own.to_nearest.value is not None:
-        apart = own.to_nearest
-        words = f"error; {signed(apart.value, 2)} on {apart.to}"
-    return Cell(Estimate(own.error, *(own.error_ci or (None, None))).text(2) + _small(words), own.error, "error")
+    apart = own.to_nearest
+    words = "" if own.error is None else "error"
+    if words and apart is not None and apart.value is not None:
+        words += f"; {signed(apart.value, 2)} against {apart.to}"
+    shown = Estimate(own.error, *(own.error_ci or (None, None))).text(2)
+    return Cell(shown + (_small(words) if words else ""), own.error, "error")
 
 
 def _damage(m: Metrics, seconds: float | None) -> Cell:

@@ -459,7 +459,8 @@ def test_the_same_fit_again_asks_nothing(place: Place, monkeypatch: pytest.Monke
     monkeypatch.setattr(npti_search, "replies", _refuse)
     monkeypatch.setattr(HuggingFace, "_write_batch", _refuse)
     again = fit(place)
-    assert again.hash == first.hash and (again.fit and first.fit and again.fit.curve) == first.fit.curve  # type: ignore[union-attr]
+    assert again.fit is not None and first.fit is not None
+    assert again.hash == first.hash and again.fit.curve == first.fit.curve
     assert fit(place, LOW).hash != first.hash, "both poles come from the same search"
     with pytest.raises(AssertionError, match="asked"):
         fit(place, max_tokens=11)

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import vl_convert
 
 from traitbench import inventories
 from traitbench.papi import split
 from traitbench.persons import Participants
+from traitbench.report.theme import CONFIGS
 from traitbench.results import Facts, Results, summarise
 from traitbench.samples import Condition, Sample, regrade
 from traitbench.tasks import Administration
@@ -82,7 +84,8 @@ def person_run() -> Made:
 
     def make(
         method: str = "pas", persons: int = 5, own: float = 0.8, prompt: float | None = 0.4, shift: float = 0.2,
-        coefs: tuple[float, ...] = (0.0, 2.0, 4.0), people: int = 0, noise: float = 0.1, plain: float = 3.4, **more: Any,
+        coefs: tuple[float, ...] = (0.0, 2.0, 4.0), people: int = 0, noise: float = 0.1, plain: float = 3.4,
+        **more: Any,
     ) -> Results:  # fmt: skip
         people_ = participants(persons, people)
         rng, base = np.random.default_rng(1), Condition(name="baseline")
@@ -108,7 +111,9 @@ def person_run() -> Made:
                 add(aside.model_copy(update=at), id, own * (1.2 if coef else 0.5))
             add(aside.model_copy(update={"name": f"{name}@prompt", "variant": "prompt only", "coef": 0.0}), id, prompt)
             add(aside.model_copy(update={"name": f"{name}@shift", "variant": "shift only", **edited}), id, shift)
-            curve = tuple(Point(strength=s, effect=-1 + 0.1 * s - 0.02 * number, perplexity=1 + s / 4) for s in (0, 2, 4, 6))
+            curve = tuple(
+                Point(strength=s, effect=-1 + 0.1 * s - 0.02 * number, perplexity=1 + s / 4) for s in (0, 2, 4, 6)
+            )
             fits[name] = Fit(
                 method=method, version="1", strength=2.0, curve=curve, seconds=1.5, parameters=100,
                 config={"max_perplexity": 2.0}, details={"effect": "minus the mean |answer - value|"}, unit="SDs",
@@ -125,7 +130,8 @@ def strength_run() -> Made:
 
     def make(
         method: str = "npti", traits: tuple[str, ...] = ("openness", "neuroticism"), gain: float = 0.12,
-        leak: float = 0.02, coefs: tuple[float, ...] = (1.0, 2.0, 4.0), chosen: float = 2.0, layers: bool = False, **more: Any,
+        leak: float = 0.02, coefs: tuple[float, ...] = (1.0, 2.0, 4.0), chosen: float = 2.0, layers: bool = False,
+        **more: Any,
     ) -> Results:  # fmt: skip
         inventory = inventories.load("mini_ipip", texts=False)
         rng, base = np.random.default_rng(2), Condition(name="baseline")
@@ -172,3 +178,17 @@ def said(condition: Condition, means: Mapping[str, float], inventory: Any) -> li
         )
         for item in inventory.items
     ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def expressions() -> Callable[[dict[str, Any]], list[str]]:
+    """Every text of the Vega that a figure compiles to which is neither data nor what a title or description says."""
+
+    def go(value: Any, key: str = "") -> list[str]:
+        if isinstance(value, dict):
+            return [t for k, v in value.items() if k not in ("values", "description") for t in go(v, k)]
+        if isinstance(value, list):
+            return [t for v in value for t in go(v, key)]
+        return [value] if isinstance(value, str) and key != "text" else []
+
+    return lambda spec: go(vl_convert.vegalite_to_vega(spec, config=CONFIGS["light"]))

@@ -19,7 +19,8 @@ from traitbench.report import svg
 from traitbench.report.chart import Estimate, Figure, Run, named, per_point, plain, scaled, signed, slug
 from traitbench.report.correlations import correlations, distances
 from traitbench.report.diagnostics import COEFFICIENTS, reliability, response_style
-from traitbench.report.figures import dose, figures, forest, matrices
+from traitbench.report.doses import dose
+from traitbench.report.figures import figures, forest, matrices
 from traitbench.report.radar import MOST_TOGETHER, place, radar, ticks
 from traitbench.report.theme import CONFIGS, DARK, LIGHT, Palette, contrast
 from traitbench.respondents import Reliability
@@ -210,16 +211,11 @@ def test_the_distance_stands_beside_both_baselines(results: Results) -> None:
     assert "1.18" in must(correlations([run], "choice")).caption
 
 
-def graded(results: Results, by: str) -> Run:
-    """Scores that rise with the level, or with the coefficient, of one trait's target."""
+def graded(results: Results) -> Run:
+    """Scores that rise with the level of one trait's target; another strength of it is no point of the curve."""
     steps = [-1.0, -0.5, 1.0]
     conditions = [Condition(name="baseline")] + [
-        Condition(
-            name=f"{by} {step}",
-            levels={"openness": step if by == "level" else 1.0},
-            coef=None if by == "level" else step,
-        )
-        for step in steps
+        Condition(name=f"level {step}", levels={"openness": step}, coef=2 + step) for step in steps
     ]
     scores = {
         c.name: {
@@ -231,20 +227,20 @@ def graded(results: Results, by: str) -> Run:
         }
         for c, s in zip(conditions, [0.0, *steps], strict=True)
     }
-    return Run("run", TASK, results.model_copy(update={"conditions": conditions, "scores": {TASK: scores}}))
+    aside = conditions[-1].model_copy(update={"name": "level 1.0@9", "coef": 9.0, "headline": False})
+    every = {"conditions": [*conditions, aside], "scores": {TASK: {**scores, aside.name: scores["level -1.0"]}}}
+    return Run("run", TASK, results.model_copy(update=every))
 
 
-@pytest.mark.parametrize("by", ["level", "coef"])
-def test_a_dose_curve_is_the_scores_in_the_order_of_the_doses(results: Results, by: str) -> None:
-    panel = must(dose([graded(results, by)], "choice")).spec["concat"][0]
+def test_a_dose_curve_is_the_scores_in_the_order_of_the_levels(results: Results) -> None:
+    panel = must(dose([graded(results)], "choice")).spec["concat"][0]
     own = [row for row in values(panel) if row["own"]]
     assert [row["dose"] for row in own] == [-1.0, -0.5, 0.0, 1.0], "the baseline is dose 0"
     assert [row["value"] for row in own] == pytest.approx([37.5, 43.75, 50.0, 62.5])
     assert [row["low"] for row in own] == pytest.approx([35.0, 41.25, 47.5, 60.0]), "2.9 is 47.5 POMP"
     assert [row["high"] for row in own] == pytest.approx([42.5, 48.75, 55.0, 67.5])
     assert {row["value"] for row in values(panel) if not row["own"]} == {25.0}
-    assert panel["encoding"]["x"]["title"] == ("level aimed at" if by == "level" else "coefficient")
-    shifts = values(must(dose([graded(results, by)], "statement")).spec["concat"][0])
+    shifts = values(must(dose([graded(results)], "statement")).spec["concat"][0])
     assert [row["value"] for row in shifts] == [-1.0, -0.5, 0.0, 1.0]
 
 
@@ -376,7 +372,7 @@ def every_colour(value: Any) -> list[str]:
 
 
 def test_every_figure_is_drawn_alike_twice_and_a_hostile_name_stays_text(results: Results) -> None:
-    run = graded(results, "level")
+    run = graded(results)
     scale = Reliability(trait="openness", items=24, n=30, alpha=0.8, alpha_ci=(0.7, 0.9))
     names = {"name": HOSTILE, "version": "1", "config": {}, "settings": {}}
     curve = run.results.model_copy(update={"method": names, "reliability": {TASK: {"choice": [scale]}}})

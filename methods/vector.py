@@ -1,0 +1,83 @@
+"""A steering vector from elsewhere: repeng's GGUF control vectors and the steered .pt files of lm-eval."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import Field
+
+from traitbench import controls, vectors
+from traitbench.errors import UnsupportedControl
+from traitbench.types import Aim, Control, Edit, Fit, Kind, Method, Record, Scope, Target
+
+if TYPE_CHECKING:
+    from traitbench.bench import Bench
+
+__all__ = ["Vector"]
+
+
+class Vector(Method):
+    """Add an imported vector behind all of its layers; it points to the high pole of the trait that is aimed at."""
+
+    name = "vector"
+    makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
+    targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
+    needs_model = True
+    strength = "strength"
+
+    class Config(Record):
+        """What to add and how much."""
+
+        file: str = ""
+        """A control vector (.gguf) or a steered file (.pt)."""
+        strength: float | None = None
+        """In lengths of the vector, as its file scales it; None chooses among `strengths` on development items."""
+        strengths: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0, 4.0), min_length=1)
+        max_perplexity: float = Field(default=2.0, gt=0)
+        """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""
+        positions: Scope = "all"
+
+    config: Config
+
+    def fit(self, target: Target | None, bench: Bench) -> Control:
+        """Make the control, the vector turned round for a low target.
+
+        UnsupportedControl without a file, or where no development item measures the trait and no strength is given;
+        BadData for a file that cannot be read or a vector of another model.
+        """
+        from traitbench.interventions import layers, site_width
+
+        assert target is not None
+        began, config, model = time.perf_counter(), self.config, bench.backend.model
+        if not config.file:
+            raise UnsupportedControl("the method vector needs a file, e.g. --method_args file=happy.gguf")
+        found = vectors.read(Path(config.file).expanduser())
+        shifts = vectors.fitting(found, layers(model), site_width(model, "residual"), config.file)
+        if found.made_for not in (None, model.config.model_type):
+            bench.tell(f"{config.file} says it was made for {found.made_for}; its sizes fit, so it is used")
+        ((trait, level),) = target.levels.items()
+        edits = [
+            Edit(layer=n, site="residual", op="add", tensor=f"layer.{n}", positions=config.positions) for n in shifts
+        ]
+        tensors = {f"layer.{n}": shift * level for n, shift in shifts.items()}
+        strength, curve, items = config.strength, (), []
+        if strength is None:
+            items = [item for item in bench.halves()[1] if item.trait == trait]
+            if not items:
+                raise UnsupportedControl(
+                    f"no development item measures {trait}, so the strength cannot be chosen; give one, e.g. "
+                    "--method_args strength=1"
+                )
+            plain = controls.store(bench.cache, edits=edits, tensors=tensors)
+            strength, curve = bench.strongest(plain, target, config.strengths, items, limit=config.max_perplexity)
+        fit = Fit(
+            method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
+            config=config.model_dump(mode="json"), seed=bench.seed, strength=strength, curve=curve,
+            fitted_on=tuple(sorted(item.text_hash for item in items)), unit="the vector as its file scales it",
+            details={"layers": list(shifts), "made_for": found.made_for}, seconds=time.perf_counter() - began,
+            parameters=sum(map(len, shifts.values())),
+        )  # fmt: skip
+        chosen = [edit.model_copy(update={"strength": strength}) for edit in edits]
+        return controls.store(bench.folder, edits=chosen, tensors=tensors, fit=fit)
