@@ -247,7 +247,7 @@ def overlap(a: Neurons, b: Neurons, neurons: int, width: int) -> dict[str, float
 
 def _estimate(tell: Callable[[str], None], label: str, seconds: float) -> None:
     if seconds > _WORTH_SAYING:
-        tell(f"search {label}: about {seconds / 60:.0f} minutes")
+        tell(f"search {label}: about {seconds / 60:.0f} min")
 
 
 def _read(path: Path) -> Activity | None:

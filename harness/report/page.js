@@ -35,7 +35,10 @@ function fitted(spec, room) {
   // Panels that belong side by side wrap in equal parts.
   while (spec.usermeta?.whole && whole % spec.columns) spec.columns -= 1;
   if (spec.columns === 1 && panel > room) {
-    for (const part of spec.concat ?? []) if (part.width?.step) part.width.step = 36;
+    for (const part of spec.concat ?? []) {
+      if (part.width?.step) part.width.step = 36;
+      if (typeof part.width === "number") part.width = Math.max(150, part.width - (panel - room));
+    }
   }
   const inner = spec.spec ?? spec;
   if (panel > room && typeof inner.width === "number") inner.width = Math.max(150, inner.width - (panel - room));

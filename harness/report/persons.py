@@ -9,7 +9,7 @@ from typing import Any
 from traitbench.alignment import MEANS, Alignment, AlignmentRow
 from traitbench.alignment_rows import NO_CONTROL
 from traitbench.leaderboard_persons import PROMPT_ONLY, persons_hash
-from traitbench.report.chart import Estimate, Figure, Run, concat, facets, figure, line_at, plain
+from traitbench.report.chart import Estimate, Figure, Run, concat, figure, line_at, plain
 from traitbench.types import Mode
 
 __all__ = ["FEWEST", "near", "persons"]
@@ -117,51 +117,59 @@ def _nearest(found: Alignment) -> tuple[str, float | None]:
 
 
 def _forest(rows: Rows, nearest: float | None) -> dict[str, Any]:
-    models = [row[end] for row in rows for end in ("value", "low", "high", "oracle")
-              if row[end] is not None and row["kind"] != KINDS[0]]  # fmt: skip
-    reach = max([REACH * (nearest or 0.0), *models])
-    shown = [row[end] for row in rows for end in ("value", "low", "high")
-             if row[end] is not None and row["value"] <= reach]  # fmt: skip
-    first, last = min([*shown, *models]), max([*shown, *models])
-    pad = 0.08 * (last - first or 1.0)
-    domain = [max(0.0, first - pad), last + pad]
+    """A panel a run, one below the other. Facets cannot have rows of their own without a warning."""
+    last, domain = _reach(rows, nearest)
+    groups: dict[str, Rows] = {}
     for row in rows:
-        row["off"] = row["value"] > last
-        row["edge"] = f"{plain(row['value'])} ►" if row["off"] else ""
+        off = row["value"] > last
+        plotted = {**row, "off": off, "edge": f"{plain(row['value'])} ►" if off else ""}
+        plotted.pop("more")
+        groups.setdefault(row["group"], []).append(plotted)
+    panels = [_panel(name, mine, domain, nearest, name == next(reversed(groups))) for name, mine in groups.items()]
+    return {**concat(panels, 640, 1), "spacing": 10}
+
+
+def _reach(rows: Rows, nearest: float | None) -> tuple[float, list[float]]:
+    """The largest value that is drawn in its place, and the ends of the axis: all but the baselines that are far off."""
+    ends = [row[end] for row in rows for end in ("value", "low", "high", "oracle")
+            if row[end] is not None and row["kind"] != KINDS[0]]  # fmt: skip
+    far = max([REACH * (nearest or 0.0), *ends])
+    ends += [row[end] for row in rows for end in ("value", "low", "high")
+             if row[end] is not None and row["value"] <= far]  # fmt: skip
+    pad = 0.08 * (max(ends) - min(ends) or 1.0)
+    return max(ends), [max(0.0, min(ends) - pad), max(ends) + pad]
+
+
+def _panel(name: str, rows: Rows, domain: list[float], nearest: float | None, last: bool) -> dict[str, Any]:
     x: dict[str, Any] = {
-        "field": "value", "type": "quantitative", "title": "error, summed over traits",
-        "scale": {"domain": domain, "zero": False, "nice": False},
+        "field": "value", "type": "quantitative", "title": "error, summed over traits" if last else None,
+        "scale": {"domain": domain, "zero": False, "nice": False}, "axis": {} if last else {"labels": False},
     }  # fmt: skip
+    oracle = {**x, "field": "oracle"}
     kind = {"field": "kind", "type": "nominal", "title": None, "scale": {"domain": list(KINDS)},
             "legend": {"orient": "bottom", "columns": 2}}  # fmt: skip
     tip = [{"field": "group", "title": "run"}, {"field": "row"}, {"field": "shown", "title": "error"},
            {"field": "best", "title": "oracle"}]  # fmt: skip
-    on, held = {"filter": "!datum.off"}, {"filter": "isValid(datum.oracle)"}
-    oracle = {**x, "field": "oracle"}
+    y = {"field": "row", "type": "nominal", "sort": None, "title": None,
+         "axis": {"domain": False, "ticks": False, "labelPadding": 8, "minExtent": 130}}  # fmt: skip
+    on, held = [{"filter": "!datum.off"}], [{"filter": "isValid(datum.oracle)"}]
     layers = [
-        # First and for every row: the order of the rows is that of the first layer.
+        # First and of every row: the order of the rows is that of the first layer.
         {"mark": {"type": "text", "style": "faint", "align": "right"},
          "encoding": {"x": {"datum": domain[1]}, "text": {"field": "edge"}, "tooltip": tip}},
         *([line_at(nearest, "limit")] if nearest is not None else []),
-        {"transform": [on, {"filter": "isValid(datum.low)"}], "mark": {"type": "rule", "style": "interval"},
+        {"transform": [*on, {"filter": "isValid(datum.low)"}], "mark": {"type": "rule", "style": "interval"},
          "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}}},
-        {"transform": [on], "mark": "point", "encoding": {"x": x, "color": kind, "shape": kind, "tooltip": tip}},
-        {"transform": [held], "mark": {"type": "point", "filled": False, "strokeWidth": 1.8, "size": 75},
+        {"transform": on, "mark": "point", "encoding": {"x": x, "color": kind, "shape": kind, "tooltip": tip}},
+        {"transform": held, "mark": {"type": "point", "filled": False, "strokeWidth": 1.8, "size": 75},
          "encoding": {"x": oracle, "tooltip": tip}},
-        {"transform": [held], "mark": {"type": "text", "style": "faint", "dy": -10},
+        {"transform": held, "mark": {"type": "text", "style": "faint", "dy": -10},
          "encoding": {"x": oracle, "text": {"value": "oracle"}}},
     ]  # fmt: skip
-    y = {"field": "row", "type": "nominal", "sort": None, "title": None,
-         "axis": {"domain": False, "ticks": False, "labelPadding": 8}}  # fmt: skip
-    plotted = [{k: v for k, v in row.items() if k != "more"} for row in rows]
     return {
-        "data": {"values": plotted},
-        "facet": {"row": facets("group", plotted, labelOrient="top", labelPadding=2)},
-        "spec": {"width": 380, "height": {"step": 25}, "encoding": {"y": y}, "layer": layers},
-        "resolve": {"scale": {"y": "independent"}},
-        "spacing": 12,
-        "usermeta": {"panel": 600},
-    }
+        "title": {"text": name, "offset": 4}, "data": {"values": rows}, "width": 380, "height": {"step": 25},
+        "encoding": {"y": y}, "layer": layers,
+    }  # fmt: skip
 
 
 def persons(runs: Sequence[Run], mode: Mode) -> Figure | None:

@@ -63,8 +63,9 @@ def fit_logistic(
 
 
 def decisions(probes: Probes, x: NDArray[np.floating]) -> Array:
-    """Log odds (probes, n) of class 1 for `x` (probes, n, predictors)."""
-    return np.asarray((x @ probes.weights[:, :, None])[:, :, 0] + probes.intercepts[:, None], dtype=float)
+    """Log odds (probes, n) of class 1 for `x` (probes, n, predictors), in the precision of `x`."""
+    weights = probes.weights[:, :, None].astype(x.dtype, copy=False)
+    return np.asarray((x @ weights)[:, :, 0] + probes.intercepts[:, None], dtype=float)
 
 
 def _newton(design: Array, y: Array, share: Array, tol: float, limit: int) -> tuple[Array, float]:

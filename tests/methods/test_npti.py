@@ -430,7 +430,7 @@ def test_planted_neurons_are_found_and_move_the_answer(
     assert set(held["clamp"].values()) == {0.0} and min(held["add"].values()) > 0
     assert all(edit.positions == "answer" for edit in control.edits)
     assert control.fit is not None and control.fit.strength and control.fit.fitted_on == ()
-    assert [p.strength for p in control.fit.curve] == [0.5, 1.0, 1.5, 2.0, 3.0]
+    assert [p.strength for p in control.fit.curve] == [0.5, 1.0, 2.0, 4.0, 8.0]
     assert all(p.effect is not None and p.effect > 0.1 and p.perplexity for p in control.fit.curve)
     assert {e.strength for e in control.edits if e.op == "add"} == {control.fit.strength}
     shifts = [sign * (leaning(place, control.at(gamma)) - leaning(place, None)) for gamma in (0.5, 2.0)]

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from traitbench import controls
 from traitbench.backends.hf import HuggingFace
@@ -19,72 +14,12 @@ from traitbench.bench import Bench
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.residual import QUESTIONS, Residual, contrast
-from traitbench.models import resolve
 from traitbench.types import Control, Doc, Message, Target, Write
 
 WIDTH, LAYERS = 32, 3
 TRAIT = "extraversion"
 HIGH, LOW = (Target(levels={TRAIT: level}) for level in (1.0, -1.0))
 MANY: dict[str, Any] = {"strengths": (1.0, 2.0, 4.0), "max_perplexity": 1e6}
-
-
-def _tokenizer() -> Any:
-    """The byte-level tokenizer of the backend tests."""
-    spec = spec_from_file_location("tiny_models", Path(__file__).parents[1] / "backends" / "conftest.py")
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.tokenizer()
-
-
-def _lean(tokenizer: Any, plus: Iterable[str], minus: Iterable[str]) -> torch.Tensor:
-    """Per token of the vocabulary how much more often it is in `plus` than in `minus`; 0 over all, at most about 1."""
-    share = [Counter(i for text in side for i in tokenizer(text, add_special_tokens=False)["input_ids"])
-             for side in (plus, minus)]  # fmt: skip
-    lean = torch.tensor([share[0][i] / share[0].total() - share[1][i] / share[1].total() for i in range(320)])
-    common = torch.tensor([(share[0][i] + share[1][i]) / (share[0].total() + share[1].total()) for i in range(320)])
-    return (lean - (lean * common).sum()) / lean.abs().max()
-
-
-@pytest.fixture(scope="module")
-def direction() -> torch.Tensor:
-    return torch.nn.functional.normalize(torch.randn(WIDTH, generator=torch.manual_seed(5)), dim=0)
-
-
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory: pytest.TempPathFactory, direction: torch.Tensor) -> Path:
-    """An untrained Llama in which the words of a pole push the residual stream along `direction`.
-
-    Embeddings of tokens that the high persona has more of lean along it, attention of layer 1 carries their mean to
-    every later place, and the head turns it into tokens of plus-keyed statements.
-    """
-    path, tokenizer, bench = tmp_path_factory.mktemp("planted"), _tokenizer(), Bench(0)
-    torch.manual_seed(0)
-    config = transformers.LlamaConfig(
-        vocab_size=320, hidden_size=WIDTH, intermediate_size=48, num_hidden_layers=LAYERS, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=8, max_position_embeddings=1024, initializer_range=0.1,
-        bos_token_id=0, eos_token_id=3, pad_token_id=1,
-    )  # fmt: skip
-    model = transformers.AutoModelForCausalLM.from_config(config)
-    personas = [Prompting().fit(target, bench).messages[0].content for target in (HIGH, LOW)]
-    items = [item for item in bench.halves()[1] if item.trait == TRAIT]
-    statements = [[bench.inventory().statement(item) for item in items if item.keyed == key] for key in (1, -1)]
-    with torch.no_grad():
-        embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-        embedding += 0.5 * torch.outer(_lean(tokenizer, [personas[0]], [personas[1]]), direction)
-        head += 0.5 * torch.outer(_lean(tokenizer, *statements), direction)
-        attention = model.model.layers[1].self_attn
-        attention.q_proj.weight[:8] = 0
-        attention.v_proj.weight[0] = direction
-        attention.o_proj.weight[:, 0] += 5 * direction
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
-
-
-@pytest.fixture
-def bench(planted: Path, tmp_path: Path) -> Bench:
-    return Bench(0, HuggingFace(resolve(str(planted)), device="cpu"), tmp_path / "controls", tmp_path / "cache")
 
 
 def fit(bench: Bench, target: Target | str, **config: Any) -> Control:

@@ -230,6 +230,38 @@ def test_it_fits_a_telephone(driver: Any, address: str, theme: str) -> None:
     assert driver.execute_script(small) == 0
 
 
+@pytest.mark.parametrize(("width", "columns"), [(1280, 4), (1000, 2), (400, 1)])
+def test_panels_of_one_target_wrap_in_equal_rows(
+    driver: Any, strength_run: Any, tmp_path: Path, width: int, columns: int
+) -> None:
+    open_page(driver, write_report({"a": strength_run()}, tmp_path / "a.html", "t")[0].as_uri(), width)
+    titles = css(driver, "#mini-ipip-choice-dose-over-strength svg .role-title-text")
+    places = [(round(t.rect["y"] / 60), t.rect["x"]) for t in titles if t.text.startswith("openness")]
+    assert len(places) == 4 and len({row for row, _ in places}) == 4 // columns
+    assert driver.get_log("browser") == []
+
+
+def test_persons_and_curves_are_drawn_without_an_error(driver: Any, person_run: Any, tmp_path: Path) -> None:
+    sources = {
+        "pas": person_run(),
+        "none": person_run("none"),
+        "leak": person_run(contaminated={"person_alignment": 7}),
+    }
+    for width in (1280, 400):
+        open_page(driver, write_report(sources, tmp_path / "a.html", "t")[0].as_uri(), width)
+        assert driver.get_log("browser") == []
+        names = ("choice-person-alignment", "choice-person-alignment-each", "development")
+        for name in names:
+            (chart,) = css(driver, f"#person-alignment-{name} .chart")
+            assert len(chart.find_elements("css selector", "g.mark-symbol.role-mark path")) > 5
+        whole, room = driver.execute_script("const r = document.documentElement; return [r.scrollWidth, r.clientWidth]")
+        assert whole == room <= width
+    (mark,) = css(driver, "#board .spoilt")
+    assert mark.is_displayed() and mark.text == "contaminated (7 items)"
+    text = driver.find_element("css selector", "#person-alignment-choice-person-alignment svg").text
+    assert "oracle" in text and "constant 3" in text
+
+
 def test_print_hides_the_controls(page: Any) -> None:
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     try:

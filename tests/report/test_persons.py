@@ -68,6 +68,11 @@ def must(figure: Figure | None) -> Figure:
     return figure
 
 
+def drawn(figure: Figure) -> list[dict[str, Any]]:
+    """The rows of every panel."""
+    return [row for panel in figure.spec["concat"] for row in panel["data"]["values"]]
+
+
 def test_rows_are_those_of_the_alignment_without_its_strengths(made: dict[str, Results], board: Leaderboard) -> None:
     source = {row.name: row for row in made["pas"].alignment[TASK]["choice"].rows}
     found = rows(board, "pas")
@@ -171,7 +176,7 @@ def test_other_tasks_have_no_persons() -> None:
 def test_the_forest_holds_every_row_with_its_interval(made: dict[str, Results]) -> None:
     sources = [made[name] for name in ("pas", "none", "prompting")]
     (figure,) = near(named(sources, TASK), "choice")
-    shown = {(row["group"], row["row"]): row for row in figure.spec["data"]["values"]}
+    shown = {(row["group"], row["row"]): row for row in drawn(figure)}
     assert [name for group, name in shown if group == FIRST] == list(BASELINES)
     assert [name for group, name in shown if group == "none"] == ["no control"]
     assert [name for group, name in shown if group == "pas"] == [
@@ -184,7 +189,7 @@ def test_the_forest_holds_every_row_with_its_interval(made: dict[str, Results]) 
     known = [row.mae_sum.value for row in source.values() if row.kind == "baseline"]
     known += [source[name].mae_sum_argmax.value for name in ("overall mean", "trait mean", "facet mean")]
     least = min(value for value in known if value is not None)
-    styles = [(layer, layer["mark"]) for layer in figure.spec["spec"]["layer"] if isinstance(layer["mark"], dict)]
+    styles = [(layer, layer["mark"]) for layer in figure.spec["concat"][0]["layer"] if isinstance(layer["mark"], dict)]
     (line,) = [layer for layer, mark in styles if mark.get("style") == "limit"]
     assert line["encoding"]["x"]["datum"] == pytest.approx(least)
     assert f"({least:.2f})" in figure.caption and f"({least:.2f})" in figure.alternative
@@ -198,7 +203,7 @@ def test_the_forest_holds_every_row_with_its_interval(made: dict[str, Results]) 
 
 def test_far_off_baselines_are_written_at_the_edge(made: dict[str, Results]) -> None:
     (figure,) = near(named([made["pas"]], TASK), "choice")
-    off = {row["row"] for row in figure.spec["data"]["values"] if row["off"]}
+    off = {row["row"] for row in drawn(figure) if row["off"]}
     assert {"constant 1", "constant 5"} <= off and "pas" not in off
     texts = [e.text for e in ElementTree.fromstring(svg(figure)).iter() if e.text]
     assert sum(text.endswith("►") for text in texts) == len(off)

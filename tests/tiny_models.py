@@ -1,0 +1,80 @@
+"""Tiny untrained models with a tokenizer made on the spot: no network, no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+TEXT = "I see myself as someone who loves the crowd, makes plans and worries. Answer: very accurate or inaccurate."
+
+
+def tokenizer(template: str | None = CHATML) -> Any:
+    """Train a small byte-level BPE that puts <s> in front, with or without a chat template."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    special = ["<s>", "</s>", "<|im_start|>", "<|im_end|>"]
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    inner.train_from_iterator([TEXT] * 4, trainer)
+    inner.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    made = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, bos_token="<s>", eos_token="<|im_end|>", pad_token="</s>"
+    )
+    made.chat_template = template
+    return made
+
+
+SMALL = {
+    "vocab_size": 320,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+}
+GQA = {**SMALL, "num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.2, "head_dim": 8}
+NO_IDS = {"bos_token_id": 0, "eos_token_id": 3, "pad_token_id": 1}
+WINDOW = 16
+"""Tokens of a sliding window: shorter than the prefix that the requests below share."""
+
+CONFIGS: dict[str, Callable[[], Any]] = {
+    "llama": lambda: transformers.LlamaConfig(**GQA, **NO_IDS),
+    "qwen2": lambda: transformers.Qwen2Config(**GQA, **NO_IDS),
+    "qwen2-window": lambda: transformers.Qwen2Config(
+        **GQA, **NO_IDS, use_sliding_window=True, sliding_window=WINDOW, max_window_layers=1
+    ),
+    "qwen3": lambda: transformers.Qwen3Config(**GQA, **NO_IDS),
+    "gpt2": lambda: transformers.GPT2Config(
+        vocab_size=320, n_embd=32, n_layer=3, n_head=4, n_positions=512, initializer_range=0.2, **NO_IDS
+    ),
+    "gemma2": lambda: transformers.Gemma2Config(**GQA, **NO_IDS, sliding_window=WINDOW),
+    "gemma3": lambda: transformers.Gemma3TextConfig(
+        **GQA, **NO_IDS, sliding_window=WINDOW, layer_types=["sliding_attention", "full_attention", "sliding_attention"]
+    ),
+    "mistral": lambda: transformers.MistralConfig(**GQA, **NO_IDS, sliding_window=WINDOW),
+    "phi": lambda: transformers.PhiConfig(**SMALL, **NO_IDS, max_position_embeddings=512, initializer_range=0.2),
+    "phi3": lambda: transformers.Phi3Config(
+        **SMALL,
+        **NO_IDS,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.2,
+        sliding_window=WINDOW,
+    ),
+    "bloom": lambda: transformers.BloomConfig(
+        vocab_size=320, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.2, **NO_IDS
+    ),
+    "mamba": lambda: transformers.MambaConfig(
+        vocab_size=320, hidden_size=32, num_hidden_layers=3, initializer_range=0.2, **NO_IDS
+    ),
+}
