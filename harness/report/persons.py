@@ -19,7 +19,7 @@ BASELINES = "without a model: trivial baselines"
 KINDS = ("trivial baseline", NO_CONTROL, "method", "part, or another strength")
 FEWEST = 3
 """Persons from which a picture of each says more than the two means."""
-REACH = 1.6
+REACH = 1.8
 """Baselines farther off than this many times the nearest are written at the edge."""
 Rows = list[dict[str, Any]]
 Found = list[tuple[Run, Alignment]]
@@ -130,10 +130,11 @@ def _forest(rows: Rows, nearest: float | None) -> dict[str, Any]:
 
 
 def _reach(rows: Rows, nearest: float | None) -> tuple[float, list[float]]:
-    """The largest value that is drawn in its place, and the ends of the axis: all but the baselines that are far off."""
+    """The largest value drawn in its place, and the ends of the axis: all but baselines that are far off."""
     ends = [row[end] for row in rows for end in ("value", "low", "high", "oracle")
             if row[end] is not None and row["kind"] != KINDS[0]]  # fmt: skip
     far = max([REACH * (nearest or 0.0), *ends])
+    ends += [nearest] if nearest is not None else []
     ends += [row[end] for row in rows for end in ("value", "low", "high")
              if row[end] is not None and row["value"] <= far]  # fmt: skip
     pad = 0.08 * (max(ends) - min(ends) or 1.0)
