@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from traitbench.leaderboard_tables import ratio
 from traitbench.tables import Table, interval, number
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def choices(results: Results) -> list[Table]:
                     number(fit.strength),
                     number(_chosen(fit)),
                     str(len(fit.curve)),
-                    number(sizes[name].perplexity),
+                    ratio(sizes[name].perplexity),
                     number(sizes[name].dose),
                     str(fit.parameters),
                     number(fit.seconds, 1),
@@ -89,5 +90,5 @@ def _line(point: DosePoint, mode: Mode) -> list[str]:
         interval(effect.value * scale, bounds) if effect and effect.value is not None else "–",
         number(None if point.leakage is None else point.leakage * scale),
         number(point.option_mass),
-        number(point.perplexity),
+        ratio(point.perplexity),
     ]
