@@ -30,8 +30,15 @@ __all__ = ["RunFolder", "read_json", "read_samples", "run_name", "write_json", "
 
 def run_name(model: str, method: str, settings: Mapping[str, Any]) -> str:
     """Name the folder of a run: model@method and the method's non-default settings, safe in any file system."""
-    text = f"{model}@{method}" + "".join(f",{key}={value}" for key, value in sorted(settings.items()))
+    text = f"{model}@{method}" + "".join(f",{key}={_plain(value)}" for key, value in sorted(settings.items()))
     return re.sub(r"[^A-Za-z0-9._@,=+-]+", "__", text)
+
+
+def _plain(value: Any) -> str:
+    """A setting as part of a name: 2 for 2.0, a+b for a list."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class RunFolder:

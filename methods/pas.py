@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
@@ -77,7 +77,7 @@ class PAS(Method):
         alpha: float | None = None
         """Strength in SDs; None chooses among `alphas`."""
         alphas: tuple[float, ...] = Field(default=(0.0, 1.0, 2.0, 4.0, 6.0, 8.0), min_length=1)
-        """Strengths that are tried; on the command line with blanks between: "alphas=0 2 4"."""
+        """Strengths that are tried; on the command line 'alphas=[0,2,4]'."""
         split: float = Field(default=0.6, gt=0, lt=1)
         """Share of the items that probes are fitted on; the others try them."""
         fold: float = Field(default=0.2, gt=0, lt=1)
@@ -92,12 +92,6 @@ class PAS(Method):
         """Person: put the answers into the prompt as well."""
         turn: Literal["system", "user"] = "system"
         """Who says the answers."""
-
-        @field_validator("alphas", mode="before")
-        @classmethod
-        def _several(cls, value: Any) -> Any:
-            """Take "0 2 4" and a single number too: a command line has no lists."""
-            return tuple(str(value).split()) if isinstance(value, str | int | float) else value
 
     config: Config
 

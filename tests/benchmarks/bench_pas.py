@@ -10,6 +10,7 @@ the strength chosen on a fold. Prints JSON lines and asserts nothing about time.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import os
@@ -116,7 +117,8 @@ def trained(rows: list[dict[str, Any]], backend: HuggingFace, folder: str) -> tu
         processing_class=backend.tokenizer, peft_config=LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"),
     )  # fmt: skip
     start = time.perf_counter()
-    trainer.train()
+    with contextlib.redirect_stdout(sys.stderr):
+        trainer.train()
     return time.perf_counter() - start, int(trainer.state.global_step)
 
 

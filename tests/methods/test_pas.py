@@ -21,6 +21,7 @@ from traitbench import controls, inventories
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.rendering import Renderer
 from traitbench.bench import Bench
+from traitbench.configuration import pairs
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.inventories import Item
 from traitbench.methods.pas import PAS
@@ -540,8 +541,7 @@ def test_a_model_that_cannot_be_looked_into_is_refused() -> None:
 
 def test_every_hyper_parameter_can_be_typed() -> None:
     typed: Callable[..., PAS.Config] = PAS.Config
-    assert typed(alphas="0 2 4.5").alphas == (0, 2, 4.5)
-    assert typed(alphas=3).alphas == (3,)
+    assert typed(**pairs("alphas=[0,2,4.5],heads=8", "method_args")).alphas == (0, 2, 4.5)
     with pytest.raises(ValueError, match="alphas"):
         typed(alphas="none")
     with pytest.raises(ValueError, match="split"):
