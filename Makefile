@@ -28,7 +28,7 @@ setup: .venv/.core
 	@touch $@
 
 .venv/.bench: .venv/.core
-	@$(PIP) --editable '.[lm-eval]'
+	@$(PIP) --editable '.[lm-eval,train]'
 	@touch $@
 
 RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(TASKS)' \

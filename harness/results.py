@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "Facts", "Kept", "Results", "summarise"]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Facts(Record):
@@ -209,6 +209,7 @@ def _block(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mo
     answers = grid(by_condition[baseline], items, mode)
     scales = reliability(answers, traits)
     shape = structure(answers, scales, loadings(inventory.id))
+    damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
     return _Block(
         scores=scores, styles=styles, card=card,
         dose=doses(values, facts.conditions, styles, Setting(inventory, items, mode, iterations, seed, sds)),
@@ -217,7 +218,7 @@ def _block(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mo
         human=likeness(
             scores, facts.conditions, inventory.id, mode, facts.reference, facts.config.get("norms"), iterations, seed
         ),
-        verdict=verdict(mode, styles.get("all"), card, scales, shape, len(inventory.traits)),
+        verdict=verdict(mode, styles.get("all"), card, scales, shape, len(inventory.traits), max(damage, default=None)),
     )  # fmt: skip
 
 

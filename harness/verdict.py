@@ -35,13 +35,21 @@ def verdict(
     scales: Sequence[Reliability],
     structure: Structure | None,
     constructs: int = 2,
+    perplexity: float | None = None,
 ) -> Verdict:
     """Judge one scoring mode of one task.
 
     `style` is that of all conditions together, null for statement; `scales` are empty without simulated respondents;
-    `constructs` is the number of traits that the instrument measures: with more than one, `structure` must be there.
+    `constructs` is the number of traits that the instrument measures: with more than one, `structure` must be there;
+    `perplexity` is that of neutral text under the control that does it most harm, over that without.
     """
-    reasons = [*_style(style), *_effects(card), *_scales(mode, scales), *_structure(scales, structure, constructs)]
+    reasons = [
+        *_style(style),
+        *_damage(perplexity),
+        *_effects(card),
+        *_scales(mode, scales),
+        *_structure(scales, structure, constructs),
+    ]
     if any(reason.startswith("not interpretable") for reason in reasons):
         word: Word = "not interpretable"
     else:
@@ -57,6 +65,12 @@ def _style(style: Style | None) -> Iterator[str]:
         yield "not interpretable: no valid answer"
     if style.acquiescence is None and any(style.positions):
         yield "caution: acquiescence cannot be had, no scale has items of both keys"
+
+
+def _damage(perplexity: float | None) -> Iterator[str]:
+    if found := judge("perplexity", perplexity):
+        much = f"{perplexity:.2f}" if perplexity is not None and perplexity < 1000 else "over 1000"
+        yield f"{found[0]}: the perplexity of neutral text is {much} times that without the control (>= {found[1]:.2f})"
 
 
 def _effects(card: Scorecard) -> Iterator[str]:

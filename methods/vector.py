@@ -10,7 +10,8 @@ from pydantic import Field
 
 from traitbench import controls, vectors
 from traitbench.errors import UnsupportedControl
-from traitbench.types import Aim, Control, Edit, Fit, Kind, Method, Record, Scope, Target
+from traitbench.inventories import Item
+from traitbench.types import Aim, Control, Edit, Fit, Kind, Method, Point, Record, Scope, Target
 
 if TYPE_CHECKING:
     from traitbench.bench import Bench
@@ -62,7 +63,7 @@ class Vector(Method):
             Edit(layer=n, site="residual", op="add", tensor=f"layer.{n}", positions=config.positions) for n in shifts
         ]
         tensors = {f"layer.{n}": shift * level for n, shift in shifts.items()}
-        strength, curve, items = config.strength, (), []
+        strength, curve, items = config.strength, tuple[Point, ...](), list[Item]()
         if strength is None:
             items = [item for item in bench.halves()[1] if item.trait == trait]
             if not items:

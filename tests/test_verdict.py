@@ -138,6 +138,14 @@ def test_bad_scales_forbid_interpretation_once_they_are_half() -> None:
         assert verdict("statement", None, NOTHING, known, SOUND, 5).verdict == "caution"
 
 
+@pytest.mark.parametrize(("ratio", "said"), [(1.99, None), (2.0, "2.00 times"), (1e9, "over 1000 times"), (None, None)])
+def test_prose_that_breaks_down_is_a_caution(ratio: float | None, said: str | None) -> None:
+    known = [scale(t) for t in BIG]
+    found = verdict("choice", None, NOTHING, known, SOUND, 5, ratio)
+    assert found.verdict == ("caution" if said else "interpretable")
+    assert [said in reason for reason in found.reasons] == ([True] if said else [])  # type: ignore[operator]
+
+
 def test_without_respondents_the_best_is_caution_and_an_unclear_effect_is_named() -> None:
     alone = verdict("choice", None, NOTHING, [], None, 5)
     assert (alone.verdict, len(alone.reasons)) == ("caution", 1)

@@ -52,6 +52,11 @@ THRESHOLDS: dict[str, Threshold] = {
         "mean |r| between scales corrected for attenuation. Past .85 two scales do not discriminate (Kline 2011; "
         "Henseler et al. 2015). People are at .20 on the IPIP-50, .32 on the BFI-44 and .71 on the SD3",
     ),
+    "perplexity": Threshold(
+        2.0, None, "above",
+        "of neutral text under the edits, over that without: past 2 the model is as surprised as by one bit a token "
+        "more. The same limit holds where a strength is chosen",
+    ),
     "split_half": Threshold(
         0.70, None, "below",
         "target x trait matrix from either half of the items, Spearman-Brown; limit as alpha. Never more than caution: "
