@@ -125,6 +125,9 @@ def _prompt(arguments: argparse.Namespace) -> int:
     from traitbench.plan import prepare
 
     prepared = prepare(_plan(arguments))
+    if prepared.method.needs_model:
+        name = prepared.plan.method
+        print(f"# the controls of {name} are fitted on the model; `traitbench run` shows what was chosen")
     for condition, control in prepared.conditions:
         print(f"# {condition.name}  (control {control.hash})")
         for message in control.messages:
@@ -169,7 +172,7 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from traitbench.evaluate import current, rescore
+    from traitbench.runs import current, rescore
 
     for path in current(Path(arguments.folder)):
         _print(rescore(path, norms=arguments.norms), arguments.format)
@@ -214,8 +217,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from traitbench.evaluate import current
     from traitbench.publish import publish
+    from traitbench.runs import current
 
     for path in current(Path(arguments.folder)):
         print(publish(path, Path(arguments.to)))
@@ -237,8 +240,8 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from traitbench.evaluate import current, rescore
     from traitbench.report import write_report
+    from traitbench.runs import current, rescore
 
     folder = Path(arguments.folder)
     sources = {path.name: rescore(path) for path in current(folder)}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import BadData
-from traitbench.evaluate import current, graded, rescore
+from traitbench.runs import current, graded, rescore
 from traitbench.scorecard import differences
 from traitbench.scoring import item_values
 from traitbench.statistics.coefficient import Coefficient

@@ -12,24 +12,20 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from traitbench import __version__, neutral, store
 from traitbench.backends import BACKENDS
 from traitbench.bench import Bench
 from traitbench.conditions import conditions
 from traitbench.errors import BadData, UnsupportedControl
-from traitbench.plan import Plan, Prepared, persons_keyed, prepare
-from traitbench.results import Facts, Kept, Results, summarise
-from traitbench.samples import Condition, Sample, make_sample, regrade
+from traitbench.plan import Plan, Prepared, prepare
+from traitbench.results import Facts, Results, summarise
+from traitbench.samples import Condition, Sample, make_sample
 from traitbench.targets import drawn
 from traitbench.types import Backend, Control, Request, Response, digest
 
-if TYPE_CHECKING:
-    from traitbench.inventories import Inventory
-    from traitbench.persons import Participants
-
-__all__ = ["Progress", "current", "evaluate", "graded", "inventory_of", "rescore", "samples_file"]
+__all__ = ["Progress", "evaluate"]
 
 
 class Progress(Protocol):
@@ -117,6 +113,8 @@ def _damage(
 ) -> list[tuple[Condition, Control]]:
     """Measure, for conditions with edits, the perplexity of neutral text and the size of the edits beside it."""
     requests = neutral.requests()
+    edited = sum(bool(control.edits) for _, control in prepared.conditions)
+    step = bench.begin("perplexity of neutral text", edited) if edited else None
     perplexity: dict[str, float] = {}
     dose: dict[str, float | None] = {}
     out = []
@@ -136,6 +134,8 @@ def _damage(
         if edits.edits:
             ratio = perplexity[edits.hash] / perplexity[Control().hash]
             condition = condition.model_copy(update={"perplexity": ratio, "dose": dose[edits.hash]})
+            if step:
+                step(1)
         out.append((condition, control))
     return out
 
@@ -257,105 +257,3 @@ def _git_hash() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def current(run: Path) -> list[Path]:
-    """The results files of a run's folder that count: the newest of each that asked the same, oldest first.
-
-    A results file itself stands for itself. BadData where there is none.
-    """
-    found = sorted(run.glob("results_*.json")) if run.is_dir() else [run]
-    newest = {_asked(_read(path)): path for path in found if path.is_file()}
-    if not newest:
-        raise BadData(f"{run} holds no results_*.json; expected a folder that `traitbench run` wrote")
-    return sorted(newest.values())
-
-
-def _asked(kept: Kept) -> str:
-    """Name what a run asked: a run that asked the same later replaces it, another one stands beside it."""
-    conditions = [condition.target or condition.name for condition in kept.conditions]
-    asked = {name: value for name, value in kept.administration.items() if name != "limit"}
-    return digest([sorted(kept.versions), asked, conditions])
-
-
-def _read(path: Path) -> Kept:
-    try:
-        return Kept.model_validate(store.read_json(path))
-    except ValueError as error:
-        detail = str(error).splitlines()[0]
-        raise BadData(f"{path} is no results file of this version: {detail}; repeat the `traitbench run`") from None
-
-
-def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Inventory]]:
-    """Read what a results file was computed from, graded anew: the run's facts, and samples and key of each task.
-
-    BadData where files are missing or damaged.
-    """
-    old = _read(path)
-    stamp = path.stem.removeprefix("results_")
-    samples, inventories = {}, {}
-    for task in old.versions:
-        inventories[task] = inventory_of(task, old)
-        source = samples_file(path.parent, task, stamp)
-        rows = store.read_samples(source)
-        if len(rows) != old.n_responses[task]:
-            raise BadData(
-                f"{source} holds {len(rows)} samples, but {path.name} was computed from {old.n_responses[task]}; the "
-                "copy is incomplete: copy it again, or repeat the `traitbench run` that made it"
-            )
-        samples[task] = [regrade(row, inventories[task]) for row in rows]
-    return old, samples, inventories
-
-
-def rescore(path: Path, **config: str | None) -> Results:
-    """Compute every number of a results file again from the samples beside it, without a model.
-
-    `config` overrides what of the run's configuration decides no answer (norms). Nothing is written. BadData where
-    files are missing or damaged.
-    """
-    old, samples, inventories = graded(path)
-    facts = Facts(**{name: getattr(old, name) for name in Facts.model_fields})
-    given = {name: value for name, value in config.items() if value is not None}
-    facts = facts.model_copy(update={"config": {**facts.config, **given}})
-    return summarise(facts, samples, inventories, _persons_again(facts, path))
-
-
-def _persons_again(facts: Facts, path: Path) -> Participants | None:
-    """Read the persons of a run anew: their answers are not in its files. BadData where they are others by now."""
-    if not facts.persons:
-        return None
-    from traitbench import persons
-
-    target = str(facts.config.get("target") or "")
-    name = target.partition(":")[2] if target.startswith("person:") else persons.PAPI
-    found = persons.load(name, keyed=persons_keyed(facts.config))
-    if found.hashes != facts.persons:
-        raise BadData(
-            f"{path} was computed with other answers than {name} holds now; expected the persons "
-            f"{', '.join(facts.persons)} as they were; put that data back, or repeat the `traitbench run`"
-        )
-    return found
-
-
-def inventory_of(task: str, old: Facts) -> Inventory:
-    """Load the key of a task of `old` from where the run took it; texts are not needed."""
-    from traitbench import inventories, tasks
-
-    if task in tasks.TASKS:
-        made: Any = tasks.load(task, tasks.Administration())[0]
-        return made.inventory  # type: ignore[no-any-return]
-    include = old.config.get("include_path", ())
-    for name in old.config["tasks"]:
-        if name not in tasks.SUITES:
-            found = inventories.load(name, texts=False, include=include)
-            if found.id == task:
-                return found
-    return inventories.load(task, texts=False, include=include)
-
-
-def samples_file(folder: Path, task: str, stamp: str) -> Path:
-    """Find the samples of `task` that belong to the results of `stamp`; BadData where they are missing."""
-    for name in (f"samples_{task}_{stamp}.jsonl", f"samples_{task}_{stamp}.jsonl.gz"):
-        if (folder / name).is_file():
-            return folder / name
-    raise BadData(f"{folder} lacks samples_{task}_{stamp}.jsonl(.gz), from which the scores are computed")

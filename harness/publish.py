@@ -6,8 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from traitbench.evaluate import inventory_of, rescore, samples_file
 from traitbench.results import Results
+from traitbench.runs import inventory_of, rescore, samples_file
 from traitbench.samples import Sample, without_texts
 from traitbench.store import read_samples, write_json, write_samples
 

@@ -13,9 +13,10 @@ import pytest
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
-from traitbench.evaluate import current, evaluate, rescore
+from traitbench.evaluate import evaluate
 from traitbench.plan import Plan, prepare
 from traitbench.results import Results
+from traitbench.runs import current, rescore
 from traitbench.store import read_json
 from traitbench.types import BIG_FIVE, DARK_TRIAD
 

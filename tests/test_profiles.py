@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from traitbench.cli import main
-from traitbench.evaluate import current
+from traitbench.runs import current
 from traitbench.samples import Condition
 from traitbench.scorecard import differences
 from traitbench.targets import PROFILES, profiles

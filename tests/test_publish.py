@@ -15,8 +15,8 @@ from traitbench import inventories
 from traitbench.backends.scripted import Scripted
 from traitbench.cli import main
 from traitbench.errors import BadData
-from traitbench.evaluate import rescore
 from traitbench.publish import publish
+from traitbench.runs import rescore
 from traitbench.store import read_json, read_samples
 from traitbench.types import Write
 

@@ -12,10 +12,11 @@ from traitbench import inventories
 from traitbench.backends.hf import HuggingFace
 from traitbench.bench import halves
 from traitbench.cli import main
-from traitbench.evaluate import evaluate, rescore
+from traitbench.evaluate import evaluate
 from traitbench.leaderboard import to_entry
 from traitbench.plan import Plan
 from traitbench.results import Results
+from traitbench.runs import rescore
 
 
 class Quiet:
