@@ -211,7 +211,10 @@ def _plain_words(mode: str, style: Style) -> list[str]:
     ]
 
 
-_WORDS = ("check", "target", "methods", "condition", "reasons", "verdict", "verdict a; b", "why they differ")
+_WORDS = (
+    "check", "target", "model", "method", "row", "methods", "condition", "reasons", "verdict", "verdict a; b",
+    "why they differ",
+)  # fmt: skip
 """Columns of words, which begin at the left."""
 
 

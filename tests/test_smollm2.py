@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ class Silent:
     def condition(self, name: str) -> None: ...
 
     def done(self, requests: int) -> None: ...
+
+    def begin(self, what: str, total: int) -> Callable[[int], None]:
+        return lambda n: None
 
 
 def measured(folder: Path, **plan: object) -> Results:
