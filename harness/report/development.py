@@ -73,13 +73,13 @@ def _panel_name(condition: Condition) -> str:
 
 
 def _points(name: str, condition: Condition, fit: Fit) -> Iterator[dict[str, Any]]:
-    limit = fit.config.get("max_perplexity", fit.config.get("limit"))
+    limit = fit.config.get("max_perplexity")
     limit = float(limit) if isinstance(limit, int | float) else None
-    layers = fit.details.get("layers")
+    layer = fit.details.get("layer")
     for point in sorted(fit.curve, key=lambda p: (p.layer if p.layer is not None else -1, p.strength)):
         if point.effect is None:
             continue
-        here = point.layer is None or not isinstance(layers, list) or layers == [point.layer]
+        here = point.layer is None or layer in (None, point.layer)
         chosen = point.strength == fit.strength and here
         over = limit is not None and point.perplexity is not None and point.perplexity > limit
         shown = plain(point.effect, 3)

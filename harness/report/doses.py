@@ -177,7 +177,7 @@ def ring(y: dict[str, Any]) -> dict[str, Any]:
 
 def limits(run: Run) -> list[float]:
     """The perplexity ratios above which the run's fits choose no strength, as their configurations say."""
-    found = {fit.config.get("max_perplexity", fit.config.get("limit")) for fit in run.results.fits.values()}
+    found = {fit.config.get("max_perplexity") for fit in run.results.fits.values()}
     return sorted(float(value) for value in found if isinstance(value, int | float))
 
 

@@ -156,8 +156,8 @@ def strength_run() -> Made:
                 ]  # fmt: skip
                 fits[name] = Fit(
                     method=method, version="1", strength=chosen, curve=tuple(curve), seconds=20.0, parameters=64,
-                    config={"limit" if layers else "max_perplexity": 2.0}, unit="gamma",
-                    details={"effect": "nats a token", "layers": [2]},
+                    config={"max_perplexity": 2.0}, unit="gamma",
+                    details={"effect": "nats a token", "layer": 2},
                 )  # fmt: skip
         controls = {condition.name: [] for condition in conditions}
         made = facts(method, conditions, fits=fits, coefs=coefs, controls=controls, **more)
