@@ -78,6 +78,9 @@ class PAS(Method):
         """Strength in SDs; None chooses among `alphas`."""
         alphas: tuple[float, ...] = Field(default=(0.0, 1.0, 2.0, 4.0, 6.0, 8.0), min_length=1)
         """Strengths that are tried; on the command line 'alphas=[0,2,4]'."""
+        answer: Literal["symbol", "text"] = "symbol"
+        """What the contrast answers are: the option's symbol, or its text, which says more to a model that takes any
+        letter. On SmolLM2 the best probes tell .9 of the texts apart and .65 of the symbols."""
         split: float = Field(default=0.6, gt=0, lt=1)
         """Share of the items that probes are fitted on; the others try them."""
         fold: float = Field(default=0.2, gt=0, lt=1)
@@ -98,7 +101,7 @@ class PAS(Method):
     def __init__(self, config: Config | None = None) -> None:
         """Keep the configuration; contrast activations are held from target to target."""
         super().__init__(config)
-        self._contrasts = Contrasts()
+        self._contrasts = Contrasts(self.config.answer)
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control.

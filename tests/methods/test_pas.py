@@ -442,14 +442,20 @@ def by_hand(backend: HuggingFace, request: Choose, value: int) -> Array:
     """One text in one plain pass: (layers, width)."""
     prompt = backend.prompt(request)
     symbol = request.options[request.values.index(value)][0]
-    ids = [*backend.renderer.encode(prompt), *backend.tokenizer(symbol, add_special_tokens=False)["input_ids"]]
+    return last(
+        backend, [*backend.renderer.encode(prompt), *backend.tokenizer(symbol, add_special_tokens=False)["input_ids"]]
+    )
+
+
+def last(backend: HuggingFace, ids: Sequence[int]) -> Array:
+    """Input of the output projection at the last of `ids`, in one plain pass: (layers, width)."""
     held: list[Any] = []
     hooks = [
         layer.self_attn.o_proj.register_forward_pre_hook(lambda _, args: held.append(args[0][0, -1].numpy()))
         for layer in backend.model.model.layers
     ]
     with torch.inference_mode():
-        backend.model(torch.tensor([ids]))
+        backend.model(torch.tensor([list(ids)]))
     for hook in hooks:
         hook.remove()
     return np.stack(held)
@@ -465,6 +471,21 @@ def test_contrasts_are_those_of_a_plain_forward(trait: HuggingFace) -> None:
         assert isinstance(request, Choose)
         for answer, value in enumerate((5, 1)):
             assert np.allclose(found[n % 5, answer, n // 5], by_hand(trait, request, value), atol=1e-3)
+
+
+def test_contrasts_of_the_options_texts_end_with_the_text(trait: HuggingFace, tmp_path: Path) -> None:
+    bench = at(tmp_path, trait)
+    items = bench.known_split()[0][:3]
+    requests = bench.requests(items, "choice")
+    found = Contrasts("text").of(items, "ipip_neo_300", bench).reshape(2, COUNT, 3, 2, 2, WIDTH)
+    for n, request in enumerate(requests):
+        prompt, ids = trait.prompt(request), trait.encode_prompt(request)
+        for answer, text in enumerate(("Very Accurate", "Very Inaccurate")):
+            whole = [*ids, *trait.renderer.answer(prompt, ids, text)]
+            plain = last(trait, whole).reshape(2, COUNT, WIDTH)
+            assert np.allclose(found[:, :, n % 3, answer, n // 3], plain, atol=1e-3)
+    symbols = Contrasts().of(items, "ipip_neo_300", bench)
+    assert len(list(bench.cache.iterdir())) == 2 and not np.allclose(symbols.ravel(), found.ravel(), atol=1e-3)
 
 
 def test_contrasts_are_recorded_once(trait: HuggingFace, tmp_path: Path) -> None:
