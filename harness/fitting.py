@@ -51,9 +51,10 @@ def choices(results: Results) -> list[Table]:
 
 
 def _chosen(fit: Fit) -> float | None:
-    """The development effect at the chosen strength; the largest where several layers were tried at it."""
-    found = [p.effect for p in fit.curve if p.strength == fit.strength and p.effect is not None]
-    return max(found, default=None)
+    """The development effect at the chosen strength, in the chosen layer where layers were tried."""
+    layer = fit.details.get("layer")
+    found = (p.effect for p in fit.curve if p.strength == fit.strength and p.layer in (None, layer))
+    return next(found, None)
 
 
 def curves(results: Results, task: str) -> list[Table]:
