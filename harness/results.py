@@ -205,14 +205,15 @@ def _block(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mo
             "all": _style([row for row in rows if row.condition in headline], inventory)
         }
     sds = between_person_sds(inventory.id, traits, facts.reference)
-    card = scorecard(values, facts.conditions, inventory, items, mode, iterations, seed, sds)
+    setting = Setting(inventory, items, mode, iterations, seed, sds)
+    card = scorecard(values, facts.conditions, setting)
     answers = grid(by_condition[baseline], items, mode)
     scales = reliability(answers, traits)
     shape = structure(answers, scales, loadings(inventory.id))
     damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
     return _Block(
         scores=scores, styles=styles, card=card,
-        dose=doses(values, facts.conditions, styles, Setting(inventory, items, mode, iterations, seed, sds)),
+        dose=doses(values, facts.conditions, styles, setting),
         answers=answers, scales=scales, structure=shape,
         variance=variance(answers, traits),
         human=likeness(

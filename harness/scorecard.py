@@ -95,26 +95,15 @@ def aims(condition: Condition) -> dict[Trait, float]:
 
 
 def scorecard(
-    values: Mapping[str, NDArray[np.float64]],
-    conditions: Sequence[Condition],
-    inventory: Inventory,
-    items: Sequence[Item],
-    mode: Mode,
-    iterations: int,
-    seed: int,
-    sds: Mapping[Trait, float] | None = None,
+    values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition], setting: Setting
 ) -> Scorecard:
-    """Contrast conditions item by item. `values`: condition -> raw item values (items,), NaN where unscored.
-
-    `sds` are between-person SDs of the instrument on item means.
-    """
-    setting = Setting(inventory, items, mode, iterations, seed, sds)
+    """Contrast conditions item by item. `values`: condition -> raw item values (items,), NaN where unscored."""
     found = list(differences(values, conditions))
     keyed = np.array([setting.keys * moved for *_, moved in found])
     return Scorecard(
-        unit="nats a token" if mode == "statement" else "scale points",
+        unit="nats a token" if setting.mode == "statement" else "scale points",
         contrasts=[contrast(difference, setting) for difference in found],
-        split_half=_split_half(keyed, setting.keys, list(setting.groups.values()), setting.weights, seed),
+        split_half=_split_half(keyed, setting.keys, list(setting.groups.values()), setting.weights, setting.seed),
     )
 
 

@@ -1,4 +1,7 @@
-"""Models run by the library transformers, on the CPU or a GPU."""
+"""Models run by the library transformers, on the CPU or a GPU.
+
+Over 300 lines: scoring, writing and recording share the model, its prompts and the control in force.
+"""
 
 from __future__ import annotations
 
