@@ -80,7 +80,7 @@ def test_how_the_people_are_coded_must_be_said_and_is_checked(
     assert main([*base, "--reference", str(people[0])]) == 2
     assert "--keyed" in capsys.readouterr().err
     assert main([*base, "--raw"]) == 2
-    assert "there is no --reference" in capsys.readouterr().err
+    assert "there is neither" in capsys.readouterr().err
     assert main([*base, "--reference", str(people[0]), "--keyed"]) == 1
     assert "declare" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()

@@ -416,7 +416,7 @@ def test_a_person_is_found_and_the_fold_is_in_neither_prompt_nor_probes(someone:
 def test_the_prompt_of_the_fold_leaves_its_items_out(someone: HuggingFace, tmp_path: Path) -> None:
     bench, whole = at(tmp_path, someone), inventories.load("ipip_neo_300")
     few = dict(list(answers_of().items())[:30])
-    control = PAS(PAS.Config(alphas="0 2", turn="user")).fit(person(few), bench)  # type: ignore[arg-type]
+    control = PAS(PAS.Config(alphas=(0, 2), turn="user")).fit(person(few), bench)
     for fold, tried in bench.asked:
         assert tried is not None and fold
         said = tried.messages[0].content

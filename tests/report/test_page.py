@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 
 from traitbench.errors import BadData
-from traitbench.leaderboard import build
+from traitbench.leaderboard import Entry, build
+from traitbench.leaderboard_persons import head
 from traitbench.report import page, write_report
 from traitbench.report.chart import named
 from traitbench.report.figures import figures
 from traitbench.report.theme import contrast
 from traitbench.results import Results
 from traitbench.store import read_json
+from traitbench.types import Mode
 
 ROOT = Path(__file__).resolve().parents[2]
 PUBLISHED = ROOT / "results" / "published"
@@ -206,16 +208,25 @@ def test_the_overview_is_the_leaderboard(tmp_path: Path) -> None:
     )
     lines = re.findall(r"<tr data-task=.*?</tr>", text)
     assert len(lines) == len(expected)
-    expected.sort(key=lambda row: (row[0].task, row[1] != "statement", row[0].metrics[row[1]].rank is None,
-                                   row[0].metrics[row[1]].rank or 0, -(row[0].metrics[row[1]].effect or 0),
-                                   row[0].run))  # fmt: skip
+    # A persons' task shows the run's own error, smallest first, where the others show an effect, largest first.
+    own = {(e.run, e.task, m): head(e.metrics[m].persons) for e, m in expected}
+
+    def place(row: tuple[Entry, Mode]) -> Any:
+        entry, mode = row
+        metrics, mine = entry.metrics[mode], own[entry.run, entry.task, mode]
+        first = mine.error or 0 if mine else -(metrics.effect or 0)
+        return entry.task, mode != "statement", metrics.rank is None, metrics.rank or 0, first, entry.run
+
+    expected.sort(key=place)
+    assert any(own.values())
     for line, (entry, mode) in zip(lines, expected, strict=True):
         metrics = entry.metrics[mode]
         words = re.sub(r"<[^>]+>", "\n", line)
         assert html.escape(entry.model) in words and entry.method in words
         assert line.startswith(f'<tr data-task="{entry.task}" data-mode="{mode}" data-verdict="{metrics.verdict}"')
         values = re.findall(r'data-value="([^"]*)"', line)
-        shown = [metrics.rank, metrics.effect, metrics.effect_sds, metrics.leakage]
+        mine = own[entry.run, entry.task, mode]
+        shown = [metrics.rank, mine.error if mine else metrics.effect, metrics.effect_sds, metrics.leakage]
         assert values[1:5] == ["" if value is None else repr(value) for value in shown]
         for reason in sources[entry.run].verdict[entry.task][mode].reasons:
             assert f"<li>{html.escape(reason)}</li>" in line
