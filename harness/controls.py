@@ -19,7 +19,7 @@ from traitbench.errors import BadData
 from traitbench.store import read_json, write_json
 from traitbench.types import Control, Edit, Fit, Message
 
-__all__ = ["arrays", "keep", "read", "store"]
+__all__ = ["arrays", "keep", "read", "store", "units_of", "where"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -103,24 +103,38 @@ def _digest(tensors: Arrays) -> str:
     return total.hexdigest()[:16]
 
 
+def where(edit: Edit) -> str:
+    """Name an edit in a message."""
+    return f"the edit of {edit.site} in layer {edit.layer}"
+
+
+def units_of(edit: Edit, tensors: Arrays) -> NDArray[np.integer] | None:
+    """Return the places that an edit names; None for all. BadData where it names what is not there or cannot be."""
+    if (edit.op == "zero") != (edit.tensor is None):
+        raise BadData(f"{where(edit)}: {edit.op} goes {'without' if edit.op == 'zero' else 'with'} a tensor")
+    for name in (edit.tensor, edit.units):
+        if name is not None and name not in tensors:
+            raise BadData(f"{where(edit)} names the tensor {name!r}; there are {', '.join(sorted(tensors)) or 'none'}")
+    if edit.units is None:
+        return None
+    units = np.asarray(tensors[edit.units])
+    if units.ndim != 1 or units.dtype.kind not in "iu" or len(np.unique(units)) < len(units):
+        raise BadData(f"{where(edit)}: units {edit.units!r} must be different whole numbers, one dimension")
+    return units
+
+
 def _check(edits: Sequence[Edit], tensors: Arrays) -> None:
     for edit in edits:
-        where = f"the edit of {edit.site} in layer {edit.layer}"
-        if (edit.op == "zero") != (edit.tensor is None):
-            raise BadData(f"{where}: {edit.op} goes {'without' if edit.op == 'zero' else 'with'} a tensor")
-        for name in (edit.tensor, edit.units):
-            if name is not None and name not in tensors:
-                raise BadData(f"{where} names the tensor {name!r}; there are {', '.join(tensors) or 'none'}")
-        units = tensors[edit.units] if edit.units is not None else None
-        if units is not None and (units.ndim != 1 or units.dtype.kind != "i" or len(np.unique(units)) < len(units)):
-            raise BadData(f"{where}: units {edit.units!r} must be different whole numbers, one dimension")
+        units = units_of(edit, tensors)
         if edit.tensor is None:
             continue
         value = tensors[edit.tensor]
         if value.ndim != 1 or value.dtype.kind != "f":
-            raise BadData(f"{where}: {edit.tensor!r} must be floats of one dimension, is {value.dtype} {value.shape}")
+            raise BadData(
+                f"{where(edit)}: {edit.tensor!r} must be floats of one dimension, is {value.dtype} {value.shape}"
+            )
         if not np.isfinite(value).all():
             at = int((~np.isfinite(value)).argmax())
-            raise BadData(f"{where}: {edit.tensor!r} holds {value[at]} at place {at}; expected finite numbers")
+            raise BadData(f"{where(edit)}: {edit.tensor!r} holds {value[at]} at place {at}; expected finite numbers")
         if units is not None and len(units) != len(value):
-            raise BadData(f"{where}: {len(value)} values for {len(units)} units; expected one each")
+            raise BadData(f"{where(edit)}: {len(value)} values for {len(units)} units; expected one each")

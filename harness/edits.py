@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from traitbench.architectures import decoder_layers, layers, seen_at, site_width
+from traitbench.controls import units_of, where
 from traitbench.errors import BadData
 from traitbench.types import Edit, Op, Scope, Site
 
@@ -136,22 +137,15 @@ def check_layer(layer: int, count: int, site: Site) -> None:
 
 def _numbers(edit: Edit, tensors: Mapping[str, NDArray[Any]], width: int) -> tuple[Any, NDArray[np.float64]]:
     """Return the places an edit touches (an index) and its value at each, strength included; BadData if it has none."""
-    where = f"the edit of {edit.site} in layer {edit.layer}"
-    if (edit.op == "zero") != (edit.tensor is None):
-        raise BadData(f"{where}: {edit.op} goes {'without' if edit.op == 'zero' else 'with'} a tensor")
-    for name in (edit.tensor, edit.units):
-        if name is not None and name not in tensors:
-            raise BadData(f"{where} names the tensor {name!r}; there are {', '.join(sorted(tensors)) or 'none'}")
+    name, named = where(edit), units_of(edit, tensors)
     units: Any = slice(None)
     size = width
-    if edit.units is not None:
-        units = np.asarray(tensors[edit.units])
-        if units.ndim != 1 or units.dtype.kind not in "iu" or len(np.unique(units)) < len(units):
-            raise BadData(f"{where}: units {edit.units!r} must be different whole numbers, one dimension")
+    if named is not None:
+        units = named
         if len(units) and not 0 <= units.min() <= units.max() < width:
             wrong = units[(units < 0) | (units >= width)][0]
             raise BadData(
-                f"{where}: unit {wrong} of {edit.units!r} is out of range: this model has {width} places there (0 to "
+                f"{name}: unit {wrong} of {edit.units!r} is out of range: this model has {width} places there (0 to "
                 f"{width - 1}); was the control made for another model?"
             )
         size = len(units)
@@ -161,7 +155,7 @@ def _numbers(edit: Edit, tensors: Mapping[str, NDArray[Any]], width: int) -> tup
     if values.shape != (size,):
         what = f"{size} units" if edit.units is not None else f"{width} places of this model"
         raise BadData(
-            f"{where}: {edit.tensor!r} has the shape {values.shape}, expected ({size},), one value for each of the "
+            f"{name}: {edit.tensor!r} has the shape {values.shape}, expected ({size},), one value for each of the "
             f"{what}; was the control made for another model?"
         )
     with np.errstate(over="ignore", invalid="ignore"):
@@ -169,6 +163,6 @@ def _numbers(edit: Edit, tensors: Mapping[str, NDArray[Any]], width: int) -> tup
     if not np.isfinite(values).all():
         at = int((~np.isfinite(values)).argmax())
         raise BadData(
-            f"{where}: {edit.tensor!r} times its strength is {values[at]} at place {at}; expected finite numbers"
+            f"{name}: {edit.tensor!r} times its strength is {values[at]} at place {at}; expected finite numbers"
         )
     return units, values

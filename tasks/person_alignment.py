@@ -6,7 +6,6 @@ IPIP-NEO-300, told apart by their texts. How near the answers come is for `trait
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from traitbench import inventories
@@ -17,7 +16,6 @@ from traitbench.tasks.questionnaire import Questionnaire
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
-    from traitbench.types import Target
 
 __all__ = ["PersonAlignment", "alignment_inventory"]
 
@@ -46,16 +44,11 @@ class PersonAlignment(Questionnaire):
 
     version: ClassVar[str] = "1"
 
-    def __init__(self, administration: Administration, persons: Sequence[Target] | None = None) -> None:
-        """Take the persons that the task brings with it, if any; UnsupportedControl where statement alone is asked."""
+    def __init__(self, administration: Administration) -> None:
+        """Take the grid; UnsupportedControl where statement alone is asked."""
         modes = tuple(mode for mode in administration.scoring if mode != "statement")
         if not modes:
             raise UnsupportedControl(
                 f"{NAME} needs answers on the response scale, which statement scoring has not; add --scoring choice"
             )
         super().__init__(alignment_inventory(), administration.model_copy(update={"scoring": modes}))
-        self._persons = None if persons is None else tuple(persons)
-
-    def targets(self) -> Sequence[Target] | None:
-        """Return the persons it was made with; None where the run's own targets are meant."""
-        return self._persons

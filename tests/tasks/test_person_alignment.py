@@ -16,7 +16,7 @@ from traitbench.samples import Condition, make_sample
 from traitbench.scoring import item_values
 from traitbench.tasks import Administration, Questionnaire
 from traitbench.tasks.person_alignment import PersonAlignment, alignment_inventory
-from traitbench.types import BIG_FIVE, Choose, Person, Target, Write
+from traitbench.types import BIG_FIVE, Choose, Write
 
 CHOICE = Administration(scoring=("choice",))
 
@@ -60,10 +60,8 @@ def test_statement_is_left_out() -> None:
         PersonAlignment(Administration(scoring=("statement",)))
 
 
-def test_targets() -> None:
+def test_the_persons_are_those_of_the_run() -> None:
     assert PersonAlignment(CHOICE).targets() is None
-    target = Target(person=Person(id="me", inventory="ipip_neo_300", answers={"i1": 3}))
-    assert PersonAlignment(CHOICE, [target]).targets() == (target,)
 
 
 def test_a_scripted_respondent_is_graded() -> None:
