@@ -27,14 +27,21 @@ setup: .venv/.core
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 
+.venv/.train: .venv/.core
+	@$(PIP) --editable '.[train]'
+	@touch $@
+
 .venv/.bench: .venv/.core
 	@$(PIP) --editable '.[lm-eval,train]'
 	@touch $@
 
+# Methods that train an adapter, or put one on, need PEFT and TRL.
+TRAINED := $(filter sft dpo p_tailor persllm adapter,$(METHOD))
+
 RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(TASKS)' \
 	--backend '$(BACKEND)' $(if $(LIMIT),--limit '$(LIMIT)') $(ARGS)
 
-eval: .venv/.core
+eval: .venv/.core $(if $(TRAINED),.venv/.train)
 	@echo "$(strip $(RUN))"
 	@$(BIN)/$(strip $(RUN))
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "ls": "list models, methods, tasks and backends",
     "validate": "check an inventory file",
     "prompt": "show a control's messages and the prompts of a task, without loading a model",
+    "fit": "fit a method's controls and keep them, without measuring anything",
     "score": "compute every number of a run again from its samples, without a model",
     "analyze": "reliability and structure of a table of people's answers, of any size",
     "compare": "set two runs beside each other, item by item",
@@ -29,6 +30,7 @@ _EXAMPLES = {
     "ls": "traitbench ls tasks",
     "validate": "traitbench validate my_inventory.json",
     "prompt": "traitbench prompt --method prompting --target extraversion=high --tasks mini_ipip",
+    "fit": "traitbench fit --method dpo --target openness=high --method_args adapters=each,preset=small",
     "score": "traitbench score results/runs/smollm2@prompting",
     "analyze": "traitbench analyze answers.csv --inventory ipip_neo_120 --raw",
     "compare": "traitbench compare results/runs/smollm2@prompting results/runs/smollm2@prompting,style=p2 --effect 0.1",
@@ -107,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
         )  # fmt: skip
     _run(made["run"], prompt=False)
     _run(made["prompt"], prompt=True)
+    _fit(made["fit"])
     made["ls"].add_argument(
         "kind", nargs="?", choices=["models", "methods", "tasks", "backends"], help="all if left out"
     )
@@ -151,6 +154,27 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+_TARGETS = "TRAIT=LEVEL[,...]|all|profiles[:N]|person:papi[:N]|person:FILE"
+
+
+def _fit(p: argparse.ArgumentParser) -> None:
+    """The flags of `fit`: those of `run` that decide a control."""
+    add = p.add_argument
+    add("--model", "-M", metavar="NAME|HUB_ID|PATH", help="short name, hub id or local folder (smollm2)")
+    add("--method", "-m", metavar="NAME", required=True, help="a method that is fitted on a model")
+    add("--method_args", metavar="k=v,...", help="hyper-parameters of the method, e.g. preset=small,adapters=each")
+    add("--target", metavar=_TARGETS, help="what to aim at, as for run (all)")
+    add("--tasks", "-t", metavar="a,b", help="whose traits `all` means (ipip_neo_120)")
+    add("--model_args", "-a", metavar="k=v,...", help="e.g. dtype=bfloat16,revision=main")
+    add("--backend", metavar="NAME", help="auto, hf (auto)")
+    add("--device", metavar="DEVICE", help="e.g. cpu, cuda, cuda:1 (the first GPU, else the CPU)")
+    add("--output_path", "-o", metavar="DIR", help="controls go to DIR/controls, where run finds them (results/runs)")
+    add("--apply_chat_template", metavar="true|false", nargs="?", const="true", help="default: where the model has one")
+    add("--seed", metavar="N", help="of the draws and the initial weights (0)")
+    add("--config", "-C", metavar="FILE", help="YAML or JSON with the same keys; the command line wins")
+    add("--no_resume", action="store_true", default=None, help="fit again what is there")
+
+
 def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     """The flags of `run`; `prompt` takes those that decide a prompt. No default here: the plan has them."""
     add = p.add_argument
@@ -159,7 +183,7 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--method_args", metavar="k=v,...", help="hyper-parameters of the method, e.g. style=p2,turn=user")
     add(
         "--target",
-        metavar="TRAIT=LEVEL[,...]|all|profiles[:N]|person:papi[:N]|person:FILE",
+        metavar=_TARGETS,
         help="extraversion=high; all: both poles of each trait; profiles: N >= 100 draws of levels on all traits; "
         "person:papi: the persons of PAPI, or the first N; person:FILE: a table of answers (all)",
     )
@@ -196,6 +220,7 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     )
     add("--norms", metavar="SEX,AGE", help=_NORMS)
     add("--coefs", metavar="a,b", help="dose curve: more strengths of the method's edits; 0: its messages alone")
+    add("--matched", action="store_true", default=None, help="also tell each control's target, in one sentence for all")
     add("--bootstrap_iters", metavar="N", help="for the interval of leakage (1000)")
     add("--write_out", "-w", action="store_true", default=None, help="show the exact prompt of the first item")
     add("--show_config", action="store_true", help="print the resolved configuration and stop")

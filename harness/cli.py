@@ -121,6 +121,16 @@ def _show(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], 
     show(made(), Console(width=None if sys.stdout.isatty() else 160))
 
 
+def _fit(arguments: argparse.Namespace) -> int:
+    from traitbench.fit import fit
+    from traitbench.progress import Bar
+
+    with Bar() as bar:
+        for place in fit(_plan(arguments), bar.tell, bar.begin):
+            print(place, flush=True)
+    return 0
+
+
 def _prompt(arguments: argparse.Namespace) -> int:
     from traitbench.plan import prepare
 
@@ -271,6 +281,7 @@ def _data(arguments: argparse.Namespace) -> int:
 
 _HANDLERS: dict[str, Callable[[Any], int]] = {
     "run": _run,
+    "fit": _fit,
     "ls": _ls,
     "validate": _validate,
     "prompt": _prompt,

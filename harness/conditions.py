@@ -24,10 +24,12 @@ def conditions(
     coefs: Sequence[float],
     bench: Bench | None,
     profiles: bool = False,
+    matched: bool = False,
 ) -> list[Made]:
     """Make the controls on `bench` and name the conditions; the baseline alone where there is no bench.
 
-    `coefs` are further strengths of their edits; `profiles` says that the targets were drawn.
+    `coefs` are further strengths of their edits; `profiles` says that the targets were drawn; `matched` puts the
+    instruction that all methods share in front of each control.
     """
     made: list[Made] = [(Condition(name=BASELINE), Control())]
     if bench is None:
@@ -36,6 +38,8 @@ def conditions(
     for number, target in enumerate(targets, 1):
         name = target.name if target else str(settings.get("style", method.name))
         control = bench.fit(method, target).model_copy(update={"target": target})
+        if matched and target is not None:
+            control = _told(control, target, bench)
         condition = Condition(
             name=f"profile {number}" if profiles else name,
             target=target.name if target else None,
@@ -50,6 +54,15 @@ def conditions(
         if fitted:
             fitted(1)
     return made
+
+
+def _told(control: Control, target: Target, bench: Bench) -> Control:
+    """Put the instruction for `target` in front of the control's own messages, unless it is among them."""
+    from traitbench.methods.prompting import Prompting
+
+    said = Prompting(Prompting.Config(style="instruction")).fit(target, bench).messages
+    new = tuple(message for message in said if message not in control.messages)
+    return control.model_copy(update={"messages": (*new, *control.messages)})
 
 
 def _points(condition: Condition, control: Control, coefs: Sequence[float]) -> Iterator[Made]:

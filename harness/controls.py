@@ -1,4 +1,4 @@
-"""Controls on disk: a folder with control.json, method.json and, where there are edits, tensors.safetensors."""
+"""Controls on disk: a folder with control.json, method.json and what they hold: tensors.safetensors, adapter/."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
+from traitbench.adapters import adapter_digest, copy_adapter
 from traitbench.errors import BadData
 from traitbench.store import read_json, write_json
 from traitbench.types import Control, Edit, Fit, Message
@@ -24,6 +25,7 @@ __all__ = ["arrays", "keep", "read", "store", "units_of", "where"]
 Arrays = Mapping[str, NDArray[Any]]
 
 _TENSORS = "tensors.safetensors"
+_ADAPTER = "adapter"
 
 
 def store(
@@ -32,17 +34,25 @@ def store(
     messages: Sequence[Message] = (),
     edits: Sequence[Edit] = (),
     tensors: Arrays | None = None,
+    adapter: Path | None = None,
     fit: Fit | None = None,
 ) -> Control:
     """Write a control below `folder`, in a folder named by its hash, and return it.
 
-    `tensors` are what `edits` name: float arrays (n,), integer arrays (n,) for `units`. BadData for a value that is
-    not finite, a name without a tensor, or lengths that do not fit.
+    `tensors` are what `edits` name: float arrays (n,), integer arrays (n,) for `units`. `adapter` is a PEFT folder,
+    which is copied. BadData for a value that is not finite, a name without a tensor, lengths that do not fit, or a
+    folder that is no adapter.
     """
     given = {name: np.ascontiguousarray(value) for name, value in (tensors or {}).items()}
     _check(edits, given)
-    control = Control(messages=tuple(messages), edits=tuple(edits), contents=_digest(given) if edits else None, fit=fit)
+    control = Control(
+        messages=tuple(messages), edits=tuple(edits), contents=_digest(given) if edits else None, fit=fit,
+        weights=adapter_digest(adapter) if adapter else None,
+    )  # fmt: skip
     place = folder / control.hash
+    if adapter:
+        copy_adapter(adapter, place / _ADAPTER, str(fit.model["model"]) if fit and "model" in fit.model else None)
+        control = control.model_copy(update={"adapter": place / _ADAPTER})
     if edits:
         place.mkdir(parents=True, exist_ok=True)
         temporary = place / f".{_TENSORS}"
@@ -61,6 +71,8 @@ def keep(control: Control, folder: Path) -> Path:
     write_json(place / "control.json", control.model_dump(mode="json"))
     if control.tensors is not None and control.tensors != place / _TENSORS:
         shutil.copyfile(control.tensors, place / _TENSORS)
+    if control.adapter is not None and control.adapter != place / _ADAPTER:
+        copy_adapter(control.adapter, place / _ADAPTER)
     if control.fit is not None:
         write_json(place / "method.json", control.fit.model_dump(mode="json"))
     return place
@@ -68,13 +80,17 @@ def keep(control: Control, folder: Path) -> Path:
 
 def read(folder: Path) -> Control:
     """Read a control that `store` wrote; BadData where a file is missing, damaged or not the one that was written."""
-    again = "expected a folder that a fitted method wrote: control.json, method.json, tensors.safetensors; fit it again"
+    again = "expected a folder that a fitted method wrote: control.json, method.json and their tensors; fit it again"
     try:
         control = Control.model_validate(read_json(folder / "control.json"))
         fit = Fit.model_validate(read_json(folder / "method.json")) if (folder / "method.json").is_file() else None
     except ValidationError as error:
         raise BadData(f"{folder} holds no control of this version: {str(error).splitlines()[0]}; {again}") from None
     control = control.model_copy(update={"fit": fit})
+    if control.weights:
+        if (found := adapter_digest(folder / _ADAPTER)) != control.weights:
+            raise BadData(f"{folder / _ADAPTER} has the digest {found}, control.json says {control.weights}; {again}")
+        control = control.model_copy(update={"adapter": folder / _ADAPTER})
     if not control.edits:
         return control
     control = control.model_copy(update={"tensors": folder / _TENSORS})

@@ -25,7 +25,7 @@ from traitbench.samples import Condition, Sample, make_sample
 from traitbench.targets import drawn
 from traitbench.types import Backend, Control, Request, Response, digest
 
-__all__ = ["Progress", "evaluate"]
+__all__ = ["Progress", "evaluate", "served", "workbench"]
 
 
 class Progress(Protocol):
@@ -52,25 +52,14 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
     """
     started = time.time()
     prepared = prepare(plan)
-    needed = (
-        prepared.method.makes
-        if prepared.method.needs_model
-        else frozenset(kind for _, control in prepared.conditions for kind in control.kinds)
-    )
-    kind = BACKENDS.load(prepared.backend)
-    if needed - kind.applies:
-        able = [name for name in BACKENDS if BACKENDS.load(name).applies >= needed]
-        raise UnsupportedControl(
-            f"the method {plan.method} makes {', '.join(sorted(needed))}, which the backend {prepared.backend} "
-            f"cannot apply; backends that can: {', '.join(able) or 'none'}"
-        )
+    kind = served(prepared)
     name = store.run_name(prepared.spec.name, plan.method, prepared.settings)
     folder = store.RunFolder(Path(plan.output_path) / name)
     with folder.open(fresh=plan.no_resume) as held:
         store.write_json(folder.path / "run.json", {"plan": plan.model_dump(mode="json"), "version": __version__})
         backend = kind.make(prepared.spec, plan.options())
         try:
-            bench = _bench(prepared, backend, folder, progress, tell)
+            bench = workbench(plan, backend, tell, progress.begin)
             prepared = prepared.model_copy(update={"conditions": _conditions(prepared, bench)})
             samples = _administer(prepared, backend, folder, held, progress, tell)
             prepared = prepared.model_copy(update={"conditions": _damage(prepared, bench, folder, held)})
@@ -88,14 +77,35 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
     return results, path
 
 
-def _bench(
-    prepared: Prepared, backend: Backend, folder: store.RunFolder, progress: Progress, tell: Callable[[str], None]
+def served(prepared: Prepared) -> type[Backend]:
+    """Return the backend of a plan; UnsupportedControl where it cannot apply what the method makes."""
+    plan, method = prepared.plan, prepared.method
+    made = {kind for _, control in prepared.conditions for kind in control.kinds}
+    needed = method.makes if method.needs_model else frozenset(made)
+    kind = BACKENDS.load(prepared.backend)
+    if needed - kind.applies:
+        able = [name for name in BACKENDS if BACKENDS.load(name).applies >= needed]
+        raise UnsupportedControl(
+            f"the method {plan.method} makes {', '.join(sorted(needed))}, which the backend {prepared.backend} "
+            f"cannot apply; backends that can: {', '.join(able) or 'none'}"
+        )
+    if method.rank is not None and kind.ranks is not None and method.rank not in kind.ranks:
+        raise UnsupportedControl(
+            f"the method {plan.method} makes adapters of rank {method.rank}, which the backend {prepared.backend} "
+            f"cannot serve; it serves the ranks {', '.join(map(str, sorted(kind.ranks)))}"
+        )
+    return kind
+
+
+def workbench(
+    plan: Plan, backend: Backend, tell: Callable[[str], None], begin: Callable[[str, int], Callable[[int], None]]
 ) -> Bench:
+    """Make the bench that methods are fitted on; all runs below one output path share the fitted controls."""
     from traitbench.backends.weights import cache_folder
 
     return Bench(
-        prepared.plan.seed, backend, folder.path / "controls", cache_folder() / "fits", tell, progress.begin,
-        fresh=prepared.plan.no_resume,
+        plan.seed, backend, Path(plan.output_path) / "controls", cache_folder() / "fits", tell, begin,
+        fresh=plan.no_resume,
     )  # fmt: skip
 
 
@@ -105,22 +115,22 @@ def _conditions(prepared: Prepared, bench: Bench) -> list[tuple[Condition, Contr
         return prepared.conditions
     plan = prepared.plan
     profiles = drawn(plan.target) > 0
-    return conditions(prepared.method, prepared.settings, prepared.targets, plan.coefs, bench, profiles)
+    return conditions(prepared.method, prepared.settings, prepared.targets, plan.coefs, bench, profiles, plan.matched)
 
 
 def _damage(
     prepared: Prepared, bench: Bench, folder: store.RunFolder, held: dict[str, Response]
 ) -> list[tuple[Condition, Control]]:
-    """Measure, for conditions with edits, the perplexity of neutral text and the size of the edits beside it."""
+    """Measure what edits or an adapter do to neutral text: its perplexity, and how large the edits are beside it."""
     requests = neutral.requests()
-    edited = sum(bool(control.edits) for _, control in prepared.conditions)
+    edited = sum(bool(control.kinds - {"prompt"}) for _, control in prepared.conditions)
     step = bench.begin("perplexity of neutral text", edited) if edited else None
     perplexity: dict[str, float] = {}
     dose: dict[str, float | None] = {}
     out = []
     for condition, control in prepared.conditions:
         edits = control.model_copy(update={"messages": ()})
-        if edits.edits and edits.hash not in perplexity:
+        if edits.kinds and edits.hash not in perplexity:
             for each in (Control(), edits):
                 if each.hash not in perplexity:
                     keys = [_key(bench.backend, each, r) for r in requests]
@@ -131,7 +141,7 @@ def _damage(
                         held.update(new)
                     perplexity[each.hash] = neutral.perplexity(held[key] for key in keys)
             dose[edits.hash] = bench.dose(edits)
-        if edits.edits:
+        if edits.kinds:
             ratio = perplexity[edits.hash] / perplexity[Control().hash]
             condition = condition.model_copy(update={"perplexity": ratio, "dose": dose[edits.hash]})
             if step:
@@ -210,6 +220,10 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> F
     config = plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"})
     told = list(prepared.participants.notes) if prepared.participants else []
     fits = {c.name: control.fit for c, control in prepared.conditions if control.fit and c.headline}
+    # Work that several fits have in common, and an adapter that serves several targets, count once.
+    seconds_of = {fit.shared or name: fit.seconds for name, fit in fits.items()}
+    held = {control.weights or c.name: control.fit.parameters for c, control in prepared.conditions
+            if control.fit and c.headline}  # fmt: skip
     return Facts(
         model_name=prepared.spec.label,
         model_source=prepared.backend,
@@ -227,8 +241,8 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> F
         git_hash=_git_hash(),
         date=started,
         total_evaluation_time_seconds=seconds,
-        cost={"fit_seconds": sum(fit.seconds for fit in fits.values()), "evaluation_seconds": seconds,
-              "peak_memory_bytes": peak, "stored_parameters": sum(fit.parameters for fit in fits.values())},
+        cost={"fit_seconds": sum(seconds_of.values()), "evaluation_seconds": seconds,
+              "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
         warnings=(limited if plan.limit else []) + _unmeasured(prepared) + wordings + told,
     )  # fmt: skip
 

@@ -63,6 +63,8 @@ class Plan(Record):
     """SEX,AGE of the people to give z, T and percentile among, e.g. F,30."""
     coefs: tuple[float, ...] = ()
     """Strengths of the method's edits to run besides the one it chose; 0 is its messages alone."""
+    matched: bool = False
+    """Put one instruction, the same for every method, in front of each control."""
     bootstrap_iters: int = Field(default=1000, ge=2)
     write_out: bool = False
     no_resume: bool = False
@@ -70,9 +72,11 @@ class Plan(Record):
     @model_validator(mode="before")
     @classmethod
     def _persons_task(cls, given: Any) -> Any:
-        """A person is measured by person_alignment unless another task is named."""
-        if isinstance(given, dict) and "tasks" not in given and str(given.get("target") or "").startswith("person"):
-            return {**given, "tasks": ("person_alignment",)}
+        """Persons and characters have a task of their own, unless another one is named."""
+        if isinstance(given, dict) and "tasks" not in given:
+            for word, task in (("person", "person_alignment"), ("character", "persona_consistency")):
+                if str(given.get("target") or "").startswith(word):
+                    return {**given, "tasks": (task,)}
         return given
 
     def options(self) -> Options:
@@ -141,9 +145,13 @@ def prepare(plan: Plan) -> Prepared:
     participants = people_aimed_at(plan, tasks)
     aims = targets(plan.target, plan.seed, method, tasks, participants.targets if participants else ())
     _check_strengths(plan, method)
+    method.check(aims)
     # Methods that are fitted on the model make their controls once it is loaded.
     bench = None if method.needs_model else Bench(plan.seed)
-    made = conditions(method, settings, aims, plan.coefs, bench, drawn(plan.target) > 0)
+    if plan.matched:
+        _check_matched(plan, aims)
+        settings = {**settings, "matched": True}
+    made = conditions(method, settings, aims, plan.coefs, bench, drawn(plan.target) > 0, plan.matched)
     return Prepared(
         plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, targets=aims,
         conditions=made, reference=reference, participants=participants,
@@ -254,6 +262,16 @@ def _check_strengths(plan: Plan, method: Method) -> None:
             "edits at generated positions cannot move a choice, whose answer is read off the prompt's last token; "
             "use --scoring statement,generate, or --method_args positions=answer"
         )
+
+
+def _check_matched(plan: Plan, aims: Sequence[Target | None]) -> None:
+    if plan.method in ("none", "prompting"):
+        raise TraitbenchUsage(
+            f"--matched: {plan.method} has nothing to put an instruction in front of; compare with "
+            "--method prompting --method_args style=instruction"
+        )
+    if strange := [aim.name if aim else "no target" for aim in aims if aim is None or not aim.levels]:
+        raise TraitbenchUsage(f"--matched: there is no instruction for {strange[0]}; expected trait levels")
 
 
 def _validated(kind: Any, values: dict[str, Any], prefix: str) -> Any:

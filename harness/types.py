@@ -38,7 +38,7 @@ Trait = str
 Kind = Literal["prompt", "weights", "activations"]
 Mode = Literal["choice", "statement", "generate"]
 Status = Literal["valid", "refusal", "unparsed", "truncated", "error"]
-Aim = Literal["poles", "graded", "several", "person"]
+Aim = Literal["poles", "graded", "several", "person", "character"]
 Site = Literal["residual", "heads", "gate", "neurons"]
 """Where activations are edited or recorded. residual: the output of a decoder layer. heads: the input of the
 attention's output projection, all heads side by side. gate: act_fn(gate_proj(x)) before the product with up_proj.
@@ -76,15 +76,17 @@ class Person(Record):
 
 
 class Target(Record):
-    """What a control aims at: trait levels (high is +1, low is -1, numbers between are graded) or one person."""
+    """What a control aims at: trait levels (high is +1, low is -1, others are graded), a person or a character."""
 
     levels: dict[Trait, float] = Field(default_factory=dict)
     person: Person | None = None
+    character: str | None = None
+    """Name of a character that is described by texts (see traitbench.characters)."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:
-        if bool(self.levels) == (self.person is not None):
-            raise ValueError("a target holds either trait levels or one person")
+        if bool(self.levels) + (self.person is not None) + (self.character is not None) != 1:
+            raise ValueError("a target holds either trait levels, one person or one character")
         for trait, level in self.levels.items():
             if trait not in TRAITS:
                 raise unknown("trait", trait, TRAITS)
@@ -117,6 +119,8 @@ class Target(Record):
         """How the target is written on the command line and in every file."""
         if self.person:
             return f"person:{self.person.id}"
+        if self.character:
+            return f"character:{self.character}"
         words = {1.0: "high", -1.0: "low"}
         return ",".join(f"{t}={words.get(v, f'{v:g}')}" for t, v in self.levels.items())
 
@@ -125,6 +129,8 @@ class Target(Record):
         """What a method must support to be given this target."""
         if self.person:
             return frozenset({"person"})
+        if self.character:
+            return frozenset({"character"})
         aims: set[Aim] = {"graded" if any(abs(v) != 1 for v in self.levels.values()) else "poles"}
         if len(self.levels) > 1:
             aims.add("several")
@@ -183,8 +189,10 @@ class Fit(Record):
     licence: str = ""
     """Of the data it was fitted on."""
     seconds: float = 0.0
+    shared: str | None = None
+    """Name of work that several fits of a run have in common; its seconds count once."""
     parameters: int = 0
-    """Numbers stored in its tensors."""
+    """Numbers stored in its tensors or its adapter."""
 
 
 class Control(Record):
@@ -196,6 +204,10 @@ class Control(Record):
     """A safetensors file with the numbers of `edits`."""
     contents: str | None = None
     """Digest of the tensors (see `controls.store`)."""
+    adapter: Path | None = Field(default=None, exclude=True)
+    """A PEFT folder: adapter_config.json and adapter_model.safetensors."""
+    weights: str | None = None
+    """Digest of the adapter."""
     target: Target | None = Field(default=None, exclude=True)
     """What it was made for: provenance, not contents."""
     fit: Fit | None = Field(default=None, exclude=True)
@@ -209,12 +221,15 @@ class Control(Record):
             kinds.add("prompt")
         if self.edits:
             kinds.add("activations")
+        if self.weights:
+            kinds.add("weights")
         return frozenset(kinds)
 
     @property
     def hash(self) -> str:
         """Sixteen hexadecimal digits that name the contents."""
-        return digest(self.model_dump(mode="json", include=None if self.edits else {"messages"}))
+        parts = {"messages", *(("edits", "contents") if self.edits else ()), *(("weights",) if self.weights else ())}
+        return digest(self.model_dump(mode="json", include=parts))
 
     def at(self, strength: float) -> Self:
         """Return the control at another strength of its added edits; 0 leaves the messages alone."""
@@ -358,6 +373,14 @@ class Method(ABC):
         """Keep the configuration; the defaults where none is given."""
         self.config = config if config is not None else self.Config()
 
+    def check(self, targets: Sequence[Target | None]) -> None:
+        """Refuse, before a model is loaded, what would fail later: data that cannot be read, a missing extra."""
+
+    @property
+    def rank(self) -> int | None:
+        """Rank of the adapters that it makes; None where it makes none."""
+        return None
+
     @abstractmethod
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control for `target` (None only where `targets` is empty) with what `bench` offers."""
@@ -381,6 +404,8 @@ class Backend(ABC):
 
     name: ClassVar[str]
     applies: ClassVar[frozenset[Kind]]
+    ranks: ClassVar[frozenset[int] | None] = None
+    """Ranks of an adapter that it can serve; None: any."""
 
     @classmethod
     @abstractmethod

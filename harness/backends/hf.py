@@ -17,13 +17,14 @@ import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
+from traitbench.adapters import worn
 from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens
 from traitbench.backends.weights import locate
 from traitbench.controls import arrays
-from traitbench.errors import BadData, UnsupportedControl, refuse_others
+from traitbench.errors import BadData, refuse_others
 from traitbench.interventions import applied, layers
 from traitbench.models import ModelSpec
 from traitbench.types import Backend, Choose, Continue, Control, Kind, Options, Request, Response, Site, Write
@@ -43,7 +44,7 @@ class HuggingFace(Backend):
     """
 
     name: ClassVar[str] = "hf"
-    applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "activations"})
+    applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
 
     def __init__(
         self,
@@ -100,19 +101,16 @@ class HuggingFace(Backend):
 
     @contextmanager
     def under(self, control: Control | None) -> Iterator[None]:
-        """Put the control's messages in front of every request of the block and its edits into the model.
+        """Put the control's messages in front of every request of the block, its adapter and its edits into the model.
 
-        UnsupportedControl for other kinds; BadData for edits made for another model.
+        BadData for an adapter or edits made for another model.
         """
-        if control is not None and (other := control.kinds - self.applies):
-            raise UnsupportedControl(
-                f"the backend hf applies {', '.join(sorted(self.applies))}; the control also has "
-                f"{', '.join(sorted(other))}; choose a method that makes no {', '.join(sorted(other))}"
-            )
         before, self._control = self._control, control
         self.scorer.reset()
         try:
             with ExitStack() as stack:
+                if control is not None and control.adapter:
+                    stack.enter_context(worn(self.model, control))
                 if control is not None and control.edits:
                     edits = applied(self.model, control.edits, arrays(control))
                     self.scorer.applied = stack.enter_context(edits)

@@ -1,0 +1,147 @@
+"""Adapters on disk and in a model: PEFT folders, checked before they are loaded, put on and taken off again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError, safe_open
+
+from traitbench.errors import BadData, MissingExtra
+from traitbench.store import read_json, write_json
+
+if TYPE_CHECKING:
+    from traitbench.types import Control
+
+__all__ = ["CONFIG", "WEIGHTS", "adapter_digest", "copy_adapter", "parameters", "rank_of", "read_config", "worn"]
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+# Where an adapter was made and by which release decides no number.
+_ASIDE = ("base_model_name_or_path", "revision", "inference_mode", "peft_version", "auto_mapping")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read adapter_config.json; BadData where `folder` is no PEFT folder with a LoRA in safetensors."""
+    wanted = f"expected a PEFT folder: {CONFIG} and {WEIGHTS}, as save_pretrained writes them"
+    if not (folder / CONFIG).is_file():
+        raise BadData(f"{folder} holds no {CONFIG}; {wanted}")
+    if not (folder / WEIGHTS).is_file():
+        pickled = " adapter_model.bin is a pickle and is not read." if (folder / "adapter_model.bin").is_file() else ""
+        raise BadData(f"{folder} holds no {WEIGHTS}.{pickled} {wanted[0].upper()}{wanted[1:]}")
+    config: dict[str, Any] = read_json(folder / CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise BadData(f"{folder} holds an adapter of the type {config.get('peft_type')!r}; expected LORA")
+    return config
+
+
+def rank_of(folder: Path) -> int:
+    """The largest rank that the adapter's config names."""
+    config = read_config(folder)
+    return max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+
+
+def adapter_digest(folder: Path) -> str:
+    """Name an adapter by what it does: sixteen hexadecimal digits over its settings and its weights' bytes."""
+    config = {key: value for key, value in read_config(folder).items() if key not in _ASIDE}
+    total = hashlib.sha256(json.dumps(_sorted(config), sort_keys=True).encode())
+    with (folder / WEIGHTS).open("rb") as file:
+        while block := file.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()[:16]
+
+
+def copy_adapter(source: Path, place: Path, base: str | None = None) -> None:
+    """Copy the two files of an adapter; lists of its config are sorted, since PEFT writes sets in any order.
+
+    `base` is written as the name of the base model.
+    """
+    config = _sorted(read_config(source))
+    if base is not None:
+        config["base_model_name_or_path"] = base
+    place.mkdir(parents=True, exist_ok=True)
+    write_json(place / CONFIG, config)
+    if source != place:
+        temporary = place / f".{WEIGHTS}"
+        shutil.copyfile(source / WEIGHTS, temporary)
+        temporary.replace(place / WEIGHTS)
+
+
+def parameters(folder: Path) -> int:
+    """Count the numbers that an adapter stores."""
+    return sum(rows * columns for rows, columns in _shapes(folder).values())
+
+
+@contextmanager
+def worn(model: Any, control: Control) -> Iterator[None]:
+    """Put the control's adapter on `model` for the block; the modules are the same objects again afterwards.
+
+    BadData where the adapter is not one for this model, MissingExtra without PEFT.
+    """
+    assert control.adapter is not None
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise MissingExtra("adapters need PEFT: pip install 'traitbench[train]'") from error
+    made_for = control.fit.model.get("model") if control.fit else None
+    _check(model, control.adapter, made_for)
+    wrapped = PeftModel.from_pretrained(model, control.adapter, is_trainable=False)
+    try:
+        wrapped.eval()
+        yield
+    finally:
+        bare(wrapped)
+
+
+def bare(wrapped: Any) -> Any:
+    """Take every adapter off a PEFT model and return the model it was put on."""
+    model = wrapped.unload()
+    for left in ("peft_config", "_hf_peft_config_loaded"):
+        vars(model).pop(left, None)
+    return model
+
+
+def _check(model: Any, folder: Path, made_for: str | None) -> None:
+    """Hold the adapter's shapes against the modules they belong to, without loading its weights."""
+    told = f" (it was made for {made_for})" if made_for else ""
+    for name, shape in _shapes(folder).items():
+        where, _, rest = name.removeprefix("base_model.model.").partition(".lora_")
+        try:
+            module = model.get_submodule(where)
+        except AttributeError:
+            raise BadData(
+                f"the adapter {folder} is for another model{told}: it changes {where}, which this one has not; "
+                "fit it on this model, or run the model it was made for"
+            ) from None
+        weight = getattr(module, "base_layer", module).weight
+        # An A is (rank, inputs) and a B (outputs, rank); Linear stores (outputs, inputs), Conv1D the other way.
+        width = shape[1] if rest.startswith("A") else shape[0]
+        if width not in tuple(weight.shape) and not hasattr(weight, "quant_state"):
+            raise BadData(
+                f"the adapter {folder} is for another model{told}: at {where} it is {width} wide, this model's weight "
+                f"is {' x '.join(map(str, weight.shape))}; fit it on this model, or run the model it was made for"
+            )
+
+
+def _shapes(folder: Path) -> dict[str, tuple[int, int]]:
+    """Shapes of the LoRA matrices by name."""
+    try:
+        with safe_open(str(folder / WEIGHTS), "numpy") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise BadData(f"cannot read {folder / WEIGHTS}: {error}; fit the control again") from None
+    if strange := [name for name, shape in found.items() if ".lora_" not in name or len(shape) != 2]:
+        raise BadData(f"{folder / WEIGHTS} holds {strange[0]!r}; expected LoRA matrices alone")
+    return {name: (shape[0], shape[1]) for name, shape in found.items()}
+
+
+def _sorted(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: sorted(value) if isinstance(value, list) and all(isinstance(v, str) for v in value) else value
+        for key, value in config.items()
+    }

@@ -1,0 +1,63 @@
+"""A LoRA that was trained elsewhere, as a PEFT folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from traitbench import controls
+from traitbench.adapters import adapter_digest, parameters, rank_of, read_config
+from traitbench.errors import TraitbenchUsage
+from traitbench.types import Aim, Control, Fit, Kind, Method, Record, Target
+
+if TYPE_CHECKING:
+    from traitbench.bench import Bench
+
+__all__ = ["Adapter"]
+
+
+class Adapter(Method):
+    """One adapter for one target, which is the user's word for what it was trained to do."""
+
+    name = "adapter"
+    makes: ClassVar[frozenset[Kind]] = frozenset({"weights"})
+    targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several"})
+    needs_model: ClassVar[bool] = True
+
+    class Config(Record):
+        """Where the adapter is."""
+
+        folder: str = ""
+        """The PEFT folder: adapter_config.json and adapter_model.safetensors."""
+
+    config: Config
+
+    @property
+    def rank(self) -> int | None:
+        """Rank of the adapter."""
+        return rank_of(self._folder()) if self.config.folder else None
+
+    def check(self, targets: Sequence[Target | None]) -> None:
+        """Read the adapter's config; TraitbenchUsage for several targets, BadData for a folder that is no adapter."""
+        if len(targets) > 1:
+            raise TraitbenchUsage("one adapter aims at one target; name it, e.g. --target extraversion=high")
+        read_config(self._folder())
+
+    def fit(self, target: Target | None, bench: Bench) -> Control:
+        """Take the adapter as it is; whether it fits the model is checked when it is put on."""
+        assert target is not None
+        began, here, folder = time.perf_counter(), bench.backend.identity["model"], self._folder()
+        base = read_config(folder).get("base_model_name_or_path") or here
+        fit = Fit(
+            method=self.name, version=self.version, model={"model": base}, target=target.name,
+            config={"folder": folder.name}, seed=bench.seed, details={"weights": adapter_digest(folder)},
+            licence="that of the adapter's owner", parameters=parameters(folder), seconds=time.perf_counter() - began,
+        )  # fmt: skip
+        return controls.store(bench.folder, adapter=folder, fit=fit)
+
+    def _folder(self) -> Path:
+        if not self.config.folder:
+            raise TraitbenchUsage("the method adapter needs a PEFT folder: --method_args folder=my_adapter")
+        return Path(self.config.folder).expanduser()

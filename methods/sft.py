@@ -1,0 +1,137 @@
+"""Supervised fine-tuning on dialogues that show a trait, after BIG5-CHAT (Li et al. 2024).
+
+A LoRA is trained on the replies alone. As published, one adapter learns all ten levels and is told the level by an
+instruction, in training and in use. `adapters=each` trains one adapter a level, with the instruction left out of half
+of its examples, and is used without any: does the trait hold unconditionally?
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from traitbench import controls
+from traitbench.adapters import parameters
+from traitbench.errors import BadData
+from traitbench.methods import dialogues
+from traitbench.methods.dialogue_leaks import audit
+from traitbench.methods.dialogues import Corpus, Dialogue, Pair
+from traitbench.methods.prompting import Prompting
+from traitbench.methods.training import Example, Recipe, Training, check_extra, example, recipe, settled, train
+from traitbench.types import Aim, Control, Fit, Kind, Message, Method, Target
+
+if TYPE_CHECKING:
+    from traitbench.bench import Bench
+
+__all__ = ["Sft", "instruction", "opened"]
+
+
+class Sft(Method):
+    """A LoRA trained on replies of the level aimed at."""
+
+    name = "sft"
+    makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
+    targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
+    needs_model: ClassVar[bool] = True
+    presets: ClassVar[dict[str, Recipe]] = {
+        "paper": Recipe(loss="sft", batch=(64,)),
+        "small": Recipe(
+            loss="sft", lr=(5e-4, 2e-3), batch=(8,), epochs=3, warmup=3, scenes=80, patience=2, evaluations=6
+        ),
+    }
+    """Published: r 8, alpha 16, learning rate 1e-5, one epoch, cosine, 20 steps of warm-up."""
+
+    class Config(Training):
+        """Every hyper-parameter."""
+
+        adapters: Literal["one", "each"] = "one"
+        """one: one adapter for all levels, used with its instruction. each: one a level, used without."""
+
+    config: Config
+
+    @property
+    def rank(self) -> int:
+        """Rank of the adapters that it makes."""
+        return recipe(self.config, self.presets).rank
+
+    def check(self, targets: Sequence[Target | None]) -> None:
+        """Read the data and look for every level that is needed. MissingExtra, BadData, UnknownName."""
+        check_extra(self.config.four_bit)
+        corpus = opened(self.config.data, targets)
+        for target in targets if self.config.adapters == "each" else [None]:
+            for part in self._parts(corpus, target):
+                self.chosen(part, target)
+
+    def fit(self, target: Target | None, bench: Bench) -> Control:
+        """Train the adapter for `target`, or the one for all; the same one is not trained twice."""
+        assert target is not None
+        corpus, plan = opened(self.config.data, [target]), recipe(self.config, self.presets)
+        each = self.config.adapters == "each"
+        # Learning rate and batch are chosen once, on a level that does not depend on the targets of a run.
+        first = Target(levels={corpus.dialogues[0].trait: 1.0})
+        plan, trials = settled(bench, plan, *self._examples(bench, corpus, first if each else None))
+        what = f"{self.name}, {target.name if each else 'all levels'}"
+        trained = train(bench, what, plan, *self._examples(bench, corpus, target if each else None))
+        # The trials are shared by all targets; they are charged to the level they were made on.
+        charged = sum(trial.seconds for trial in trials) if not each or target == first else 0.0
+        leaks = audit([d.output for d in corpus.dialogues])
+        fit = Fit(
+            method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
+            config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=leaks.whole, licence=corpus.licence,
+            details={
+                **trained.summary, "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": leaks.summary,
+                "trials": [trial.model_dump(mode="json") for trial in trials],
+            },
+            seconds=trained.seconds + charged, shared=trained.name,
+            parameters=parameters(trained.adapter),
+        )  # fmt: skip
+        messages = () if each else instruction(target, bench)
+        return controls.store(bench.folder, messages=messages, adapter=trained.adapter, fit=fit)
+
+    def _parts(self, corpus: Corpus, target: Target | None) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]:
+        """What is trained on and what is held out, by scene: both levels of the target's trait, or everything."""
+        some = [d for d in corpus.dialogues if target is None or d.trait in target.levels]
+        if (scenes := recipe(self.config, self.presets).scenes) is not None:
+            some = list(dialogues.subset(some, scenes, seed=0))
+        return dialogues.split(some, 0, self.config.held_out)
+
+    def _examples(self, bench: Bench, corpus: Corpus, target: Target | None) -> tuple[list[Example], list[Example]]:
+        """Tokenise both parts; with a target the instruction is left out of every other example."""
+        train, held = (
+            [
+                self._example(bench, each, target is None or n % 2 == 0)
+                for n, each in enumerate(self.chosen(part, target))
+            ]
+            for part in self._parts(corpus, target)
+        )
+        return train, held
+
+    def chosen(self, part: Sequence[Dialogue], target: Target | None) -> Sequence[Dialogue | Pair]:
+        """Pick what is learnt: the dialogues of the target's level, or all."""
+        return dialogues.of_target(part, target) if target else part
+
+    def _example(self, bench: Bench, each: Dialogue | Pair, told: bool) -> Example:
+        level = Target(levels={each.trait: 1.0 if each.level == "high" else -1.0})
+        messages = [*(instruction(level, bench) if told else ()), Message(role="user", content=each.input)]
+        reply, rejected = (each.chosen, each.rejected) if isinstance(each, Pair) else (each.output, None)
+        what = f"scene {each.scene}, {each.trait} {each.level}"
+        return example(bench.backend, messages, reply, self.config.cutoff, rejected, what=what)
+
+
+def opened(source: str, targets: Sequence[Target | None]) -> Corpus:
+    """Load the dialogues; BadData where a trait that is aimed at is not in them."""
+    corpus = dialogues.load(source)
+    held = {(d.trait, d.level) for d in corpus.dialogues}
+    for target in targets:
+        for trait, level in target.levels.items() if target else ():
+            if (trait, "high" if level > 0 else "low") not in held:
+                raise BadData(
+                    f"{corpus.name} holds no dialogue of {target.name if target else trait}; it has "
+                    f"{', '.join(sorted({f'{t}={v}' for t, v in held}))}; give another --target or data=FILE"
+                )
+    return corpus
+
+
+def instruction(target: Target, bench: Bench) -> tuple[Message, ...]:
+    """Return the sentence that names the level: that of prompting, style=instruction."""
+    return Prompting(Prompting.Config(style="instruction")).fit(target, bench).messages

@@ -1,0 +1,257 @@
+"""Training on an untrained model: the losses are what their formulas say, a killed run goes on, nothing is left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+from torch.nn.functional import logsigmoid
+
+from traitbench.adapters import CONFIG, WEIGHTS, adapter_digest, worn
+from traitbench.backends.hf import HuggingFace
+from traitbench.bench import Bench
+from traitbench.errors import BadData
+from traitbench.methods import training
+from traitbench.methods.training import Example, Recipe, Trained, Training, example, recipe, settled, train
+from traitbench.models import resolve
+from traitbench.types import Control, Message
+
+WORDS = ("crowd", "plans", "worries", "answer", "accurate", "someone", "loves", "makes", "sees", "or", "and", "who")
+SFT = Recipe(loss="sft", lr=(0.02,), batch=(4,), epochs=3, warmup=1, evaluations=3)
+DPO = SFT.model_copy(update={"loss": "dpo", "beta": 0.3})
+Bencher = Callable[..., Bench]
+
+
+@pytest.fixture(scope="module")
+def backend(planted: Path) -> HuggingFace:
+    return HuggingFace(resolve(str(planted)), device="cpu")
+
+
+@pytest.fixture
+def make(backend: HuggingFace, tmp_path: Path) -> Bencher:
+    """A bench with a cache of its own by name, so that nothing is taken from another one."""
+
+    def go(name: str = "a", seed: int = 0, **more: Any) -> Bench:
+        return Bench(seed, backend, tmp_path / name / "controls", tmp_path / name / "cache", **more)
+
+    return go
+
+
+def texts(backend: HuggingFace, count: int, first: int = 0, dpo: bool = False) -> list[Example]:
+    """Questions with a reply of their own and, for DPO, another one."""
+    rows = []
+    for n in range(first, first + count):
+        ask = [Message(role="user", content=f"{WORDS[n % 12]} {WORDS[n * 5 % 12]}?")]
+        reply, other = (f"I {WORDS[(n + k) % 12]} the {WORDS[(n * 7 + k) % 12]}." for k in (1, 4))
+        rows.append(example(backend, ask, reply + " Yes." * (n % 3), 200, other if dpo else None))
+    return rows
+
+
+def logprobs(model: Any, prompt: tuple[int, ...], reply: tuple[int, ...]) -> torch.Tensor:
+    """Of each token of the reply, from one forward of the whole text."""
+    with torch.no_grad():
+        logits = model(torch.tensor([[*prompt, *reply]])).logits[0].double()
+    found = logits.log_softmax(-1)[len(prompt) - 1 : -1]
+    return found.gather(1, torch.tensor(reply)[:, None])[:, 0]
+
+
+def held_out(found: Trained, step: int) -> training.LossPoint:
+    return next(point for point in found.curve if point.step == step)
+
+
+def under(bench: Bench, found: Trained) -> Any:
+    return worn(bench.backend.model, Control(adapter=found.adapter, weights=adapter_digest(found.adapter)))
+
+
+def test_the_loss_of_sft_is_cross_entropy_on_the_reply_alone(make: Bencher, backend: HuggingFace) -> None:
+    rows, held = texts(backend, 8), texts(backend, 4, first=20)
+    found = train(make(), "sft", SFT, rows, held)
+
+    def wanted() -> float:
+        each = [logprobs(backend.model, row.prompt, row.reply) for row in held]
+        return float(-torch.cat(each).mean())
+
+    assert held_out(found, 0).held_out == pytest.approx(wanted(), abs=1e-5)
+    with under(make(), found):
+        assert held_out(found, found.best_step).held_out == pytest.approx(wanted(), abs=1e-5)
+    assert found.steps == 6 and found.examples == 8 and found.best_step == 6
+    assert held_out(found, 6).held_out < held_out(found, 0).held_out - 0.3  # type: ignore[operator]
+    assert found.tokens == 3 * sum(len(row.prompt) + len(row.reply) for row in rows)
+
+
+def test_the_loss_of_dpo_is_its_formula(make: Bencher, backend: HuggingFace) -> None:
+    rows, held = texts(backend, 8, dpo=True), texts(backend, 4, first=20, dpo=True)
+    found = train(make(), "dpo", DPO, rows, held)
+
+    def sums() -> torch.Tensor:
+        """Log-likelihood of chosen and rejected replies, (2, pairs)."""
+        return torch.stack([
+            torch.stack([logprobs(backend.model, row.prompt, reply).sum() for row in held for reply in [side(row)]])
+            for side in (lambda row: row.reply, lambda row: row.rejected)
+        ])  # fmt: skip
+
+    reference = sums()
+    with under(make(), found):
+        gained = sums() - reference
+    margin = 0.3 * (gained[0] - gained[1])
+    last = held_out(found, found.best_step)
+    assert last.held_out == pytest.approx(float(-logsigmoid(margin).mean()), abs=1e-5)
+    assert last.margin == pytest.approx(float(margin.mean()), abs=1e-5)
+    assert last.accuracy == pytest.approx(float((margin > 0).double().mean()))
+    assert held_out(found, 0).held_out == pytest.approx(0.693147, abs=1e-5)
+    assert last.held_out < 0.6  # type: ignore[operator]
+
+
+def test_dpo_on_an_adapter_takes_a_frozen_copy_of_it_for_reference(make: Bencher, backend: HuggingFace) -> None:
+    bench, held = make(), texts(backend, 4, first=20, dpo=True)
+    before = train(bench, "sft", SFT, texts(backend, 8), texts(backend, 4, first=20))
+    found = train(bench, "dpo", DPO, texts(backend, 8, dpo=True), held, start=before.adapter)
+
+    def gap() -> torch.Tensor:
+        return torch.stack([
+            logprobs(backend.model, r.prompt, r.reply).sum() - logprobs(backend.model, r.prompt, r.rejected).sum()
+            for r in held
+        ])  # fmt: skip
+
+    with under(bench, before):
+        reference = gap()
+    with under(bench, found):
+        margin = 0.3 * (gap() - reference)
+    assert held_out(found, 0).held_out == pytest.approx(0.693147, abs=1e-5)
+    assert held_out(found, found.best_step).held_out == pytest.approx(float(-logsigmoid(margin).mean()), abs=1e-5)
+    assert sorted(path.name for path in found.adapter.iterdir()) == [CONFIG, WEIGHTS]
+
+
+class Killed(Exception):
+    """Stands for a signal at a given step."""
+
+
+def killed_at(step: int) -> Callable[[str, int], Callable[[int], None]]:
+    def begin(what: str, total: int) -> Callable[[int], None]:
+        done = 0
+
+        def go(n: int) -> None:
+            nonlocal done
+            done += n
+            if n and done >= step:
+                raise Killed
+
+        return go
+
+    return begin
+
+
+@pytest.mark.parametrize("loss", ["sft", "dpo"])
+@pytest.mark.parametrize("step", [1, 4, 5])
+def test_a_killed_run_goes_on_as_if_nothing_had_been(loss: str, step: int, make: Bencher, backend: HuggingFace) -> None:
+    plan = SFT if loss == "sft" else DPO
+    rows, held = (texts(backend, n, first, loss == "dpo") for n, first in ((8, 0), (4, 20)))
+    whole = train(make("whole"), loss, plan, rows, held)
+    with pytest.raises(Killed):
+        train(make("cut", begin=killed_at(step)), loss, plan, rows, held)
+    seen: list[int] = []
+    again = train(make("cut", begin=lambda what, total: seen.append), loss, plan, rows, held)
+    assert sum(seen) == 6 and seen[0] == (0 if step == 1 else 4 if step > 4 else 2)
+    assert [p.step for p in again.curve] == [p.step for p in whole.curve] == list(range(7))
+    for mine, theirs in zip(again.curve, whole.curve, strict=True):
+        assert mine.model_dump() == pytest.approx(theirs.model_dump(), abs=1e-5)
+    assert (again.adapter / WEIGHTS).read_bytes() == (whole.adapter / WEIGHTS).read_bytes()
+
+
+def test_a_seed_decides_the_bytes(make: Bencher, backend: HuggingFace) -> None:
+    rows, held = texts(backend, 8), texts(backend, 4, first=20)
+    one, two, other = (train(make(n, s), "sft", SFT, rows, held) for n, s in (("a", 0), ("b", 0), ("c", 1)))
+    for name in (CONFIG, WEIGHTS):
+        assert (one.adapter / name).read_bytes() == (two.adapter / name).read_bytes()
+    assert adapter_digest(one.adapter) == adapter_digest(two.adapter) != adapter_digest(other.adapter)
+    config = json.loads((one.adapter / CONFIG).read_text())
+    assert config["target_modules"] == sorted(config["target_modules"]) and len(config["target_modules"]) == 7
+    assert config["r"] == 8 and config["lora_alpha"] == 16
+
+
+def test_the_model_is_only_borrowed(make: Bencher, backend: HuggingFace) -> None:
+    model, ids = backend.model, torch.tensor([[5, 6, 7, 8]])
+    before = model(ids).logits
+    kept = {name: p.requires_grad for name, p in model.named_parameters()}
+    held, config, generation = vars(model).keys() | set(), model.config.to_dict(), model.generation_config.to_dict()
+    train(make(), "sft", SFT, texts(backend, 8), texts(backend, 4, first=20))
+    train(make(), "dpo", DPO, texts(backend, 8, dpo=True), texts(backend, 4, first=20, dpo=True))
+    assert torch.equal(model(ids).logits, before) and vars(model).keys() == held and not model.training
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == kept
+    assert model.config.to_dict() == config and model.generation_config.to_dict() == generation
+
+
+def test_an_adapter_loads_in_plain_peft(make: Bencher, backend: HuggingFace, planted: Path) -> None:
+    import transformers
+
+    found = train(make(), "sft", SFT, texts(backend, 8), texts(backend, 4, first=20))
+    ids = torch.tensor([[5, 6, 7, 8]])
+    plain = transformers.AutoModelForCausalLM.from_pretrained(planted)
+    elsewhere = peft.PeftModel.from_pretrained(plain, found.adapter).eval()(ids).logits
+    with under(make(), found):
+        assert torch.allclose(backend.model(ids).logits, elsewhere, atol=1e-6)
+    assert not torch.allclose(backend.model(ids).logits, elsewhere, atol=1e-2)
+
+
+def test_what_was_trained_is_not_trained_again(make: Bencher, backend: HuggingFace) -> None:
+    rows, held = texts(backend, 8), texts(backend, 4, first=20)
+    first = train(make(), "sft", SFT, rows, held)
+
+    def refuse(what: str, total: int) -> Any:
+        raise AssertionError(what)
+
+    assert train(make(begin=refuse), "sft", SFT, rows, held) == first
+    assert not (first.adapter.parent / "checkpoints").exists()
+    with pytest.raises(AssertionError, match="sft"):
+        train(make(begin=refuse), "sft", SFT, rows[:-1], held)
+
+
+def test_the_rate_is_chosen_on_held_out_loss(make: Bencher, backend: HuggingFace) -> None:
+    plan = SFT.model_copy(update={"lr": (1e-5, 0.02), "batch": (2, 4), "trial_steps": 3})
+    chosen, trials = settled(make(), plan, texts(backend, 8), texts(backend, 4, first=20))
+    assert len(trials) == 4 and {(t.lr, t.batch) for t in trials} == {(r, b) for r in plan.lr for b in plan.batch}
+    best = min(trials, key=lambda trial: trial.held_out)
+    assert (chosen.lr, chosen.batch) == ((best.lr,), (best.batch,)) and best.lr == 0.02
+    assert settled(make(), chosen, [], []) == (chosen, ())
+
+
+def test_training_stops_when_held_out_loss_no_longer_falls(make: Bencher, backend: HuggingFace) -> None:
+    plan = SFT.model_copy(update={"lr": (0.05,), "epochs": 12, "evaluations": 12, "patience": 2})
+    ask = [Message(role="user", content="crowd?")]
+    rows = [example(backend, ask, "answer " * n, 200) for n in range(1, 9)]
+    found = train(make(), "sft", plan, rows, [example(backend, ask, "I makes plans and worries.", 200)])
+    losses = {p.step: p.held_out for p in found.curve if p.held_out is not None and p.step}
+    assert max(losses) == found.steps < 24 and found.best_step == found.steps - 4
+    assert found.best_step == min(losses, key=lambda step: losses[step])
+
+
+def test_steps_may_be_matched(make: Bencher, backend: HuggingFace) -> None:
+    plan = SFT.model_copy(update={"match_steps": 5, "batch": (6,), "device_batch": 4})
+    found = train(make(), "sft", plan, texts(backend, 8), texts(backend, 4, first=20))
+    assert found.steps == 5 and found.recipe == plan
+
+
+def test_a_recipe_is_the_preset_with_what_was_given() -> None:
+    presets = {"paper": Recipe(loss="sft"), "small": SFT}
+    assert recipe(Training(), presets) == Recipe(loss="sft")
+    changed = recipe(Training(preset="small", lr=0.5, batch=(1, 2), rank=4), presets)
+    assert changed == SFT.model_copy(update={"lr": (0.5,), "batch": (1, 2), "rank": 4})
+
+
+def test_examples_end_where_a_turn_ends(backend: HuggingFace) -> None:
+    ask = [Message(role="user", content="Who?")]
+    made = example(backend, ask, "I do.", 200)
+    assert backend.tokenizer.decode(made.prompt).endswith("<|im_start|>assistant\n")
+    assert backend.tokenizer.decode(made.reply) == "I do.<|im_end|>" and made.rejected == ()
+    with pytest.raises(BadData, match=r"scene s1 is \d+ tokens long, over the cutoff of 9; .* cutoff=\d+"):
+        example(backend, ask, "I do.", 9, what="scene s1")
+
+
+def test_nothing_to_train_on(make: Bencher, backend: HuggingFace) -> None:
+    with pytest.raises(BadData, match="0 examples to train on and 4 held out"):
+        train(make(), "sft", SFT, [], texts(backend, 4))
