@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,7 +68,7 @@ def copy_adapter(source: Path, place: Path, base: str | None = None) -> None:
     place.mkdir(parents=True, exist_ok=True)
     write_json(place / CONFIG, config)
     if source != place:
-        temporary = place / f".{WEIGHTS}"
+        temporary = place / f".{WEIGHTS}.{os.getpid()}"
         shutil.copyfile(source / WEIGHTS, temporary)
         temporary.replace(place / WEIGHTS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def fit(plan: Plan, tell: Callable[[str], None], begin: Callable[[str, int], Cal
         for target in prepared.targets:
             control = bench.fit(prepared.method, target)
             place = bench.folder / control.hash
+            if os.environ.get("RANK", "0") != "0":
+                continue  # accelerate started several processes, and the first one tells
             what = target.name if target else plan.method
             tell(f"{what}: {place}" + (f" (PEFT: {place / 'adapter'})" if control.adapter else ""))
             yield place

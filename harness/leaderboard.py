@@ -116,7 +116,8 @@ def build(published: Path) -> Leaderboard:
     newest, entries = 0.0, []
     for run, results in published_results(published).items():
         newest = max(newest, results.date)
-        entries += [to_entry(results, task, run) for task in results.versions]
+        # A task without a scorecard is no instrument, and nothing of it is ranked.
+        entries += [to_entry(results, task, run) for task in results.versions if results.scorecard[task]]
     entries.sort(key=lambda e: (e.task, e.model, e.method, e.run))
     stamp = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Leaderboard(generated_at=stamp, suite="self-report", entries=_ranked(entries))

@@ -13,6 +13,8 @@ from traitbench.alignment_rows import align
 from traitbench.dose import Dose, doses
 from traitbench.humans import Reference, loadings
 from traitbench.humans.likeness import Human, between_person_sds, likeness
+from traitbench.personas import TASK as PERSONAS
+from traitbench.personas import PersonaConsistency, personas
 from traitbench.respondents import Grid, Reliability, grid, reliability
 from traitbench.samples import Condition, Sample, answer
 from traitbench.scorecard import Scorecard, Setting, scorecard
@@ -114,6 +116,8 @@ class Results(Facts):
     dose: dict[str, dict[Mode, list[Dose]]] = {}
     """A curve a target, of methods whose controls have a strength."""
     verdict: dict[str, dict[Mode, Verdict]]
+    personas: PersonaConsistency | None = None
+    """Task persona_consistency, which is no instrument: it has no scores, scorecard or verdict."""
 
 
 class _Block(NamedTuple):
@@ -145,6 +149,8 @@ def summarise(
     """
     blocks: dict[str, dict[Mode, _Block]] = {
         task: {mode: _block(facts, rows, inventories[task], mode) for mode in dict.fromkeys(r.scoring for r in rows)}
+        if task != PERSONAS
+        else {}
         for task, rows in samples.items()
     }
     names = [condition.name for condition in facts.conditions]
@@ -180,6 +186,7 @@ def summarise(
         reliability=each("scales"), validity=each("structure"), variance=each("variance"), human=each("human"),
         scorecard=each("card"), dose=each("dose"),
         alignment=_alignments(facts, samples, inventories, participants), verdict=each("verdict"),
+        personas=_personas(facts, samples.get(PERSONAS)),
         multimethod=multimethod(grids, {key: inventories[key.rpartition(",")[0]].traits for key in grids}),
         **known,
     )  # fmt: skip
@@ -241,6 +248,11 @@ def _alignments(
         for task, rows in samples.items()
         if task == "person_alignment"
     }  # fmt: skip
+
+
+def _personas(facts: Facts, rows: Sequence[Sample] | None) -> PersonaConsistency | None:
+    config = facts.config
+    return personas(rows, facts.conditions, int(config["bootstrap_iters"]), int(config["seed"])) if rows else None
 
 
 def _table(blocks: Mapping[str, Mapping[Mode, _Block]], names: Sequence[str]) -> dict[str, dict[str, Any]]:

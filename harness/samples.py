@@ -134,6 +134,8 @@ def regrade(sample: Sample, inventory: Inventory) -> Sample:
         reply = sample.resps[0][0] or ""
         status, value = parse_reply(reply, _labels(sample, inventory), sample.option_values, sample.cut)
         raw = None if value is None else float(value)
+    elif sample.scoring == "generate":
+        status = _free(sample)
     keyed = None
     if raw is not None and sample.scoring != "statement":
         keyed = raw if sample.keyed == 1 else inventory.reverse(raw)
@@ -146,6 +148,11 @@ def regrade(sample: Sample, inventory: Inventory) -> Sample:
             "filtered_resps": [raw if raw is not None else status],
         }
     )
+
+
+def _free(sample: Sample) -> Status:
+    """A reply in one's own words has no value; an empty one is no answer."""
+    return "unparsed" if not str(sample.resps[0][0] or "").strip() else "truncated" if sample.cut else "valid"
 
 
 def _labels(sample: Sample, inventory: Inventory) -> list[tuple[str, str]]:

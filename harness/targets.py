@@ -1,4 +1,4 @@
-"""What a control may be asked to aim at: poles, drawn profiles, persons."""
+"""What a control may be asked to aim at: poles, drawn profiles, persons, characters."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.types import Method, Target, Task, Trait
 
-__all__ = ["PROFILES", "drawn", "profiles", "targets"]
+__all__ = ["PROFILES", "cast", "drawn", "profiles", "targets"]
 
 PROFILES = 100
 """Fewest drawn profiles, and the default of `--target profiles`."""
@@ -31,6 +31,8 @@ def targets(
         return [None] if method.makes else []
     if persons:
         found: list[Target | None] = list(persons)
+    elif characters := cast(target, tasks):
+        found = list(characters)
     elif target in (None, "all"):
         if not method.makes and target is None:
             return []
@@ -48,6 +50,35 @@ def targets(
                 f"the method {method.name} cannot aim at {aim.name}; it takes {', '.join(sorted(method.targets))}"
             )
     return found
+
+
+def cast(target: str | None, tasks: Sequence[Task] = ()) -> list[Target]:
+    """List the characters of `--target characters` or `character:NAME,...`; none for any other target.
+
+    All that ship, the poles of traits left out, are meant where persona_consistency is asked without a target. A name
+    may be a path (see `characters.load`). UnknownName or BadData for a character that cannot be loaded.
+    """
+    word, colon, names = (target or "").partition(":")
+    word = word.strip().lower()
+    asked = any(task.id == "persona_consistency" for task in tasks)
+    if word not in ("character", "characters") and not (asked and target in (None, "all")):
+        return []
+    from traitbench import characters
+
+    if word != "character":
+        if colon:
+            raise TraitbenchUsage(f"--target {target}: expected characters, or character:NAME, e.g. character:mina")
+        return [Target(character=name) for name in characters.names()]
+    found = [name.strip() for name in names.split(",") if name.strip()]
+    if not found:
+        raise TraitbenchUsage(
+            f"--target {target}: expected character:NAME or character:PATH, e.g. character:mina, or characters for all"
+        )
+    if twice := [name for name in found if found.count(name) > 1]:
+        raise TraitbenchUsage(f"--target {target} names {twice[0]} twice; name each character once")
+    for name in found:
+        characters.load(name)
+    return [Target(character=name) for name in found]
 
 
 def drawn(target: str | None) -> int:

@@ -45,12 +45,12 @@ class PersLLM(Method):
     needs_model: ClassVar[bool] = True
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", lr=(5e-5,), batch=(8,), warmup=5),
-        "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=3, patience=2, evaluations=4),
+        "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=2, patience=2, evaluations=3),
     }
     """Of the first stage. Published: five copies of the data, learning rate 5e-5; the rest is assumed."""
     preference_presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="dpo", lr=(1e-5,), batch=(8,), warmup=2),
-        "small": Recipe(loss="dpo", lr=(2e-4,), batch=(8,), epochs=2, warmup=2, evaluations=3),
+        "small": Recipe(loss="dpo", lr=(5e-4,), batch=(8,), warmup=1, evaluations=1),
     }
     """Of the second. Its numbers, beta among them, were not published."""
 
@@ -62,10 +62,10 @@ class PersLLM(Method):
         prompt: Literal["none", "marker", "style"] | None = None
         """What stands in front in training and in use. marker: who speaks, at which stage of life. style: the marker
         and how they talk. None: the marker for a character, nothing for a trait."""
-        repeat: int = Field(default=5, ge=1)
-        """Times that each answer is in the training data."""
-        instructions: int = Field(default=60, ge=0, le=60)
-        """General instructions mixed in."""
+        repeat: int | None = Field(default=None, ge=1)
+        """Times that each answer is in the training data; None: 5, as published, and 2 in the preset `small`."""
+        instructions: int | None = Field(default=None, ge=0, le=60)
+        """General instructions mixed in; None: all 60, and 20 in the preset `small`."""
         preference: bool = True
         """Whether the second stage follows."""
         k: int = Field(default=5, ge=1)
@@ -159,11 +159,14 @@ class PersLLM(Method):
             ]
             for records in (persona.half("train"), persona.half("held_out"))
         )  # fmt: skip
+        small = self.config.preset == "small"
+        repeat = self.config.repeat or (2 if small else 5)
+        count = self.config.instructions if self.config.instructions is not None else 20 if small else 60
         general = [
             example(bench.backend, [Message(role="user", content=each.instruction)], each.answer, cutoff)
-            for each in questions.texts().instructions[: self.config.instructions]
+            for each in questions.texts().instructions[:count]
         ]
-        return mine * self.config.repeat + general, held
+        return mine * repeat + general, held
 
     def _prefer(
         self, bench: Bench, target: Target, character: Character, found: Sequence[Pair], first: Trained

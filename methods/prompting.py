@@ -1,4 +1,4 @@
-"""Control by messages alone: a persona, an instruction, a description, example replies or a person's answers.
+"""Control by messages alone: a persona, an instruction, a description, example replies, answers or a life story.
 
 The texts are our own and live in prompting.json. The sentence of `instruction` at full strength is the one that
 BIG5-CHAT (Li et al., 2024) trains with; intensity words for graded levels follow the idea, not the wording, of
@@ -17,29 +17,33 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, TypeAdapter
 
 from traitbench import inventories
-from traitbench.errors import BadData, UnsupportedControl
+from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Method, Person, Record, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.bench import Bench
+    from traitbench.characters import Character
 
-__all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "answers", "seen", "texts"]
+__all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "answers", "seen", "story", "texts"]
 
-Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "neutral"]
+Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "character", "neutral"]
 
 STYLES: Mapping[Style, frozenset[Aim]] = {
-    "direct": frozenset({"poles", "graded", "several", "person"}),
+    "direct": frozenset({"poles", "graded", "several", "person", "character"}),
     "adjective": frozenset({"poles", "graded", "several"}),
     "instruction": frozenset({"poles", "graded", "several"}),
     "p2": frozenset({"poles", "several"}),
     "demo": frozenset({"poles", "several"}),
     "person": frozenset({"person"}),
+    "character": frozenset({"character"}),
     "neutral": frozenset(),
 }
 """What each style can aim at. `direct` takes every target and says nothing; `neutral` takes none."""
 
 NEUTRAL = "You are a person."
 PERSON = "You are a person who was shown some statements about yourself. This is your answer to each of them:"
+
+SPEAK = "Answer every question as yourself: in the first person, and in your own way of talking."
 
 # One word for each fifth of |level|. An instruction ends with the bare "high", the sentence BIG5-CHAT trains with.
 _ADJECTIVE_WORDS = ("slightly", "somewhat", "fairly", "very", "extremely")
@@ -83,11 +87,11 @@ def texts() -> dict[Trait, TraitTexts]:
 
 
 class Prompting(Method):
-    """Messages in front of the task, in one of seven styles."""
+    """Messages in front of the task, in one of eight styles."""
 
     name = "prompting"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
-    targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several", "person"})
+    targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several", "person", "character"})
     """Of the class: what any style can aim at. An instance narrows it to its own style."""
 
     class Config(Record):
@@ -95,11 +99,14 @@ class Prompting(Method):
 
         style: Style = "adjective"
         """direct: no message. neutral: a persona without a trait. adjective: "extremely extraverted: ...". instruction:
-        "high extraversion". p2: a paragraph of behaviour. demo: example replies. person: a person's answers."""
+        "high extraversion". p2: a paragraph of behaviour. demo: example replies. person: a person's answers. character:
+        how a character talks and what they know."""
         turn: Literal["system", "user"] = "system"
         """Who says it. Without effect on `demo`, which is user and assistant turns, and on `direct`."""
         k: int = Field(default=3, ge=1, le=6)
         """demo: example replies a trait."""
+        words: int = Field(default=400, ge=50)
+        """character: most words of the message; as many of the first paragraphs of knowledge as fit, whole."""
 
     config: Config
 
@@ -112,7 +119,8 @@ class Prompting(Method):
         """Write the messages for `target`; `bench.seed` picks the replies of `demo` and changes nothing else.
 
         Levels are told apart in fifths of |level|: 0.81 and 1 give the same words. UnsupportedControl where the style
-        cannot aim at the target; BadData where a person's answers do not fit their inventory.
+        cannot aim at the target; BadData where a person's answers do not fit their inventory; TraitbenchUsage where a
+        character's style alone is longer than `words`.
         """
         style = self.config.style
         if style == "direct":
@@ -131,6 +139,13 @@ class Prompting(Method):
         if target.person:
             text = answers(target.person)
             fit = Fit(method=self.name, version=self.version, target=target.name, fitted_on=seen(target.person))
+        elif target.character:
+            from traitbench import characters
+
+            who = characters.load(target.character)
+            text, told = story(who, self.config.words)
+            details = {"paragraphs": told, "of": len(who.knowledge), "words": len(text.split())}
+            fit = Fit(method=self.name, version=self.version, target=target.name, details=details, licence=who.licence)
         elif style == "p2":
             text = "\n\n".join(_pole(*level).behaviour for level in levels)
         elif style == "instruction":
@@ -209,3 +224,26 @@ def answers(person: Person) -> str:
             raise BadData(f"{who} answers {item.id} of {inventory.id} with {value}; {wanted}")
         lines.append(f"- {inventory.statement(item)} Answer: {scale.labels[value - scale.min]}")
     return "\n".join(lines)
+
+
+def story(character: Character, words: int) -> tuple[str, int]:
+    """Introduce a character in at most `words` words: style, then the first paragraphs of knowledge that fit.
+
+    Returns the text and how many paragraphs are in it. TraitbenchUsage where the style alone is too long.
+    """
+    name = character.who.rpartition("/")[2].replace("_", " ").capitalize()
+    stage = f" Stage of life: {character.stage}." if character.stage else ""
+    start = "You are a person." if character.pole else f"You are {name}.{stage}"
+    text = f"{start} {SPEAK}\n\nHow you talk: {character.style}"
+    if len(text.split()) > words:
+        raise TraitbenchUsage(
+            f"the style of {character.name} alone makes a message of {len(text.split())} words, more than "
+            f"words={words}; allow more with --method_args words={len(text.split())}"
+        )
+    told = 0
+    for place, paragraph in enumerate(character.knowledge, 1):
+        longer = f"{text}{'' if told else chr(10) * 2 + 'What you know:'}\n- {paragraph}"
+        if len(longer.split()) > words:
+            break
+        text, told = longer, place
+    return text, told

@@ -12,7 +12,11 @@ from traitbench.types import Task
 __all__ = ["SUITES", "TASKS", "Administration", "Questionnaire", "load", "names"]
 
 TASKS: Catalog[Callable[[Administration], Task]] = Catalog(
-    "task", {"person_alignment": "traitbench.tasks.person_alignment:PersonAlignment"}
+    "task",
+    {
+        "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
+        "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",
+    },
 )
 
 SUITES: dict[str, tuple[str, ...]] = {

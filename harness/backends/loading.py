@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import torch
@@ -24,7 +25,9 @@ def ends(model: Any, tokenizer: Any) -> list[int]:
 def device_of(name: str | None) -> str:
     """Check a torch device; None takes the first GPU if there is one. BadData for a GPU that is not there."""
     if name is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        # A process that accelerate started has a GPU of its own.
+        own = os.environ.get("LOCAL_RANK")
+        return ("cuda" if own is None else f"cuda:{own}") if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise BadData(
             f"device {name!r}: torch sees no GPU here; expected cpu, or a torch build with CUDA and its driver"

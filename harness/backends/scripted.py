@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError
 
-from traitbench.errors import UnknownName, refuse_others, unknown
+from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.models import ModelSpec
 from traitbench.types import (
     TRAITS,
@@ -125,6 +125,10 @@ class Scripted(Backend):
         told = hashlib.sha256(text.encode()).hexdigest()
         if isinstance(request, Continue):
             return self._statement(request, told)
+        if not request.values:
+            raise UnsupportedControl(
+                "a scripted respondent answers items and cannot speak freely; take a model, e.g. --model smollm2"
+            )
         shares = self._shares(request.doc, request.values)
         refuses = self._draw("refuse", request.doc).random() < self.respondent.refusals
         if isinstance(request, Choose):

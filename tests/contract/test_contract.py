@@ -133,6 +133,7 @@ TARGETS = {
     "graded": [Target(levels={"openness": level}) for level in (-0.5, 0.0, 0.3)],
     "several": [Target(levels={"openness": 1.0, "neuroticism": -1.0})],
     "person": [Target(person=PERSON)],
+    "character": [Target(character="mina"), Target(character="ada@age")],
 }
 
 

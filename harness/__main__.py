@@ -1,0 +1,7 @@
+"""`python -m traitbench` is the command `traitbench`, e.g. for `accelerate launch -m traitbench fit ...`."""
+
+import sys
+
+from traitbench.cli import main
+
+sys.exit(main())
