@@ -1,4 +1,4 @@
-"""Tables of what was fitted and at which strength: the choice on development data, and the dose curves of the run."""
+"""Tables of what was fitted: strengths chosen on development data, dose curves of the run, adapters as trained."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from traitbench.leaderboard_tables import ratio
 from traitbench.tables import Table, interval, number
+from traitbench.trained import ALL, Stage, adapted, remarks
 
 if TYPE_CHECKING:
     from traitbench.dose import DosePoint
     from traitbench.results import Results
     from traitbench.types import Fit, Mode
 
-__all__ = ["choices", "curves"]
+__all__ = ["choices", "curves", "trainings"]
 
 
 def choices(results: Results) -> list[Table]:
@@ -43,11 +44,17 @@ def choices(results: Results) -> list[Table]:
                 "Strength: chosen on development items or questions only. Perplexity: of neutral text under the edits, "
                 "over that without. Dose: size of the edits beside the activations that they change.",
                 *(f"A strength of 1 is {unit}." for unit in units),
-                *(f"{task}: {count} of its items were fitted on (contaminated, not ranked)."
-                  for task, count in results.contaminated.items()),
+                *_contaminated(results),
             ],
         )
     ]  # fmt: skip
+
+
+def _contaminated(results: Results) -> list[str]:
+    return [
+        f"{task}: {count} of its items were fitted on (contaminated, not ranked)."
+        for task, count in results.contaminated.items()
+    ]
 
 
 def _chosen(fit: Fit) -> float | None:
@@ -92,4 +99,52 @@ def _line(point: DosePoint, mode: Mode) -> list[str]:
         number(None if point.leakage is None else point.leakage * scale),
         number(point.option_mass),
         ratio(point.perplexity),
+    ]
+
+
+def trainings(results: Results) -> list[Table]:
+    """What was trained, and how the loss on what was held out fell: one table, or none where nothing was trained."""
+    found = adapted(results)
+    if not found:
+        return []
+    every = [stage for each in found for stage in each.stages]
+    several = len(every) > len(found)
+    measures = [m for m in ("accuracy", "margin") if any(getattr(s.best, m, None) is not None for s in every)]
+    notes = [
+        *([f"{ALL}: the targets share the training, so its seconds count once; numbers stored: of one adapter."]
+          if any(each.name == ALL for each in found) else []),
+        *(["Numbers stored and seconds are those of all stages together and stand beside the last."]
+          if several else []),
+    ]  # fmt: skip
+    return [
+        Table(
+            title=f"Trained adapters of {results.method['name']}",
+            columns=["target", *(["stage"] if several else []), "steps", "best step", "tokens", "learning rate",
+                     "batch", "held-out loss", *measures, "numbers stored", "seconds"],
+            rows=[
+                [
+                    each.name,
+                    *([stage.recipe.loss] if several else []),
+                    *_trained(stage),
+                    *(number(getattr(stage.best, measure, None), 3) for measure in measures),
+                    *([str(each.fit.parameters), number(each.fit.seconds, 1)]
+                      if n == len(each.stages) else ["–", "–"]),
+                ]
+                for each in found
+                for n, stage in enumerate(each.stages, 1)
+            ],
+            notes=[*remarks(results.method["name"], found), *notes, *_contaminated(results)],
+        )
+    ]  # fmt: skip
+
+
+def _trained(stage: Stage) -> list[str]:
+    first, best = (point.held_out if point else None for point in (stage.first, stage.best))
+    return [
+        str(stage.steps),
+        str(stage.best_step),
+        str(stage.tokens),
+        " or ".join(f"{rate:g}" for rate in stage.recipe.lr),
+        " or ".join(map(str, stage.recipe.batch)),
+        f"{number(first, 3)} → {number(best, 3)}",
     ]

@@ -15,6 +15,7 @@ from traitbench.results import Results
 from traitbench.scorecard import Contrast
 from traitbench.store import read_json
 from traitbench.tables import markdown
+from traitbench.trained import spent
 from traitbench.types import Mode, Record, digest
 
 __all__ = ["SCHEMA_VERSION", "Entry", "Leaderboard", "Metrics", "build", "published_results", "render", "to_entry"]
@@ -142,7 +143,7 @@ def published_results(published: Path) -> dict[str, Results]:
 
 def to_entry(results: Results, task: str, run: str) -> Entry:
     """One task of a run as a row, without a rank; `run` names the results file."""
-    fits = [fit for fit in results.fits.values() if fit.seconds or fit.parameters]
+    cost = spent(results)
     return Entry(
         model=results.model_name,
         revision=results.model.get("weights"),
@@ -159,8 +160,8 @@ def to_entry(results: Results, task: str, run: str) -> Entry:
         persons_hash=persons_hash(results, task),
         metrics={mode: _metrics(results, task, mode) for mode in results.scorecard[task]},
         evaluation_seconds=results.cost.get("evaluation_seconds"),
-        fit_seconds=sum(fit.seconds for fit in fits) if fits else None,
-        stored_parameters=sum(fit.parameters for fit in fits) if fits else None,
+        fit_seconds=cost[0] if cost else None,
+        stored_parameters=cost[1] if cost else None,
         administration_hash=digest({"administration": results.administration, "asked": results.task_hashes[task]}),
         run=run,
     )

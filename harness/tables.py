@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from traitbench.personas import TASK as PERSONAS
 from traitbench.types import Mode, Record
 
 if TYPE_CHECKING:
@@ -44,14 +45,17 @@ def tables(results: Results) -> list[Table]:
     """
     from traitbench.alignment_tables import tables as aligned
     from traitbench.evidence import evidence, side_by_side
-    from traitbench.fitting import choices, curves
+    from traitbench.fitting import choices, curves, trainings
+    from traitbench.persona_tables import tables as spoken
 
     out = []
-    settings = ", ".join(f"{k}={v}" for k, v in results.method["config"].items() if k != "k")
+    settings = ", ".join(f"{k}={v}" for k, v in results.method["config"].items() if k not in ("k", "words"))
     for task in results.versions:
         head = f"{results.model_name} · {results.method['name']}{f' ({settings})' if settings else ''} · {task}"
         cards = results.scorecard[task]
         mine = [table for found in results.alignment.get(task, {}).values() for table in aligned(found)]
+        if task == PERSONAS and results.personas is not None:
+            mine += spoken(results.personas)
         if any(card.contrasts for card in cards.values()):
             mine.append(_effects(f"Effect of the control: how far the trait aimed at moved, {task}", cards))
             mine += [_matrix(mode, cards[mode]) for mode in _statement_first(cards)]
@@ -63,11 +67,10 @@ def tables(results: Results) -> list[Table]:
             _verdicts(results, task),
         ]
         words = "; ".join(f"{mode} {results.verdict[task][mode].verdict}" for mode in _statement_first(cards))
-        shown = [
-            table.model_copy(update={"notes": [f"Verdict: {words}.", *table.notes]}) for table in mine if table.rows
-        ]
+        told = [f"Verdict: {words}."] if words else []
+        shown = [table.model_copy(update={"notes": [*told, *table.notes]}) for table in mine if table.rows]
         out += [shown[0].model_copy(update={"title": f"{head}\n{shown[0].title}"}), *shown[1:]]
-    return [*out, *choices(results), *side_by_side(results)]
+    return [*out, *choices(results), *trainings(results), *side_by_side(results)]
 
 
 def _statement_first(modes: Iterable[Mode]) -> list[Mode]:

@@ -176,7 +176,7 @@ class P_Tailor(Method):
                 return done
         began = time.perf_counter()
         trained, details = self._train(corpus, bench)
-        leaks = audit([each.output for each in corpus.dialogues])
+        leaks = audit([text for each in corpus.dialogues for text in (each.input, each.output)])
         done = _Done(
             training=trained.name, fitted_on=leaks.whole, details={**details, "leaks": leaks.summary},
             # The clock of a run that was stopped and resumed knows more than this one.

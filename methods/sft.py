@@ -47,6 +47,11 @@ class Sft(Method):
 
     config: Config
 
+    def __init__(self, config: Config | None = None) -> None:
+        """Keep the configuration."""
+        super().__init__(config)
+        self._measured: set[str] = set()
+
     @property
     def rank(self) -> int:
         """Rank of the adapters that it makes."""
@@ -65,6 +70,7 @@ class Sft(Method):
         assert target is not None
         corpus, plan = opened(self.config.data, [target]), recipe(self.config, self.presets)
         each = self.config.adapters == "each"
+        self._measure(bench, corpus)
         # Learning rate and batch are chosen once, on a level that does not depend on the targets of a run.
         first = Target(levels={corpus.dialogues[0].trait: 1.0})
         plan, trials = settled(bench, plan, *self._examples(bench, corpus, first if each else None))
@@ -72,7 +78,7 @@ class Sft(Method):
         trained = train(bench, what, plan, *self._examples(bench, corpus, target if each else None))
         # The trials are shared by all targets; they are charged to the level they were made on.
         charged = sum(trial.seconds for trial in trials) if not each or target == first else 0.0
-        leaks = audit([d.output for d in corpus.dialogues])
+        leaks = audit([text for d in corpus.dialogues for text in (d.input, d.output)])
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=leaks.whole, licence=corpus.licence,
@@ -85,6 +91,14 @@ class Sft(Method):
         )  # fmt: skip
         messages = () if each else instruction(target, bench)
         return controls.store(bench.folder, messages=messages, adapter=trained.adapter, fit=fit)
+
+    def _measure(self, bench: Bench, corpus: Corpus) -> None:
+        """Refuse a record over the cutoff before anything is trained, whichever target it belongs to."""
+        if corpus.digest not in self._measured:
+            for part in self._parts(corpus, None):
+                for each in part:
+                    self._example(bench, each, told=True)
+            self._measured.add(corpus.digest)
 
     def _parts(self, corpus: Corpus, target: Target | None) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]:
         """What is trained on and what is held out, by scene: both levels of the target's trait, or everything."""

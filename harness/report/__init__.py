@@ -27,6 +27,7 @@ from traitbench.report.theme import CONFIGS, VERDICTS
 from traitbench.results import Results
 from traitbench.store import write_text
 from traitbench.tables import Table, number
+from traitbench.trained import spent
 
 __all__ = ["page", "svg", "write_report"]
 
@@ -265,10 +266,8 @@ def _runs(sources: Mapping[str, Results]) -> str:
 
 def _fitted(results: Results) -> str:
     """What fitting the controls cost."""
-    fits = [fit for fit in results.fits.values() if fit.seconds or fit.parameters]
-    if not fits:
-        return "–"
-    return f"{sum(fit.seconds for fit in fits):.0f} s, {_count(sum(fit.parameters for fit in fits), 'number')} stored"
+    cost = spent(results)
+    return "–" if cost is None else f"{cost[0]:.0f} s, {_count(cost[1], 'number')} stored"
 
 
 def _words(value: Any) -> str:

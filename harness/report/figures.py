@@ -30,6 +30,7 @@ from traitbench.report.doses import dose, strengths
 from traitbench.report.persons import near, persons
 from traitbench.report.radar import radar
 from traitbench.report.theme import VERDICTS
+from traitbench.report.training import training
 from traitbench.types import Mode
 
 __all__ = ["figures", "forest", "matrices"]
@@ -46,7 +47,7 @@ def figures(runs: Sequence[Run]) -> list[Figure]:
         found += [draw(moved, mode) for mode in every]
     for mode in every:
         found += strengths(runs, mode)
-    found += development(runs)
+    found += [*development(runs), *training(runs)]
     for draw in (correlations, distances):
         found += [draw(moved, mode) for mode in every]
     for draw in (response_style, reliability):

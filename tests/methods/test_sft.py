@@ -159,6 +159,20 @@ def test_bad_data_is_refused_before_a_model_is_loaded(
         method("dpo", data=data(rows)).check([target])
 
 
+def test_a_record_over_the_cutoff_is_refused_before_anything_is_trained(
+    planted: Path, tmp_path: Path, data: Callable[..., str]
+) -> None:
+    def begin(what: str, total: int) -> Any:
+        raise AssertionError(what)
+
+    rows = lines()
+    rows[-1]["output"] *= 9
+    backend = HuggingFace(resolve(str(planted)), device="cpu")
+    bench = Bench(0, backend, tmp_path / "controls", tmp_path / "cache", begin=begin)
+    with pytest.raises(BadData, match=r"scene s7, openness low is \d+ tokens long, over the cutoff of 150; .*cutoff="):
+        bench.fit(method("sft", data=data(rows), adapters="each", cutoff=150), HIGH)
+
+
 def plan(model: Path, to: Path, source: str, **changes: Any) -> Plan:
     return Plan.model_validate({
         "model": str(model), "method": "dpo", "device": "cpu", "target": "extraversion=high", "tasks": ("mini_ipip",),

@@ -36,7 +36,7 @@ PREFERENCE = [
 
 def stage(loss: str, losses: list[dict[str, Any]], best: int = 2) -> dict[str, Any]:
     recipe = {"loss": loss, "lr": [0.001], "batch": [8]}
-    steps = losses[-1]["step"]
+    steps = max((point["step"] for point in losses), default=0)
     return {"recipe": recipe, "steps": steps, "best_step": best, "tokens": 100, "losses": losses}
 
 
