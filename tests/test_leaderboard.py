@@ -227,7 +227,8 @@ def test_damage_and_cost_are_those_of_the_controls_as_they_were_made(published: 
         condition.update(perplexity=[1.2, 1.7, 1.4][number], dose=[0.1, 0.4, 0.2][number], coef=2.0)
     conditions[4].update(perplexity=9.0, dose=9.0, coef=8.0, headline=False)
     fit = {"method": "x", "version": "1", "seconds": 1.5, "parameters": 20}
-    changed = {"conditions": conditions, "fits": {"a": fit, "b": fit}}
+    cost = {"fit_seconds": 3.0, "stored_parameters": 40}
+    changed = {"conditions": conditions, "fits": {"a": fit, "b": fit}, "cost": cost}
     board = spoilt(published, tmp_path, name, **changed)
     (entry,) = [e for e in board.entries if e.run.startswith(f"{name}/")]
     assert (entry.fit_seconds, entry.stored_parameters) == (3.0, 40)
