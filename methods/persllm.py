@@ -26,7 +26,8 @@ from traitbench.methods.dialogue_leaks import audit
 from traitbench.methods.persllm_data import Building, Persona, build, marker
 from traitbench.methods.persllm_pairs import Pair, pairs, rivals
 from traitbench.methods.persllm_similarity import cosines
-from traitbench.methods.training import Example, Recipe, Trained, Training, check_extra, example, recipe, settled, train
+from traitbench.methods.recipes import Recipe, Training, recipe
+from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
 from traitbench.types import Aim, Control, Fit, Kind, Message, Method, Options, Target, digest
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from traitbench.methods import dialogues
 from traitbench.methods.dialogue_leaks import audit
 from traitbench.methods.dialogues import Corpus, Dialogue, Pair
 from traitbench.methods.prompting import Prompting
-from traitbench.methods.training import Example, Recipe, Training, check_extra, example, recipe, settled, train
+from traitbench.methods.recipes import Recipe, Training, recipe
+from traitbench.methods.training import Example, check_extra, example, settled, train
 from traitbench.types import Aim, Control, Fit, Kind, Message, Method, Target
 
 if TYPE_CHECKING:

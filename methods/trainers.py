@@ -1,18 +1,17 @@
-"""TRL's trainers on a model that is only borrowed: set up, resumed, watched, and taken off again without a trace."""
+"""TRL's trainers on a model that is only borrowed: set up, resumed, watched, and taken off again without a trace.
+
+Over 300 lines: rows, settings, the two trainers and what watches them are the parts of one run.
+"""
 
 from __future__ import annotations
 
-import copy
-import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import transformers
 from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
@@ -24,7 +23,9 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from traitbench.adapters import bare, copy_adapter
 from traitbench.errors import BadData
-from traitbench.methods.training import Example, Extension, LossPoint, Recipe
+from traitbench.methods.lending import lent, quiet
+from traitbench.methods.recipes import Recipe
+from traitbench.methods.training import Example, Extension, LossPoint
 from traitbench.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def run(
 ) -> dict[str, Any]:
     """Train as `plan` says and leave the best adapter in `folder`/adapter; return what `Trained` holds of the run."""
     backend = bench.backend
-    with _quiet(), _base(backend, plan) as model, torch.random.fork_rng():
+    with quiet(), lent(backend, plan.four_bit) as model, torch.random.fork_rng():
         torch.manual_seed(bench.seed)
         trainer = _trainer(model, backend.tokenizer, plan, rows, held, folder, bench.seed, extension, start)
         try:
@@ -319,64 +320,3 @@ def _save(trainer: Any, folder: Path, extension: Extension | None, base: str) ->
         copy_adapter(place, place, base)
         (place / "README.md").unlink(missing_ok=True)
     trainer.accelerator.wait_for_everyone()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to errors what the libraries tell of tokens, devices and deprecations."""
-    before = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    loggers = [logging.getLogger(name) for name in ("trl", "peft", "accelerate")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        transformers.logging.set_verbosity(before)
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _base(backend: Any, plan: Recipe) -> Iterator[Any]:
-    """Lend the backend's model, or a copy in 4 bits; afterwards it is as it was before."""
-    if plan.four_bit:
-        yield _quantised(backend)
-        return
-    model = backend.model
-    backend.scorer.reset()
-    frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    names = ("use_cache", "pad_token_id", "bos_token_id", "eos_token_id")
-    settings = {name: getattr(model.config, name, None) for name in names}
-    generation = copy.deepcopy(model.generation_config)
-    try:
-        yield model
-    finally:
-        # TRL gives the model a forward of its own and never takes it back.
-        vars(model).pop("forward", None)
-        vars(model).pop("model_tags", None)
-        if getattr(model, "is_gradient_checkpointing", False):
-            model.gradient_checkpointing_disable()
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(frozen[name])
-            parameter.grad = None
-        for name, value in settings.items():
-            setattr(model.config, name, value)
-        model.generation_config = generation
-        model.eval()
-
-
-def _quantised(backend: Any) -> Any:
-    from peft import prepare_model_for_kbit_training
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
-
-    bits = BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )  # fmt: skip
-    model = AutoModelForCausalLM.from_pretrained(
-        backend.weights.path, revision=backend.weights.revision or "main", quantization_config=bits,
-        use_safetensors=True, device_map={"": backend.model.device},
-    )  # fmt: skip
-    return prepare_model_for_kbit_training(model)

@@ -11,11 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData, MissingExtra
+from traitbench.methods.recipes import Recipe
 from traitbench.store import read_json, write_json
 from traitbench.types import Message, Record, digest
 
@@ -25,74 +24,9 @@ if TYPE_CHECKING:
     from traitbench.backends.hf import HuggingFace
     from traitbench.bench import Bench
 
-__all__ = [
-    "Example", "Extension", "LossPoint", "Recipe", "Trained", "Training", "Trial", "check_extra", "example", "recipe",
-    "settled", "train",
-]  # fmt: skip
+__all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra", "example", "settled", "train"]
 
 Tokens = tuple[int, ...]
-
-
-class Training(Record):
-    """The hyper-parameters that all trained methods share; None takes the preset's value."""
-
-    data: str = "open"
-    """open: the dialogues that ship. A .jsonl, .csv or .tsv file. A hub id, e.g. wenkai-li/big5_chat."""
-    preset: Literal["paper", "small"] = "paper"
-    """paper: the published values. small: for small models and data, chosen on held-out loss."""
-    rank: int | None = Field(default=None, ge=1)
-    alpha: int | None = Field(default=None, ge=1)
-    """Of the LoRA: its output is scaled by alpha / rank."""
-    lr: tuple[float, ...] | float | None = None
-    """Learning rate at the peak; several: short runs choose between them on held-out loss."""
-    batch: tuple[int, ...] | int | None = None
-    """Examples (pairs) a step, over all devices; several: chosen like `lr`."""
-    epochs: float | None = Field(default=None, gt=0)
-    warmup: int | None = Field(default=None, ge=0)
-    """Steps of linear warm-up."""
-    scenes: int | None = Field(default=None, ge=2)
-    """Train on so many scenes only."""
-    held_out: float = Field(default=0.1, gt=0, lt=1)
-    """Share of the scenes that held-out loss is measured on."""
-    evaluations: int | None = Field(default=None, ge=1)
-    """Times that held-out loss is measured on the way."""
-    patience: int | None = Field(default=None, ge=1)
-    """Stop when held-out loss has not fallen so many evaluations in a row."""
-    match_steps: int | None = Field(default=None, ge=1)
-    """Optimiser steps in place of `epochs`, so that methods can be compared at equal length."""
-    cutoff: int = Field(default=1024, ge=8)
-    """Longest example in tokens; a longer one is an error."""
-    device_batch: int = Field(default=8, ge=1)
-    """Examples on one device at a time; the rest of a batch is accumulated."""
-    gradient_checkpointing: bool | None = None
-    """None: on a GPU."""
-    four_bit: bool = False
-    """Train against base weights quantised to 4 bits (NF4, bitsandbytes); GPU only."""
-
-
-class Recipe(Record):
-    """What decides a training run besides model and rows."""
-
-    loss: Literal["sft", "dpo"]
-    rank: int = 8
-    alpha: int = 16
-    lr: tuple[float, ...] = (1e-5,)
-    batch: tuple[int, ...] = (64,)
-    epochs: float = 1.0
-    warmup: int = 20
-    beta: float = 0.1
-    """DPO: how strongly the reference holds back."""
-    scenes: int | None = None
-    patience: int | None = None
-    evaluations: int = 8
-    """Times that held-out loss is measured."""
-    match_steps: int | None = None
-    cutoff: int = 1024
-    device_batch: int = 8
-    gradient_checkpointing: bool | None = None
-    four_bit: bool = False
-    trial_steps: int = 12
-    """Steps of each short run that chooses between learning rates and batches."""
 
 
 class Example(Record):
@@ -214,19 +148,6 @@ def check_extra(four_bit: bool = False) -> None:
             import bitsandbytes  # noqa: F401
         except ImportError as error:
             raise MissingExtra("four_bit=true needs bitsandbytes: pip install bitsandbytes") from error
-
-
-def recipe(config: Training, presets: dict[str, Recipe]) -> Recipe:
-    """Fill what the user left open from the preset."""
-    given: dict[str, Any] = {
-        key: value
-        for key in Recipe.model_fields
-        if key in type(config).model_fields and (value := getattr(config, key)) is not None
-    }
-    for key in ("lr", "batch"):
-        if key in given and not isinstance(given[key], tuple):
-            given[key] = (given[key],)
-    return presets[config.preset].model_copy(update=given)
 
 
 def example(

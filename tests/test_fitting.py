@@ -9,7 +9,8 @@ import pytest
 
 from traitbench.fitting import choices, curves, trainings
 from traitbench.methods.dialogue_leaks import audit
-from traitbench.methods.training import LossPoint, Recipe, Trained, Trial
+from traitbench.methods.recipes import Recipe
+from traitbench.methods.training import LossPoint, Trained, Trial
 from traitbench.results import Results
 from traitbench.store import read_json
 from traitbench.tables import number, tables

@@ -33,7 +33,8 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from traitbench.backends.hf import HuggingFace
 from traitbench.bench import Bench
 from traitbench.methods import dialogues
-from traitbench.methods.training import Example, Recipe, example, train
+from traitbench.methods.recipes import Recipe
+from traitbench.methods.training import Example, example, train
 from traitbench.models import resolve
 from traitbench.types import Message
 

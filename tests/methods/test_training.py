@@ -17,7 +17,8 @@ from traitbench.backends.hf import HuggingFace
 from traitbench.bench import Bench
 from traitbench.errors import BadData
 from traitbench.methods import training
-from traitbench.methods.training import Example, Recipe, Trained, Training, example, recipe, settled, train
+from traitbench.methods.recipes import Recipe, Training, recipe
+from traitbench.methods.training import Example, Trained, example, settled, train
 from traitbench.models import resolve
 from traitbench.types import Control, Message
 
@@ -180,7 +181,9 @@ def test_the_model_is_only_borrowed(make: Bencher, backend: HuggingFace) -> None
     kept = {name: p.requires_grad for name, p in model.named_parameters()}
     held, config, generation = vars(model).keys() | set(), model.config.to_dict(), model.generation_config.to_dict()
     train(make(), "sft", SFT, texts(backend, 8), texts(backend, 4, first=20))
-    train(make(), "dpo", DPO, texts(backend, 8, dpo=True), texts(backend, 4, first=20, dpo=True))
+    saving = DPO.model_copy(update={"gradient_checkpointing": True})
+    train(make(), "dpo", saving, texts(backend, 8, dpo=True), texts(backend, 4, first=20, dpo=True))
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert torch.equal(model(ids).logits, before) and vars(model).keys() == held and not model.training
     assert {name: p.requires_grad for name, p in model.named_parameters()} == kept
     assert model.config.to_dict() == config and model.generation_config.to_dict() == generation
