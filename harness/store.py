@@ -25,7 +25,7 @@ from traitbench.errors import BadData
 from traitbench.samples import Sample
 from traitbench.types import Response
 
-__all__ = ["RunFolder", "read_json", "read_samples", "run_name", "write_json", "write_samples", "write_text"]
+__all__ = ["RunFolder", "locked", "read_json", "read_samples", "run_name", "write_json", "write_samples", "write_text"]
 
 
 def run_name(model: str, method: str, settings: Mapping[str, Any]) -> str:
@@ -55,8 +55,7 @@ class RunFolder:
         `fresh` sets an earlier responses.jsonl aside under another name instead of resuming from it. BadData where
         the folder cannot be written or another run holds it.
         """
-        lock = _guard(lambda: self._lock(), self.path)
-        try:
+        with locked(self.path, "give this one its own folder with --output_path"):
             journal = self.path / "responses.jsonl"
             if fresh and journal.exists():
                 journal.rename(_unused(journal))
@@ -67,8 +66,6 @@ class RunFolder:
                 yield held
             finally:
                 self._journal.close()
-        finally:
-            lock.close()
 
     def append(self, responses: Mapping[str, Response]) -> None:
         """Keep `responses` (key -> response): one write a batch, handed to the disk before it returns."""
@@ -84,18 +81,26 @@ class RunFolder:
             data = data[self._journal.write(data) :]
         os.fsync(self._journal.fileno())
 
-    def _lock(self) -> IO[bytes]:
-        self.path.mkdir(parents=True, exist_ok=True)
-        handle = (self.path / ".lock").open("ab")
+
+@contextmanager
+def locked(folder: Path, otherwise: str) -> Iterator[None]:
+    """Hold `folder`, which is made, for this process; BadData where another one holds it, ending in `otherwise`."""
+
+    def take() -> IO[bytes]:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("ab")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.close()
-            raise BadData(
-                f"another run is writing to {self.path}; wait until it ends, or give this one its own folder with "
-                "--output_path"
-            ) from None
+            raise BadData(f"another run is writing to {folder}; wait until it ends, or {otherwise}") from None
         return handle
+
+    lock = _guard(take, folder)
+    try:
+        yield
+    finally:
+        lock.close()
 
 
 def _guard(action: Any, path: Path) -> Any:

@@ -6,16 +6,18 @@ killed run goes on where it was. Nothing heavy is imported before something is t
 
 from __future__ import annotations
 
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import nullcontext
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData, MissingExtra
 from traitbench.methods.recipes import Recipe
-from traitbench.store import read_json, write_json
+from traitbench.store import locked, read_json, write_json
 from traitbench.types import Message, Record, digest
 
 if TYPE_CHECKING:
@@ -226,7 +228,10 @@ def train(
         return Trained.model_validate({**read_json(note), "folder": str(folder / "adapter")})
     from traitbench.methods.trainers import run
 
-    done = run(bench, what, plan, rows, held, folder, extension, start)
+    # Of several processes that train together the first one holds the folder.
+    alone = os.environ.get("RANK", "0") == "0"
+    with locked(folder, "train something else meanwhile") if alone else nullcontext():
+        done = run(bench, what, plan, rows, held, folder, extension, start)
     trained = Trained(folder=str(folder / "adapter"), name=name, recipe=plan, examples=len(rows), **done)
     write_json(note, trained.model_dump(mode="json", exclude={"folder"}))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)

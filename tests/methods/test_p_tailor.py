@@ -468,7 +468,7 @@ def test_what_a_fit_says_of_itself(bench: Bench, fit: Callable[..., Control], da
     )
     details = said.details
     assert "neither code, nor data, nor the form of its loss" in details["note"]
-    assert details["data"]["name"] == data and details["leaks"]["texts"] == 40
+    assert details["data"]["name"] == data and details["leaks"]["texts"] == 80
     assert details["specialisation"] == 0.1 and details["specialisations"] == []
     assert details["recipe"]["rank"] == details["recipe"]["alpha"] == EXPERTS * RANK
     held = [point["held_out"] for point in details["losses"] if "held_out" in point]

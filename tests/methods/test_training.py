@@ -214,6 +214,17 @@ def test_what_was_trained_is_not_trained_again(make: Bencher, backend: HuggingFa
         train(make(begin=refuse), "sft", SFT, rows[:-1], held)
 
 
+def test_two_runs_do_not_train_the_same_at_once(make: Bencher, backend: HuggingFace) -> None:
+    rows, held = texts(backend, 8), texts(backend, 4, first=20)
+
+    def begin(what: str, total: int) -> Callable[[int], None]:
+        with pytest.raises(BadData, match=r"another run is writing to .*training-\w+; wait until it ends"):
+            train(make(), "sft", SFT, rows, held)
+        return lambda n: None
+
+    assert train(make(begin=begin), "sft", SFT, rows, held).steps == 6
+
+
 def test_the_rate_is_chosen_on_held_out_loss(make: Bencher, backend: HuggingFace) -> None:
     plan = SFT.model_copy(update={"lr": (1e-5, 0.02), "batch": (2, 4), "trial_steps": 3})
     chosen, trials = settled(make(), plan, texts(backend, 8), texts(backend, 4, first=20))
