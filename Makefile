@@ -36,12 +36,14 @@ setup: .venv/.core
 	@touch $@
 
 # Methods that train an adapter, or put one on, need PEFT and TRL.
-TRAINED := $(filter sft dpo p_tailor persllm adapter,$(METHOD))
+TRAINED := $(filter sft dpo p_tailor persllm,$(METHOD))
+# The published values are made for models and data a hundred times larger than the embedded ones.
+ARGS ?= $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),--method_args preset=small))
 
 RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(TASKS)' \
 	--backend '$(BACKEND)' $(if $(LIMIT),--limit '$(LIMIT)') $(ARGS)
 
-eval: .venv/.core $(if $(TRAINED),.venv/.train)
+eval: .venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train)
 	@echo "$(strip $(RUN))"
 	@$(BIN)/$(strip $(RUN))
 

@@ -69,13 +69,15 @@ class P_Tailor(Method):
     needs_model = True
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", batch=(64,)),
-        "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=3, scenes=60, patience=2, evaluations=4),
+        "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=3, scenes=60, evaluations=2, trial_steps=8),
     }
     """Published: 16 experts of rank 16. The other values of `paper` are those of `sft`."""
 
     class Config(Training):
         """The experts, and how they are trained."""
 
+        held_out: float = Field(default=0.05, gt=0, lt=1)
+        """Share of the scenes that held-out loss is measured on; each holds ten records."""
         experts: int = Field(default=16, ge=2)
         """On each linear layer."""
         expert_rank: int = Field(default=16, ge=1)
