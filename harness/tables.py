@@ -49,7 +49,10 @@ def tables(results: Results) -> list[Table]:
     from traitbench.persona_tables import tables as spoken
 
     out = []
-    settings = ", ".join(f"{k}={v}" for k, v in results.method["config"].items() if k not in ("k", "words"))
+    # Of a method with many settings those that were changed.
+    config = results.method["config"]
+    named = {k: v for k, v in config.items() if k not in ("k", "words")} if len(config) < 8 else {}
+    settings = ", ".join(f"{k}={v}" for k, v in {**named, **results.method["settings"]}.items())
     for task in results.versions:
         head = f"{results.model_name} · {results.method['name']}{f' ({settings})' if settings else ''} · {task}"
         cards = results.scorecard[task]
