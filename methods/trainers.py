@@ -288,12 +288,22 @@ def _train(trainer: Any, folder: Path, extension: Extension | None) -> dict[str,
     last = get_last_checkpoint(str(places)) if places.is_dir() else None
     trainer.train(resume_from_checkpoint=last)
     curve = _curve(trainer.state.log_history)
-    tokens = max((int(entry["num_tokens"]) for entry in trainer.state.log_history if "num_tokens" in entry), default=0)
+    tokens = _tokens(trainer.state.log_history)
     best = trainer.state.best_global_step or trainer.state.global_step
     return {
         "steps": trainer.state.global_step, "best_step": best, "tokens": tokens, "seconds": watch.seconds,
         "curve": curve,
     }  # fmt: skip
+
+
+def _tokens(history: Sequence[dict[str, Any]]) -> int:
+    """Tokens trained on; TRL counts from 0 again in a run that was resumed."""
+    total = before = 0
+    for entry in history:
+        now = int(entry.get("num_tokens", before))
+        total += now - before if now >= before else now
+        before = now
+    return total
 
 
 def _curve(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:

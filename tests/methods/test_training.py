@@ -159,6 +159,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(loss: str, step: int, make:
     again = train(make("cut", begin=lambda what, total: seen.append), loss, plan, rows, held)
     assert sum(seen) == 6 and seen[0] == (0 if step == 1 else 4 if step > 4 else 2)
     assert [p.step for p in again.curve] == [p.step for p in whole.curve] == list(range(7))
+    assert again.tokens == whole.tokens > 0
     for mine, theirs in zip(again.curve, whole.curve, strict=True):
         assert mine.model_dump() == pytest.approx(theirs.model_dump(), abs=1e-5)
     assert (again.adapter / WEIGHTS).read_bytes() == (whole.adapter / WEIGHTS).read_bytes()
