@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quiet import Quiet
 
 from traitbench import inventories
 from traitbench.backends.hf import HuggingFace
@@ -17,16 +18,6 @@ from traitbench.leaderboard import to_entry
 from traitbench.plan import Plan
 from traitbench.results import Results
 from traitbench.runs import rescore
-
-
-class Quiet:
-    """Nobody is told."""
-
-    def plan(self, conditions: int, requests: int, held: int) -> None: ...
-    def condition(self, name: str) -> None: ...
-    def done(self, requests: int) -> None: ...
-    def begin(self, what: str, total: int) -> Any:
-        return lambda n=1: None
 
 
 def plan(model: Path, to: Path, **changes: Any) -> Plan:

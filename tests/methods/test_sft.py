@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from quiet import Quiet
 
 from traitbench import controls, inventories
 from traitbench.adapters import CONFIG, WEIGHTS
@@ -179,16 +180,6 @@ def plan(model: Path, to: Path, source: str, **changes: Any) -> Plan:
         "method_args": {**QUICK, "data": source, "adapters": "each"}, "output_path": str(to), "bootstrap_iters": 50,
         "scoring": ("statement",), **changes,
     })  # fmt: skip
-
-
-class Quiet:
-    """Nobody is told."""
-
-    def plan(self, conditions: int, requests: int, held: int) -> None: ...
-    def condition(self, name: str) -> None: ...
-    def done(self, requests: int) -> None: ...
-    def begin(self, what: str, total: int) -> Any:
-        return lambda n=1: None
 
 
 def test_a_whole_run(planted: Path, tmp_path: Path, data: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from quiet import Quiet
 from tiny_models import tokenizer
 
 from traitbench import characters
@@ -37,16 +38,6 @@ pytest.importorskip("sacrebleu")
 
 STYLED = {"method": "prompting", "method_args": {"style": "character"}}
 NAME = "persona_consistency"
-
-
-class Quiet:
-    """Nobody is told."""
-
-    def plan(self, conditions: int, requests: int, held: int) -> None: ...
-    def condition(self, name: str) -> None: ...
-    def done(self, requests: int) -> None: ...
-    def begin(self, what: str, total: int) -> Any:
-        return lambda n=1: None
 
 
 def words(text: str) -> set[str]:
