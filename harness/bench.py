@@ -6,13 +6,12 @@ IPIP-NEO-120, in halves. A strength is the one with the largest effect that leav
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.papi import split
 from traitbench.scoring import choice_value
-from traitbench.store import read_json, write_json
+from traitbench.store import contents, read_json, write_json
 from traitbench.types import Choose, Control, Method, Point, Request, Response, Target, digest
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class Bench:
             return method.fit(target, self)
         aim = target.model_dump(mode="json") if target else None
         config = method.config.model_dump(mode="json")
-        name = digest([self.backend.identity, method.name, method.version, config, aim, self.seed, _files(config)])
+        name = digest([self.backend.identity, method.name, method.version, config, aim, self.seed, contents(config)])
         note = self.folder / "fits" / f"{name}.json"
         if note.is_file() and not self._fresh:
             return controls.read(self.folder / read_json(note)["control"])
@@ -284,19 +283,6 @@ def _value(request: Request, response: Response) -> float:
         return choice_value(response.option_logprobs, request.values)[0]
     assert response.loglik is not None and response.tokens
     return response.loglik / response.tokens
-
-
-def _files(config: Mapping[str, Any]) -> dict[str, str]:
-    """Digest the files that settings name: a file of the same name with other contents is another setting."""
-    found = {}
-    for name, value in config.items():
-        place = Path(value).expanduser() if isinstance(value, str) and value else None
-        if place is not None and place.exists():
-            total = hashlib.sha256()
-            for part in sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]:
-                total.update(part.name.encode() + hashlib.sha256(part.read_bytes()).digest())
-            found[name] = total.hexdigest()[:16]
-    return found
 
 
 def _made(folder: Path | None, default: str) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -25,7 +26,17 @@ from traitbench.errors import BadData
 from traitbench.samples import Sample
 from traitbench.types import Response
 
-__all__ = ["RunFolder", "locked", "read_json", "read_samples", "run_name", "write_json", "write_samples", "write_text"]
+__all__ = [
+    "RunFolder",
+    "contents",
+    "locked",
+    "read_json",
+    "read_samples",
+    "run_name",
+    "write_json",
+    "write_samples",
+    "write_text",
+]
 
 
 def run_name(model: str, method: str, settings: Mapping[str, Any]) -> str:
@@ -101,6 +112,19 @@ def locked(folder: Path, otherwise: str) -> Iterator[None]:
         yield
     finally:
         lock.close()
+
+
+def contents(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Digest the files that settings name: a file of the same name with other contents is another setting."""
+    found = {}
+    for name, value in settings.items():
+        place = Path(value).expanduser() if isinstance(value, str) and value else None
+        if place is not None and place.exists():
+            total = hashlib.sha256()
+            for part in sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]:
+                total.update(part.name.encode() + hashlib.sha256(part.read_bytes()).digest())
+            found[name] = total.hexdigest()[:16]
+    return found
 
 
 def _guard(action: Any, path: Path) -> Any:

@@ -56,7 +56,7 @@ def run(
                 trainer.remove_callback(PrinterCallback)
                 if plan.patience is not None:
                     trainer.add_callback(EarlyStoppingCallback(plan.patience))
-                done = _train(trainer, folder, extension)
+                done = _train(trainer, folder)
             _save(trainer, folder, extension, str(backend.identity["model"]))
         finally:
             if extension:
@@ -282,7 +282,7 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
             write_json(self.clock, {"seconds": self.seconds})
 
 
-def _train(trainer: Any, folder: Path, extension: Extension | None) -> dict[str, Any]:
+def _train(trainer: Any, folder: Path) -> dict[str, Any]:
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, _Watch))
     places = folder / "checkpoints"
     last = get_last_checkpoint(str(places)) if places.is_dir() else None

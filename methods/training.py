@@ -11,6 +11,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,21 +136,16 @@ class Extension(ABC):
 
 def check_extra(four_bit: bool = False) -> None:
     """Refuse, before a model is loaded, to train without the libraries or the GPU that it takes."""
-    try:
-        import datasets  # noqa: F401
-        import peft  # noqa: F401
-        import trl  # noqa: F401
-    except ImportError as error:
-        raise MissingExtra(f"training needs {error.name}: pip install 'traitbench[train]'") from error
+    # Looked for, not imported: that alone takes seconds.
+    if missing := [name for name in ("datasets", "peft", "trl") if find_spec(name) is None]:
+        raise MissingExtra(f"training needs {missing[0]}: pip install 'traitbench[train]'")
     if four_bit:
         import torch
 
         if not torch.cuda.is_available():
             raise BadData("four_bit=true quantises with bitsandbytes on a GPU, and torch sees none; leave it out")
-        try:
-            import bitsandbytes  # noqa: F401
-        except ImportError as error:
-            raise MissingExtra("four_bit=true needs bitsandbytes: pip install bitsandbytes") from error
+        if find_spec("bitsandbytes") is None:
+            raise MissingExtra("four_bit=true needs bitsandbytes: pip install bitsandbytes")
 
 
 def example(

@@ -85,7 +85,6 @@ def test_pairs_prefer_the_level_aimed_at(bench: Bench, data: Callable[..., str])
     assert len(train) == 6
     for row in train:
         assert SAYS["low"] in text(bench, row.reply) and SAYS["high"] in text(bench, row.rejected)
-    assert "trait" not in {row.slots for row in train}
 
 
 @pytest.mark.parametrize("name", ["sft", "dpo"])
