@@ -178,7 +178,7 @@ class Experts(Extension):
         for handle in self._handles:
             handle.remove()
         if self._model is not None and self.router is not None:
-            del self._model._modules[_NAME]
+            self._model._modules.pop(_NAME, None)
         self._handles, self._model, self._gates = [], None, None
 
     def log_gates(self, rows: Tensor) -> Tensor:

@@ -108,10 +108,12 @@ class PersLLM(Method):
         with _writer(self.config.writer if building.answers == "written" else None, bench) as writer:
             personas = build(bench, cast, building, writer)
             wrote = "quoted" if building.answers == "quoted" else (writer or bench.backend).identity
-        persona = personas[character.name]
+        persona, building_seconds = personas[character.name], time.perf_counter() - began
         plan = recipe(self.config, self.presets)
-        # The learning rate is chosen once, on a character that does not depend on the targets of a run.
+        # The learning rate is chosen once, on a character that does not depend on the targets of a run and that is
+        # charged for it.
         plan, trials = settled(bench, plan, *self._rows(bench, cast[0], personas[cast[0].name]))
+        charged = sum(trial.seconds for trial in trials) if character == cast[0] else 0.0
         first = train(bench, f"persllm, {target.name}", plan, *self._rows(bench, character, persona))
         found, alone = pairs(
             persona, rivals(character.name, personas), self.config.k, self.config.retrieval, bench.seed
@@ -123,7 +125,7 @@ class PersLLM(Method):
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=leaks.whole,
             licence=_licence(character, wrote), parameters=parameters(trained.adapter),
-            seconds=max(first.seconds + (second.seconds if second else 0.0), time.perf_counter() - began),
+            seconds=building_seconds + charged + first.seconds + (second.seconds if second else 0.0),
             details={
                 "aim": "transfer from a description of the trait pole" if character.pole else "character",
                 "data": {**_told(persona), "writer": wrote, "pairs": len(found), "without_pair": alone},

@@ -21,7 +21,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from traitbench.adapters import bare, copy_adapter
+from traitbench.adapters import copy_adapter
 from traitbench.errors import BadData
 from traitbench.methods.lending import lent, quiet
 from traitbench.methods.recipes import Recipe
@@ -48,8 +48,8 @@ def run(
     backend = bench.backend
     with quiet(), lent(backend, plan.four_bit) as model, torch.random.fork_rng():
         torch.manual_seed(bench.seed)
-        trainer = _trainer(model, backend.tokenizer, plan, rows, held, folder, bench.seed, extension, start)
         try:
+            trainer = _trainer(model, backend.tokenizer, plan, rows, held, folder, bench.seed, extension, start)
             steps = _steps(plan, len(rows), trainer.args.world_size)
             with bench.progress(what, steps) as step:
                 trainer.add_callback(_Watch(steps, folder, step))
@@ -61,8 +61,6 @@ def run(
         finally:
             if extension:
                 extension.detach()
-            if isinstance(trainer.model, PeftModel):
-                bare(trainer.model)
     return done
 
 

@@ -190,6 +190,24 @@ def test_the_model_is_only_borrowed(make: Bencher, backend: HuggingFace) -> None
     assert model.config.to_dict() == config and model.generation_config.to_dict() == generation
 
 
+@pytest.mark.parametrize(("loss", "part"), [("sft", "_arguments"), ("dpo", "_Pairs._prepare_dataset")])
+def test_a_trainer_that_cannot_be_made_leaves_the_model_as_it_was(
+    loss: str, part: str, make: Bencher, backend: HuggingFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, ids = backend.model, torch.tensor([[5, 6, 7, 8]])
+    before, parts, held = model(ids).logits, dict(model.named_modules()), vars(model).keys() | set()
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(f"traitbench.methods.trainers.{part}", refuse)
+    plan, dpo = (DPO, True) if loss == "dpo" else (SFT, False)
+    with pytest.raises(OSError, match="no space"):
+        train(make(), loss, plan, texts(backend, 8, dpo=dpo), texts(backend, 4, first=20, dpo=dpo))
+    assert dict(model.named_modules()) == parts and vars(model).keys() == held
+    assert torch.equal(model(ids).logits, before)
+
+
 def test_an_adapter_loads_in_plain_peft(make: Bencher, backend: HuggingFace, planted: Path) -> None:
     import transformers
 
