@@ -61,12 +61,14 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
         try:
             bench = workbench(plan, backend, tell, progress.begin)
             prepared = prepared.model_copy(update={"conditions": _conditions(prepared, bench)})
+            fitted = time.time()
             samples = _administer(prepared, backend, folder, held, progress, tell)
             prepared = prepared.model_copy(update={"conditions": _damage(prepared, bench, folder, held)})
+            evaluation = time.time() - fitted
         finally:
             identity = backend.identity
             backend.close()
-        facts = _facts(prepared, identity, started)
+        facts = _facts(prepared, identity, started, evaluation)
         keys = {task.id: task.inventory for task in prepared.tasks}
         results = summarise(facts, samples, keys, prepared.participants)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
@@ -209,9 +211,8 @@ def _write_out(
             tell(f"--- {condition.name}: {words}, item {request.doc.item}\n{backend.prompt(request)}⟨answer⟩")
 
 
-def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> Facts:
+def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, evaluation: float) -> Facts:
     plan = prepared.plan
-    seconds = time.time() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     limited = [f"--limit {plan.limit}: the first {plan.limit} items only, not a score of the instrument"]
     wordings = [
@@ -240,8 +241,8 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float) -> F
         reference=prepared.reference,
         git_hash=_git_hash(),
         date=started,
-        total_evaluation_time_seconds=seconds,
-        cost={"fit_seconds": sum(seconds_of.values()), "evaluation_seconds": seconds,
+        total_evaluation_time_seconds=time.time() - started,
+        cost={"fit_seconds": sum(seconds_of.values()), "evaluation_seconds": evaluation,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
         warnings=(limited if plan.limit else []) + _unmeasured(prepared) + wordings + told,
     )  # fmt: skip

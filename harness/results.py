@@ -63,7 +63,10 @@ class Facts(Record):
     date: float = 0.0
     """Seconds since 1970, as in lm-eval."""
     total_evaluation_time_seconds: float = 0.0
+    """Of the process that wrote this, fits included."""
     cost: dict[str, Any] = {}
+    """fit_seconds of all fits, whenever they were made; evaluation_seconds without fits, of this process alone (a run
+    that was resumed asked the rest before); peak_memory_bytes of this process; stored_parameters of the adapters."""
     warnings: list[str] = []
 
 
