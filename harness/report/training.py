@@ -22,9 +22,19 @@ _ROOM = 1.08
 
 
 def training(runs: Sequence[Run]) -> list[Figure]:
-    """A figure for each run that trained adapters, in the section of its first task: fits belong to no task."""
-    mine = [run for run in runs if run.task == next(iter(run.results.versions))]
-    return [found for run in mine if (found := _training(run)) is not None]
+    """A figure for each run that trained adapters, in the section of its first task: fits belong to no task.
+
+    Runs that put on the same adapters, such as one with `--matched` and one without, share the figure of the one with
+    the shortest label.
+    """
+    mine: dict[tuple[str, ...], Run] = {}
+    for run in runs:
+        if run.task == next(iter(run.results.versions)):
+            names = tuple(stage.training for each in adapted(run.results) for stage in each.stages)
+            key = names if all(names) else (run.label,)
+            if key not in mine or len(run.label) < len(mine[key].label):
+                mine[key] = run
+    return [found for run in mine.values() if (found := _training(run)) is not None]
 
 
 def _training(run: Run) -> Figure | None:
@@ -53,7 +63,8 @@ def _training(run: Run) -> Figure | None:
         [row for name, stage in stages for row in _table(name, stage, measures)],
         ["Training loss: mean over the steps since the row before.", *remarks(run.results.method["name"], found)],
     )  # fmt: skip
-    return whole.model_copy(update={"name": whole.name.replace("-choice-", "-")})
+    name = f"{whole.name.replace('-choice-', '-')}-{run.results.method['name'].replace('_', '-')}"
+    return whole.model_copy(update={"name": name})
 
 
 def _name(each: Adapted, stage: Stage) -> str:

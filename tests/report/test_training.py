@@ -110,6 +110,14 @@ def test_a_shared_training_is_drawn_once(plain: Results) -> None:
     assert any("sentences that recur" in note for note in figure.table.notes)
 
 
+def test_runs_with_the_same_adapters_share_a_figure(plain: Results) -> None:
+    same, other = ({"a": {**stage("sft", IMITATION), "training": name}} for name in ("1", "2"))
+    runs = [Run(label, "x", made(plain, "p_tailor", found).model_copy(update={"versions": {"x": "1"}}))
+            for label, found in (("m (matched)", same), ("m", same), ("n", other))]  # fmt: skip
+    assert [figure.title.rpartition(": ")[2] for figure in training(runs)] == ["m", "n"]
+    assert {figure.name for figure in training(runs)} == {"x-training-p-tailor"}
+
+
 def test_a_long_line_of_training_loss_is_drawn_as_means(plain: Results) -> None:
     losses = [{"step": n, "loss": float(n)} for n in range(1, 2 * MOST + 2)] + [{"step": 402, "held_out": 1.0}]
     figure = one(made(plain, "sft", {"a": stage("sft", losses, 402)}))
