@@ -40,7 +40,10 @@ def tables(task: str, mode: Mode, entries: Sequence[Entry]) -> list[Table]:
 
 def _table(task: str, mode: Mode, entries: Sequence[Entry]) -> Table:
     unit = entries[0].metrics[mode].unit
-    order = sorted(entries, key=lambda e: (e.metrics[mode].rank is None, -(e.metrics[mode].effect or 0), e.run))
+    # A wide interval can leave a larger effect behind a smaller one.
+    order = sorted(
+        entries, key=lambda e: (e.metrics[mode].rank or len(entries) + 1, -(e.metrics[mode].effect or 0), e.run)
+    )
     damage = any(e.metrics[mode].perplexity is not None for e in entries)
     cost = any(e.fit_seconds is not None for e in entries)
     rows = []

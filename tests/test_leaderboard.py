@@ -169,6 +169,19 @@ def test_the_markdown_holds_a_table_a_mode_in_the_order_of_ranks(board: Leaderbo
     assert all(row.startswith("| – | ") for row in rows[3:])
 
 
+def test_a_rank_comes_before_the_size_of_an_effect(board: Leaderboard) -> None:
+    def demoted(entry: Any) -> Any:
+        if entry.settings != {"style": "demo"}:
+            return entry
+        metrics = {mode: m.model_copy(update={"rank": 4}) for mode, m in entry.metrics.items()}
+        return entry.model_copy(update={"metrics": metrics})
+
+    text = render(board.model_copy(update={"entries": [demoted(entry) for entry in board.entries]}))
+    rows = [line for line in text.partition("**mini_ipip, choice**")[2].splitlines() if line.startswith("| ")][1:]
+    assert [row.split(" | ")[0] for row in rows[:4]] == ["| 1", "| 3", "| 4", "| –"]
+    assert "style=demo" in rows[2]
+
+
 def copied(published: Path, to: Path) -> Path:
     """One run of the published ones, to spoil."""
     source = next((published / "scripted__person@prompting").glob("results_*.json"))
