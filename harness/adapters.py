@@ -19,7 +19,8 @@ from traitbench.store import read_json, write_json
 if TYPE_CHECKING:
     from traitbench.types import Control
 
-__all__ = ["CONFIG", "WEIGHTS", "adapter_digest", "copy_adapter", "parameters", "rank_of", "read_config", "worn"]
+__all__ = ["CONFIG", "WEIGHTS", "adapter_digest", "copy_adapter", "parameters", "rank_of", "read_config", "restored",
+           "worn"]  # fmt: skip
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -91,20 +92,23 @@ def worn(model: Any, control: Control) -> Iterator[None]:
         raise MissingExtra("adapters need PEFT: pip install 'traitbench[train]'") from error
     made_for = control.fit.model.get("model") if control.fit else None
     _check(model, control.adapter, made_for)
-    wrapped = PeftModel.from_pretrained(model, control.adapter, is_trainable=False)
+    with restored(model):
+        PeftModel.from_pretrained(model, control.adapter, is_trainable=False).eval()
+        yield
+
+
+@contextmanager
+def restored(model: Any) -> Iterator[None]:
+    """Take off after the block whatever PEFT wrapped in it, also where it failed half-way."""
+    parts = [(module, dict(module._modules)) for module in model.modules()]
     try:
-        wrapped.eval()
         yield
     finally:
-        bare(wrapped)
-
-
-def bare(wrapped: Any) -> Any:
-    """Take every adapter off a PEFT model and return the model it was put on."""
-    model = wrapped.unload()
-    for left in ("peft_config", "_hf_peft_config_loaded"):
-        vars(model).pop(left, None)
-    return model
+        for module, children in parts:
+            module._modules.clear()
+            module._modules.update(children)
+        for left in ("peft_config", "_hf_peft_config_loaded"):
+            vars(model).pop(left, None)
 
 
 def _check(model: Any, folder: Path, made_for: str | None) -> None:

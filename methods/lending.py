@@ -11,6 +11,8 @@ from typing import Any
 import torch
 import transformers
 
+from traitbench.adapters import restored
+
 __all__ = ["lent", "quiet"]
 
 
@@ -44,16 +46,12 @@ def lent(backend: Any, four_bit: bool) -> Iterator[Any]:
     settings = {name: getattr(model.config, name, None) for name in names}
     generation = copy.deepcopy(model.generation_config)
     hooked = [(module, set(module._forward_hooks)) for module in model.modules()]
-    parts = [(module, dict(module._modules)) for module in model.modules()]
     try:
-        yield model
+        with restored(model):
+            yield model
     finally:
-        # What PEFT wrapped is put back even where a trainer failed while it was made.
-        for module, children in parts:
-            module._modules.clear()
-            module._modules.update(children)
         # TRL gives the model a forward of its own and never takes it back.
-        for left in ("forward", "model_tags", "peft_config", "_hf_peft_config_loaded"):
+        for left in ("forward", "model_tags"):
             vars(model).pop(left, None)
         if getattr(model, "is_gradient_checkpointing", False):
             model.gradient_checkpointing_disable()

@@ -18,7 +18,7 @@ from tiny_models import CONFIGS, tokenizer
 from torch import Tensor
 
 from traitbench import controls
-from traitbench.adapters import bare
+from traitbench.adapters import restored
 from traitbench.backends.hf import HuggingFace
 from traitbench.bench import Bench
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
@@ -447,14 +447,14 @@ def test_all_targets_come_from_one_training(bench: Bench, fit: Callable[..., Con
         with bench.backend.under(control):
             worn = logits(bench.backend.model)
         assert (worn - before).abs().max() > 0.05
-        model = peft.PeftModel.from_pretrained(bench.backend.model, trained(control, bench))
-        mixture = Experts(EXPERTS, RANK, embedding=8)
-        mixture.attach(model)
-        mixture.load(trained(control, bench))
-        mixture.begin(torch.tensor([row(target)]))
-        torch.testing.assert_close(logits(model.eval()), worn, rtol=0, atol=1e-4)
-        mixture.detach()
-        bare(model)
+        with restored(bench.backend.model):
+            model = peft.PeftModel.from_pretrained(bench.backend.model, trained(control, bench))
+            mixture = Experts(EXPERTS, RANK, embedding=8)
+            mixture.attach(model)
+            mixture.load(trained(control, bench))
+            mixture.begin(torch.tensor([row(target)]))
+            torch.testing.assert_close(logits(model.eval()), worn, rtol=0, atol=1e-4)
+            mixture.detach()
         assert control == controls.read(bench.folder / control.hash)
 
 
