@@ -27,6 +27,17 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 # Where an adapter was made and by which release decides no number.
 _ASIDE = ("base_model_name_or_path", "revision", "inference_mode", "peft_version", "auto_mapping")
 
+_BESIDE = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
+"""Values of init_lora_weights that leave the base model alone; others (pissa, olora, corda, loftq) take a part of it
+away at every load, and lora_ga only where it is trained."""
+
+_OTHERWISE = {
+    "layer_replication": "repeats layers of the base model",
+    "kasa_config": "cuts the base model's weights down",
+    "alora_invocation_tokens": "is off until its invocation tokens are met",
+}
+"""Settings that make of a LoRA something else than a sum with the base model's weights."""
+
 
 def read_config(folder: Path) -> dict[str, Any]:
     """Read adapter_config.json; BadData where `folder` is no PEFT folder with a LoRA in safetensors."""
@@ -39,6 +50,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     config: dict[str, Any] = read_json(folder / CONFIG)
     if config.get("peft_type") != "LORA":
         raise BadData(f"{folder} holds an adapter of the type {config.get('peft_type')!r}; expected LORA")
+    if (init := config.get("init_lora_weights")) not in _BESIDE:
+        raise BadData(
+            f"the adapter {folder} was begun with init_lora_weights={init!r}, which changes the base model's own "
+            "weights; expected a plain LoRA; write it as one with PEFT's "
+            "save_pretrained(path_initial_model_for_weight_conversion=...)"
+        )
+    for key, what in _OTHERWISE.items():
+        if config.get(key):
+            raise BadData(f"the adapter {folder} {what} ({key}); expected a plain LoRA; train one without {key}")
     return config
 
 
@@ -99,20 +119,47 @@ def worn(model: Any, control: Control) -> Iterator[None]:
 
 @contextmanager
 def restored(model: Any) -> Iterator[None]:
-    """Take off after the block whatever PEFT wrapped in it, also where it failed half-way."""
-    parts = [(module, dict(module._modules)) for module in model.modules()]
+    """Take off after the block whatever PEFT wrapped in it, also where it failed half-way.
+
+    The model's own weights are put back where they were replaced; BadData where they were overwritten.
+    """
+    parts = [(module, dict(module._modules), dict(module._parameters)) for module in model.modules()]
+    weights = [(name, p, p.data, _checksum(p.data)) for name, p in model.named_parameters()]
     try:
         yield
     finally:
-        for module, children in parts:
+        for module, children, own in parts:
             module._modules.clear()
             module._modules.update(children)
+            module._parameters.clear()
+            module._parameters.update(own)
         for left in ("peft_config", "_hf_peft_config_loaded"):
             vars(model).pop(left, None)
+        for _, parameter, data, _ in weights:
+            parameter.data = data
+        if changed := [name for name, _, data, before in weights if _checksum(data) != before]:
+            raise BadData(
+                f"{len(changed)} of the model's own weights were overwritten while an adapter was on (first "
+                f"{changed[0]}), so it is another model now; expected the adapter alone to change; run again without it"
+            )
+
+
+def _checksum(tensor: Any) -> int:
+    """Add up the bits of a tensor, eight bytes at a time: a pass over memory, where a cryptographic hash takes ten."""
+    import torch
+
+    if tensor.device.type == "meta":
+        return 0
+    flat = tensor.detach().flatten()
+    # Eight bytes at a time need a start at one of eight.
+    data = (flat if flat.storage_offset() * flat.element_size() % 8 == 0 else flat.clone()).view(torch.uint8)
+    whole = len(data) // 8 * 8
+    return int(data[:whole].view(torch.int64).sum()) + int(data[whole:].sum())
 
 
 def _check(model: Any, folder: Path, made_for: str | None) -> None:
     """Hold the adapter's shapes against the modules they belong to, without loading its weights."""
+    read_config(folder)
     told = f" (it was made for {made_for})" if made_for else ""
     for name, shape in _shapes(folder).items():
         where, _, rest = name.removeprefix("base_model.model.").partition(".lora_")

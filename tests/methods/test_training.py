@@ -180,6 +180,7 @@ def test_the_model_is_only_borrowed(make: Bencher, backend: HuggingFace) -> None
     model, ids = backend.model, torch.tensor([[5, 6, 7, 8]])
     before = model(ids).logits
     kept = {name: p.requires_grad for name, p in model.named_parameters()}
+    weights = {name: p.detach().clone() for name, p in model.named_parameters()}
     held, config, generation = vars(model).keys() | set(), model.config.to_dict(), model.generation_config.to_dict()
     train(make(), "sft", SFT, texts(backend, 8), texts(backend, 4, first=20))
     saving = DPO.model_copy(update={"gradient_checkpointing": True})
@@ -187,6 +188,7 @@ def test_the_model_is_only_borrowed(make: Bencher, backend: HuggingFace) -> None
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
     assert torch.equal(model(ids).logits, before) and vars(model).keys() == held and not model.training
     assert {name: p.requires_grad for name, p in model.named_parameters()} == kept
+    assert all(torch.equal(weights[name], p) for name, p in model.named_parameters())
     assert model.config.to_dict() == config and model.generation_config.to_dict() == generation
 
 
