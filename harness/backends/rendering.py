@@ -17,6 +17,9 @@ Tokens = tuple[int, ...]
 DATE = datetime.datetime(2024, 7, 26)
 """What templates that print today's date are told, so that a prompt is the same every day (Llama 3.1's own default)."""
 
+_PROBE = "traitbench-probe"
+"""Words that no template writes itself."""
+
 _TAIL = 32
 """Characters of a prompt that decide how what follows is tokenised; pre-tokenisers split within a word or two."""
 
@@ -36,6 +39,7 @@ class Renderer:
         self.chat = bool(template) if chat_template is None else chat_template
         self._template_hash = hashlib.sha256(str(template).encode()).hexdigest()[:16] if self.chat else None
         self._answers: dict[tuple[str, str], Tokens] = {}
+        self._parts = self.chat and self._takes_parts()
         self.system_role = not self.chat or self._takes_system()
 
     @property
@@ -46,16 +50,20 @@ class Renderer:
             "template_hash": self._template_hash,
             "system_role": self.system_role,
             "date": DATE.date().isoformat() if self.chat else None,
+            **({"content_parts": True} if self._parts else {}),
         }
 
     def render(self, conversation: Sequence[Message], cue: str = "") -> str:
-        """Return the prompt: the template's text up to the answer, or the contents and the cue without a template."""
+        """Return the prompt: the template's text up to the answer, or the contents and the cue without a template.
+
+        BadData where the template refuses the turns or leaves words of them out.
+        """
         if not self.chat:
             return "\n\n".join(m.content for m in conversation) + (f"\n{cue}" if cue else "")
         if not self.system_role:
             conversation = _system_in_user_turn(conversation)
         try:
-            return self._apply(conversation)
+            prompt = self._apply(conversation, self._parts)
         except Exception as error:
             # Jinja's own errors and whatever a template raises itself.
             roles = ", ".join(m.role for m in conversation)
@@ -63,6 +71,15 @@ class Renderer:
                 f"the chat template of {self.tokenizer.name_or_path} refuses turns of the roles {roles}: {error}; "
                 "expected user and assistant in turn; use another placement or pass chat_template=False"
             ) from error
+        shown = _dense(prompt)
+        for turn in conversation:
+            if _dense(turn.content) not in shown:
+                raise BadData(
+                    f"the chat template of {self.tokenizer.name_or_path} leaves out words of the {turn.role} turn "
+                    f"{turn.content[:60]!r}; expected all of them in the prompt; use another placement or pass "
+                    "chat_template=False"
+                )
+        return prompt
 
     def encode(self, prompt: str) -> Tokens:
         """Tokenise a rendered prompt. A template writes its special tokens itself; else the defaults are added."""
@@ -99,9 +116,12 @@ class Renderer:
         """Name a rendered prompt: its sha256."""
         return hashlib.sha256(prompt.encode()).hexdigest()
 
-    def _apply(self, conversation: Sequence[Message]) -> str:
+    def _apply(self, conversation: Sequence[Message], parts: bool) -> str:
+        turns: list[dict[str, Any]] = [m.model_dump() for m in conversation]
+        if parts:
+            turns = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
         text: str = self.tokenizer.apply_chat_template(
-            [m.model_dump() for m in conversation],
+            turns,
             tokenize=False,
             add_generation_prompt=True,
             # Templates read what they know and ignore the rest. strftime_now takes the place of the clock's.
@@ -111,13 +131,35 @@ class Renderer:
         )
         return text
 
+    def _takes_parts(self) -> bool:
+        """Tell whether words arrive only as a list of parts, as with models that also see; BadData if not even so."""
+        probe = (Message(role="user", content=_PROBE),)
+        reasons = []
+        for parts in (False, True):
+            try:
+                if _PROBE in self._apply(probe, parts):
+                    return parts
+                reasons.append("its prompt holds no word of it")
+            except Exception as error:
+                reasons.append(str(error))
+        raise BadData(
+            f"the chat template of {self.tokenizer.name_or_path} shows nothing of a user turn: given as text, "
+            f"{reasons[0]}; given as a list of parts, {reasons[1]}; expected the turn's words in the prompt; mend the "
+            "template or pass chat_template=False"
+        )
+
     def _takes_system(self) -> bool:
         """Tell whether a system turn arrives: some templates raise an error on it, others drop it without a word."""
-        probe = (Message(role="system", content="traitbench-probe"), Message(role="user", content="question"))
+        probe = (Message(role="system", content=_PROBE), Message(role="user", content="question"))
         try:
-            return "traitbench-probe" in self._apply(probe)
+            return _PROBE in self._apply(probe, self._parts)
         except Exception:
             return False
+
+
+def _dense(text: str) -> str:
+    """The text without its blanks and line ends, which templates trim."""
+    return "".join(text.split())
 
 
 def _system_in_user_turn(conversation: Sequence[Message]) -> tuple[Message, ...]:

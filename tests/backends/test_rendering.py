@@ -26,6 +26,21 @@ DATED = (
     "{% for m in messages %}{{ m.content }}{% endfor %}"
 )
 
+PARTS = (
+    "<s>{% for m in messages %}{{ m.role | capitalize }}:{% for part in m.content %}"
+    "{% if part.type == 'image' %}<image>{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}{% endfor %}"
+    "<end>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+STRICT_PARTS = (
+    "{% for m in messages %}{% if m.content is string %}{{ raise_exception('parts wanted') }}{% endif %}"
+    "<{{ m.role }}>{{ m.content[0].text | trim }}{% endfor %}<assistant>"
+)
+EITHER = (
+    "{% for m in messages %}{% if m.content is string %}{{ m.content }}{% else %}LIST{{ m.content[0].text }}"
+    "{% endif %}{% endfor %}"
+)
+FIRST_WORDS = "{% for m in messages %}<{{ m.role }}>{{ m.content[:40] }}{% endfor %}<assistant>"
+
 SYSTEM, USER = "system", "user"
 
 
@@ -77,6 +92,50 @@ def test_without_a_template_the_texts_are_joined_and_the_cue_follows(
     assert renderer.continuation("I worry.") == " I worry."
     assert Renderer(make_tokenizer()).continuation("I worry.") == "I worry."
     assert Renderer(make_tokenizer(), chat_template=False).identity["template_hash"] is None
+
+
+def test_a_template_that_wants_parts_gets_parts(make_tokenizer: Make, chooses: list[Choose]) -> None:
+    renderer = Renderer(make_tokenizer(PARTS))
+    assert renderer.system_role and renderer.identity["content_parts"] is True
+    asked = request(chooses, biography="BIO")
+    prompt = renderer.render(asked.conversation(Control(messages=(say(SYSTEM, "CONTROL"),))))
+    assert prompt == "<s>System:BIO\n\nCONTROL<end>\nUser:TASK<end>\nAssistant:"
+    for item in chooses:
+        assert item.messages[0].content in renderer.render(item.conversation(None))
+    strict = Renderer(make_tokenizer(STRICT_PARTS))
+    assert strict.render([say(USER, "  X\n"), say("assistant", "Y")]) == "<user>X<assistant>Y<assistant>"
+
+
+@pytest.mark.parametrize("template", [None, EITHER, GEMMA, SILENT, DATED])
+def test_a_template_that_takes_text_gets_text_and_its_identity_is_as_ever(
+    template: str | None, make_tokenizer: Make
+) -> None:
+    renderer = Renderer(make_tokenizer(template) if template else make_tokenizer())
+    assert "LIST" not in renderer.render([say(USER, "X")])
+    assert sorted(renderer.identity) == ["chat_template", "date", "system_role", "template_hash"]
+
+
+@pytest.mark.parametrize(
+    ("template", "told"),
+    [
+        ("{% for m in messages %}<{{ m.role }}>{% endfor %}", "its prompt holds no word of it"),
+        ("{{ raise_exception('tools only') }}", "given as text, tools only; given as a list of parts, tools only"),
+    ],
+)
+def test_a_template_that_shows_nothing_is_refused_at_once(template: str, told: str, make_tokenizer: Make) -> None:
+    with pytest.raises(BadData, match=f"{told}.*pass chat_template=False"):
+        Renderer(make_tokenizer(template))
+    assert Renderer(make_tokenizer(template), chat_template=False).render([say(USER, "X")]) == "X"
+
+
+def test_words_that_a_template_leaves_out_are_an_error(make_tokenizer: Make) -> None:
+    renderer = Renderer(make_tokenizer(FIRST_WORDS))
+    assert renderer.render([say(USER, "I love the crowd.")]) == "<user>I love the crowd.<assistant>"
+    with pytest.raises(BadData, match=r"leaves out words of the user turn 'I love .*expected all of them"):
+        renderer.render([say(USER, "I love the crowd. " * 3)])
+    dropping = "{% for m in messages if m.role == 'user' %}{{ m.content }}{% endfor %}"
+    with pytest.raises(BadData, match="leaves out words of the assistant turn 'YES'"):
+        Renderer(make_tokenizer(dropping)).render([say(USER, "X"), say("assistant", "YES"), say(USER, "Z")])
 
 
 def test_the_date_is_fixed_and_thinking_is_off(make_tokenizer: Make) -> None:
