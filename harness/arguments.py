@@ -42,6 +42,7 @@ _EXAMPLES = {
 }
 
 
+_FOLDER = "folder of a run or the beginning of its name, or one of its results files"
 _NORMS = "also z, T and percentile among people of one sex and age, e.g. F,30 (F, M, or N for both together)"
 _FORMATS = ("table", "markdown", "json")
 
@@ -115,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made["validate"].add_argument("inventory", nargs="+", help="name, or path of a JSON file")
     made["validate"].add_argument("--include_path", action="append", default=[], metavar="DIR")
-    made["score"].add_argument("folder", help="folder of a run, or one of its results files")
+    made["score"].add_argument("folder", help=_FOLDER)
     made["score"].add_argument("--norms", metavar="SEX,AGE", help=_NORMS)
     made["score"].add_argument("--format", choices=_FORMATS, default="table")
     analyze = made["analyze"].add_argument
@@ -127,16 +128,16 @@ def parser() -> argparse.ArgumentParser:
     analyze("--scores", metavar="FILE", help="also write each person's scores, to a .csv or .parquet")
     analyze("--include_path", action="append", default=[], metavar="DIR", help="folders with inventories of your own")
     analyze("--format", choices=_FORMATS, default="table")
-    made["compare"].add_argument("a", help="folder of a run, or one of its results files")
-    made["compare"].add_argument("b", help="the run that is subtracted")
+    made["compare"].add_argument("a", help=_FOLDER)
+    made["compare"].add_argument("b", help="the run that is subtracted, named alike")
     made["compare"].add_argument("--effect", type=float, metavar="X", help="also the power to see a difference of X")
     made["compare"].add_argument("--format", choices=_FORMATS, default="table")
     made["reproduce"].add_argument("name", metavar="NAME", help="big5chat-correlation, big5chat-ranges, papi-baselines")
     made["reproduce"].add_argument("--papi", metavar="DIR", help="folder of PAPI's Test-set.json and split")
     made["reproduce"].add_argument("--format", choices=_FORMATS, default="table")
-    made["export"].add_argument("folder", help="folder of a run")
+    made["export"].add_argument("folder", help=_FOLDER)
     made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")
-    made["report"].add_argument("folder", help="folder of a run, or one of its results files")
+    made["report"].add_argument("folder", help=_FOLDER)
     made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder")
     made["leaderboard"].add_argument(
         "--published", default="results/published", metavar="DIR", help="default: %(default)s"

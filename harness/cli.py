@@ -26,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     words = normalised(sys.argv[1:] if argv is None else argv)
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
-        return _fail(_no_command(words[0]), 2)
+        from traitbench.errors import unknown
+
+        return _fail(str(unknown("command", words[0], COMMANDS)), 2)
     try:
         arguments = parser().parse_args(words)
     except SystemExit as stop:
@@ -60,14 +62,12 @@ def _guarded(action: Callable[[], int]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    _say(f"error: {message}")
     return code
 
 
-def _no_command(word: str) -> str:
-    from traitbench.errors import unknown
-
-    return str(unknown("command", word, COMMANDS))
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
@@ -91,10 +91,10 @@ def _run(arguments: argparse.Namespace) -> int:
         results, path = evaluate(plan, bar, bar.tell)
     _print(results, arguments.format)
     shown = path.parent if path.parent.is_absolute() else Path(os.path.relpath(path.parent))
-    print(f"results: {path}\nscore again without a model: traitbench score '{shown}'", file=sys.stderr)
+    _say(f"results: {path}\nscore again without a model: traitbench score '{shown}'")
     failed = sum(results.n_failed.values())
     if failed:
-        print(f"warning: {failed} calls failed; the same command asks them again", file=sys.stderr)
+        _say(f"warning: {failed} calls failed; the same command asks them again")
     return 3 if failed else 0
 
 
@@ -103,7 +103,7 @@ def _print(results: Results, form: str) -> None:
 
     _show(lambda: tables(results), form, lambda: results.model_dump_json(by_alias=True, indent=2))
     for warning in results.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        _say(f"warning: {warning}")
 
 
 def _show(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:
@@ -184,9 +184,9 @@ def _validate(arguments: argparse.Namespace) -> int:
 def _score(arguments: argparse.Namespace) -> int:
     from traitbench.runs import current, rescore
 
-    for path in current(Path(arguments.folder)):
+    for path in current(arguments.folder, _say):
         _print(rescore(path, norms=arguments.norms), arguments.format)
-        print(f"recomputed from the samples beside {path}", file=sys.stderr)
+        _say(f"recomputed from the samples beside {path}")
     return 0
 
 
@@ -213,7 +213,7 @@ def _analyze(arguments: argparse.Namespace) -> int:
 def _compare(arguments: argparse.Namespace) -> int:
     from traitbench.compare import compare, tables
 
-    found = compare(Path(arguments.a), Path(arguments.b), arguments.effect)
+    found = compare(arguments.a, arguments.b, _say, arguments.effect)
     _show(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0
 
@@ -230,7 +230,7 @@ def _export(arguments: argparse.Namespace) -> int:
     from traitbench.publish import publish
     from traitbench.runs import current
 
-    for path in current(Path(arguments.folder)):
+    for path in current(arguments.folder, _say):
         print(publish(path, Path(arguments.to)))
     return 0
 
@@ -253,10 +253,9 @@ def _report(arguments: argparse.Namespace) -> int:
     from traitbench.report import write_report
     from traitbench.runs import current, rescore
 
-    folder = Path(arguments.folder)
-    sources = {path.name: rescore(path) for path in current(folder)}
-    to = Path(arguments.output_path) if arguments.output_path else folder if folder.is_dir() else folder.parent
-    _written(write_report(sources, to / "report.html", folder.resolve().name))
+    paths = current(arguments.folder, _say)
+    to = Path(arguments.output_path or paths[0].parent)
+    _written(write_report({p.name: rescore(p) for p in paths}, to / "report.html", paths[0].resolve().parent.name))
     print(to / "report.html")
     return 0
 

@@ -19,6 +19,7 @@ from traitbench.backends import BACKENDS
 from traitbench.bench import Bench
 from traitbench.conditions import conditions
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.folders import run_name
 from traitbench.plan import Plan, Prepared, prepare
 from traitbench.results import Facts, Results, summarise
 from traitbench.samples import Condition, Sample, make_sample
@@ -53,8 +54,7 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
     started = time.time()
     prepared = prepare(plan)
     kind = served(prepared)
-    name = store.run_name(prepared.spec.name, plan.method, prepared.settings)
-    folder = store.RunFolder(Path(plan.output_path) / name)
+    folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
         store.write_json(folder.path / "run.json", {"plan": plan.model_dump(mode="json"), "version": __version__})
         backend = kind.make(prepared.spec, plan.options())
@@ -72,8 +72,8 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
         keys = {task.id: task.inventory for task in prepared.tasks}
         results = summarise(facts, samples, keys, prepared.participants)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
-        for task, rows in samples.items():
-            store.write_samples(folder.path / f"samples_{task}_{stamp}.jsonl", rows)
+        written = {t: store.write_samples(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}
+        results = results.model_copy(update={"samples_sha256": written})
         path = folder.path / f"results_{stamp}.json"
         store.write_json(path, results.model_dump(mode="json", by_alias=True))
     return results, path

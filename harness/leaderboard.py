@@ -13,7 +13,7 @@ from traitbench.leaderboard_persons import PersonRow, head, lines, person_rows, 
 from traitbench.leaderboard_tables import preface, tables
 from traitbench.results import Results
 from traitbench.scorecard import Contrast
-from traitbench.store import read_json
+from traitbench.store import check_samples, read_json, samples_file
 from traitbench.tables import markdown
 from traitbench.trained import spent
 from traitbench.types import Mode, Record, digest
@@ -125,19 +125,26 @@ def build(published: Path) -> Leaderboard:
 
 
 def published_results(published: Path) -> dict[str, Results]:
-    """Every results file below `published`, by its path there; BadData where there is none or one is damaged."""
+    """Every results file below `published`, by its path there.
+
+    BadData where there is none, where one is damaged, or where samples are not those that it was computed from.
+    """
     paths = sorted(published.glob("*/results_*.json")) if published.is_dir() else []
     if not paths:
         raise BadData(f"{published} holds no <run>/results_*.json; `traitbench export RUN` publishes a run there")
     found = {}
     for path in paths:
         try:
-            found[path.relative_to(published).as_posix()] = Results.model_validate(read_json(path))
+            results = Results.model_validate(read_json(path))
         except ValueError as error:
             raise BadData(
                 f"{path} is no results file of this version: {str(error).splitlines()[0]}; compute it again with "
                 f"`traitbench export '{path.parent}' --to '{published}'`"
             ) from None
+        for task, expected in results.samples_sha256.items():
+            stamp = path.stem.removeprefix("results_")
+            check_samples(samples_file(path.parent, task, stamp), expected)
+        found[path.relative_to(published).as_posix()] = results
     return found
 
 

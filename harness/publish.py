@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from traitbench.results import Results
-from traitbench.runs import inventory_of, rescore, samples_file
+from traitbench.runs import inventory_of, rescore
 from traitbench.samples import Sample, without_texts
-from traitbench.store import read_samples, write_json, write_samples
+from traitbench.store import read_samples, samples_file, write_json, write_samples
 
 __all__ = ["publish"]
 
@@ -22,8 +22,9 @@ def publish(path: Path, to: Path) -> Path:
     and of persons no prompt and no answer. BadData where the run is damaged.
     """
     results = rescore(path)
-    folder = to / path.parent.name
+    folder = to / path.resolve().parent.name
     stamp = path.stem.removeprefix("results_")
+    written = {}
     for task in results.versions:
         rows = read_samples(samples_file(path.parent, task, stamp))
         restricted = inventory_of(task, results).restricted
@@ -35,8 +36,9 @@ def publish(path: Path, to: Path) -> Path:
             kept += [text for text in row.arguments if text not in kept]
         if not closed and any(prompts.values()):
             write_json(folder / f"prompts_{task}_{stamp}.json.gz", dict(sorted(prompts.items())))
-        write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", [_cleared(row, restricted) for row in rows])
-    results = results.model_copy(update={"controls": _without_answers(results)})
+        cleared = [_cleared(row, restricted) for row in rows]
+        written[task] = write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", cleared)
+    results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": written})
     write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
     return folder / path.name
 

@@ -77,6 +77,7 @@ class Kept(Facts):
 
     versions: dict[str, str]
     n_responses: dict[str, int]
+    samples_sha256: dict[str, str] = {}
 
 
 class Results(Facts):
@@ -95,6 +96,8 @@ class Results(Facts):
     n_samples: dict[str, dict[str, int]] = Field(alias="n-samples")
     n_responses: dict[str, int]
     """task -> lines of its samples file."""
+    samples_sha256: dict[str, str] = {}
+    """task -> sha256 of those lines, uncompressed; files of older versions have none, and theirs are not checked."""
     n_failed: dict[str, int]
     """task -> calls that ended in an error; `run` then exits with 3."""
     task_hashes: dict[str, str]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench import store
 from traitbench.errors import BadData
+from traitbench.folders import UNDECIDING, find_run
 from traitbench.plan import persons_keyed
 from traitbench.results import Facts, Kept, Results, summarise
 from traitbench.samples import Sample, regrade
@@ -16,26 +18,54 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory
     from traitbench.persons import Participants
 
-__all__ = ["current", "graded", "inventory_of", "rescore", "samples_file"]
+__all__ = ["current", "graded", "inventory_of", "rescore"]
 
 
-def current(run: Path) -> list[Path]:
-    """The results files of a run's folder that count: the newest of each that asked the same, oldest first.
+def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
+    """The results files of a run that count, one of each design, oldest first; a results file stands for itself.
 
-    A results file itself stands for itself. BadData where there is none.
+    `named` is the run's folder or the beginning of its name (see `find_run`). A folder holds one plan, but may have
+    been measured again, with changed weights too, and folders of older versions hold several plans. Of one design the
+    newest counts, a whole run before a limited one; `tell` gets a line on each that is passed over. BadData where
+    there is none.
     """
+    run = find_run(named)
     found = sorted(run.glob("results_*.json")) if run.is_dir() else [run]
-    newest = {_asked(_read(path)): path for path in found if path.is_file()}
-    if not newest:
+    kept = {path: _read(path) for path in found if path.is_file()}
+    if not kept:
         raise BadData(f"{run} holds no results_*.json; expected a folder that `traitbench run` wrote")
-    return sorted(newest.values())
+    designs: dict[str, list[Path]] = {}
+    for path, facts in kept.items():
+        designs.setdefault(_design(facts), []).append(path)
+    counted = []
+    for paths in designs.values():
+        best = max(paths, key=lambda path: (kept[path].administration.get("limit") is None, path.name))
+        counted.append(best)
+        for path in paths:
+            if path != best:
+                why = _apart(kept[path], kept[best])
+                tell(f"passed over {path}: {why}; {best.name} counts (name the file itself to use it)")
+    return sorted(counted)
 
 
-def _asked(kept: Kept) -> str:
-    """Name what a run asked: a run that asked the same later replaces it, another one stands beside it."""
-    conditions = [condition.target or condition.name for condition in kept.conditions]
+def _design(kept: Kept) -> str:
+    """Name what a run asked, on all items or some: one that asked something else stands beside it."""
     asked = {name: value for name, value in kept.administration.items() if name != "limit"}
-    return digest([sorted(kept.versions), asked, conditions])
+    aims = [kept.config.get("target") or "all", list(kept.config.get("coefs", ()))]
+    return digest([sorted(kept.versions), asked, kept.method["name"], kept.method["settings"], aims])
+
+
+def _apart(kept: Kept, best: Kept) -> str:
+    """Say what tells a run that is passed over from the one that counts."""
+    mine, theirs = ({**k.config, **{f"model {name}": v for name, v in k.model.items()}} for k in (kept, best))
+    told = [
+        f"{name} {mine.get(name)}, not {theirs.get(name)}"
+        for name in dict.fromkeys((*mine, *theirs))
+        if name not in UNDECIDING and mine.get(name) != theirs.get(name)
+    ]
+    if kept.persons != best.persons:
+        told.append("other answers of the persons")
+    return f"another run ({'; '.join(told)})" if told else "the same plan, measured earlier"
 
 
 def _read(path: Path) -> Kept:
@@ -49,14 +79,14 @@ def _read(path: Path) -> Kept:
 def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Inventory]]:
     """Read what a results file was computed from, graded anew: the run's facts, and samples and key of each task.
 
-    BadData where files are missing or damaged.
+    BadData where files are missing, damaged or not those that the numbers were computed from.
     """
     old = _read(path)
     stamp = path.stem.removeprefix("results_")
-    samples, inventories = {}, {}
+    samples, inventories, written = {}, {}, {}
     for task in old.versions:
         inventories[task] = inventory_of(task, old)
-        source = samples_file(path.parent, task, stamp)
+        source = store.samples_file(path.parent, task, stamp)
         rows = store.read_samples(source)
         if len(rows) != old.n_responses[task]:
             raise BadData(
@@ -64,7 +94,8 @@ def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Invento
                 "copy is incomplete: copy it again, or repeat the `traitbench run` that made it"
             )
         samples[task] = [regrade(row, inventories[task]) for row in rows]
-    return old, samples, inventories
+        written[task] = store.check_samples(source, old.samples_sha256.get(task))
+    return old.model_copy(update={"samples_sha256": written}), samples, inventories
 
 
 def rescore(path: Path, **config: str | None) -> Results:
@@ -77,7 +108,8 @@ def rescore(path: Path, **config: str | None) -> Results:
     facts = Facts(**{name: getattr(old, name) for name in Facts.model_fields})
     given = {name: value for name, value in config.items() if value is not None}
     facts = facts.model_copy(update={"config": {**facts.config, **given}})
-    return summarise(facts, samples, inventories, _persons_again(facts, path))
+    results = summarise(facts, samples, inventories, _persons_again(facts, path))
+    return results.model_copy(update={"samples_sha256": old.samples_sha256})
 
 
 def _persons_again(facts: Facts, path: Path) -> Participants | None:
@@ -111,11 +143,3 @@ def inventory_of(task: str, old: Facts) -> Inventory:
             if found.id == task:
                 return found
     return inventories.load(task, texts=False, include=include)
-
-
-def samples_file(folder: Path, task: str, stamp: str) -> Path:
-    """Find the samples of `task` that belong to the results of `stamp`; BadData where they are missing."""
-    for name in (f"samples_{task}_{stamp}.jsonl", f"samples_{task}_{stamp}.jsonl.gz"):
-        if (folder / name).is_file():
-            return folder / name
-    raise BadData(f"{folder} lacks samples_{task}_{stamp}.jsonl(.gz), from which the scores are computed")

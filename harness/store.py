@@ -12,7 +12,6 @@ import gzip
 import hashlib
 import json
 import os
-import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,28 +27,16 @@ from traitbench.types import Response
 
 __all__ = [
     "RunFolder",
+    "check_samples",
     "contents",
     "locked",
     "read_json",
     "read_samples",
-    "run_name",
+    "samples_file",
     "write_json",
     "write_samples",
     "write_text",
 ]
-
-
-def run_name(model: str, method: str, settings: Mapping[str, Any]) -> str:
-    """Name the folder of a run: model@method and the method's non-default settings, safe in any file system."""
-    text = f"{model}@{method}" + "".join(f",{key}={_plain(value)}" for key, value in sorted(settings.items()))
-    return re.sub(r"[^A-Za-z0-9._@,=+-]+", "__", text)
-
-
-def _plain(value: Any) -> str:
-    """A setting as part of a name: 2 for 2.0, a+b for a list."""
-    if isinstance(value, list | tuple):
-        return "+".join(map(_plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 class RunFolder:
@@ -198,9 +185,14 @@ def write_text(path: Path, text: str) -> None:
     _write(path, text.encode())
 
 
-def write_samples(path: Path, samples: Iterable[Sample]) -> None:
-    """Write a line a sample, atomically; gzipped, without a time stamp, where the name ends in .gz."""
-    _write(path, "".join(f"{s.model_dump_json(exclude_none=True)}\n" for s in samples).encode())
+def write_samples(path: Path, samples: Iterable[Sample]) -> str:
+    """Write a line a sample, atomically; gzipped, without a time stamp, where the name ends in .gz.
+
+    Returns the sha256 of the lines, uncompressed.
+    """
+    data = "".join(f"{s.model_dump_json(exclude_none=True)}\n" for s in samples).encode()
+    _write(path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -252,9 +244,41 @@ def read_samples(path: Path) -> list[Sample]:
     return samples
 
 
+def samples_file(folder: Path, task: str, stamp: str) -> Path:
+    """Find the samples of `task` that belong to the results of `stamp`; BadData where they are missing."""
+    for name in (f"samples_{task}_{stamp}.jsonl", f"samples_{task}_{stamp}.jsonl.gz"):
+        if (folder / name).is_file():
+            return folder / name
+    raise BadData(f"{folder} lacks samples_{task}_{stamp}.jsonl(.gz), from which the scores are computed")
+
+
+def check_samples(path: Path, expected: str | None) -> str:
+    """Digest the lines of a samples file (sha256, uncompressed); BadData where it is not `expected` (None: any is)."""
+    found = hashlib.sha256(_bytes(path)).hexdigest()
+    if expected not in (None, found):
+        raise BadData(
+            f"{path} is not the file that the results beside it were computed from (sha256 {found[:12]}, expected "
+            f"{str(expected)[:12]}): it was changed or swapped; copy it again, or repeat the `traitbench run` that "
+            "made it: its responses are kept, so this takes seconds"
+        )
+    return found
+
+
 def _text(path: Path) -> str:
+    data = _bytes(path)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from None
+
+
+def _bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise BadData(f"cannot read {path}: {error}; expected a file that `traitbench run` wrote") from None
+        return gzip.decompress(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> BadData:
+    return BadData(f"cannot read {path}: {error}; expected a file that `traitbench run` wrote")
