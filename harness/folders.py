@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from traitbench.models import ModelSpec
     from traitbench.plan import Prepared
 
-__all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name"]
+__all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name", "without_digest"]
 
 UNDECIDING = frozenset({"output_path", "no_resume", "write_out", "batch_size", "device"})
 """Of a plan: what decides no number by intent. The device and the weights are in the key of every response instead,
@@ -27,7 +27,7 @@ _RESOLVED = frozenset({
 _ABOUT = frozenset({
     "name", "licence", "restricted", "citation", "source", "note", "facets", "data", "alternatives", "wordings",
 })  # fmt: skip
-_DIGEST = re.compile(r"\+[0-9a-f]{8}$")
+_DIGEST = re.compile(r"\+[0-9a-f]{8}(?=/|$)")
 _LONGEST = 160
 """Characters of a name before its digest; file systems take 255 bytes."""
 
@@ -105,20 +105,25 @@ def _instrument(inventory: Any) -> Any:
                                 exclude_defaults=True)  # fmt: skip
 
 
+def without_digest(name: str) -> str:
+    """A folder's name, or a path in it, without the plan's digest."""
+    return _DIGEST.sub("", name)
+
+
 def find_run(named: str | Path) -> Path:
     """Find the folder of a run, or a results file in it, by its path or by the beginning of the folder's name.
 
     An exact name wins, then one that is exact up to its digest. BadData where there is none or more than one.
     """
     path = Path(named).expanduser()
-    if path.exists():
+    if path.is_file() or (path.is_dir() and _is_run(path, None)):
         return path
     file = path.name if re.fullmatch(r"results_.*\.json", path.name) else None
     wanted = path.parent if file else path
     beside = wanted.parent.iterdir() if wanted.parent.is_dir() else ()
     held = sorted(p for p in beside if p.name.startswith(wanted.name) and _is_run(p, file))
     found = [p for p in held if any(p.glob("results_*.json"))] or held
-    found = [p for p in found if _DIGEST.sub("", p.name) == wanted.name] or found
+    found = [p for p in found if without_digest(p.name) == wanted.name] or found
     if not found:
         raise BadData(
             f"{named} holds no results_*.json; expected a folder that `traitbench run` wrote, or the beginning of its "

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from traitbench.errors import BadData
+from traitbench.folders import without_digest
 from traitbench.leaderboard_persons import PersonRow, head, lines, person_rows, persons_hash, ranked
 from traitbench.leaderboard_tables import preface, tables
 from traitbench.results import Results
@@ -101,6 +102,11 @@ class Entry(Record):
     run: str
     """The results file, below results/published."""
 
+    @property
+    def place(self) -> str:
+        """The run by name and date, to order by: digests would shuffle the runs of one name."""
+        return without_digest(self.run)
+
 
 class Leaderboard(Record):
     """results/leaderboard.json."""
@@ -119,7 +125,7 @@ def build(published: Path) -> Leaderboard:
         newest = max(newest, results.date)
         # A task without a scorecard is no instrument, and nothing of it is ranked.
         entries += [to_entry(results, task, run) for task in results.versions if results.scorecard[task]]
-    entries.sort(key=lambda e: (e.task, e.model, e.method, e.run))
+    entries.sort(key=lambda e: (e.task, e.model, e.method, e.place, e.run))
     stamp = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Leaderboard(generated_at=stamp, suite="self-report", entries=_ranked(entries))
 
@@ -129,7 +135,7 @@ def published_results(published: Path) -> dict[str, Results]:
 
     BadData where there is none, where one is damaged, or where samples are not those that it was computed from.
     """
-    paths = sorted(published.glob("*/results_*.json")) if published.is_dir() else []
+    paths = sorted(published.glob("*/results_*.json"), key=lambda p: (Path(without_digest(p.as_posix())), p))
     if not paths:
         raise BadData(f"{published} holds no <run>/results_*.json; `traitbench export RUN` publishes a run there")
     found = {}

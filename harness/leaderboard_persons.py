@@ -173,10 +173,10 @@ def lines(entries: Iterable[Entry], mode: Mode) -> list[Line]:
     where there is one.
     """
     held: dict[tuple[str, ...], Line] = {}
-    for entry in sorted(entries, key=lambda e: (e.method != "none", e.run)):
+    for entry in sorted(entries, key=lambda e: (e.method != "none", e.place)):
         for row in entry.metrics[mode].persons:
             held.setdefault(_key(entry, row), Line(entry, row))
-    return sorted(held.values(), key=lambda line: _order(line.row, line.entry.run))
+    return sorted(held.values(), key=lambda line: _order(line.row, line.entry.place))
 
 
 def _key(entry: Entry, row: PersonRow) -> tuple[str, ...]:

@@ -42,7 +42,7 @@ def _table(task: str, mode: Mode, entries: Sequence[Entry]) -> Table:
     unit = entries[0].metrics[mode].unit
     # A wide interval can leave a larger effect behind a smaller one.
     order = sorted(
-        entries, key=lambda e: (e.metrics[mode].rank or len(entries) + 1, -(e.metrics[mode].effect or 0), e.run)
+        entries, key=lambda e: (e.metrics[mode].rank or len(entries) + 1, -(e.metrics[mode].effect or 0), e.place)
     )
     damage = any(e.metrics[mode].perplexity is not None for e in entries)
     cost = any(e.fit_seconds is not None for e in entries)

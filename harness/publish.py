@@ -47,11 +47,18 @@ def _without_answers(results: Results) -> dict[str, list[dict[str, str]]]:
     """The controls' messages, those made of a person's answers by their hash."""
     persons = {condition.name for condition in results.conditions if condition.person is not None}
     return {
-        name: [{**m, "content": f"sha256:{hashlib.sha256(m['content'].encode()).hexdigest()}"} for m in messages]
+        name: [{**message, "content": _hashed(message["content"])} for message in messages]
         if name in persons
         else messages
         for name, messages in results.controls.items()
     }
+
+
+def _hashed(content: str) -> str:
+    """The hash of a message; of a message that was published already, the one it has."""
+    if re.fullmatch("sha256:[0-9a-f]{64}", content):
+        return content
+    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def _cleared(row: Sample, restricted: bool) -> Sample:

@@ -26,7 +26,10 @@ import yaml
 from traitbench import arguments, store
 from traitbench.backends.scripted import Scripted
 from traitbench.cli import main
+from traitbench.configuration import from_command_line
 from traitbench.errors import TraitbenchError
+from traitbench.folders import run_name
+from traitbench.plan import prepare
 from traitbench.types import Request, Response
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,7 +38,15 @@ RUN = (
     "run --model scripted:person --model_args obedience=0.2,noise=0.1 --method prompting --target extraversion=high "
     "--tasks mini_ipip --scoring choice --bootstrap_iters 20 -o runs"
 )
-FOLDER = Path("runs/scripted__person@prompting")
+
+
+def folder_of(line: str) -> Path:
+    """The folder of a `run` line, by its plan."""
+    plan = from_command_line(vars(arguments.parser().parse_args(arguments.normalised(shlex.split(line)))))
+    return Path(plan.output_path) / run_name(prepare(plan))
+
+
+FOLDER = folder_of(RUN)
 VOLATILE = ("date", "total_evaluation_time_seconds", "cost", "git_hash")
 
 
@@ -315,14 +326,15 @@ def test_a_full_disk_ends_clearly_and_the_run_goes_on_afterwards(
     said = say(f"{RUN} {rest}")
     room(None)
     assert said.code == 1
-    assert f"error: cannot write to {FOLDER}" in said.err
-    assert not list(FOLDER.glob("results_*"))
-    kept = (FOLDER / "responses.jsonl").read_bytes().count(b"\n")
+    folder = folder_of(f"{RUN} {rest}")
+    assert f"error: cannot write to {folder}" in said.err
+    assert not list(folder.glob("results_*"))
+    kept = (folder / "responses.jsonl").read_bytes().count(b"\n")
     again = say(f"{RUN} {rest}")
     assert again.code == 0
     assert f"{kept} already answered" in again.err
     assert say(f"{RUN} {rest} -o other").code == 0
-    assert steady(newest(FOLDER)) == steady(newest(Path("other") / FOLDER.name))
+    assert steady(newest(folder)) == steady(newest(Path("other") / folder.name))
 
 
 def test_a_disk_that_fills_up_says_so(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +385,8 @@ def test_ctrl_c_keeps_what_was_answered_and_the_same_command_ends_the_run(say: S
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default
     )
-    journal, patience = tmp_path / FOLDER / "responses.jsonl", time.monotonic() + 60
+    folder = folder_of(f"{line} -o runs")
+    journal, patience = tmp_path / folder / "responses.jsonl", time.monotonic() + 60
     while not (journal.is_file() and journal.stat().st_size) and process.poll() is None:
         assert time.monotonic() < patience
         time.sleep(0.005)
@@ -385,15 +398,15 @@ def test_ctrl_c_keeps_what_was_answered_and_the_same_command_ends_the_run(say: S
     assert out == ""
     kept = journal.read_bytes().count(b"\n")
     assert 0 < kept < 1200
-    assert not list((tmp_path / FOLDER).glob("results_*"))
+    assert not list((tmp_path / folder).glob("results_*"))
     resumed, whole = say(f"{line} -o runs"), say(f"{line} -o whole")
     assert (resumed.code, whole.code) == (0, 0)
     assert f"2 conditions, 1200 requests, {kept} already answered" in resumed.err
     assert "already answered" not in whole.err
     assert resumed.out == whole.out
-    other = Path("whole") / FOLDER.name
-    assert steady(newest(FOLDER)) == steady(newest(other))
-    assert newest(FOLDER, "samples_*").read_bytes() == newest(other, "samples_*").read_bytes()
+    other = Path("whole") / folder.name
+    assert steady(newest(folder)) == steady(newest(other))
+    assert newest(folder, "samples_*").read_bytes() == newest(other, "samples_*").read_bytes()
 
 
 # --- what goes where -------------------------------------------------------------------------------------------------
@@ -448,9 +461,10 @@ def test_write_out_shows_the_exact_prompt_on_stderr(say: Say) -> None:
 
 def test_json_on_stdout_is_the_results_file(say: Say) -> None:
     said = say(f"{RUN} --format json --limit 5")
-    assert json.loads(said.out) == json.loads(newest(FOLDER).read_text("utf-8"))
+    results = newest(folder_of(f"{RUN} --limit 5"))
+    assert json.loads(said.out) == json.loads(results.read_text("utf-8"))
     assert "2 conditions, 20 requests" in said.err
-    assert f"results: {newest(FOLDER)}" in said.err
+    assert f"results: {results}" in said.err
     assert "warning: --limit 5: the first 5 items only, not a score of the instrument" in said.err
 
 
@@ -470,20 +484,21 @@ def test_the_table_on_stdout_holds_the_effect(say: Say) -> None:
     said = say(RUN)
     assert said.code == 0
     assert re.search(r"extraversion=high\s*│\s*choice\s*│\s*20\.00 \[", said.out)
-    assert "score again without a model: traitbench score 'runs/scripted__person@prompting'" in said.err
+    assert f"score again without a model: traitbench score '{FOLDER}'" in said.err
 
 
 def test_score_computes_the_same_numbers_from_the_samples_alone(say: Say) -> None:
     ran = say(f"{RUN} --scoring choice,statement,generate --format json")
-    for file in FOLDER.glob("responses*"):
+    folder = folder_of(f"{RUN} --scoring choice,statement,generate")
+    for file in folder.glob("responses*"):
         file.unlink()
-    before = sorted((p.name, p.read_bytes()) for p in FOLDER.iterdir())
-    scored = say(f"score '{FOLDER}' --format json")
+    before = sorted((p.name, p.read_bytes()) for p in folder.iterdir())
+    scored = say(f"score '{folder}' --format json")
     assert scored.code == 0
     assert scored.out == ran.out
-    assert f"recomputed from the samples beside {newest(FOLDER)}" in scored.err
-    assert say(f"score '{newest(FOLDER)}' --format json").out == ran.out
-    assert sorted((p.name, p.read_bytes()) for p in FOLDER.iterdir()) == before
+    assert f"recomputed from the samples beside {newest(folder)}" in scored.err
+    assert say(f"score '{newest(folder)}' --format json").out == ran.out
+    assert sorted((p.name, p.read_bytes()) for p in folder.iterdir()) == before
 
 
 # --- the other verbs -------------------------------------------------------------------------------------------------

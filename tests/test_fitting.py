@@ -22,7 +22,7 @@ TASK = "ipip_neo_120"
 
 @pytest.fixture(scope="module")
 def results() -> Results:
-    (path,) = (PUBLISHED / "smollm2@residual").glob("results_*.json")
+    (path,) = PUBLISHED.glob("smollm2@residual+*/results_*.json")
     return Results.model_validate(read_json(path))
 
 
@@ -51,7 +51,7 @@ def test_a_curve_has_a_row_a_strength_and_a_star_at_the_chosen_one(results: Resu
 
 
 def test_methods_without_a_strength_have_neither() -> None:
-    path = next((PUBLISHED / "smollm2@prompting").glob("results_*.json"))
+    path = next(PUBLISHED.glob("smollm2@prompting+*/results_*.json"))
     plain = Results.model_validate(read_json(path))
     assert choices(plain) == [] and all(curves(plain, task) == [] for task in plain.versions)
 
@@ -74,7 +74,7 @@ PREFERENCE = {"held_out": [0.693147, 0.5, 0.375, 0.25], "accuracy": [0.0, 0.75, 
 
 @pytest.fixture(scope="module")
 def plain() -> Results:
-    return Results.model_validate(read_json(next((PUBLISHED / "smollm2@prompting").glob("results_*.json"))))
+    return Results.model_validate(read_json(next(PUBLISHED.glob("smollm2@prompting+*/results_*.json"))))
 
 
 def trained(plain: Results, method: str, *fits: Fit) -> Results:

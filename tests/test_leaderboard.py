@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -105,7 +106,7 @@ def test_a_rank_is_one_plus_the_runs_wholly_above(board: Leaderboard) -> None:
 
 
 def test_counts_limits_and_what_has_no_effect(board: Leaderboard) -> None:
-    entries = {e.run.partition("/")[0]: e for e in board.entries}
+    entries = {e.run.rpartition("+")[0]: e for e in board.entries}
     assert len(entries) == len(board.entries) == 6
     full = entries["scripted__person@prompting"]
     assert (full.n, full.limit, full.conditions, full.task, full.backend) == (20, None, 11, "mini_ipip", "scripted")
@@ -130,10 +131,10 @@ def test_one_more_run_on_another_task_is_ranked_on_its_own(published: Path, tmp_
     )
     assert main([*line.split(), "-o", str(tmp_path / "runs")]) == 0
     copy = tmp_path / "both"
-    for folder in [*published.iterdir(), tmp_path / "runs" / "scripted__person@prompting"]:
+    for folder in [*published.iterdir(), *(tmp_path / "runs").iterdir()]:
         target = copy / (folder.name if folder.parent == published else "other")
         target.mkdir(parents=True)
-        for file in folder.glob("results_*.json"):
+        for file in [*folder.glob("results_*.json"), *folder.glob("samples_*")]:
             (target / file.name).write_bytes(file.read_bytes())
     both = build(copy)
     assert [e.task for e in both.entries] == ["ipip_50"] + 6 * ["mini_ipip"]
@@ -184,11 +185,8 @@ def test_a_rank_comes_before_the_size_of_an_effect(board: Leaderboard) -> None:
 
 def copied(published: Path, to: Path) -> Path:
     """One run of the published ones, to spoil."""
-    source = next((published / "scripted__person@prompting").glob("results_*.json"))
-    target = to / "run" / source.name
-    target.parent.mkdir(parents=True)
-    target.write_bytes(source.read_bytes())
-    return target
+    source = next(published.glob("scripted__person@prompting+*/results_*.json"))
+    return shutil.copytree(source.parent, to / "run") / source.name
 
 
 @pytest.mark.parametrize(
@@ -214,11 +212,13 @@ def spoilt(published: Path, to: Path, run: str, **changed: Any) -> Leaderboard:
         for file in folder.glob("results_*.json"):
             read = read_json(file)
             write_json(to / folder.name / file.name, {**read, **(changed if folder.name == run else {})})
+        for file in folder.glob("samples_*"):
+            shutil.copy(file, to / folder.name)
     return build(to)
 
 
 def test_a_contaminated_run_says_so_and_has_no_rank(published: Path, tmp_path: Path) -> None:
-    best = "scripted__person@prompting"
+    best = next(published.glob("scripted__person@prompting+*")).name
     board = spoilt(published, tmp_path, best, contaminated={"mini_ipip": 7})
     (entry,) = [e for e in board.entries if e.run.startswith(f"{best}/")]
     assert entry.contaminated == 7
@@ -234,7 +234,7 @@ def test_a_contaminated_run_says_so_and_has_no_rank(published: Path, tmp_path: P
 
 
 def test_damage_and_cost_are_those_of_the_controls_as_they_were_made(published: Path, tmp_path: Path) -> None:
-    name = "scripted__person@prompting"
+    name = next(published.glob("scripted__person@prompting+*")).name
     conditions = read_json(next((published / name).glob("results_*.json")))["conditions"]
     for number, condition in enumerate(conditions[1:4]):
         condition.update(perplexity=[1.2, 1.7, 1.4][number], dose=[0.1, 0.4, 0.2][number], coef=2.0)

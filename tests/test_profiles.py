@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +105,18 @@ def test_paper_mode_needs_every_pole(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_runs_that_asked_something_else_stand_beside_each_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of runs that asked the same the newest counts; other targets or another grid replace nothing."""
+    """In a folder of an older version, the newest of a design counts; other targets or another grid replace nothing."""
     base = "-M scripted:person -a obedience=0.2 -m prompting --scoring statement"
     for more in ("", "", "--target profiles", "--target profiles --seed 1", "--respondents 3 --target openness=high"):
         run(f"{base} {more}", tmp_path, capsys)
-    (folder,) = tmp_path.iterdir()
-    assert len(list(folder.glob("results_*"))) == 5
-    found = current(folder)
-    assert len(found) == 4
-    assert found == sorted(folder.glob("results_*"))[1:]
+    made = sorted(tmp_path.glob("*/results_*.json"), key=lambda path: path.name)
+    folder = tmp_path / "older"
+    folder.mkdir()
+    for path in made:
+        shutil.copy(path, folder)
+    told: list[str] = []
+    found = current(folder, told.append)
+    assert [path.name for path in found] == [made[n].name for n in (1, 3, 4)]
+    assert [line.split(": ", 1)[0] for line in told] == [f"passed over {folder / made[n].name}" for n in (0, 2)]
+    assert "the same plan, measured earlier" in told[0] and "seed 0, not 1" in told[1]
+    assert [len(list(path.parent.glob("results_*"))) for path in made] == [2, 2, 1, 1, 1]

@@ -103,18 +103,58 @@ def resps(path: Path) -> list[str]:
     return [row.resps[0][0] for row in read_samples(next(path.parent.glob("samples_*.jsonl")))]
 
 
-def numbers(results: Any) -> dict[str, Any]:
-    dumped: dict[str, Any] = results.model_dump(mode="json", by_alias=True)
+def numbers(made: Any) -> dict[str, Any]:
+    """Results, or those of a file, without the digest of the samples: published ones hold no texts, so have another."""
+    dumped: dict[str, Any] = read_json(made) if isinstance(made, Path) else made.model_dump(mode="json", by_alias=True)
+    assert set(dumped.pop("samples_sha256")) == set(dumped["versions"])
     return dumped
 
 
 def test_the_published_folder_scores_to_the_same_numbers(public: Path, tmp_path: Path, capsys: Any) -> None:
     made = publish(public, tmp_path)
     assert made == tmp_path / public.parent.name / public.name
-    assert made.read_bytes() == public.read_bytes()
-    assert numbers(rescore(made)) == read_json(public)
+    assert numbers(made) == numbers(rescore(made)) == numbers(public)
     assert main(["score", str(made.parent), "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out) == read_json(public)
+    assert json.loads(capsys.readouterr().out) == read_json(made)
+
+
+def test_results_hold_the_digest_of_the_samples_beside_them(public: Path, tmp_path: Path) -> None:
+    made = publish(public, tmp_path)
+    for path in (public, made):
+        (source,) = path.parent.glob("samples_*")
+        data = gzip.decompress(source.read_bytes()) if source.suffix == ".gz" else source.read_bytes()
+        assert read_json(path)["samples_sha256"] == {"mini_ipip": hashlib.sha256(data).hexdigest()}
+
+
+def test_changed_or_swapped_samples_are_refused_by_every_command_that_uses_them(
+    public: Path, tmp_path: Path, capsys: Any
+) -> None:
+    """A digit of a log-probability, or the samples of another run: numbers would change without a word."""
+    made = publish(public, tmp_path / "published")
+    other = publish(ran(tmp_path / "other", "-t mini_ipip -m prompting --target extraversion=low"), tmp_path / "swap")
+    (source,) = made.parent.glob("samples_*")
+    text = gzip.decompress(source.read_bytes()).decode()
+    digit = re.sub(r'("option_logprobs":\[-\d\.)(\d)', lambda m: m[1] + str((int(m[2]) + 1) % 10), text, count=1)
+    assert digit != text
+    run, to = made.parent, tmp_path / "to"
+    for data in (gzip.compress(digit.encode()), next(other.parent.glob("samples_*")).read_bytes()):
+        source.write_bytes(data)
+        for line in (["score", run], ["export", run, "--to", to], ["report", run, "-o", to], ["compare", run, run],
+                     ["leaderboard", "--published", run.parent, "-o", to]):  # fmt: skip
+            capsys.readouterr()
+            assert main([str(word) for word in line]) == 1, line
+            said = capsys.readouterr()
+            assert said.out == "" and str(source) in said.err
+            assert "was changed or swapped; copy it again" in said.err or "holds" in said.err
+    assert not to.exists()
+
+
+def test_results_of_an_older_version_name_no_digest_and_are_read(public: Path, tmp_path: Path) -> None:
+    made = publish(public, tmp_path)
+    old = read_json(made)
+    del old["samples_sha256"]
+    made.write_text(json.dumps(old))
+    assert numbers(rescore(made)) == numbers(public)
 
 
 def test_the_published_folder_of_a_restricted_instrument_scores_without_its_texts(
@@ -124,7 +164,7 @@ def test_the_published_folder_of_a_restricted_instrument_scores_without_its_text
     made = publish(path, tmp_path / "published")
     monkeypatch.setenv("TRAITBENCH_DATA", "")
     monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "none"))
-    assert numbers(rescore(made)) == read_json(path)
+    assert numbers(rescore(made)) == numbers(path)
 
 
 def test_public_prompts_are_kept_once_each_by_their_hash(public: Path, tmp_path: Path) -> None:
@@ -187,7 +227,7 @@ def test_an_inventory_given_by_its_path_is_published(tmp_path: Path) -> None:
     (tmp_path / "mine.json").write_text(json.dumps(content))
     path = ran(tmp_path / "runs", f"-t {tmp_path / 'mine.json'} --scoring choice")
     made = publish(path, tmp_path / "published")
-    assert numbers(rescore(made)) == read_json(path)
+    assert numbers(rescore(made)) == numbers(path)
 
 
 def test_a_run_without_its_samples_is_not_published(public: Path, tmp_path: Path) -> None:
@@ -208,4 +248,4 @@ def test_numbers_are_computed_again_and_not_copied(public: Path, tmp_path: Path)
     forged["results"]["mini_ipip"]["extraversion,choice"] = 5.0
     (copy / public.name).write_text(json.dumps(forged))
     made = publish(copy / public.name, tmp_path / "published")
-    assert read_json(made) == read_json(public)
+    assert numbers(made) == numbers(public)

@@ -18,7 +18,7 @@ import pytest
 from traitbench.backends.scripted import Respondent
 from traitbench.errors import BadData
 from traitbench.samples import Sample
-from traitbench.store import RunFolder, read_json, read_samples, run_name, write_json, write_samples
+from traitbench.store import RunFolder, read_json, read_samples, write_json, write_samples
 from traitbench.types import Response
 
 ANSWERS = {f"key{i}": Response(option_logprobs=(-0.1 * i, -2.0), prompt_hash="ab") for i in range(5)}
@@ -206,11 +206,6 @@ def test_damaged_gzip(tmp_path: Path, rows: list[Sample], place: int) -> None:
     path.write_bytes(bytes(data)[:200])
     with pytest.raises(BadData, match=r"cannot read .*samples\.jsonl\.gz"):
         read_samples(path)
-
-
-def test_folders_are_named_safely() -> None:
-    assert run_name("scripted:person", "none", {}) == "scripted__person@none"
-    assert run_name("org/m", "prompting", {"style": "p2", "k": 2}) == "org__m@prompting,k=2,style=p2"
 
 
 def test_failed_calls_are_made_again(tmp_path: Path) -> None:

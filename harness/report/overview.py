@@ -72,7 +72,7 @@ def _order(entry: Entry, mode: Mode) -> tuple[str, bool, bool, int, float, str]:
     m = entry.metrics[mode]
     own = head(m.persons)
     first = own.error or 0.0 if own else -(m.effect or 0.0)
-    return entry.task, mode != "statement", m.rank is None, m.rank or 0, first, entry.run
+    return entry.task, mode != "statement", m.rank is None, m.rank or 0, first, entry.place
 
 
 def _number(place: int) -> str:

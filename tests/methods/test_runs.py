@@ -165,6 +165,10 @@ def test_one_persons_file_is_aligned_published_without_answers_and_scored_again(
     assert json.loads(capsys.readouterr().out)["alignment"] == found["alignment"]
     assert main(["export", str(run), "--to", str(tmp_path / "out")]) == 0
     assert not list((tmp_path / "out").rglob("prompts_*"))
+    (published,) = (tmp_path / "out").glob("*/results_*.json")
+    before = published.read_bytes()
+    assert main(["export", str(published.parent), "--to", str(tmp_path / "out")]) == 0
+    assert published.read_bytes() == before, "a message that is a hash already is not hashed again"
     person(tmp_path, i300=3)
     capsys.readouterr()
     assert main(["score", str(run)]) == 1

@@ -30,7 +30,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A report of two runs on one instrument, one of them of a model with a hostile name."""
     found = []
     for run in ("smollm2@prompting", "scripted__uniform@none"):
-        every = [Results.model_validate(read_json(p)) for p in sorted((PUBLISHED / run).glob("results_*.json"))]
+        every = [Results.model_validate(read_json(p)) for p in sorted(PUBLISHED.glob(f"{run}+*/results_*.json"))]
         found.append(next(r for r in every if "sd3" in r.versions))
     hostile = found[0].model_copy(update={"model_name": HOSTILE, "warnings": [HOSTILE]})
     sources = {"hostile": hostile, "uniform": found[1]}

@@ -35,7 +35,8 @@ TASK = "ipip_neo_120"
 
 
 def load(run: str, task: str = TASK) -> Results:
-    found = [Results.model_validate(read_json(p)) for p in sorted((PUBLISHED / run).glob("results_*.json"))]
+    paths = sorted(PUBLISHED.glob(f"{run}+*/results_*.json"), key=lambda path: path.name)
+    found = [Results.model_validate(read_json(path)) for path in paths]
     return next(r for r in found if task in r.versions)
 
 

@@ -88,7 +88,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def sources() -> dict[str, Results]:
-    found = load("smollm2@prompting/results_*.json") | load("scripted__first@none/results_*.json")
+    found = load("smollm2@prompting+*/results_*.json") | load("scripted__first@none+*/results_*.json")
     return {run: results for run, results in found.items() if {"ipip_neo_120", "sd3"} & set(results.versions)}
 
 

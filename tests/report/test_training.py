@@ -43,7 +43,7 @@ def stage(loss: str, losses: list[dict[str, Any]], best: int = 2) -> dict[str, A
 @pytest.fixture(scope="module")
 def plain() -> Results:
     """A run without fits."""
-    path = next((PUBLISHED / "smollm2@prompting").glob("results_*.json"))
+    path = next(PUBLISHED.glob("smollm2@prompting+*/results_*.json"))
     return Results.model_validate(read_json(path))
 
 

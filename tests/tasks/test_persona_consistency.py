@@ -220,7 +220,7 @@ def test_a_run_is_scored_again_without_the_model(tmp_path: Path, capsys: pytest.
     assert results.n_responses == {NAME: 5 * 62} and results.n_failed == {NAME: 0}
     assert results.n_samples == {NAME: {"original": 26, "effective": 26}} and results.contaminated == {}
     assert results.fits.keys() == set(found.characters) and results.multimethod is None
-    assert rescore(path) == results and current(path.parent) == [path]
+    assert rescore(path) == results and current(path.parent, print) == [path]
     assert main(["score", str(path.parent)]) == 0
     told = capsys.readouterr().out
     assert "Intra - Stage" in told and "Resistance to 10 false premises" in told and "Verdict" not in told
@@ -280,7 +280,7 @@ def test_an_untrained_model_speaks_for_characters(tmp_path: Path) -> None:
                  "character:ada@youth,ada@age", "--limit", "2", "--gen_kwargs", "max_tokens=6", "--device", "cpu",
                  "--output_path", str(tmp_path / "runs"), "--bootstrap_iters", "50"]  # fmt: skip
     assert main(["run", "--model", str(tmp_path / "model"), *arguments]) == 0
-    (path,) = current(next((tmp_path / "runs").glob("*style=character*")))
+    (path,) = current(next((tmp_path / "runs").glob("*style=character*")), print)
     results = rescore(path)
     found = results.personas
     assert found and found.stage.value is not None and found.inter.value is None and found.questions == 2
