@@ -29,6 +29,7 @@ class Example(Record):
     text: int
     """Index of the training text, from 0."""
     item: str
+    """Inventory and item, such as "ipip_neo_300/i88"."""
     words: str | None
     """The run of words as found; None for an inventory whose item texts may not be passed on."""
 
@@ -47,7 +48,10 @@ class Leaks(Record):
     missing: tuple[str, ...] = ()
     """Those whose item texts are not on this machine: nothing is known about them."""
     shared: dict[str, float] = {}
-    """Item id -> share of its runs of `n` words that occur in some text; items of which none occurs are left out."""
+    """Item -> share of its runs of `n` words that occur in some text; items of which none occurs are left out.
+
+    An item is named as in `Example`: item ids alone recur, with other texts, in other inventories.
+    """
     whole: tuple[str, ...] = ()
     """Text hashes of the items (of three words or more) that occur whole, word by word, in some text."""
     leaking: int = 0
@@ -71,7 +75,7 @@ class _Text(Record):
     """An item text, in words, with everything that has it."""
 
     id: str
-    """Of the first item with these words."""
+    """Inventory and item id of the first that has these words."""
     words: tuple[str, ...]
     hashes: tuple[str, ...]
     free: bool
@@ -138,7 +142,7 @@ def _items() -> tuple[list[_Text], tuple[str, ...], tuple[str, ...]]:
             words = tuple(_words(item.text or ""))
             before = held.get(words)
             held[words] = _Text(
-                id=before.id if before else item.id, words=words,
+                id=before.id if before else f"{name}/{item.id}", words=words,
                 hashes=tuple(dict.fromkeys([*(before.hashes if before else ()), item.text_hash])),
                 free=not inventory.restricted or (before is not None and before.free),
             )  # fmt: skip

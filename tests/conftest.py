@@ -16,11 +16,22 @@ from traitbench.tasks import Administration, Questionnaire
 BESIDE = Path(__file__).resolve().parents[1].parent / "shared"
 
 
+# Taken out of the environment, so that no test but those that ask for `shared` depends on what a machine holds.
+GIVEN = os.environ.pop("TRAITBENCH_DATA", "").split(os.pathsep)[0]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what reads the data folder: `pytest -m data` runs these tests alone."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker("data")
+
+
 @pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> Path:
+def shared(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Path:
     """The data folder, and TRAITBENCH_DATA pointing at it: the first folder of TRAITBENCH_DATA, else ../shared."""
-    given = os.environ.get("TRAITBENCH_DATA", "").split(os.pathsep)[0]
-    folder = Path(given) if given else BESIDE
+    assert request.node.get_closest_marker("data"), "reads the data folder: ask for `shared` by name, or mark it data"
+    folder = Path(GIVEN) if GIVEN else BESIDE
     if not folder.is_dir():
         pytest.skip(f"no data folder: set TRAITBENCH_DATA, or put one at {BESIDE}")
     monkeypatch.setenv("TRAITBENCH_DATA", str(folder))

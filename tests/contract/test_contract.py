@@ -27,7 +27,9 @@ GRID = Administration(
 )  # fmt: skip
 RESTRICTED = [name for name in inventories.names() if inventories.load(name, texts=False).restricted]
 PUBLIC = [name for name in inventories.names() if name not in RESTRICTED]
-every_inventory = pytest.mark.parametrize("name", inventories.names())
+every_inventory = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.data if name in RESTRICTED else ()) for name in inventories.names()]
+)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from traitbench import inventories
 from traitbench.errors import BadData, MissingExtra, TraitbenchUsage, UnknownName, UnsupportedControl
+from traitbench.inventories import text_hash
 from traitbench.methods.dialogue_leaks import audit
 from traitbench.methods.dialogues import Dialogue, load, of_target, pairs, split, subset
 from traitbench.types import Person, Target
@@ -307,33 +309,59 @@ def test_unequal_pairs_are_refused() -> None:
 # Leaks
 
 
+def plain_words(text: str) -> list[str]:
+    return re.sub(r"[^a-z0-9' ]", " ", text.lower().replace("\u2019", "'")).split()
+
+
 def grams(text: str, n: int) -> set[str]:
-    words = re.sub(r"[^a-z0-9' ]", " ", text.lower()).split()
+    words = plain_words(text)
     return {" ".join(words[k : k + n]) for k in range(len(words) - n + 1)}
 
 
-def test_an_audit_agrees_with_a_plain_search() -> None:
-    items = {i.id: i for i in inventories.load("ipip_neo_300").items}
+def loadable() -> dict[str, str]:
+    """Every item text that can be loaded, by inventory and item id."""
+    found = {}
+    for name in inventories.names():
+        with suppress(BadData):
+            found |= {f"{name}/{item.id}": str(item.text) for item in inventories.load(name).items}
+    return found
+
+
+# What an audit finds depends on the inventories at hand: both sides are tried, with the restricted ones and without.
+DATA = ["without", pytest.param("shared", marks=pytest.mark.data)]
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_an_audit_agrees_with_a_plain_search(data: str, request: pytest.FixtureRequest) -> None:
+    if data == "shared":
+        request.getfixturevalue(data)
+    items = loadable()
     texts = [
         "You know that I worry about things, like everybody.",
         "I believe that criminals should receive help rather than punishment, said she.",
         "I DON\u2019T LIKE the idea of change -- at all!",
         "Nothing of the sort is in here, as far as anybody can tell.",
     ]
-    for n in (3, 4, 5):
+    for n, without, restricted in ((3, 4, ["sd3/sd3_N4"]), (4, 2, []), (5, 2, [])):
         found = audit(texts, n)
-        ours = set().union(*(grams(text.replace("\u2019", "'"), n) for text in texts))
-        expected = {key: len(grams(i.text or "", n) & ours) / len(grams(i.text or "", n))
-                    for key, i in items.items() if grams(i.text or "", n) & ours}  # fmt: skip
-        by_text = {items[key].text: share for key, share in expected.items()}
-        names = {i.id: i.text for name in found.inventories for i in inventories.load(name).items}
-        assert {names[key]: share for key, share in found.shared.items()} == pytest.approx(by_text)
-        assert expected or n == 5
-    bare = [re.sub("['\u2019]", "", text.lower()) for text in texts]
-    plain = [f" {' '.join(re.sub(r'[^a-z ]', ' ', text).split())} " for text in bare]
-    whole = {i.text_hash for i in items.values() if len((i.text or "").split()) > 2
-             and any(f" {(i.text or '').lower().replace(chr(39), '')} " in text for text in plain)}  # fmt: skip
-    assert whole and set(audit(texts).whole) & {i.text_hash for i in items.values()} == whole
+        ours = set().union(*(grams(text, n) for text in texts))
+        expected = {" ".join(plain_words(text)): len(grams(text, n) & ours) / len(grams(text, n))
+                    for text in items.values() if grams(text, n) & ours}  # fmt: skip
+        shares = {" ".join(plain_words(items[key])): share for key, share in found.shared.items()}
+        assert shares == pytest.approx(expected) and len(shares) == len(found.shared)
+        assert len(found.shared) == without + (len(restricted) if data == "shared" else 0)
+        assert [key for key in found.shared if key.startswith("sd3/")] == (restricted if data == "shared" else [])
+    bare = [f" {' '.join(plain_words(text))} " for text in texts]
+    whole = {text_hash(text) for text in items.values() if len(plain_words(text)) > 2
+             and any(f" {' '.join(plain_words(text))} " in each for each in bare)}  # fmt: skip
+    assert len(whole) >= 3 and set(audit(texts).whole) == whole
+
+
+def test_an_audit_tells_items_of_one_id_apart() -> None:
+    texts = [str(inventories.load(name).items[8].text) for name in ("ipip_neo_120", "ipip_neo_300")]
+    found = audit(["Nothing.", *texts], 3)
+    assert {"ipip_neo_120/i9": 1.0, "ipip_neo_300/i9": 1.0}.items() <= found.shared.items()
+    assert [(each.text, each.item) for each in found.examples][:2] == [(1, "ipip_neo_120/i9"), (2, "ipip_neo_300/i9")]
 
 
 def test_an_audit_says_where_and_how_much() -> None:
@@ -366,6 +394,6 @@ def test_an_audit_without_restricted_texts_says_so(monkeypatch: pytest.MonkeyPat
 def test_words_of_a_restricted_inventory_are_not_shown(shared: Path) -> None:
     item = max(inventories.load("bfi_44").items, key=lambda i: len((i.text or "").split()))
     found = audit([f"It is said that I {item.text}."])
-    assert item.text_hash in found.whole and item.id in found.shared
-    assert found.examples and all(each.words is None for each in found.examples if each.item == item.id)
+    assert item.text_hash in found.whole and f"bfi_44/{item.id}" in found.shared
+    assert found.examples and all(each.words is None for each in found.examples if each.item == f"bfi_44/{item.id}")
     assert str(item.text).lower() not in json.dumps(found.summary).lower()
