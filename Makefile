@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup eval test lint types bench leaderboard schemas clean
+.PHONY: setup eval test lint types docs bench leaderboard schemas clean
 
 setup: .venv/.core
 
@@ -33,6 +33,10 @@ setup: .venv/.core
 
 .venv/.bench: .venv/.core
 	@$(PIP) --editable '.[lm-eval,train]'
+	@touch $@
+
+.venv/.docs: .venv/.core
+	@$(PIP) --editable '.[docs]'
 	@touch $@
 
 # Methods that train an adapter, or put one on, need PEFT and TRL.
@@ -60,6 +64,11 @@ types: .venv/.dev
 	@$(BIN)/pip install --quiet --no-deps --target .cache/types .
 	@rm -rf build
 	MYPYPATH=.cache/types $(BIN)/mypy -p traitbench
+
+# Strict: a broken link, a name that is gone or a command that fails stops it. Nothing is fetched.
+docs: .venv/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open .cache/site/index.html"
 
 # One JSON line a benchmark: name, ratio, ours, peer, peer_name, unit, n.
 bench: .venv/.bench

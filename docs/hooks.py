@@ -1,0 +1,369 @@
+"""What the pages show of the code itself, written when the site is built.
+
+A line of its own such as `{{ options pas }}` in a page stands for what the function of that name in PARTS returns. A
+name that is not there, and a command that fails, stop the build. Nothing that is written here is committed.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
+from typing import Any
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+import traitbench
+from traitbench import inventories
+from traitbench.humans import references
+from traitbench.methods import METHODS
+from traitbench.statistics.thresholds import THRESHOLDS
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = (
+    "ipip-neo-120-statement-effects.svg",
+    "ipip-neo-120-statement-dose-over-strength.svg",
+    "ipip-neo-120-statement-compared-with-people.svg",
+    "ipip-neo-120-training-sft.svg",
+)
+"""Of results/figures, shown in the pages as figures/<name>."""
+WHERE = {
+    "traitbench.bench": ("Bench",),
+    "traitbench.evaluate": ("evaluate",),
+    "traitbench.fit": ("fit",),
+    "traitbench.inventories": ("Inventory", "Item", "ResponseScale", "Statement", "load", "names", "validate"),
+    "traitbench.plan": ("Plan",),
+    "traitbench.results": ("Results",),
+    "traitbench.types": (
+        "Backend", "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Message", "Method", "Options", "Person",
+        "Point", "Request", "Response", "Score", "Target", "Task", "Write",
+    ),
+}  # fmt: skip
+"""Module -> names documented in python.md that `traitbench` itself does not export."""
+_LINE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
+
+
+# Hooks
+
+
+@event_priority(100)
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Lay out the package as it is imported, for mkdocstrings, which reads files and cannot know package-dir.
+
+    Before mkdocstrings is configured, which looks for its paths then.
+    """
+    tree = ROOT / ".cache" / "docs"
+    shutil.rmtree(tree, ignore_errors=True)
+    folders = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
+    for package, folder in sorted(folders.items()):
+        place = tree.joinpath(*package.split("."))
+        if place.exists():  # it came with its parent
+            continue
+        place.mkdir(parents=True)
+        for each in (ROOT / folder).iterdir():
+            (place / each.name).symlink_to(each)
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the committed figures to the site."""
+    for name in FIGURES:
+        source = ROOT / "results" / "figures" / name
+        if not source.is_file():
+            raise PluginError(f"docs/hooks.py: no figure {source}; make it with `make leaderboard`, or mend FIGURES")
+        files.append(File.generated(config, f"figures/{name}", abs_src_path=str(source)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Write the generated parts of a page."""
+
+    def write(match: re.Match[str]) -> str:
+        name, rest = match.groups()
+        if name not in PARTS:
+            raise PluginError(f"{page.file.src_uri}: no part {name!r}; known: {', '.join(sorted(PARTS))}")
+        return PARTS[name](rest or "")
+
+    return _LINE.sub(write, markdown)
+
+
+# Tables
+
+
+def _table(columns: Sequence[str], rows: Iterator[Sequence[object]] | Sequence[Sequence[object]]) -> str:
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(_cell(value) for value in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    return "–" if value is None else " ".join(str(value).split()).replace("|", "\\|")
+
+
+def _code(value: object) -> str:
+    return f"`{' '.join(str(value).split())}`"
+
+
+# Parts
+
+
+def thresholds(_: str) -> str:
+    """Every criterion of a verdict with its limits."""
+    return _table(
+        ["criterion", "caution", "not interpretable", "why there"],
+        [
+            (_code(name), f"{_sign(t.side)} {t.caution:g}", None if t.bad is None else f"{_sign(t.side)} {t.bad:g}",
+             t.source)
+            for name, t in THRESHOLDS.items()
+        ],
+    )  # fmt: skip
+
+
+def _sign(side: str) -> str:
+    return "≥" if side == "above" else "<"
+
+
+def facts(name: str) -> str:
+    """What a method makes and aims at."""
+    method = METHODS.load(name)
+    kinds = ", ".join(sorted(method.makes)) or "nothing"
+    aims = ", ".join(sorted(method.targets)) or "nothing (one control for the whole run)"
+    return _table(
+        ["makes", "aims at", "fitted on the model", "strength (`--coefs`)"],
+        [(kinds, aims, "yes" if method.needs_model else "no", _code(method.strength) if method.strength else None)],
+    )
+
+
+def options(name: str) -> str:
+    """The hyper-parameters of a method, those of its own first."""
+    config = METHODS.load(name).Config
+    if not config.model_fields:
+        return "This method has no options."
+    said = _said(config)
+    own = [field for field in config.model_fields if field in _declared(config)]
+    rest = [field for field in config.model_fields if field not in own]
+    return _table(
+        ["option", "default", "meaning"],
+        [(_code(field), _code(_default(config.model_fields[field])), said.get(field, "")) for field in own + rest],
+    )
+
+
+def _default(field: Any) -> object:
+    value = field.get_default(call_default_factory=True)
+    return '""' if value == "" else list(value) if isinstance(value, tuple) else value
+
+
+def _said(record: type) -> dict[str, str]:
+    """Field -> the string below it, over the record and what it inherits from."""
+    return {field: text for kind in reversed(record.__mro__) for field, text in _declared(kind).items()}
+
+
+@cache
+def _declared(kind: type) -> dict[str, str]:
+    """The fields that a record declares itself, each with the string below it."""
+    if not kind.__module__.startswith("traitbench"):
+        return {}
+    (node,) = ast.parse(dedent(inspect.getsource(kind))).body
+    assert isinstance(node, ast.ClassDef)
+    found, last = {}, ""
+    for line in node.body:
+        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+            last = line.target.id
+            found[last] = ""
+        elif last and isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
+            found[last] = str(line.value.value)
+        else:
+            last = ""
+    return found
+
+
+def presets(names: str) -> str:
+    """The values that a trained method's presets stand for: `presets sft`, or of another attribute, `presets x y`."""
+    name, _, attribute = names.partition(" ")
+    held: Mapping[str, Any] = getattr(METHODS.load(name), attribute or "presets")
+    fields = [field for field in type(held["paper"]).model_fields if field != "loss"]
+    return _table(
+        ["value", *held],
+        [(_code(f), *(_code(_plain(getattr(recipe, f))) for recipe in held.values())) for f in fields],
+    )
+
+
+def _plain(value: object) -> object:
+    return " or ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else value
+
+
+@cache
+def _entries() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((ROOT / "results" / "leaderboard.json").read_text())["entries"]
+    return found
+
+
+def published(name: str) -> str:
+    """The rows of a method on the leaderboard, person alignment in a table of its own."""
+    rows, persons = [], []
+    for entry in _entries():
+        if entry["method"] != name:
+            continue
+        settings = ",".join(f"{key}={value}" for key, value in entry["settings"].items()) or None
+        for mode, m in entry["metrics"].items():
+            if m["effect"] is not None or not m["persons"]:
+                rows.append((entry["task"], entry["model"], settings and _code(settings), mode, _effect(m), m["unit"],
+                             _number(m["leakage"]), _number(m["perplexity"]), f"{m['targets'] - m['cautions']}/{m['targets']}",
+                             m["verdict"], m["rank"]))  # fmt: skip
+            persons += [(entry["model"], settings and _code(settings), p["name"], p["persons"],
+                         _interval(p["error"], p["error_ci"]), _interval(p["oracle"], p["oracle_ci"]), p["rank"])
+                        for p in m["persons"] if p["kind"] != "baseline"]  # fmt: skip
+    parts = []
+    if rows:
+        columns = ["task", "model", "settings", "scoring", "effect [95 %]", "unit", "leakage", "perplexity",
+                   "targets without caution", "verdict", "rank"]  # fmt: skip
+        parts.append(_table(columns, rows))
+    if persons:
+        columns = ["model", "settings", "row", "persons", "distance [95 %]", "oracle", "rank"]
+        parts.append("Person alignment (the lower, the nearer to the person):\n\n" + _table(columns, persons))
+    if not parts:
+        return "No run of this method is published: what it does depends on the file that it is given."
+    return "\n\n".join([*parts, "From `results/leaderboard.json`; `make leaderboard` makes it from the published runs."])
+
+
+def _number(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"
+
+
+def _interval(value: float | None, ci: Sequence[float] | None) -> str | None:
+    return None if value is None else f"{value:.2f}" + (f" [{ci[0]:.2f}, {ci[1]:.2f}]" if ci else "")
+
+
+def _effect(metrics: Mapping[str, Any]) -> str | None:
+    return _interval(metrics["effect"], metrics["effect_ci"])
+
+
+def instruments(_: str) -> str:
+    """Every inventory that ships, one row each."""
+    loaded = [inventories.load(name, texts=False) for name in inventories.names()]
+    return _table(
+        ["task", "instrument", "items", "minus-keyed", "traits", "facets", "options", "texts"],
+        [
+            (f"[`{i.id}`](#{i.id})", i.name, len(i.items), sum(item.keyed < 0 for item in i.items), len(i.traits),
+             len(i.facets) or None, i.response_scale.max - i.response_scale.min + 1,
+             "not shipped" if i.restricted else "shipped")
+            for i in loaded
+        ],
+    )  # fmt: skip
+
+
+def instrument(name: str) -> str:
+    """One inventory: key, response scale, licence and source."""
+    inventory = inventories.load(name, texts=False)
+    told = [
+        ("citation", inventory.citation),
+        ("licence", inventory.licence),
+        ("source of the texts", inventory.source),
+        ("note", inventory.note),
+        ("answers", " · ".join(inventory.response_scale.labels)),
+        ("statement", f'"{inventory.statement_rule.prefix}" and the item' if inventory.statement_rule.prefix else ""),
+    ]
+    scales = []
+    for letter, trait in inventory.scales.items():
+        items = [item for item in inventory.items if item.trait == trait]
+        facets = [inventory.facets[f] for f in dict.fromkeys(item.facet for item in items) if f in inventory.facets]
+        plus = sum(item.keyed > 0 for item in items)
+        scales.append((letter, trait, len(items), plus, len(items) - plus, ", ".join(facets) or None))
+    return "\n\n".join(
+        [
+            f"### {inventory.name or name} {{ #{name} }}",
+            _table(["", ""], [(f"**{key}**", value) for key, value in told if value]),
+            _table(["scale", "trait", "items", "plus-keyed", "minus-keyed", "facets"], scales),
+        ]
+    )
+
+
+def every_instrument(_: str) -> str:
+    """All inventories, one after the other."""
+    return "\n\n".join(instrument(name) for name in inventories.names())
+
+
+def people(_: str) -> str:
+    """The reference samples."""
+    return _table(
+        ["name", "sample", "instrument", "n", "year", "country"],
+        [(_code(r.name), r.label, _code(r.instrument), f"{r.n:,}", r.year, r.country) for r in references()],
+    )
+
+
+def api(names: str) -> str:
+    """The documentation of objects, each from its docstring, with its name as an anchor for links."""
+    return "\n\n".join(f'<a id="{name.lower()}"></a>\n\n::: {_path(name)}' for name in names.split())
+
+
+def _path(name: str) -> str:
+    """Where an object is defined: it is looked up by its public name, so that no page says a module's path."""
+    found = getattr(traitbench, name, None)
+    if found is None or isinstance(found, ModuleType):
+        modules = [module for module, names in WHERE.items() if name in names]
+        if not modules:
+            raise PluginError(f"python.md: traitbench exports no {name!r}; mend the page, or WHERE in docs/hooks.py")
+        return f"{modules[0]}.{name}"
+    return f"{found.__module__}.{found.__qualname__}"
+
+
+@cache
+def output(command: str) -> str:
+    """What a traitbench command prints: as it is with `--format markdown`, else as a block."""
+    text = _ran(command)
+    block = text.strip() if "--format markdown" in command else f"```text\n{text.strip()}\n```"
+    return f"```\ntraitbench {command}\n```\n\n{block}"
+
+
+def score(method: str) -> str:
+    """The tables of the published run of a method, as it comes, on the IPIP-NEO-120."""
+    runs = [e["run"] for e in _entries() if (e["task"], e["method"]) == ("ipip_neo_120", method)
+            and not e["settings"] and not e["profiles"]]  # fmt: skip
+    if not runs:
+        raise PluginError(f"docs/hooks.py: no published run of {method} without settings on ipip_neo_120")
+    return output(f"score 'results/published/{runs[0]}' --format markdown")
+
+
+def commands(_: str) -> str:
+    """The help of every command."""
+    verbs = re.findall(r"^    ([a-z]+)(?: |$)", _ran("--help"), re.MULTILINE)
+    return "\n\n".join(f"## {verb}\n\n```text\n{_ran(f'{verb} --help').strip()}\n```" for verb in verbs)
+
+
+def _ran(command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "traitbench", *shlex.split(command)], cwd=ROOT, capture_output=True, text=True,
+        env={"PATH": "", "COLUMNS": "100", "HOME": str(ROOT / ".cache")},
+    )  # fmt: skip
+    if done.returncode:
+        raise PluginError(f"traitbench {command} ended with {done.returncode}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def include(path: str) -> str:
+    """A Markdown file of the project."""
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+PARTS: dict[str, Callable[[str], str]] = {
+    part.__name__: part
+    for part in (
+        api, commands, every_instrument, facts, include, instruments, options, output, people, presets, published,
+        score, thresholds,
+    )
+}  # fmt: skip
