@@ -155,11 +155,13 @@ def options(name: str) -> str:
     if not config.model_fields:
         return "This method has no options."
     said = _said(config)
+    if missing := [field for field in config.model_fields if not said.get(field)]:
+        raise PluginError(f"options of {name}: nothing stands below {', '.join(missing)}; say what each is")
     own = [field for field in config.model_fields if field in _declared(config)]
     rest = [field for field in config.model_fields if field not in own]
     return _table(
         ["option", "default", "meaning"],
-        [(_code(field), _code(_default(config.model_fields[field])), said.get(field, "")) for field in own + rest],
+        [(_code(field), _code(_default(config.model_fields[field])), said[field]) for field in own + rest],
     )
 
 
@@ -204,7 +206,7 @@ def presets(names: str) -> str:
 
 
 def _plain(value: object) -> object:
-    return " or ".join(f"{v:g}" for v in value) if isinstance(value, tuple) else value
+    return " or ".join(f"{v:g}" for v in value) if isinstance(value, tuple | list) else value
 
 
 @cache
@@ -219,26 +221,32 @@ def published(name: str) -> str:
     for entry in _entries():
         if entry["method"] != name:
             continue
-        settings = ",".join(f"{key}={value}" for key, value in entry["settings"].items()) or None
+        settings = ", ".join(_code(f"{key}={_plain(value)}") for key, value in entry["settings"].items()) or None
         for mode, m in entry["metrics"].items():
-            if m["effect"] is not None or not m["persons"]:
-                rows.append((entry["task"], entry["model"], settings and _code(settings), mode, _effect(m), m["unit"],
-                             _number(m["leakage"]), _number(m["perplexity"]), f"{m['targets'] - m['cautions']}/{m['targets']}",
-                             m["verdict"], m["rank"]))  # fmt: skip
-            persons += [(entry["model"], settings and _code(settings), p["name"], p["persons"],
-                         _interval(p["error"], p["error_ci"]), _interval(p["oracle"], p["oracle_ci"]), p["rank"])
-                        for p in m["persons"] if p["kind"] != "baseline"]  # fmt: skip
+            if not m["persons"]:
+                good = f"{m['targets'] - m['cautions']}/{m['targets']}" if m["targets"] else None
+                rows.append(
+                    (entry["task"], settings, mode, _interval(m["effect"], m["effect_ci"]), m["unit"],
+                     _number(m["leakage"]), _number(m["perplexity"]), good, m["verdict"], m["rank"], entry["model"])
+                )  # fmt: skip
+            persons += [
+                (settings, p["name"], p["persons"], _interval(p["error"], p["error_ci"]),
+                 _interval(p["oracle"], p["oracle_ci"]), p["rank"], entry["model"])
+                for p in m["persons"] if p["kind"] != "baseline"
+            ]  # fmt: skip
     parts = []
     if rows:
-        columns = ["task", "model", "settings", "scoring", "effect [95 %]", "unit", "leakage", "perplexity",
-                   "targets without caution", "verdict", "rank"]  # fmt: skip
+        columns = ["task", "settings", "scoring", "effect [95 %]", "unit", "leakage", "perplexity", "without caution",
+                   "verdict", "rank", "model"]  # fmt: skip
         parts.append(_table(columns, rows))
     if persons:
-        columns = ["model", "settings", "row", "persons", "distance [95 %]", "oracle", "rank"]
+        columns = ["settings", "row", "persons", "distance [95 %]", "oracle", "rank", "model"]
         parts.append("Person alignment (the lower, the nearer to the person):\n\n" + _table(columns, persons))
     if not parts:
         return "No run of this method is published: what it does depends on the file that it is given."
-    return "\n\n".join([*parts, "From `results/leaderboard.json`; `make leaderboard` makes it from the published runs."])
+    return "\n\n".join(
+        [*parts, "From `results/leaderboard.json`, which `make leaderboard` makes of the published runs."]
+    )
 
 
 def _number(value: float | None) -> str | None:
@@ -246,11 +254,7 @@ def _number(value: float | None) -> str | None:
 
 
 def _interval(value: float | None, ci: Sequence[float] | None) -> str | None:
-    return None if value is None else f"{value:.2f}" + (f" [{ci[0]:.2f}, {ci[1]:.2f}]" if ci else "")
-
-
-def _effect(metrics: Mapping[str, Any]) -> str | None:
-    return _interval(metrics["effect"], metrics["effect_ci"])
+    return None if value is None else f"{value:.2f}" + (f" [{ci[0]:.2f},\u00a0{ci[1]:.2f}]" if ci else "")
 
 
 def instruments(_: str) -> str:
@@ -287,7 +291,7 @@ def instrument(name: str) -> str:
     return "\n\n".join(
         [
             f"### {inventory.name or name} {{ #{name} }}",
-            _table(["", ""], [(f"**{key}**", value) for key, value in told if value]),
+            "\n".join(f"- **{key}**: {value}" for key, value in told if value),
             _table(["scale", "trait", "items", "plus-keyed", "minus-keyed", "facets"], scales),
         ]
     )

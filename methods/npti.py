@@ -84,11 +84,13 @@ class NPTI(Method):
         least: int = Field(default=2000, ge=0)
         """Neurons kept at least, whatever their delta, for a model of Llama-3-8B's size; scaled to others."""
         quantile: float = Field(default=0.95, gt=0, lt=1)
+        """Of a neuron's activation under its own pole: what gamma is a multiple of."""
         slope: float = 10.0
         """Of the sigmoid of delta."""
         middle: float = 0.15
         """The delta at which the sigmoid is one half."""
         positions: Scope = "answer"
+        """answer: from the last prompt token on. generated: literal to the paper. all: the prompt too."""
         gamma: float | None = Field(default=None, ge=0)
         """None chooses among `gammas`."""
         gammas: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0, 4.0, 8.0), min_length=1)

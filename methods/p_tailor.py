@@ -91,6 +91,7 @@ class P_Tailor(Method):
         """Weight of the specialisation loss; None chooses among `specialisations` by held-out loss, 0 is the ablation
         without it."""
         specialisations: tuple[float, ...] = Field(default=(0.0, 0.01, 0.1, 1.0), min_length=1)
+        """Weights that are tried where `specialisation` is None."""
         instruction: bool | None = None
         """Whether records and control say the target in words too; None: only where no router tells it."""
 

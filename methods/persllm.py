@@ -72,9 +72,13 @@ class PersLLM(Method):
         k: int = Field(default=5, ge=1)
         """Similar questions among which a rejected answer is drawn."""
         beta: float = Field(default=0.1, gt=0)
+        """Second stage: how strongly the reference holds back."""
         dpo_lr: float | None = Field(default=None, gt=0)
+        """Second stage: learning rate at the peak; None takes the preset's value, as below."""
         dpo_batch: int | None = Field(default=None, ge=1)
+        """Second stage: pairs a step."""
         dpo_epochs: float | None = Field(default=None, gt=0)
+        """Second stage: passes over the pairs."""
 
     config: Config
 

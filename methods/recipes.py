@@ -19,6 +19,7 @@ class Training(Record):
     preset: Literal["paper", "small"] = "paper"
     """paper: the published values. small: for small models and data, chosen on held-out loss."""
     rank: int | None = Field(default=None, ge=1)
+    """Of the LoRA."""
     alpha: int | None = Field(default=None, ge=1)
     """Of the LoRA: its output is scaled by alpha / rank."""
     lr: tuple[float, ...] | float | None = None
@@ -26,6 +27,7 @@ class Training(Record):
     batch: tuple[int, ...] | int | None = None
     """Examples (pairs) a step, over all devices; several: chosen like `lr`."""
     epochs: float | None = Field(default=None, gt=0)
+    """Passes over the training examples; 0.5 is half of them."""
     warmup: int | None = Field(default=None, ge=0)
     """Steps of linear warm-up."""
     scenes: int | None = Field(default=None, ge=2)

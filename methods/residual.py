@@ -86,9 +86,11 @@ class Residual(Method):
         strength: float | None = None
         """In differences between the poles; None chooses among `strengths`."""
         strengths: tuple[float, ...] = Field(default=(1.0, 2.0, 4.0, 6.0), min_length=1)
+        """What is tried."""
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""
         positions: Scope = "all"
+        """all; answer: from the last prompt token on; generated: only what the model writes."""
         styles: tuple[Literal["adjective", "instruction", "p2"], ...] = Field(default=("adjective",), min_length=1)
         """The personas that stand for a pole, as `prompting` words them. On SmolLM2 the differences under p2 point away
         from those under adjectives (cosine -.3 in most layers) and move the statements the wrong way."""

@@ -36,9 +36,11 @@ class Vector(Method):
         strength: float | None = None
         """In lengths of the vector, as its file scales it; None chooses among `strengths` on development items."""
         strengths: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0, 4.0), min_length=1)
+        """What is tried."""
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""
         positions: Scope = "all"
+        """all; answer: from the last prompt token on; generated: only what the model writes."""
 
     config: Config
 
