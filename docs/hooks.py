@@ -112,7 +112,8 @@ def _table(columns: Sequence[str], rows: Iterator[Sequence[object]] | Sequence[S
 
 
 def _cell(value: object) -> str:
-    return "–" if value is None else " ".join(str(value).split()).replace("|", "\\|")
+    # Not str.split, which would part what a no-break space holds together.
+    return "–" if value is None else re.sub(r"[ \n]+", " ", str(value)).strip().replace("|", "\\|")
 
 
 def _code(value: object) -> str:
