@@ -43,12 +43,12 @@ FIGURES = (
 )
 """Of results/figures, shown in the pages as figures/<name>."""
 WHERE = {
-    "traitbench.bench": ("Bench",),
-    "traitbench.evaluate": ("evaluate",),
-    "traitbench.fit": ("fit",),
+    "traitbench.methods.bench": ("Bench",),
+    "traitbench.runs.evaluate": ("evaluate",),
+    "traitbench.runs.fit": ("fit",),
     "traitbench.inventories": ("Inventory", "Item", "ResponseScale", "Statement", "load", "names", "validate"),
-    "traitbench.plan": ("Plan",),
-    "traitbench.results": ("Results",),
+    "traitbench.runs.plan": ("Plan",),
+    "traitbench.runs.results": ("Results",),
     "traitbench.types": (
         "Backend", "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Message", "Method", "Options", "Person",
         "Point", "Request", "Response", "Score", "Target", "Task", "Write",

@@ -2,6 +2,6 @@
 
 import sys
 
-from traitbench.cli import main
+from traitbench.cli.commands import main
 
 sys.exit(main())

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from traitbench.scoring import choice_value, parse_reply
+from traitbench.tasks.scoring import choice_value, parse_reply
 from traitbench.statistics.style import Answer
 from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from traitbench.leaderboard import Leaderboard
-from traitbench.results import Results
+from traitbench.runs.results import Results
 from traitbench.samples import Sample
 from traitbench.types import Record
 

@@ -6,14 +6,14 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from traitbench.personas import TASK as PERSONAS
+from traitbench.tasks.persona_consistency.consistency import TASK as PERSONAS
 from traitbench.types import Mode, Record
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from traitbench.results import Results
-    from traitbench.scorecard import Contrast, Scorecard, Shift
+    from traitbench.runs.results import Results
+    from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Shift
     from traitbench.statistics.style import Style
 
 __all__ = ["Table", "interval", "markdown", "number", "show", "tables"]
@@ -43,10 +43,10 @@ def tables(results: Results) -> list[Table]:
 
     The verdict of each scoring mode is the first note of every table.
     """
-    from traitbench.alignment_tables import tables as aligned
-    from traitbench.evidence import evidence, side_by_side
-    from traitbench.fitting import choices, curves, trainings
-    from traitbench.persona_tables import tables as spoken
+    from traitbench.tasks.person_alignment.views import tables as aligned
+    from traitbench.tasks.questionnaire.evidence import evidence, side_by_side
+    from traitbench.runs.fitting import choices, curves, trainings
+    from traitbench.tasks.persona_consistency.views import tables as spoken
 
     out = []
     # Of a method with many settings those that were changed.
@@ -81,7 +81,7 @@ def _statement_first(modes: Iterable[Mode]) -> list[Mode]:
 
 
 def _effects(title: str, cards: Mapping[Mode, Scorecard]) -> Table:
-    from traitbench.scorecard import PROFILES
+    from traitbench.tasks.questionnaire.scorecard import PROFILES
 
     rows = []
     for mode in _statement_first(cards):

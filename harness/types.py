@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from traitbench.errors import UnknownName, unknown
 
 if TYPE_CHECKING:
-    from traitbench.bench import Bench
-    from traitbench.models import ModelSpec
+    from traitbench.methods.bench import Bench
+    from traitbench.backends.models import ModelSpec
 
 __all__ = [
     "BIG_FIVE", "DARK_TRIAD", "TRAITS", "Backend", "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Kind",
@@ -81,7 +81,7 @@ class Target(Record):
     levels: dict[Trait, float] = Field(default_factory=dict)
     person: Person | None = None
     character: str | None = None
-    """Name of a character that is described by texts (see traitbench.characters)."""
+    """Name of a character that is described by texts (see traitbench.targets.characters)."""
 
     @model_validator(mode="after")
     def _one_of(self) -> Self:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from traitbench import controls
-from traitbench.adapters import adapter_digest, parameters, rank_of, read_config
+from traitbench.controls.adapters import adapter_digest, parameters, rank_of, read_config
 from traitbench.errors import TraitbenchUsage
 from traitbench.types import Aim, Control, Fit, Kind, Method, Record, Target
 
 if TYPE_CHECKING:
-    from traitbench.bench import Bench
+    from traitbench.methods.bench import Bench
 
 __all__ = ["Adapter"]
 

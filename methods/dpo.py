@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from traitbench.methods import dialogues
 from traitbench.methods.dialogues import Dialogue, Pair
-from traitbench.methods.recipes import Recipe
+from traitbench.methods.training.recipes import Recipe
 from traitbench.methods.sft import Sft
 from traitbench.types import Target
 

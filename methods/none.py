@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from traitbench.types import Control, Method, Target
 
 if TYPE_CHECKING:
-    from traitbench.bench import Bench
+    from traitbench.methods.bench import Bench
 
 __all__ = ["NoControl"]
 

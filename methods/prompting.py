@@ -21,8 +21,8 @@ from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Method, Person, Record, Target, Trait
 
 if TYPE_CHECKING:
-    from traitbench.bench import Bench
-    from traitbench.characters import Character
+    from traitbench.methods.bench import Bench
+    from traitbench.targets.characters import Character
 
 __all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "answers", "seen", "story", "texts"]
 
@@ -140,7 +140,7 @@ class Prompting(Method):
             text = answers(target.person)
             fit = Fit(method=self.name, version=self.version, target=target.name, fitted_on=seen(target.person))
         elif target.character:
-            from traitbench import characters
+            from traitbench.targets import characters
 
             who = characters.load(target.character)
             text, told = story(who, self.config.words)

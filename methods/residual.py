@@ -40,7 +40,7 @@ from traitbench.types import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from traitbench.bench import Bench
+    from traitbench.methods.bench import Bench
     from traitbench.inventories import Item
 
 __all__ = ["QUESTIONS", "Residual", "contrast"]
@@ -132,7 +132,7 @@ class Residual(Method):
         return self._control(shift, layer, bench.folder, fit)
 
     def _layers(self, bench: Bench) -> tuple[int, ...]:
-        from traitbench.interventions import layers
+        from traitbench.controls.interventions import layers
 
         depth = layers(bench.backend.model)
         even = range(depth // 5, depth * 9 // 10 + 1, max(1, round(depth * 0.7 / 8)))

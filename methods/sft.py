@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from traitbench import controls
-from traitbench.adapters import parameters
+from traitbench.controls.adapters import parameters
 from traitbench.errors import BadData
 from traitbench.methods import dialogues
-from traitbench.methods.dialogue_leaks import audit
+from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.dialogues import Corpus, Dialogue, Pair
 from traitbench.methods.prompting import Prompting
-from traitbench.methods.recipes import Recipe, Training, recipe
+from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.methods.training import Example, check_extra, example, settled, train
 from traitbench.types import Aim, Control, Fit, Kind, Message, Method, Target
 
 if TYPE_CHECKING:
-    from traitbench.bench import Bench
+    from traitbench.methods.bench import Bench
 
 __all__ = ["Sft", "instruction", "opened"]
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from traitbench import controls, vectors
+from traitbench import controls
+from traitbench.controls import vectors
 from traitbench.errors import UnsupportedControl
 from traitbench.inventories import Item
 from traitbench.types import Aim, Control, Edit, Fit, Kind, Method, Point, Record, Scope, Target
 
 if TYPE_CHECKING:
-    from traitbench.bench import Bench
+    from traitbench.methods.bench import Bench
 
 __all__ = ["Vector"]
 
@@ -50,7 +51,7 @@ class Vector(Method):
         UnsupportedControl without a file, or where no development item measures the trait and no strength is given;
         BadData for a file that cannot be read or a vector of another model.
         """
-        from traitbench.interventions import layers, site_width
+        from traitbench.controls.interventions import layers, site_width
 
         assert target is not None
         began, config, model = time.perf_counter(), self.config, bench.backend.model

@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Quiet:
-    """A `traitbench.evaluate.Progress` that says nothing."""
+    """A `traitbench.runs.evaluate.Progress` that says nothing."""
 
     def plan(self, conditions: int, requests: int, held: int) -> None: ...
     def condition(self, name: str) -> None: ...

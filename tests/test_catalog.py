@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from traitbench.cli import main
+from traitbench.cli.commands import main
 
 SHOUT = """
 from traitbench.types import Control, Message, Method

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from traitbench import arguments, inventories
+from traitbench import inventories
+from traitbench.cli import arguments
 from traitbench.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]

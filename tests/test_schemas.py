@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 
 from traitbench import schemas
-from traitbench.cli import main
+from traitbench.cli.commands import main
 from traitbench.leaderboard import build
-from traitbench.publish import publish
+from traitbench.runs.publish import publish
 from traitbench.store import read_json, write_json
 
 

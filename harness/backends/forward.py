@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from traitbench.backends.packing import Group, Item, Row, additive, common, pack, visibility
-from traitbench.interventions import recorded
+from traitbench.controls.interventions import recorded
 
 if TYPE_CHECKING:
-    from traitbench.interventions import Applied
+    from traitbench.controls.interventions import Applied
     from traitbench.types import Site
 
 __all__ = ["TOLERANCE", "Scorer", "packable"]

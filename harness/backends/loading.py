@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from traitbench.backends.weights import Weights
 from traitbench.errors import BadData
-from traitbench.models import ModelSpec
+from traitbench.backends.models import ModelSpec
 
 __all__ = ["device_of", "ends", "load"]
 

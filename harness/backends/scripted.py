@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, ValidationError
 
 from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
-from traitbench.models import ModelSpec
+from traitbench.backends.models import ModelSpec
 from traitbench.types import (
     TRAITS,
     Backend,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from traitbench.backends.fingerprints import cache_folder, fingerprint
 from traitbench.errors import BadData, MissingExtra
-from traitbench.models import EMBEDDED_VERSION, ModelSpec
+from traitbench.backends.models import EMBEDDED_VERSION, ModelSpec
 from traitbench.types import Record
 
 __all__ = ["Weights", "locate", "unchanged"]

@@ -20,14 +20,14 @@ from typing import Any, Literal
 
 from traitbench.errors import BadData
 from traitbench.leaderboard import Leaderboard
-from traitbench.report.chart import Figure, named, slug
-from traitbench.report.figures import figures
+from traitbench.charts.chart import Figure, named, slug
+from traitbench.tasks.questionnaire.figures.effects import figures
 from traitbench.report.overview import badge, overview
-from traitbench.report.theme import CONFIGS, VERDICTS
-from traitbench.results import Results
+from traitbench.charts.theme import CONFIGS, VERDICTS
+from traitbench.runs.results import Results
 from traitbench.store import write_text
 from traitbench.tables import Table, number
-from traitbench.trained import spent
+from traitbench.runs.trained import spent
 
 __all__ = ["page", "svg", "write_report"]
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from traitbench.leaderboard_tables import ratio
-from traitbench.report.chart import Figure, Run, concat, figure, line_across, plain
-from traitbench.report.doses import aim, aims, ring
+from traitbench.leaderboard.tables import ratio
+from traitbench.charts.chart import Figure, Run, concat, figure, line_across, plain
+from traitbench.tasks.questionnaire.figures.doses import aim, aims, ring
 from traitbench.samples import Condition
 from traitbench.types import Fit
 

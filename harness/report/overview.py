@@ -7,11 +7,11 @@ from html import escape
 from typing import NamedTuple
 
 from traitbench.leaderboard import Entry, Leaderboard, Metrics, to_entry
-from traitbench.leaderboard_persons import PersonRow, head
-from traitbench.leaderboard_tables import ratio, standing
-from traitbench.report.chart import Estimate, digits, plain, setup, signed, slug
-from traitbench.report.theme import VERDICTS
-from traitbench.results import Results
+from traitbench.tasks.person_alignment.ranking import PersonRow, head
+from traitbench.leaderboard.tables import ratio, standing
+from traitbench.charts.chart import Estimate, digits, plain, setup, signed, slug
+from traitbench.charts.theme import VERDICTS
+from traitbench.runs.results import Results
 from traitbench.types import Mode
 
 __all__ = ["badge", "entries", "overview"]

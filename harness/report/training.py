@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from traitbench.report.chart import Figure, Run, concat, figure, plain
-from traitbench.report.doses import ring
-from traitbench.trained import Adapted, Stage, adapted, remarks
+from traitbench.charts.chart import Figure, Run, concat, figure, plain
+from traitbench.tasks.questionnaire.figures.doses import ring
+from traitbench.runs.trained import Adapted, Stage, adapted, remarks
 
 __all__ = ["MOST", "training"]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from traitbench import data
 from traitbench.humans import reference
 from traitbench.humans.similarity import Similarity, from_scores
-from traitbench.papi import Persons, key, load_persons, unkeyed
+from traitbench.targets.papi import Persons, key, load_persons, unkeyed
 from traitbench.reproduce import Reproduction, Row
 from traitbench.reproduce.cells import Cells, Distance, Matrix, cells
 from traitbench.statistics.matrices import correlations

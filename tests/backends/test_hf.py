@@ -14,7 +14,7 @@ import torch
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.errors import BadData
-from traitbench.models import resolve
+from traitbench.backends.models import resolve
 from traitbench.types import Choose, Continue, Control, Message, Request, Response, Write
 
 Tiny = Callable[..., Path]

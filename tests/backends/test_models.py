@@ -19,7 +19,7 @@ from traitbench.backends import fingerprints, weights
 from traitbench.backends.fingerprints import fingerprint
 from traitbench.backends.weights import locate, unchanged
 from traitbench.errors import BadData, MissingExtra, UnknownName
-from traitbench.models import SHORT_NAMES, resolve
+from traitbench.backends.models import SHORT_NAMES, resolve
 
 
 def _folder(path: Path, content: bytes = b"weights") -> Path:
@@ -71,7 +71,7 @@ def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_models_imports_without_torch() -> None:
-    code = "import sys, traitbench.models; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    code = "import sys, traitbench.backends.models; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -32,14 +32,14 @@ import torch
 from numpy.typing import NDArray
 
 from traitbench.backends.hf import HuggingFace
-from traitbench.bench import Bench
+from traitbench.methods.bench import Bench
 from traitbench.errors import TraitbenchError
-from traitbench.interventions import head_shape
+from traitbench.controls.interventions import head_shape
 from traitbench.methods.pas import PAS
-from traitbench.methods.pas_contrasts import Contrasts
-from traitbench.methods.pas_heads import NEUTRAL, Heads, classes, parted, select, sided
-from traitbench.models import resolve
-from traitbench.papi import load_persons, unkeyed
+from traitbench.methods.pas.contrasts import Contrasts
+from traitbench.methods.pas.heads import NEUTRAL, Heads, classes, parted, select, sided
+from traitbench.backends.models import resolve
+from traitbench.targets.papi import load_persons, unkeyed
 from traitbench.statistics.logistic import fit_logistic
 from traitbench.types import Choose, Person, Target
 

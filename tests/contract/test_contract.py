@@ -13,7 +13,7 @@ import pytest
 
 from traitbench import inventories
 from traitbench.backends import BACKENDS
-from traitbench.bench import Bench
+from traitbench.methods.bench import Bench
 from traitbench.catalog import Catalog
 from traitbench.errors import MissingExtra, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
@@ -195,12 +195,12 @@ def imported_by(*modules: str) -> set[str]:
 def test_no_import_brings_torch() -> None:
     light = [f"traitbench.{name}" for name in ("plan", "scoring", "evaluate", "cli", "methods.prompting")]
     found = imported_by("traitbench", *light)
-    assert "traitbench.plan" in found and not found & {"torch", "transformers", "accelerate", "gguf"}
+    assert "traitbench.runs.plan" in found and not found & {"torch", "transformers", "accelerate", "gguf"}
 
 
 def test_what_reads_results_imports_no_backend() -> None:
-    found = imported_by("traitbench.leaderboard", "traitbench.tables", "traitbench.results")
-    assert "traitbench.results" in found
+    found = imported_by("traitbench.leaderboard", "traitbench.tables", "traitbench.runs.results")
+    assert "traitbench.runs.results" in found
     assert not [name for name in found if name.startswith("traitbench.backends.")]
 
 

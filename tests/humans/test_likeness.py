@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from traitbench import inventories
-from traitbench.cli import main
+from traitbench.cli.commands import main
 from traitbench.humans import between_person_sd, reference
 from traitbench.humans.norms import standing
 

@@ -11,8 +11,8 @@ import pytest
 
 from traitbench.errors import BadData
 from traitbench.methods import dialogue_set
-from traitbench.methods.dialogue_leaks import audit
-from traitbench.methods.dialogue_set import Situation, Texts, blocks, lines, make, scenes
+from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods.dialogues.open_set import Situation, Texts, blocks, lines, make, scenes
 from traitbench.methods.dialogues import Dialogue, load, pairs
 from traitbench.types import BIG_FIVE
 

@@ -18,13 +18,13 @@ from tiny_models import CONFIGS, tokenizer
 from torch import Tensor
 
 from traitbench import controls
-from traitbench.adapters import restored
+from traitbench.controls.adapters import restored
 from traitbench.backends.hf import HuggingFace
-from traitbench.bench import Bench
+from traitbench.methods.bench import Bench
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.methods import trainers
 from traitbench.methods.p_tailor import P_Tailor
-from traitbench.methods.p_tailor_experts import (
+from traitbench.methods.p_tailor.experts import (
     POLES,
     Experts,
     Router,
@@ -35,7 +35,7 @@ from traitbench.methods.p_tailor_experts import (
     slots,
     specialisation,
 )  # fmt: skip
-from traitbench.models import resolve
+from traitbench.backends.models import resolve
 from traitbench.types import BIG_FIVE, Control, Target
 
 EXPERTS, RANK = 4, 2

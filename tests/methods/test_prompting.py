@@ -17,7 +17,7 @@ import pytest
 from pydantic import ValidationError
 
 from traitbench import inventories
-from traitbench.bench import Bench
+from traitbench.methods.bench import Bench
 from traitbench.errors import BadData, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
 from traitbench.methods.none import NoControl

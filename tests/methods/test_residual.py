@@ -10,7 +10,7 @@ import torch
 
 from traitbench import controls
 from traitbench.backends.hf import HuggingFace
-from traitbench.bench import Bench
+from traitbench.methods.bench import Bench
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.residual import QUESTIONS, Residual, contrast

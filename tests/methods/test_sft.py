@@ -12,17 +12,17 @@ import torch
 from quiet import Quiet
 
 from traitbench import controls, inventories
-from traitbench.adapters import CONFIG, WEIGHTS
+from traitbench.controls.adapters import CONFIG, WEIGHTS
 from traitbench.backends import BACKENDS
 from traitbench.backends.hf import HuggingFace
-from traitbench.bench import Bench
-from traitbench.cli import main
+from traitbench.methods.bench import Bench
+from traitbench.cli.commands import main
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
-from traitbench.evaluate import evaluate
+from traitbench.runs.evaluate import evaluate
 from traitbench.methods import METHODS
-from traitbench.models import resolve
-from traitbench.plan import Plan
-from traitbench.runs import rescore
+from traitbench.backends.models import resolve
+from traitbench.runs.plan import Plan
+from traitbench.runs.finished import rescore
 from traitbench.types import Control, Method, Target
 
 HIGH, LOW = (Target(levels={"extraversion": level}) for level in (1.0, -1.0))
@@ -303,7 +303,7 @@ def test_the_adapter_method_says_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_matched_needs_levels_and_something_to_match(planted: Path, tmp_path: Path) -> None:
-    from traitbench.plan import prepare
+    from traitbench.runs.plan import prepare
 
     with pytest.raises(TraitbenchUsage, match="has nothing to put an instruction in front of"):
         prepare(plan(planted, tmp_path, "open", method="prompting", method_args={}, matched=True))

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from traitbench.adapters import CONFIG, WEIGHTS, adapter_digest, worn
+from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest, worn
 from traitbench.backends.hf import HuggingFace
-from traitbench.bench import Bench
+from traitbench.methods.bench import Bench
 from traitbench.errors import BadData
 from traitbench.methods import training
-from traitbench.methods.recipes import Recipe, Training, recipe
+from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.methods.training import Example, Trained, example, settled, train
-from traitbench.models import resolve
+from traitbench.backends.models import resolve
 from traitbench.types import Control, Message
 
 WORDS = ("crowd", "plans", "worries", "answer", "accurate", "someone", "loves", "makes", "sees", "or", "and", "who")
@@ -202,7 +202,7 @@ def test_a_trainer_that_cannot_be_made_leaves_the_model_as_it_was(
     def refuse(*_: Any, **__: Any) -> Any:
         raise OSError("no space left")
 
-    monkeypatch.setattr(f"traitbench.methods.trainers.{part}", refuse)
+    monkeypatch.setattr(f"traitbench.methods.training.trainers.{part}", refuse)
     plan, dpo = (DPO, True) if loss == "dpo" else (SFT, False)
     with pytest.raises(OSError, match="no space"):
         train(make(), loss, plan, texts(backend, 8, dpo=dpo), texts(backend, 4, first=20, dpo=dpo))

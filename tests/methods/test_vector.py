@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from traitbench import controls
-from traitbench.bench import Bench
+from traitbench.methods.bench import Bench
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods.vector import Vector
 from traitbench.types import Control, Target

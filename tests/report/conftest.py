@@ -10,10 +10,10 @@ import pytest
 import vl_convert
 
 from traitbench import inventories
-from traitbench.papi import split
-from traitbench.persons import Participants
-from traitbench.report.theme import CONFIGS
-from traitbench.results import Facts, Results, summarise
+from traitbench.targets.papi import split
+from traitbench.targets.persons import Participants
+from traitbench.charts.theme import CONFIGS
+from traitbench.runs.results import Facts, Results, summarise
 from traitbench.samples import Condition, Sample, regrade
 from traitbench.tasks import Administration
 from traitbench.tasks.person_alignment import alignment_inventory

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from traitbench.report import write_report
-from traitbench.results import Results
+from traitbench.runs.results import Results
 from traitbench.store import read_json
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install -e .[dev])")

@@ -16,15 +16,15 @@ from traitbench.humans import reference
 from traitbench.humans.likeness import Human
 from traitbench.humans.similarity import similarity
 from traitbench.report import svg
-from traitbench.report.chart import Estimate, Figure, Run, named, per_point, plain, scaled, signed, slug
-from traitbench.report.correlations import correlations, distances
-from traitbench.report.diagnostics import COEFFICIENTS, reliability, response_style
-from traitbench.report.doses import dose
-from traitbench.report.figures import figures, forest, matrices
-from traitbench.report.radar import MOST_TOGETHER, place, radar, ticks
-from traitbench.report.theme import CONFIGS, DARK, LIGHT, Palette, contrast
-from traitbench.respondents import Reliability
-from traitbench.results import Results
+from traitbench.charts.chart import Estimate, Figure, Run, named, per_point, plain, scaled, signed, slug
+from traitbench.tasks.questionnaire.figures.correlations import correlations, distances
+from traitbench.tasks.questionnaire.figures.diagnostics import COEFFICIENTS, reliability, response_style
+from traitbench.tasks.questionnaire.figures.doses import dose
+from traitbench.tasks.questionnaire.figures.effects import figures, forest, matrices
+from traitbench.tasks.questionnaire.figures.radar import MOST_TOGETHER, place, radar, ticks
+from traitbench.charts.theme import CONFIGS, DARK, LIGHT, Palette, contrast
+from traitbench.tasks.questionnaire.respondents import Reliability
+from traitbench.runs.results import Results
 from traitbench.samples import Condition
 from traitbench.store import read_json
 from traitbench.types import BIG_FIVE, Score

@@ -17,12 +17,12 @@ import pytest
 
 from traitbench.errors import BadData
 from traitbench.leaderboard import Entry, build
-from traitbench.leaderboard_persons import head
+from traitbench.tasks.person_alignment.ranking import head
 from traitbench.report import page, write_report
-from traitbench.report.chart import named
-from traitbench.report.figures import figures
-from traitbench.report.theme import contrast
-from traitbench.results import Results
+from traitbench.charts.chart import named
+from traitbench.tasks.questionnaire.figures.effects import figures
+from traitbench.charts.theme import contrast
+from traitbench.runs.results import Results
 from traitbench.store import read_json
 from traitbench.types import Mode
 

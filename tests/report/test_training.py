@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from traitbench.report import page, svg
-from traitbench.report.chart import Figure, Run, named
-from traitbench.report.figures import figures
+from traitbench.charts.chart import Figure, Run, named
+from traitbench.tasks.questionnaire.figures.effects import figures
 from traitbench.report.training import MOST, training
-from traitbench.results import Results
+from traitbench.runs.results import Results
 from traitbench.store import read_json
 from traitbench.types import Fit
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
-from traitbench.scoring import choice_value, scale_scores
+from traitbench.tasks.scoring import choice_value, scale_scores
 from traitbench.statistics import leakage, stratified_mean
 from traitbench.tasks import Administration, Questionnaire
 from traitbench.types import BIG_FIVE

@@ -1,0 +1,298 @@
+"""The command `traitbench`. stdout is data, stderr is progress and diagnostics.
+
+Exit codes: 0 ok, 1 error, 2 usage, 3 finished but some calls failed, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitbench.cli.arguments import COMMANDS, normalised, parser
+
+if TYPE_CHECKING:
+    from traitbench.runs.plan import Plan
+    from traitbench.runs.results import Results
+    from traitbench.tables import Table
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = normalised(sys.argv[1:] if argv is None else argv)
+    if words and not words[0].startswith("-") and words[0] not in COMMANDS:
+        from traitbench.errors import unknown
+
+        return _fail(str(unknown("command", words[0], COMMANDS)), 2)
+    try:
+        arguments = parser().parse_args(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    if arguments.version:
+        from traitbench import __version__
+
+        print(__version__)
+        return 0
+    if arguments.command is None:
+        parser().print_help()
+        return 0
+    return _guarded(lambda: _HANDLERS[arguments.command](arguments))
+
+
+def _guarded(action: Callable[[], int]) -> int:
+    """Turn the project's errors into one line on stderr; everything else keeps its traceback."""
+    from traitbench.errors import TraitbenchError
+
+    try:
+        return action()
+    except TraitbenchError as error:
+        if os.environ.get("TRAITBENCH_DEBUG") == "1":
+            raise
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; what was answered is kept, the same command goes on from there", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _fail(message: str, code: int) -> int:
+    _say(f"error: {message}")
+    return code
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _plan(arguments: argparse.Namespace) -> Plan:
+    """Merge the configuration file and the command line, which wins."""
+    from traitbench.cli.configuration import from_command_line
+
+    return from_command_line(vars(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from traitbench.cli.configuration import as_yaml
+
+    plan = _plan(arguments)
+    if arguments.show_config:
+        print(as_yaml(plan), end="")
+        return 0
+    from traitbench.runs.evaluate import evaluate
+    from traitbench.progress import Bar
+
+    with Bar() as bar:
+        results, path = evaluate(plan, bar, bar.tell)
+    _print(results, arguments.format)
+    shown = path.parent if path.parent.is_absolute() else Path(os.path.relpath(path.parent))
+    _say(f"results: {path}\nscore again without a model: traitbench score '{shown}'")
+    failed = sum(results.n_failed.values())
+    if failed:
+        _say(f"warning: {failed} calls failed; the same command asks them again")
+    return 3 if failed else 0
+
+
+def _print(results: Results, form: str) -> None:
+    from traitbench.tables import tables
+
+    _show(lambda: tables(results), form, lambda: results.model_dump_json(by_alias=True, indent=2))
+    for warning in results.warnings:
+        _say(f"warning: {warning}")
+
+
+def _show(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:
+    """Print tables to a person, as Markdown, or what they were made of as JSON."""
+    if form == "json":
+        print(as_json())
+        return
+    from traitbench.tables import markdown, show
+
+    if form == "markdown":
+        print("\n\n".join(markdown(table) for table in made()))
+        return
+    from rich.console import Console
+
+    show(made(), Console(width=None if sys.stdout.isatty() else 160))
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from traitbench.runs.fit import fit
+    from traitbench.progress import Bar
+
+    with Bar() as bar:
+        for place in fit(_plan(arguments), bar.tell, bar.begin):
+            print(place, flush=True)
+    return 0
+
+
+def _prompt(arguments: argparse.Namespace) -> int:
+    from traitbench.runs.plan import prepare
+
+    prepared = prepare(_plan(arguments))
+    if prepared.method.needs_model:
+        name = prepared.plan.method
+        print(f"# the controls of {name} are fitted on the model; `traitbench run` shows what was chosen")
+    for condition, control in prepared.conditions:
+        print(f"# {condition.name}  (control {control.hash})")
+        for message in control.messages:
+            print(f"[{message.role}] {message.content}")
+    for task in prepared.tasks:
+        seen = set()
+        for request in task.requests(prepared.plan.seed):
+            kind = (request.doc.scoring, request.doc.order, request.doc.symbols, request.doc.template)
+            if kind in seen:
+                continue
+            seen.add(kind)
+            print(f"\n# {task.id}: {' '.join(str(k) for k in kind if k is not None)}, item {request.doc.item}")
+            for message in request.conversation(prepared.conditions[-1][1]):
+                print(f"[{message.role}] {message.content}")
+            if text := getattr(request, "text", None):
+                print(f"[assistant] {text}   (scored)")
+    return 0
+
+
+def _ls(arguments: argparse.Namespace) -> int:
+    from traitbench.cli.listing import listing
+
+    for kind, rows in listing().items():
+        if arguments.kind in (None, kind):
+            print(f"{kind}:")
+            for name, text in rows:
+                print(f"  {name:<18} {text}")
+    return 0
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    from traitbench.inventories import validate
+
+    errors = 0
+    for name in arguments.inventory:
+        found = validate(name, arguments.include_path)
+        for finding in found:
+            print(f"{finding.level}: {finding.where}: {finding.message}")
+        errors += sum(finding.level == "error" for finding in found)
+        print(f"{name}: {'ok' if not found else f'{len(found)} findings'}")
+    return 1 if errors else 0
+
+
+def _score(arguments: argparse.Namespace) -> int:
+    from traitbench.runs.finished import current, rescore
+
+    for path in current(arguments.folder, _say):
+        _print(rescore(path, norms=arguments.norms), arguments.format)
+        _say(f"recomputed from the samples beside {path}")
+    return 0
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    from traitbench import inventories
+    from traitbench.answers.analysis import tables
+    from traitbench.answers.analyze import analyze
+    from traitbench.progress import Rows
+
+    include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
+    inventory = inventories.load(arguments.inventory, texts=False, include=include)
+    scores = Path(arguments.scores).expanduser() if arguments.scores else None
+    with Rows() as bar:
+        found = analyze(Path(arguments.table).expanduser(), inventory, arguments.keyed, scores, bar.done)
+    if found.ignored_columns:
+        some = ", ".join(found.ignored_columns[:8]) + (", ..." if len(found.ignored_columns) > 8 else "")
+        print(f"ignored {len(found.ignored_columns)} columns that are no item: {some}", file=sys.stderr)
+    if scores:
+        print(f"scores: {scores}", file=sys.stderr)
+    _show(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
+    return 0
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from traitbench.runs.compare import compare, tables
+
+    found = compare(arguments.a, arguments.b, _say, arguments.effect)
+    _show(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
+    return 0
+
+
+def _reproduce(arguments: argparse.Namespace) -> int:
+    from traitbench.reproduce import as_json, reproduce, tables
+
+    found = reproduce(arguments.name, Path(arguments.papi).expanduser() if arguments.papi else None)
+    _show(lambda: tables(found), arguments.format, lambda: as_json(found))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from traitbench.runs.publish import publish
+    from traitbench.runs.finished import current
+
+    for path in current(arguments.folder, _say):
+        print(publish(path, Path(arguments.to)))
+    return 0
+
+
+def _leaderboard(arguments: argparse.Namespace) -> int:
+    from traitbench.leaderboard import build, published_results, render
+    from traitbench.report import write_report
+    from traitbench.store import write_json, write_text
+
+    published, to = Path(arguments.published), Path(arguments.output_path)
+    board = build(published)
+    write_json(to / "leaderboard.json", board.model_dump(mode="json"))
+    write_text(to / "leaderboard.md", render(board))
+    _written(write_report(published_results(published), to / "leaderboard.html", "traitbench leaderboard", board))
+    print(render(board), end="")
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from traitbench.report import write_report
+    from traitbench.runs.finished import current, rescore
+
+    paths = current(arguments.folder, _say)
+    to = Path(arguments.output_path or paths[0].parent)
+    _written(write_report({p.name: rescore(p) for p in paths}, to / "report.html", paths[0].resolve().parent.name))
+    print(to / "report.html")
+    return 0
+
+
+def _written(files: Sequence[Path]) -> None:
+    print(f"{files[0]}: one page that needs no network; {len(files) - 1} figures beside it", file=sys.stderr)
+
+
+def _data(arguments: argparse.Namespace) -> int:
+    from traitbench import data
+
+    if arguments.action == "get":
+        print(data.get(arguments.name, accept_licence=arguments.accept_licence, base_url=arguments.base_url))
+    elif arguments.action == "path":
+        print(data.path(arguments.name))
+    else:
+        for row in data.list_rows():
+            place = row.found or f"not here: traitbench data get {row.name}"
+            print(f"{row.name:<18} {row.about} ({row.licence})\n{'':<18} {place}")
+    return 0
+
+
+_HANDLERS: dict[str, Callable[[Any], int]] = {
+    "run": _run,
+    "fit": _fit,
+    "ls": _ls,
+    "validate": _validate,
+    "prompt": _prompt,
+    "score": _score,
+    "analyze": _analyze,
+    "compare": _compare,
+    "reproduce": _reproduce,
+    "export": _export,
+    "leaderboard": _leaderboard,
+    "report": _report,
+    "data": _data,
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Controls on disk: a folder with control.json, method.json and what they hold: tensors.safetensors, adapter/."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from traitbench.controls.adapters import adapter_digest, copy_adapter
+from traitbench.errors import BadData
+from traitbench.store import read_json, write_json
+from traitbench.types import Control, Edit, Fit, Message
+
+__all__ = ["arrays", "keep", "read", "store", "units_of", "where"]
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_TENSORS = "tensors.safetensors"
+_ADAPTER = "adapter"
+
+
+def store(
+    folder: Path,
+    *,
+    messages: Sequence[Message] = (),
+    edits: Sequence[Edit] = (),
+    tensors: Arrays | None = None,
+    adapter: Path | None = None,
+    fit: Fit | None = None,
+) -> Control:
+    """Write a control below `folder`, in a folder named by its hash, and return it.
+
+    `tensors` are what `edits` name: float arrays (n,), integer arrays (n,) for `units`. `adapter` is a PEFT folder,
+    which is copied. BadData for a value that is not finite, a name without a tensor, lengths that do not fit, or a
+    folder that is no adapter.
+    """
+    given = {name: np.ascontiguousarray(value) for name, value in (tensors or {}).items()}
+    _check(edits, given)
+    control = Control(
+        messages=tuple(messages), edits=tuple(edits), contents=_digest(given) if edits else None, fit=fit,
+        weights=adapter_digest(adapter) if adapter else None,
+    )  # fmt: skip
+    place = folder / control.hash
+    if adapter:
+        copy_adapter(adapter, place / _ADAPTER, str(fit.model["model"]) if fit and "model" in fit.model else None)
+        control = control.model_copy(update={"adapter": place / _ADAPTER})
+    if edits:
+        place.mkdir(parents=True, exist_ok=True)
+        temporary = place / f".{_TENSORS}"
+        save_file(given, temporary)
+        temporary.replace(place / _TENSORS)
+        control = control.model_copy(update={"tensors": place / _TENSORS})
+    write_json(place / "control.json", control.model_dump(mode="json"))
+    if fit is not None:
+        write_json(place / "method.json", fit.model_dump(mode="json"))
+    return control
+
+
+def keep(control: Control, folder: Path) -> Path:
+    """Write `control` as it is now below `folder`, its tensors included; return its folder."""
+    place = folder / control.hash
+    write_json(place / "control.json", control.model_dump(mode="json"))
+    if control.tensors is not None and control.tensors != place / _TENSORS:
+        shutil.copyfile(control.tensors, place / _TENSORS)
+    if control.adapter is not None and control.adapter != place / _ADAPTER:
+        copy_adapter(control.adapter, place / _ADAPTER)
+    if control.fit is not None:
+        write_json(place / "method.json", control.fit.model_dump(mode="json"))
+    return place
+
+
+def read(folder: Path) -> Control:
+    """Read a control that `store` wrote; BadData where a file is missing, damaged or not the one that was written."""
+    again = "expected a folder that a fitted method wrote: control.json, method.json and their tensors; fit it again"
+    try:
+        control = Control.model_validate(read_json(folder / "control.json"))
+        fit = Fit.model_validate(read_json(folder / "method.json")) if (folder / "method.json").is_file() else None
+    except ValidationError as error:
+        raise BadData(f"{folder} holds no control of this version: {str(error).splitlines()[0]}; {again}") from None
+    control = control.model_copy(update={"fit": fit})
+    if control.weights:
+        if (found := adapter_digest(folder / _ADAPTER)) != control.weights:
+            raise BadData(f"{folder / _ADAPTER} has the digest {found}, control.json says {control.weights}; {again}")
+        control = control.model_copy(update={"adapter": folder / _ADAPTER})
+    if not control.edits:
+        return control
+    control = control.model_copy(update={"tensors": folder / _TENSORS})
+    held = arrays(control)
+    if (found := _digest(held)) != control.contents:
+        raise BadData(f"{folder / _TENSORS} has the digest {found}, control.json says {control.contents}; {again}")
+    _check(control.edits, held)
+    return control
+
+
+def arrays(control: Control) -> dict[str, NDArray[Any]]:
+    """Load the tensors that the control's edits name; empty where it has none. BadData where the file is damaged."""
+    if control.tensors is None:
+        return {}
+    try:
+        found: dict[str, NDArray[Any]] = load_file(control.tensors)
+    except (OSError, SafetensorError) as error:
+        raise BadData(f"cannot read {control.tensors}: {error}; fit the control again") from None
+    return found
+
+
+def _digest(tensors: Arrays) -> str:
+    total = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        total.update(json.dumps([name, value.dtype.str, value.shape]).encode() + value.tobytes())
+    return total.hexdigest()[:16]
+
+
+def where(edit: Edit) -> str:
+    """Name an edit in a message."""
+    return f"the edit of {edit.site} in layer {edit.layer}"
+
+
+def units_of(edit: Edit, tensors: Arrays) -> NDArray[np.integer] | None:
+    """Return the places that an edit names; None for all. BadData where it names what is not there or cannot be."""
+    if (edit.op == "zero") != (edit.tensor is None):
+        raise BadData(f"{where(edit)}: {edit.op} goes {'without' if edit.op == 'zero' else 'with'} a tensor")
+    for name in (edit.tensor, edit.units):
+        if name is not None and name not in tensors:
+            raise BadData(f"{where(edit)} names the tensor {name!r}; there are {', '.join(sorted(tensors)) or 'none'}")
+    if edit.units is None:
+        return None
+    units = np.asarray(tensors[edit.units])
+    if units.ndim != 1 or units.dtype.kind not in "iu" or len(np.unique(units)) < len(units):
+        raise BadData(f"{where(edit)}: units {edit.units!r} must be different whole numbers, one dimension")
+    return units
+
+
+def _check(edits: Sequence[Edit], tensors: Arrays) -> None:
+    for edit in edits:
+        units = units_of(edit, tensors)
+        if edit.tensor is None:
+            continue
+        value = tensors[edit.tensor]
+        if value.ndim != 1 or value.dtype.kind != "f":
+            raise BadData(
+                f"{where(edit)}: {edit.tensor!r} must be floats of one dimension, is {value.dtype} {value.shape}"
+            )
+        if not np.isfinite(value).all():
+            at = int((~np.isfinite(value)).argmax())
+            raise BadData(f"{where(edit)}: {edit.tensor!r} holds {value[at]} at place {at}; expected finite numbers")
+        if units is not None and len(units) != len(value):
+            raise BadData(f"{where(edit)}: {len(value)} values for {len(units)} units; expected one each")

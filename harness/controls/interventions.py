@@ -1,0 +1,275 @@
+"""Editing and recording activations: what an edit does, where and at which positions, by hooks that always come off.
+
+The edits of one place are merged beforehand (see edits) and put to work by a forward hook or pre-hook of one module.
+Which positions count is known for each forward: from masks that the caller sets (`Applied.span`), or from the KV cache
+(`Applied.generating`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from traitbench.controls.architectures import ARCHITECTURES, decoder, decoder_layers, head_shape, layers, part, site_width
+from traitbench.controls.edits import Changes, Place, check_layer, merge
+from traitbench.types import Edit, Scope, Site
+
+__all__ = ["ARCHITECTURES", "Applied", "Span", "applied", "head_shape", "layers", "recorded", "site_width"]
+
+Index = tuple[Any, ...] | None
+"""What selects positions of activations (rows, tokens, width): None all of them, () not one."""
+
+_ALL: Index = None
+_NONE: Index = ()
+_LAST: Index = (slice(None), slice(-1, None))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The positions of one forward pass that each scope means; None: not one."""
+
+    answer: Tensor | None = None
+    """Booleans (rows, tokens): from the last prompt token on."""
+    generated: Tensor | None = None
+    """Booleans (rows, tokens): after the prompt."""
+
+
+class Applied:
+    """Edits at work: tells them the positions of each forward pass and, if asked to, measures their dose."""
+
+    def __init__(self, scopes: frozenset[Scope], measure: bool) -> None:
+        """Not for callers: `applied` makes it."""
+        self.scopes = scopes
+        """The scopes of the edits; masks are needed only where it holds `answer` or `generated`."""
+        self._measure = measure
+        self._next: Span | None = None
+        self._now: dict[Scope, Index] = {"all": _ALL}
+        self._real: Tensor | None = None
+        self._decoding: _Decoding | None = None
+        self._sums: dict[Place, tuple[Tensor, Tensor]] = {}
+
+    def span(self, answer: Tensor | None, generated: Tensor | None) -> None:
+        """Set the masks (rows, tokens) of the NEXT forward pass; None: not one of its positions."""
+        self._next = Span(answer, generated)
+
+    @contextmanager
+    def generating(self) -> Iterator[None]:
+        """Decode with a KV cache inside: no masks are needed.
+
+        The first forward of a sequence is the prompt, padded at the left, so that its last column is the answer
+        position; what follows on the same cache is generated. A cache filled with a shared prefix may come with the
+        first forward. Several sequences may follow one another, each with a cache of its own.
+        """
+        before, self._decoding = self._decoding, _Decoding()
+        try:
+            yield
+        finally:
+            self._decoding = before
+
+    @property
+    def dose(self) -> float | None:
+        """Mean over edited places of sum |edited - before| over sum |before|, both over edited positions.
+
+        |.| is the Euclidean norm over all places of the site; padding that a 2D attention mask shows is left out. None
+        where nothing was measured.
+        """
+        sums = [(float(change), float(size)) for change, size in self._sums.values()]
+        ratios = [change / size for change, size in sums if size > 0]
+        return sum(ratios) / len(ratios) if ratios else None
+
+    def _begin(self, ids: Tensor, mask: Tensor | None, cache: Any, caching: bool) -> None:
+        """Find the positions of the forward that begins now: of tokens `ids`, with the 2D attention mask `mask`."""
+        given, self._next = self._next, None
+        rows, tokens = ids.shape[:2]
+        mask = None if mask is None else mask[:, -tokens:].bool()
+        self._real = mask if self._measure else None
+        if self.scopes <= {"all"}:
+            return
+        if given is not None:
+            if self._decoding is not None:
+                self._decoding.starts(cache, tokens)
+            self._now |= {
+                "answer": _index(given.answer, rows, tokens),
+                "generated": _index(given.generated, rows, tokens),
+            }
+        elif self._decoding is None:
+            raise RuntimeError(
+                f"an edit has the positions {', '.join(sorted(self.scopes - {'all'}))}, and this forward pass does "
+                "not say where they are; call span(answer, generated) before it, or decode inside generating()"
+            )
+        elif not caching:
+            raise RuntimeError(
+                "inside generating() prompt and reply are told apart by the KV cache, and this forward pass makes "
+                "none; decode with use_cache=True, or set the masks with span(answer, generated)"
+            )
+        elif self._decoding.starts(cache, tokens):
+            if mask is not None and not bool(mask[:, -1].all()):
+                raise RuntimeError("the prompts are padded at the right; inside generating() pad them at the left")
+            self._now |= {"answer": _LAST, "generated": _NONE}
+        else:
+            self._now |= {"answer": _ALL, "generated": _ALL}
+
+    def _add(self, place: Place, before: Tensor, after: Tensor, touched: Sequence[Index]) -> None:
+        """Add one forward's norms to the dose of a place."""
+        whole = any(index is None for index in touched)
+        counted = torch.full(before.shape[:2], whole, dtype=torch.bool, device=before.device)
+        for index in touched:
+            if index:
+                counted[index] = True
+        if self._real is not None:
+            counted &= self._real.to(counted.device)
+        old, new = before.detach().float(), after.detach().float()
+        change, size = ((torch.linalg.vector_norm(x, dim=-1) * counted).sum() for x in (new - old, old))
+        if place in self._sums:
+            change, size = change + self._sums[place][0], size + self._sums[place][1]
+        self._sums[place] = (change, size)
+
+
+class _Decoding:
+    """Tells the first forward of a sequence from those that continue it, by its KV cache."""
+
+    def __init__(self) -> None:
+        self._cache: Callable[[], Any] = lambda: None
+        self._prompt = 0
+
+    def starts(self, cache: Any, tokens: int) -> bool:
+        """Tell whether a forward of `tokens` new tokens over `cache` is the first of its sequence."""
+        held = 0 if cache is None else int(cache.get_seq_length())
+        # A cache that was cut back to a shared prefix begins another sequence.
+        if cache is not None and cache is self._cache() and held >= self._prompt:
+            return False
+        self._prompt = held + tokens
+        return True
+
+    def ended(self, cache: Any) -> None:
+        """Remember the cache that the forward leaves; a loop by hand begins without one, and the model makes it."""
+        self._cache = (lambda: None) if cache is None else weakref.ref(cache)
+
+
+def _index(mask: Tensor | None, rows: int, tokens: int) -> Index:
+    """Turn a mask into the indices of its positions, once a forward: inside the layers nothing waits for a GPU."""
+    if mask is None:
+        return _NONE
+    if tuple(mask.shape) != (rows, tokens):
+        raise RuntimeError(f"span: a mask of shape {tuple(mask.shape)} for a forward pass of {(rows, tokens)}")
+    where = torch.as_tensor(mask).bool().nonzero(as_tuple=True)
+    count = len(where[0])
+    return _NONE if count == 0 else _ALL if count == rows * tokens else where
+
+
+@contextmanager
+def applied(
+    model: Any, edits: Sequence[Edit], tensors: Mapping[str, NDArray[Any]], *, measure: bool = False
+) -> Iterator[Applied]:
+    """Apply `edits` to every forward pass of `model` inside the block; afterwards the model is as before.
+
+    model: a transformers causal language model, or the text model of one. tensors: the arrays that the edits name, as
+    `controls.arrays` gives them. measure: also add up the dose. Edits of one place are applied in the order given; of
+    no effect (none, or strength 0) they leave the model untouched, without a hook. BadData for an unknown
+    architecture, a layer or unit out of range, a tensor of another width, missing or not finite.
+    """
+    places = merge(model, edits, tensors)
+    scopes = frozenset(scope for changes in places.values() for scope, _ in changes)
+    state = Applied(scopes, measure)
+    stack = decoder_layers(model) if places else []
+    with ExitStack() as hooks:
+        if places and (measure or scopes - {"all"}):
+            _watch(decoder(model), state, hooks)
+        for (layer, site), changes in places.items():
+            module, before = part(model, stack[layer], site)
+            _hook(module, before, _editor(state, (layer, site), changes), hooks)
+        yield state
+
+
+@contextmanager
+def recorded(
+    model: Any, site: Site, sink: Callable[[int, Tensor], None], layers: Sequence[int] | None = None
+) -> Iterator[None]:
+    """Call sink(layer, activations (rows, tokens, width)) in every forward pass of the block, for all layers or some.
+
+    The activations are the model's own, not a copy. Inside `applied` they are seen after the edits. BadData for an
+    unknown architecture or a layer out of range.
+    """
+    stack = decoder_layers(model)
+    with ExitStack() as hooks:
+        for layer in range(len(stack)) if layers is None else layers:
+            check_layer(layer, len(stack), site)
+            module, before = part(model, stack[layer], site)
+            _hook(module, before, _reader(layer, sink), hooks)
+        yield
+
+
+def _reader(layer: int, sink: Callable[[int, Tensor], None]) -> Callable[[Tensor], None]:
+    return lambda a: sink(layer, a)
+
+
+def _editor(state: Applied, place: Place, changes: Changes) -> Callable[[Tensor], Tensor | None]:
+    """Make the function that edits the activations of one place; None where none of its positions is concerned."""
+
+    def edit(a: Tensor) -> Tensor | None:
+        touched = [state._now[scope] for scope, _ in changes]
+        if not any(index is None or index for index in touched):
+            return None
+        out = a
+        for n, ((scope, change), index) in enumerate(zip(changes, touched, strict=True)):
+            if not change.fits(a):
+                # Autocast, or a layer that is elsewhere by now: once.
+                change = change.to(a.device, a.dtype)
+                changes[n] = (scope, change)
+            if index is None:
+                out = change(out)
+            elif index:
+                index = tuple(i.to(a.device) if isinstance(i, Tensor) else i for i in index)
+                out = out.clone() if out is a else out
+                out[index] = change(out[index])
+        if state._measure:
+            state._add(place, a, out, touched)
+        return out
+
+    return edit
+
+
+def _hook(module: nn.Module, before: bool, do: Callable[[Tensor], Tensor | None], hooks: ExitStack) -> None:
+    """Let `do` see, and replace, a module's first input or its output (of a tuple, the first)."""
+
+    def on_input(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        new = do(args[0])
+        return None if new is None else (new, *args[1:])
+
+    def on_output(_: nn.Module, args: Any, output: Any) -> Any:
+        if isinstance(output, tuple):
+            new = do(output[0])
+            return None if new is None else (new, *output[1:])
+        return do(output)
+
+    handle = module.register_forward_pre_hook(on_input) if before else module.register_forward_hook(on_output)
+    hooks.callback(handle.remove)
+
+
+def _watch(module: nn.Module, state: Applied, hooks: ExitStack) -> None:
+    """Let `state` see the beginning and the end of every forward pass."""
+
+    def on_begin(_: nn.Module, args: tuple[Any, ...], inputs: dict[str, Any]) -> None:
+        given = [*args[:1], inputs.get("input_ids"), inputs.get("inputs_embeds")]
+        mask, caching = inputs.get("attention_mask"), inputs.get("use_cache")
+        state._begin(
+            next(x for x in given if x is not None),
+            mask if isinstance(mask, Tensor) and mask.dim() == 2 else None,
+            inputs.get("past_key_values"),
+            bool(getattr(module.config, "use_cache", True) if caching is None else caching),
+        )
+
+    def on_end(_: nn.Module, args: Any, output: Any) -> None:
+        if state._decoding is not None:
+            parts = output if isinstance(output, tuple) else output.values()
+            state._decoding.ended(next((x for x in parts if hasattr(x, "get_seq_length")), None))
+
+    hooks.callback(module.register_forward_pre_hook(on_begin, with_kwargs=True).remove)
+    hooks.callback(module.register_forward_hook(on_end).remove)

@@ -1,0 +1,83 @@
+"""The conditions of a run: the baseline, one a target, and of a control with edits its doses and its parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from traitbench.samples import Condition
+from traitbench.types import Control, Method, Target
+
+if TYPE_CHECKING:
+    from traitbench.methods.bench import Bench
+
+__all__ = ["BASELINE", "conditions"]
+
+BASELINE = "baseline"
+Made = tuple[Condition, Control]
+
+
+def conditions(
+    method: Method,
+    settings: Mapping[str, Any],
+    targets: Sequence[Target | None],
+    coefs: Sequence[float],
+    bench: Bench | None,
+    profiles: bool = False,
+    matched: bool = False,
+) -> list[Made]:
+    """Make the controls on `bench` and name the conditions; the baseline alone where there is no bench.
+
+    `coefs` are further strengths of their edits; `profiles` says that the targets were drawn; `matched` puts the
+    instruction that all methods share in front of each control.
+    """
+    made: list[Made] = [(Condition(name=BASELINE), Control())]
+    if bench is None:
+        return made
+    fitted = bench.begin(f"fitting {method.name}", len(targets)) if method.needs_model else None
+    for number, target in enumerate(targets, 1):
+        name = target.name if target else str(settings.get("style", method.name))
+        control = bench.fit(method, target).model_copy(update={"target": target})
+        if matched and target is not None:
+            control = _told(control, target, bench)
+        condition = Condition(
+            name=f"profile {number}" if profiles else name,
+            target=target.name if target else None,
+            levels=target.levels if target else {},
+            person=target.person.id if target and target.person else None,
+            profile=profiles,
+        )
+        made += [
+            (changed.model_copy(update={"control_hash": mine.hash}), mine)
+            for changed, mine in _points(condition, control, coefs)
+        ]
+        if fitted:
+            fitted(1)
+    return made
+
+
+def _told(control: Control, target: Target, bench: Bench) -> Control:
+    """Put the instruction for `target` in front of the control's own messages, unless it is among them."""
+    from traitbench.methods.prompting import Prompting
+
+    said = Prompting(Prompting.Config(style="instruction")).fit(target, bench).messages
+    new = tuple(message for message in said if message not in control.messages)
+    return control.model_copy(update={"messages": (*new, *control.messages)})
+
+
+def _points(condition: Condition, control: Control, coefs: Sequence[float]) -> Iterator[Made]:
+    """The control at the strength that the method chose, then at `coefs`, then its two parts alone."""
+    chosen = control.fit.strength if control.fit else None
+    if chosen is None:
+        yield condition, control
+        return
+    headline = condition.model_copy(update={"coef": chosen})
+    yield headline, control.at(chosen)
+    aside = headline.model_copy(update={"headline": False})
+    for coef in sorted(set(coefs) - {chosen}):
+        yield aside.model_copy(update={"name": f"{condition.name}@{coef:g}", "coef": coef}), control.at(coef)
+    if control.messages and control.edits:
+        part = {"name": f"{condition.name}@prompt", "variant": "prompt only", "coef": 0.0}
+        yield aside.model_copy(update=part), control.at(0)
+        part = {"name": f"{condition.name}@shift", "variant": "shift only"}
+        yield aside.model_copy(update=part), control.at(chosen).model_copy(update={"messages": ()})

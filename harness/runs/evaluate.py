@@ -1,0 +1,275 @@
+"""evaluate(plan): make the controls, administer under each, keep every response, compute the results.
+
+The only place where methods, backends, tasks and the store meet.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from traitbench import __version__, store
+from traitbench.methods import neutral
+from traitbench.backends import BACKENDS
+from traitbench.methods.bench import Bench
+from traitbench.runs.conditions import conditions
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.runs.folders import run_name
+from traitbench.runs.plan import Plan, Prepared, prepare
+from traitbench.runs.results import Facts, Results, summarise
+from traitbench.samples import Condition, Sample, make_sample
+from traitbench.targets import drawn
+from traitbench.types import Backend, Control, Request, Response, digest
+
+__all__ = ["Progress", "evaluate", "served", "workbench"]
+
+
+class Progress(Protocol):
+    """Who is told how far a run is."""
+
+    def plan(self, conditions: int, requests: int, held: int) -> None:
+        """Called once, before the first request: how much there is and how much is already answered."""
+
+    def condition(self, name: str) -> None:
+        """Called when a condition begins."""
+
+    def done(self, requests: int) -> None:
+        """Called after a batch."""
+
+    def begin(self, what: str, total: int) -> Callable[[int], None]:
+        """Called when something else begins that has `total` steps; what is returned is told of steps done."""
+
+
+def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tuple[Results, Path]:
+    """Run `plan` and return its results and their file. Safe to kill: the same call goes on where it stopped.
+
+    `tell` gets diagnostics, one line each. Raises TraitbenchError before any model is loaded where the plan cannot
+    work.
+    """
+    started = time.time()
+    prepared = prepare(plan)
+    kind = served(prepared)
+    folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
+    with folder.open(fresh=plan.no_resume) as held:
+        store.write_json(folder.path / "run.json", {"plan": plan.model_dump(mode="json"), "version": __version__})
+        backend = kind.make(prepared.spec, plan.options())
+        try:
+            bench = workbench(plan, backend, tell, progress.begin)
+            prepared = prepared.model_copy(update={"conditions": _conditions(prepared, bench)})
+            fitted = time.time()
+            samples = _administer(prepared, backend, folder, held, progress, tell)
+            prepared = prepared.model_copy(update={"conditions": _damage(prepared, bench, folder, held)})
+            evaluation = time.time() - fitted
+        finally:
+            identity = backend.identity
+            backend.close()
+        facts = _facts(prepared, identity, started, evaluation)
+        keys = {task.id: task.inventory for task in prepared.tasks}
+        results = summarise(facts, samples, keys, prepared.participants)
+        stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
+        written = {t: store.write_samples(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}
+        results = results.model_copy(update={"samples_sha256": written})
+        path = folder.path / f"results_{stamp}.json"
+        store.write_json(path, results.model_dump(mode="json", by_alias=True))
+    return results, path
+
+
+def served(prepared: Prepared) -> type[Backend]:
+    """Return the backend of a plan; UnsupportedControl where it cannot apply what the method makes."""
+    plan, method = prepared.plan, prepared.method
+    made = {kind for _, control in prepared.conditions for kind in control.kinds}
+    needed = method.makes if method.needs_model else frozenset(made)
+    kind = BACKENDS.load(prepared.backend)
+    if needed - kind.applies:
+        able = [name for name in BACKENDS if BACKENDS.load(name).applies >= needed]
+        raise UnsupportedControl(
+            f"the method {plan.method} makes {', '.join(sorted(needed))}, which the backend {prepared.backend} "
+            f"cannot apply; backends that can: {', '.join(able) or 'none'}"
+        )
+    if method.rank is not None and kind.ranks is not None and method.rank not in kind.ranks:
+        raise UnsupportedControl(
+            f"the method {plan.method} makes adapters of rank {method.rank}, which the backend {prepared.backend} "
+            f"cannot serve; it serves the ranks {', '.join(map(str, sorted(kind.ranks)))}"
+        )
+    return kind
+
+
+def workbench(
+    plan: Plan, backend: Backend, tell: Callable[[str], None], begin: Callable[[str, int], Callable[[int], None]]
+) -> Bench:
+    """Make the bench that methods are fitted on; all runs below one output path share the fitted controls."""
+    from traitbench.backends.fingerprints import cache_folder
+
+    return Bench(
+        plan.seed, backend, Path(plan.output_path) / "controls", cache_folder() / "fits", tell, begin,
+        fresh=plan.no_resume,
+    )  # fmt: skip
+
+
+def _conditions(prepared: Prepared, bench: Bench) -> list[tuple[Condition, Control]]:
+    """Fit the controls of a method that needs the model; the others are there already."""
+    if not prepared.method.needs_model:
+        return prepared.conditions
+    plan = prepared.plan
+    profiles = drawn(plan.target) > 0
+    return conditions(prepared.method, prepared.settings, prepared.targets, plan.coefs, bench, profiles, plan.matched)
+
+
+def _damage(
+    prepared: Prepared, bench: Bench, folder: store.RunFolder, held: dict[str, Response]
+) -> list[tuple[Condition, Control]]:
+    """Measure what edits or an adapter do to neutral text: its perplexity, and how large the edits are beside it."""
+    requests = neutral.requests()
+    edited = sum(bool(control.kinds - {"prompt"}) for _, control in prepared.conditions)
+    step = bench.begin("perplexity of neutral text", edited) if edited else None
+    perplexity: dict[str, float] = {}
+    dose: dict[str, float | None] = {}
+    out = []
+    for condition, control in prepared.conditions:
+        edits = control.model_copy(update={"messages": ()})
+        if edits.kinds and edits.hash not in perplexity:
+            for each in (Control(), edits):
+                if each.hash not in perplexity:
+                    keys = [_key(bench.backend, each, r) for r in requests]
+                    if not held.keys() >= set(keys):
+                        asked = bench.ask(requests, each)
+                        new = {key: asked[i] for i, key in enumerate(keys) if key not in held}
+                        folder.append(new)
+                        held.update(new)
+                    perplexity[each.hash] = neutral.perplexity(held[key] for key in keys)
+            dose[edits.hash] = bench.dose(edits)
+        if edits.kinds:
+            ratio = perplexity[edits.hash] / perplexity[Control().hash]
+            condition = condition.model_copy(update={"perplexity": ratio, "dose": dose[edits.hash]})
+            if step:
+                step(1)
+        out.append((condition, control))
+    return out
+
+
+def _administer(
+    prepared: Prepared,
+    backend: Backend,
+    folder: store.RunFolder,
+    held: dict[str, Response],
+    progress: Progress,
+    tell: Callable[[str], None],
+) -> dict[str, list[Sample]]:
+    """Ask everything that is not yet answered; return the samples of each task, condition by condition."""
+    plan = prepared.plan
+    requests: list[Request] = [r for task in prepared.tasks for r in task.requests(plan.seed)]
+    inventories = {task.id: task.inventory for task in prepared.tasks}
+    keys = {c.name: [_key(backend, control, r) for r in requests] for c, control in prepared.conditions}
+    every = [key for mine in keys.values() for key in mine]
+    progress.plan(len(keys), len(every), sum(key in held for key in every))
+    samples: dict[str, list[Sample]] = {task.id: [] for task in prepared.tasks}
+    for condition, control in prepared.conditions:
+        mine = keys[condition.name]
+        done = {i for i, key in enumerate(mine) if key in held}
+        progress.condition(condition.name)
+        with backend.under(control):
+            if plan.write_out:
+                _write_out(condition, backend, requests, tell)
+            for batch in backend.run(requests, done):
+                new = {mine[i]: response for i, response in batch.items() if mine[i] not in held}
+                folder.append(new)
+                held.update(new)
+                progress.done(len(set(batch) - done))
+            for index, request in enumerate(requests):
+                if mine[index] not in held:
+                    raise BadData(f"the backend {backend.name} left request {index} of {condition.name} unanswered")
+                prompt = backend.prompt(request)
+                samples[request.doc.task].append(
+                    make_sample(request, held[mine[index]], condition, inventories[request.doc.task], prompt, plan.seed)
+                )
+    return samples
+
+
+def _key(backend: Backend, control: Control, request: Request) -> str:
+    """Name a response by all that decides it: model and precision, control, request, seed."""
+    content: dict[str, Any] = {"model": backend.identity, "control": control.hash, "request": request.content()}
+    if backend.name == "scripted":
+        content["doc"] = request.doc.model_dump(mode="json")
+        content["target"] = control.target.name if control.target else None
+    return digest(content)
+
+
+def _write_out(
+    condition: Condition, backend: Backend, requests: Sequence[Request], tell: Callable[[str], None]
+) -> None:
+    seen: set[tuple[str, str, str | None]] = set()
+    for request in requests:
+        kind = (request.doc.task, request.doc.scoring, request.doc.order)
+        if kind not in seen:
+            seen.add(kind)
+            words = " ".join(part for part in kind if part)
+            tell(f"--- {condition.name}: {words}, item {request.doc.item}\n{backend.prompt(request)}⟨answer⟩")
+
+
+def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, evaluation: float) -> Facts:
+    plan = prepared.plan
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    limited = [f"--limit {plan.limit}: the first {plan.limit} items only, not a score of the instrument"]
+    wordings = [
+        f"{task.id}: {item}: {note}" for task in prepared.tasks for item, note in task.inventory.wordings.items()
+    ]
+    config = plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"})
+    told = list(prepared.participants.notes) if prepared.participants else []
+    fits = {c.name: control.fit for c, control in prepared.conditions if control.fit and c.headline}
+    # Work that several fits have in common, and an adapter that serves several targets, count once.
+    seconds_of = {fit.shared or name: fit.seconds for name, fit in fits.items()}
+    held = {control.weights or c.name: control.fit.parameters for c, control in prepared.conditions
+            if control.fit and c.headline}  # fmt: skip
+    return Facts(
+        model_name=prepared.spec.label,
+        model_source=prepared.backend,
+        model=dict(identity),
+        method={"name": plan.method, "version": prepared.method.version,
+                "config": prepared.method.config.model_dump(mode="json"), "settings": prepared.settings},
+        conditions=[condition for condition, _ in prepared.conditions],
+        controls={c.name: [m.model_dump() for m in control.messages] for c, control in prepared.conditions},
+        fits=fits,
+        persons=prepared.participants.hashes if prepared.participants else {},
+        contaminated=_contaminated(prepared),
+        config=config,
+        administration=plan.administration().model_dump(mode="json"),
+        reference=prepared.reference,
+        git_hash=_git_hash(),
+        date=started,
+        total_evaluation_time_seconds=time.time() - started,
+        cost={"fit_seconds": sum(seconds_of.values()), "evaluation_seconds": evaluation,
+              "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
+        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + wordings + told,
+    )  # fmt: skip
+
+
+def _contaminated(prepared: Prepared) -> dict[str, int]:
+    """Count, for each task, the items that a method was fitted on too; a task without any is left out."""
+    seen = {text for _, control in prepared.conditions if control.fit for text in control.fit.fitted_on}
+    found = {task.id: sum(item.text_hash in seen for item in task.items) for task in prepared.tasks}
+    return {task: count for task, count in found.items() if count}
+
+
+def _unmeasured(prepared: Prepared) -> list[str]:
+    """Say which targets no task measures: they show what else moves, and no effect."""
+    measured = {trait for task in prepared.tasks for trait in task.traits}
+    aimed = dict.fromkeys(trait for condition, _ in prepared.conditions for trait in condition.levels)
+    return [f"no task measures {trait}, so there is leakage but no effect" for trait in aimed if trait not in measured]
+
+
+def _git_hash() -> str | None:
+    """Return the commit of the checkout this package runs from; None where it is installed."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,40 @@
+"""Fit a method's controls and keep them where runs find them, without measuring anything."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from traitbench.errors import TraitbenchUsage
+from traitbench.runs.evaluate import served, workbench
+from traitbench.runs.plan import Plan, prepare
+
+__all__ = ["fit"]
+
+
+def fit(plan: Plan, tell: Callable[[str], None], begin: Callable[[str, int], Callable[[int], None]]) -> Iterator[Path]:
+    """Fit one control a target and yield the folder of each, as soon as it is there.
+
+    A folder holds control.json, method.json and what they name: tensors.safetensors, or adapter/ for PEFT. What was
+    fitted before in the same way is not fitted again. TraitbenchUsage for a method that needs no model.
+    """
+    prepared = prepare(plan)
+    if not prepared.method.needs_model:
+        raise TraitbenchUsage(
+            f"the method {plan.method} is not fitted on a model; `traitbench prompt --method {plan.method}` shows its "
+            "messages, `traitbench run` uses them"
+        )
+    backend = served(prepared).make(prepared.spec, plan.options())
+    try:
+        bench = workbench(plan, backend, tell, begin)
+        for target in prepared.targets:
+            control = bench.fit(prepared.method, target)
+            place = bench.folder / control.hash
+            if os.environ.get("RANK", "0") != "0":
+                continue  # accelerate started several processes, and the first one tells
+            what = target.name if target else plan.method
+            tell(f"{what}: {place}" + (f" (PEFT: {place / 'adapter'})" if control.adapter else ""))
+            yield place
+    finally:
+        backend.close()

@@ -1,0 +1,170 @@
+"""A run's folder: what it is called, and which folder a name on the command line means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traitbench.errors import BadData
+from traitbench.store import contents, read_json
+from traitbench.types import digest
+
+if TYPE_CHECKING:
+    from traitbench.backends.models import ModelSpec
+    from traitbench.runs.plan import Prepared
+
+__all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name", "without_digest"]
+
+UNDECIDING = frozenset({"output_path", "no_resume", "write_out", "batch_size", "device"})
+"""Of a plan: what decides no number by intent. The device and the weights are in the key of every response instead,
+so that a folder is named before anything is loaded, and alike on every machine."""
+
+_RESOLVED = frozenset({
+    "model", "backend", "method", "method_args", "target", "tasks", "include_path", "reference", "keyed", "gen_kwargs",
+})  # fmt: skip
+_ABOUT = frozenset({
+    "name", "licence", "restricted", "citation", "source", "note", "facets", "data", "alternatives", "wordings",
+})  # fmt: skip
+_DIGEST = re.compile(r"\+[0-9a-f]{8}(?=/|$)")
+_LONGEST = 160
+"""Characters of a name before its digest; file systems take 255 bytes."""
+
+
+def run_name(prepared: Prepared) -> str:
+    """Name the folder of a run: model@method, the settings that are not the defaults, and its plan's digest."""
+    settings = "".join(f",{key}={_plain(value)}" for key, value in sorted(prepared.settings.items()))
+    text = f"{_model(prepared.spec)}@{prepared.plan.method}{settings}"
+    # A name that begins with a dot would be hidden.
+    safe = re.sub(r"[^A-Za-z0-9._@,=+-]+", "__", text).lstrip(".")
+    return f"{safe[:_LONGEST]}+{plan_digest(prepared)}"
+
+
+def _model(spec: ModelSpec) -> str:
+    """The short name where the weights have one, else scripted:NAME, the hub id, or the local folder's own name."""
+    from traitbench.backends.models import SHORT_NAMES
+
+    if spec.backend == "scripted":
+        return spec.name
+    short = {source: name for name, source in SHORT_NAMES.items()}
+    return short.get(spec.source) or (spec.label if Path(spec.source).is_absolute() else spec.source)
+
+
+def _plain(value: Any) -> str:
+    """A setting as part of a name: 2 for 2.0, a+b for a list."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(_plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def plan_digest(prepared: Prepared) -> str:
+    """Digest everything that decides a run, by what its names stand for: the first 8 hexadecimal digits.
+
+    Files count by their contents, a local model by its absolute path. A flag at its default is left out, so that a
+    new flag renames no folder.
+    """
+    from traitbench.targets import drawn
+
+    plan, spec, people = prepared.plan, prepared.spec, prepared.participants
+    asked = plan.administration()
+    left = UNDECIDING | _RESOLVED | set(type(asked).model_fields)
+    told = plan.model_dump(mode="json", exclude=set(left), exclude_defaults=True)
+    return digest({
+        **told,
+        "model": [spec.source, spec.revision],
+        "model_args": {**plan.model_args, **contents(plan.model_args)},
+        "backend": prepared.backend,
+        "method": [plan.method, prepared.method.version, _config(prepared)],
+        "targets": [_aim(target) for target in prepared.targets],
+        "profiles": drawn(plan.target),
+        "persons": people.hashes if people else {},
+        "tasks": [_instrument(task.inventory) for task in prepared.tasks],
+        "administration": asked.model_dump(mode="json", exclude_defaults=True),
+        "reference": prepared.reference.model_dump(mode="json") if prepared.reference else None,
+    })[:8]  # fmt: skip
+
+
+def _config(prepared: Prepared) -> dict[str, Any]:
+    config: dict[str, Any] = prepared.method.config.model_dump(mode="json")
+    return {**config, **contents(config)}
+
+
+def _aim(target: Any) -> Any:
+    """A target by what it is: levels, a person's known answers, or a character's texts."""
+    if target is None or target.character is None:
+        return target and target.model_dump(mode="json", exclude_defaults=True)
+    from traitbench.targets import characters
+
+    return [target.name, characters.load(target.character).model_dump(mode="json")]
+
+
+def _instrument(inventory: Any) -> Any:
+    """What of an inventory decides prompts and scores; a text counts by its hash."""
+    return inventory.model_dump(mode="json", exclude={**dict.fromkeys(_ABOUT, True), "items": {"__all__": {"text"}}},
+                                exclude_defaults=True)  # fmt: skip
+
+
+def without_digest(name: str) -> str:
+    """A folder's name, or a path in it, without the plan's digest."""
+    return _DIGEST.sub("", name)
+
+
+def find_run(named: str | Path) -> Path:
+    """Find the folder of a run, or a results file in it, by its path or by the beginning of the folder's name.
+
+    An exact name wins, then one that is exact up to its digest. BadData where there is none or more than one.
+    """
+    path = Path(named).expanduser()
+    if path.is_file() or (path.is_dir() and _is_run(path, None)):
+        return path
+    file = path.name if re.fullmatch(r"results_.*\.json", path.name) else None
+    wanted = path.parent if file else path
+    beside = wanted.parent.iterdir() if wanted.parent.is_dir() else ()
+    held = sorted(p for p in beside if p.name.startswith(wanted.name) and _is_run(p, file))
+    found = [p for p in held if any(p.glob("results_*.json"))] or held
+    found = [p for p in found if without_digest(p.name) == wanted.name] or found
+    if not found:
+        raise BadData(
+            f"{named} holds no results_*.json; expected a folder that `traitbench run` wrote, or the beginning of its "
+            "name"
+        )
+    if len(found) > 1:
+        told = "; ".join(f"{p.name} ({what})" for p, what in zip(found, _differ(found), strict=True))
+        raise BadData(f"{named} is the beginning of {len(found)} runs: {told}; type more of one name, up to its digest")
+    return found[0] / file if file else found[0]
+
+
+def _is_run(path: Path, file: str | None) -> bool:
+    if file:
+        return (path / file).is_file()
+    return (path / "run.json").is_file() or any(path.glob("results_*.json"))
+
+
+def _differ(folders: Sequence[Path]) -> list[str]:
+    """Say of each folder what its plan has that those of the others have not."""
+    plans = [_plan(folder) for folder in folders]
+    names = [key for key in dict.fromkeys(k for plan in plans for k in plan) if key not in UNDECIDING]
+    apart = [key for key in names if any(plan.get(key) != plans[0].get(key) for plan in plans)]
+    return [", ".join(f"{key}={_shown(plan.get(key))}" for key in apart) or "other files or versions" for plan in plans]
+
+
+def _plan(folder: Path) -> Mapping[str, Any]:
+    """Read the plan that a folder's newest results, or run.json, were made by; empty where neither can be read."""
+    for path in (*sorted(folder.glob("results_*.json"), reverse=True), folder / "run.json"):
+        try:
+            kept = read_json(path)
+            plan = kept.get("config") or kept.get("plan")
+        except (BadData, AttributeError):
+            continue
+        if isinstance(plan, dict):
+            return plan
+    return {}
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(_shown, value)) or "none"
+    if isinstance(value, dict):
+        return " ".join(f"{key}:{_shown(each)}" for key, each in sorted(value.items())) or "none"
+    return "none" if value is None else str(value)

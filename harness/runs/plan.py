@@ -1,0 +1,283 @@
+"""Plan: everything that decides a run, checked before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from traitbench.backends import BACKENDS
+from traitbench.methods.bench import Bench
+from traitbench.runs.conditions import conditions
+from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
+from traitbench.humans import Reference
+from traitbench.methods import METHODS
+from traitbench.backends.models import ModelSpec, resolve
+from traitbench.samples import Condition
+from traitbench.targets import drawn, targets
+from traitbench.tasks import Administration
+from traitbench.types import Control, Method, Mode, Options, Record, Target, Task
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory
+    from traitbench.targets.persons import Participants
+
+__all__ = ["Plan", "Prepared", "make_method", "persons_keyed", "prepare"]
+
+Scalar = str | int | float | bool | None
+Argument = Scalar | tuple[Scalar, ...]
+
+
+class Plan(Record):
+    """The flags of `traitbench run`, which are also the keys of a --config file."""
+
+    model: str = "smollm2"
+    model_args: dict[str, Scalar] = {}
+    method: str = "none"
+    method_args: dict[str, Argument] = {}
+    target: str | None = None
+    tasks: tuple[str, ...] = ("ipip_neo_120",)
+    backend: str = "auto"
+    """Name of a backend; auto: hf for weights, scripted for scripted respondents."""
+    limit: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    device: str | None = None
+    output_path: str = "results/runs"
+    seed: int = 0
+    gen_kwargs: dict[str, Scalar] = {}
+    apply_chat_template: bool | None = None
+    include_path: tuple[str, ...] = ()
+    scoring: tuple[Mode, ...] = ("choice", "statement")
+    orders: tuple[Literal["forward", "reverse"], ...] = ("forward", "reverse")
+    symbols: tuple[Literal["letters", "numbers"], ...] = ("letters",)
+    templates: int = 1
+    respondents: int = 0
+    repeats: int = 1
+    reference: str | None = None
+    """A table of people's answers to one of the tasks, to compare with: CSV, TSV or Parquet."""
+    keyed: bool | None = None
+    """Whether the minus-keyed items of `reference` are reversed already; must be said where there is one."""
+    norms: str | None = None
+    """SEX,AGE of the people to give z, T and percentile among, e.g. F,30."""
+    coefs: tuple[float, ...] = ()
+    """Strengths of the method's edits to run besides the one it chose; 0 is its messages alone."""
+    matched: bool = False
+    """Put one instruction, the same for every method, in front of each control."""
+    bootstrap_iters: int = Field(default=1000, ge=2)
+    write_out: bool = False
+    no_resume: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _persons_task(cls, given: Any) -> Any:
+        """Persons and characters have a task of their own, unless another one is named."""
+        if isinstance(given, dict) and "tasks" not in given:
+            for word, task in (("person", "person_alignment"), ("character", "persona_consistency")):
+                if str(given.get("target") or "").startswith(word):
+                    return {**given, "tasks": (task,)}
+        return given
+
+    def options(self) -> Options:
+        """Return what the backend is told."""
+        return Options(
+            device=self.device, batch_size=self.batch_size, chat_template=self.apply_chat_template, seed=self.seed,
+            arguments=self.model_args,
+        )  # fmt: skip
+
+    def administration(self) -> Administration:
+        """Return the part that says how items are asked."""
+        known = {"max_tokens": "max_tokens", "max_gen_toks": "max_tokens", "temperature": "temperature"}
+        refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
+        generation: dict[str, Any] = {known[key]: value for key, value in self.gen_kwargs.items()}
+        made: Administration = _validated(
+            Administration,
+            {"scoring": self.scoring, "orders": self.orders, "symbols": self.symbols, "templates": self.templates,
+             "respondents": self.respondents, "repeats": self.repeats, "limit": self.limit, **generation},
+            "--",
+        )  # fmt: skip
+        return made
+
+
+class Prepared(Record):
+    """A plan with its names resolved and its controls made."""
+
+    model_config = {"frozen": True, "extra": "forbid", "arbitrary_types_allowed": True}
+
+    plan: Plan
+    spec: ModelSpec
+    backend: str
+    tasks: list[Any]
+    """Tasks, in the order of the plan."""
+    method: Any
+    settings: dict[str, Any]
+    """The method's non-default settings."""
+    targets: list[Target | None]
+    """What is aimed at, one a condition."""
+    conditions: list[tuple[Condition, Control]]
+    """The baseline alone where the method is fitted on the model: evaluate makes the rest."""
+    reference: Reference | None
+    """The people of `plan.reference`."""
+    participants: Any = None
+    """The persons of `--target person:...` with their answers; None where traits are aimed at."""
+
+
+def prepare(plan: Plan) -> Prepared:
+    """Resolve every name and make the controls. Nothing heavy is imported, no model is loaded.
+
+    UnknownName with a suggestion for a wrong name, UnsupportedControl for parts that do not go together.
+    """
+    spec = resolve(plan.model)
+    backend = spec.backend if plan.backend == "auto" else plan.backend
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, {*BACKENDS, "auto"})
+    if "scripted" in {backend, spec.backend} and backend != spec.backend:
+        raise UnsupportedControl(
+            f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
+        )
+    administration = plan.administration()
+    method, settings = make_method(plan.method, plan.method_args)
+    tasks: list[Any] = _tasks(plan, administration)
+    if plan.norms:
+        norms(plan.norms, [task.id for task in tasks])
+    reference = people(plan, [task.inventory for task in tasks])
+    participants = people_aimed_at(plan, tasks)
+    aims = targets(plan.target, plan.seed, method, tasks, participants.targets if participants else ())
+    _check_strengths(plan, method)
+    method.check(aims)
+    # Methods that are fitted on the model make their controls once it is loaded.
+    bench = None if method.needs_model else Bench(plan.seed)
+    if plan.matched:
+        _check_matched(plan, aims)
+        settings = {**settings, "matched": True}
+    made = conditions(method, settings, aims, plan.coefs, bench, drawn(plan.target) > 0, plan.matched)
+    return Prepared(
+        plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, targets=aims,
+        conditions=made, reference=reference, participants=participants,
+    )  # fmt: skip
+
+
+def norms(group: str, tasks: Sequence[str]) -> None:
+    """Check --norms before anything is asked: sex and age are known, and a task has norms."""
+    from traitbench.humans.likeness import norm_group
+    from traitbench.humans.norms import normed, standing
+
+    held = [task for task in tasks if task in normed()]
+    if not held:
+        raise TraitbenchUsage(
+            f"--norms {group}: none of {', '.join(tasks)} has norms; those that do: {', '.join(normed())}"
+        )
+    standing({}, held[0], *norm_group(group))
+
+
+def people_aimed_at(plan: Plan, tasks: Sequence[Task]) -> Participants | None:
+    """Read the persons that the target names; TraitbenchUsage where task and target do not go together."""
+    measured = any(task.id == "person_alignment" for task in tasks)
+    target = plan.target or ""
+    if measured and target in ("", "all"):
+        target = "person:papi"
+    word, colon, name = target.partition(":")
+    if word != "person" or not colon:
+        if measured:
+            raise TraitbenchUsage(
+                f"--target {target}: person_alignment compares with persons; expected person:papi, person:papi:20 "
+                "or person:FILE"
+            )
+        return None
+    from traitbench.targets import persons
+
+    found = persons.load(name, keyed=persons_keyed(plan.model_dump()))
+    if measured and not any(found.tests.values()):
+        raise BadData(
+            f"--target {target}: holds answers to the IPIP-NEO-120 alone, so there is nothing to compare with; give "
+            "answers to all 300 items, or name a task, e.g. --tasks ipip_50"
+        )
+    return found
+
+
+def persons_keyed(config: Mapping[str, Any]) -> bool:
+    """Whether a file of persons is keyed: as --keyed says where there is no --reference; answers as given otherwise."""
+    return bool(config.get("keyed")) and config.get("reference") is None
+
+
+def people(plan: Plan, inventories: Sequence[Inventory]) -> Reference | None:
+    """Summarise the user's own sample of people; its declared keying is checked. BadData where no inventory fits it."""
+    if plan.reference is None:
+        if plan.keyed is not None and not (plan.target or "").startswith("person:"):
+            raise TraitbenchUsage(
+                "--keyed and --raw say how --reference FILE or --target person:FILE is coded; there is neither"
+            )
+        return None
+    if plan.keyed is None:
+        raise TraitbenchUsage(
+            f"--reference {plan.reference}: say how it is coded; --keyed if minus-keyed items are reversed already, "
+            "--raw if the answers are as given"
+        )
+    from traitbench.answers.analyze import analyze
+    from traitbench.answers.reading import open_answers
+    from traitbench.humans import reference_from_analysis
+
+    path = Path(plan.reference).expanduser()
+    held = {}
+    for inventory in inventories:
+        try:
+            held[len(open_answers(path, inventory).items)] = inventory
+        except BadData as error:
+            problem = error
+    if not held:
+        raise problem
+    inventory = held[max(held)]
+    return reference_from_analysis(analyze(path, inventory, plan.keyed), inventory, path.name)
+
+
+def make_method(name: str, arguments: dict[str, Argument]) -> tuple[Method, dict[str, Any]]:
+    """Build the method with its configuration, and return it with the settings that are not the defaults."""
+    kind = METHODS.load(name)
+    refuse_others(f"key of --method_args for {name}", arguments, kind.Config.model_fields)
+    config = _validated(kind.Config, dict(arguments), f"--method_args of {name}: ")
+    default = kind.Config()
+    changed = {k: getattr(config, k) for k in kind.Config.model_fields if getattr(config, k) != getattr(default, k)}
+    return kind(config), changed
+
+
+def _tasks(plan: Plan, administration: Administration) -> list[Task]:
+    from traitbench import tasks
+
+    include = [Path(folder) for folder in plan.include_path]
+    found = [task for name in plan.tasks for task in tasks.load(name, administration, include)]
+    if len({task.id for task in found}) < len(found):
+        raise UnknownName(f"--tasks {','.join(plan.tasks)} names a task twice; name each once")
+    return found
+
+
+def _check_strengths(plan: Plan, method: Method) -> None:
+    if plan.coefs and method.strength is None:
+        able = [name for name in METHODS if METHODS.load(name).strength is not None]
+        raise TraitbenchUsage(
+            f"--coefs: the method {plan.method} has no strength; methods that have one: {', '.join(able)}"
+        )
+    if getattr(method.config, "positions", None) == "generated" and "choice" in plan.scoring:
+        raise UnsupportedControl(
+            "edits at generated positions cannot move a choice, whose answer is read off the prompt's last token; "
+            "use --scoring statement,generate, or --method_args positions=answer"
+        )
+
+
+def _check_matched(plan: Plan, aims: Sequence[Target | None]) -> None:
+    if plan.method in ("none", "prompting"):
+        raise TraitbenchUsage(
+            f"--matched: {plan.method} has nothing to put an instruction in front of; compare with "
+            "--method prompting --method_args style=instruction"
+        )
+    if strange := [aim.name if aim else "no target" for aim in aims if aim is None or not aim.levels]:
+        raise TraitbenchUsage(f"--matched: there is no instruction for {strange[0]}; expected trait levels")
+
+
+def _validated(kind: Any, values: dict[str, Any], prefix: str) -> Any:
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise TraitbenchUsage(f"{prefix}{where} = {first['input']!r}: {first['msg']}") from None

@@ -1,0 +1,71 @@
+"""Publish a run: its results, and its samples gzipped without what may not be passed on."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from traitbench.runs.results import Results
+from traitbench.runs.finished import inventory_of, rescore
+from traitbench.samples import Sample, without_texts
+from traitbench.store import read_samples, samples_file, write_json, write_samples
+
+__all__ = ["publish"]
+
+
+def publish(path: Path, to: Path) -> Path:
+    """Publish the results file `path` below `to`, in a folder of the run's name; return the file made.
+
+    Every number is computed again from the samples. Each prompt is kept once, by its hash and followed by the
+    statements scored after it, in prompts_{task}_{date}.json.gz; of a restricted instrument only ids and hashes go out,
+    and of persons no prompt and no answer. BadData where the run is damaged.
+    """
+    results = rescore(path)
+    folder = to / path.resolve().parent.name
+    stamp = path.stem.removeprefix("results_")
+    written = {}
+    for task in results.versions:
+        rows = read_samples(samples_file(path.parent, task, stamp))
+        restricted = inventory_of(task, results).restricted
+        # A prompt may hold a person's answers.
+        closed = restricted or bool(results.persons)
+        prompts: dict[str, list[str]] = {}
+        for row in rows:
+            kept = prompts.setdefault(row.prompt_hash, [])
+            kept += [text for text in row.arguments if text not in kept]
+        if not closed and any(prompts.values()):
+            write_json(folder / f"prompts_{task}_{stamp}.json.gz", dict(sorted(prompts.items())))
+        cleared = [_cleared(row, restricted) for row in rows]
+        written[task] = write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", cleared)
+    results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": written})
+    write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
+    return folder / path.name
+
+
+def _without_answers(results: Results) -> dict[str, list[dict[str, str]]]:
+    """The controls' messages, those made of a person's answers by their hash."""
+    persons = {condition.name for condition in results.conditions if condition.person is not None}
+    return {
+        name: [{**message, "content": _hashed(message["content"])} for message in messages]
+        if name in persons
+        else messages
+        for name, messages in results.controls.items()
+    }
+
+
+def _hashed(content: str) -> str:
+    """The hash of a message; of a message that was published already, the one it has."""
+    if re.fullmatch("sha256:[0-9a-f]{64}", content):
+        return content
+    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
+
+
+def _cleared(row: Sample, restricted: bool) -> Sample:
+    """Drop the prompt and, where the item is restricted, every quotation of it in a written reply."""
+    words = re.findall(r"\w+", str(row.doc.get("text") or ""))
+    if restricted and words and row.scoring == "generate":
+        quoted = re.compile(r"\W+".join(map(re.escape, words)), re.IGNORECASE)
+        cleared = [[quoted.sub("[item]", r) if isinstance(r, str) else r for r in reply] for reply in row.resps]
+        row = row.model_copy(update={"resps": cleared})
+    return without_texts(row)

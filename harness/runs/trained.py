@@ -1,0 +1,238 @@
+"""What the fits of a run tell of the training of their adapters, and what a reader must know beside the losses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import ConfigDict, FiniteFloat, ValidationError
+
+from traitbench.tables import number
+from traitbench.types import Fit, Record
+
+if TYPE_CHECKING:
+    from traitbench.runs.results import Results
+
+__all__ = ["ALL", "Adapted", "Audit", "Data", "Details", "LossRow", "Settings", "Stage", "Tried", "Weighed", "adapted",
+           "remarks", "spent"]  # fmt: skip
+
+ALL = "all levels"
+"""Name of a training that several targets share."""
+
+
+class _Read(Record):
+    """Part of a fit's details; what else stands there belongs to the method."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class LossRow(_Read):
+    """Where a training was after so many steps; the fields are those of `methods.training.LossPoint`."""
+
+    step: int
+    loss: FiniteFloat | None = None
+    held_out: FiniteFloat | None = None
+    accuracy: FiniteFloat | None = None
+    margin: FiniteFloat | None = None
+
+
+class Settings(_Read):
+    """What is shown of a recipe."""
+
+    loss: str
+    lr: tuple[FiniteFloat, ...]
+    batch: tuple[int, ...]
+
+
+class Stage(_Read):
+    """One training, as `methods.training.Trained.summary` tells of it."""
+
+    recipe: Settings
+    training: str = ""
+    """Digest of all that decided it."""
+    steps: int
+    best_step: int
+    """Its adapter was kept."""
+    tokens: int
+    losses: tuple[LossRow, ...]
+
+    @property
+    def held(self) -> tuple[LossRow, ...]:
+        """The points at which the loss on what is held out was measured."""
+        return tuple(point for point in self.losses if point.held_out is not None)
+
+    @property
+    def first(self) -> LossRow | None:
+        """The first of them: before training."""
+        return next(iter(self.held), None)
+
+    @property
+    def best(self) -> LossRow | None:
+        """The one whose adapter was kept."""
+        return next((point for point in self.held if point.step == self.best_step), None)
+
+
+class Tried(_Read):
+    """A short run that learning rate and batch were chosen by."""
+
+    lr: FiniteFloat
+    batch: int
+    held_out: FiniteFloat
+
+
+class Weighed(_Read):
+    """A run that the weight of a method's own loss was chosen by."""
+
+    weight: FiniteFloat
+    held_out: FiniteFloat
+
+
+class Audit(_Read):
+    """How much of the inventories' wording stands in the training texts: counts of `methods.dialogue_leaks`."""
+
+    n: int
+    texts: int
+    texts_leaking: int
+    items_whole: int
+    items_shared: int
+    missing: tuple[str, ...] = ()
+
+
+class Data(_Read):
+    """Of what kind the training data are."""
+
+    name: str | None = None
+    """A set of dialogues."""
+    persona: str | None = None
+    """A character's answers."""
+
+
+class Details(_Read):
+    """What is shown of a fit's details besides its trainings."""
+
+    trials: tuple[Tried, ...] = ()
+    specialisation: FiniteFloat = 0.0
+    """Weight of the loss by which P-Tailor sets its experts apart."""
+    specialisations: tuple[Weighed, ...] = ()
+    leaks: Audit | None = None
+    data: Data = Data()
+    aim: str = ""
+    note: str = ""
+
+
+class Adapted(NamedTuple):
+    """A fit and the trainings that made its adapter, in their order; of fits that share them, the first."""
+
+    name: str
+    """The target, or `ALL`."""
+    fit: Fit
+    stages: tuple[Stage, ...]
+    details: Details
+
+
+def adapted(results: Results) -> list[Adapted]:
+    """Every training of a run once; empty where none was trained, or where the details have another form."""
+    groups: dict[str, list[Adapted]] = {}
+    for name, fit in results.fits.items():
+        if found := _read(name, fit):
+            digests = [stage.training for stage in found.stages]
+            key = fit.shared or ("+".join(digests) if all(digests) else name)
+            groups.setdefault(key, []).append(found)
+    return [
+        mine[0] if len({each.fit.target or each.name for each in mine}) == 1 else mine[0]._replace(name=ALL)
+        for mine in groups.values()
+    ]
+
+
+def _read(name: str, fit: Fit) -> Adapted | None:
+    """Read details that are a training, or that hold one under the name of each stage."""
+    details = fit.details
+    parts: list[Any] = [details] if "losses" in details else [
+        part for part in details.values() if isinstance(part, dict) and "losses" in part
+    ]  # fmt: skip
+    if not parts:
+        return None
+    try:
+        return Adapted(name, fit, tuple(map(Stage.model_validate, parts)), Details.model_validate(details))
+    except ValidationError:
+        # Details are the method's own: those of a method from elsewhere may look otherwise.
+        return None
+
+
+def remarks(method: str, found: Sequence[Adapted]) -> list[str]:
+    """What a reader must know of the losses and the data of `found`, a sentence or two each."""
+    kinds = {stage.recipe.loss for each in found for stage in each.stages}
+    details = [each.details for each in found]
+    held = dict.fromkeys(
+        "of scenes" if each.data.name else "on paragraphs of the description" if each.data.persona else ""
+        for each in details
+    )
+    where = " or ".join(told for told in held if told)
+    out = [
+        f"Held-out loss: on examples {f'{where} ' if where else ''}that were not trained on; before training → at the "
+        "best step, whose adapter was kept."
+    ]
+    if "sft" in kinds:
+        out.append("Loss of sft: mean negative log-likelihood of the replies' tokens, in nats.")
+    if "dpo" in kinds:
+        out.append(
+            "Loss of dpo: mean of ln(1 + exp(-margin)) over pairs, ln 2 = 0.693 before training. Margin: how much more "
+            "likely than under the reference the chosen reply has become (log-ratio times beta), less the same of the "
+            "rejected one. Accuracy: share of pairs with a margin above 0."
+        )
+    if any(each.data.name == "open" for each in details):
+        out.append(
+            "The scenes of the open set are held out, but their replies are made of sentences that recur in other "
+            "scenes: the loss says how well new combinations are met, and less how well new wording is."
+        )
+    out += [*_chosen(details), *_weights(details), *_leaks(details)]
+    out += [f"Aim: {told}." for told in dict.fromkeys(each.aim for each in details if each.aim)]
+    return out + [f"{method}: {told}." for told in dict.fromkeys(each.note for each in details if each.note)]
+
+
+def _chosen(details: Iterable[Details]) -> list[str]:
+    return [
+        "Learning rate and batch were chosen by the held-out loss of short runs: "
+        f"{'; '.join(f'{t.lr:g}, {t.batch}: {number(t.held_out, 3)}' for t in trials)}."
+        for trials in dict.fromkeys(each.trials for each in details if each.trials)
+    ]
+
+
+def _weights(details: Iterable[Details]) -> list[str]:
+    """The term that P-Tailor adds while it trains."""
+    out = []
+    for each in dict.fromkeys((d.specialisation, d.specialisations) for d in details):
+        weight, tried = each
+        losses = "; ".join(f"{run.weight:g}: {number(run.held_out, 3)}" for run in tried)
+        if weight or tried:
+            by = f", chosen by held-out loss ({losses})" if tried else ""
+            told = f"Weight of the specialisation loss: {weight:g}{by}."
+            out.append(f"{told} Training loss includes it, held-out loss does not.")
+    return out
+
+
+def _leaks(details: Iterable[Details]) -> list[str]:
+    """All audits in one line."""
+    audits = list(dict.fromkeys(each.leaks for each in details if each.leaks))
+    if not audits:
+        return []
+    missing = list(dict.fromkeys(name for audit in audits for name in audit.missing))
+    return [
+        f"Leak audit: {sum(a.texts_leaking for a in audits)} of {sum(a.texts for a in audits)} training texts hold "
+        f"words of inventory items; items found whole: {max(a.items_whole for a in audits)}, by a run of "
+        f"{audits[0].n} words: {max(a.items_shared for a in audits)}"
+        + (" (of the training with most)" if len(audits) > 1 else "")
+        + (f"; not looked for, their texts are not here: {', '.join(missing)}." if missing else ".")
+    ]
+
+
+def spent(results: Results) -> tuple[float, int] | None:
+    """Seconds of fitting and numbers stored, what several controls share counted once; None where nothing was fitted.
+
+    A run says so itself (`cost`); of results without it the fits are added up.
+    """
+    fits = [fit for fit in results.fits.values() if fit.seconds or fit.parameters]
+    if not fits:
+        return None
+    seconds = results.cost.get("fit_seconds", sum(fit.seconds for fit in fits))
+    return float(seconds), int(results.cost.get("stored_parameters", sum(fit.parameters for fit in fits)))

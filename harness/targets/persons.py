@@ -1,0 +1,298 @@
+"""Persons to align a model with: what they answered to the known items, and, kept apart, to the test items.
+
+A method sees the known items only: the 120 items of the IPIP-NEO-300 that are the IPIP-NEO-120. The test is the other
+180. All answers here are in raw-agreement space, 5 being "very accurate" whichever way the item is keyed.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pyarrow import parquet
+
+from traitbench import inventories
+from traitbench.answers.keying import assert_keyed_correlations
+from traitbench.answers.reading import open_answers
+from traitbench.answers.tablefiles import MISSING, DelimitedText, Parquet, open_table
+from traitbench.errors import BadData
+from traitbench.targets.papi import key, load_persons, split, unkeyed
+from traitbench.statistics.moments import Moments
+from traitbench.types import Person, Record, Target, digest
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Item
+
+__all__ = ["Participants", "from_csv", "load", "papi"]
+
+Array = NDArray[np.float64]
+
+LONG, SHORT = "ipip_neo_300", "ipip_neo_120"
+PAPI = "papi"
+_ID = ("id", "person", "case")
+"""Columns that name the person, the first of them that is there."""
+_NEUTRAL = 3
+
+
+class Participants(Record):
+    """Persons as targets, and the answers that they are tested on."""
+
+    source: str
+    """The file's name, or papi."""
+    targets: tuple[Target, ...]
+    """Each holds a person's answers to known items and nothing else: all that a method may see."""
+    tests: dict[str, dict[str, int]]
+    """Person id -> item id of the IPIP-NEO-300 -> answer, of the test items that they answered."""
+    notes: tuple[str, ...] = ()
+    """What is missing or cannot be learnt from, for people to read."""
+
+    @property
+    def known(self) -> dict[str, dict[str, int]]:
+        """Person id -> item id of the IPIP-NEO-300 -> answer, of the known items that they answered."""
+        return {t.person.id: t.person.answers for t in self.targets if t.person}
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Person id -> digest of all their answers: with the id, all that a published file holds of them."""
+        return {id: digest([known, self.tests[id]]) for id, known in self.known.items()}
+
+    def answers(self, items: Sequence[Item]) -> dict[str, Array]:
+        """Person id -> answers to the test items `items`, (items,), NaN where there is none."""
+        return {
+            id: np.array([mine.get(item.id, np.nan) for item in items], dtype=float) for id, mine in self.tests.items()
+        }
+
+
+def load(name: str, keyed: bool | None = None) -> Participants:
+    """Read what stands behind `person:` in a target: `papi`, `papi:20` (its first 20 persons) or a file of answers.
+
+    `keyed` says of a file whether its minus-keyed items are reversed already; BadData where it is not said.
+    """
+    start, _, count = name.partition(":")
+    if start.lower() == PAPI and not Path(name).exists():
+        if count and not (count.isdigit() and int(count) > 0):
+            raise BadData(f"person:{name}: {count!r} is no number of persons; expected e.g. person:papi:20")
+        return papi(int(count) if count else None)
+    if not Path(name).exists():
+        raise BadData(
+            f"person:{name}: there is no such file; expected papi, papi:N, or a table of answers, e.g. me.csv"
+        )
+    if keyed is None:
+        raise BadData(
+            f"person:{name}: say whether the minus-keyed items of the file are reversed already (--keyed) or stand as "
+            "they were answered (--raw)"
+        )
+    return from_csv(Path(name), keyed)
+
+
+def papi(limit: int | None = None, folder: Path | None = None) -> Participants:
+    """Read the persons of PAPI, the first `limit` of them, with their released answers turned back to raw agreement.
+
+    `folder` holds the released files; None takes the data set `papi`. BadData where a file is missing, damaged or not
+    keyed, or where its split is not that of the inventories.
+    """
+    persons = load_persons(folder)
+    known, _ = split()
+    if sorted(key()[column].number for column in persons.known) != [item.number for item in known]:
+        raise BadData(
+            "the split of papi is not that of the inventories: its known items are not the IPIP-NEO-120; expected "
+            "mpi_300_split.json as released (`traitbench data get papi`)"
+        )
+    if limit is not None and limit < 1:
+        raise BadData(f"a limit of {limit} persons leaves none; expected at least 1")
+    return _participants(PAPI, persons.ids[:limit], unkeyed(persons.answers)[:limit])
+
+
+def from_csv(path: Path, keyed: bool) -> Participants:
+    """Read persons from a table of answers of 1 to 5: CSV, TSV (also gzipped) or Parquet.
+
+    A row a person with a column an item, i1 to i300 of the IPIP-NEO-300 or i1 to i120 of the IPIP-NEO-120 (then there
+    is nothing to test on); or a row an answer, with the columns `item` and `answer`. A column id, person or case names
+    the person; else the file does. `keyed` says whether minus-keyed items are reversed already: ten persons or more
+    whose answers contradict it are refused, fewer cannot tell. A missing answer is left out and noted.
+
+    BadData for what is no answer of 1 to 5 (with its row and column), a person named twice, an item named twice, and a
+    person who answered none of the known items.
+    """
+    names = [item.id for item in key()]
+    table = open_table(path, {*names, *map(str, range(1, 301)), "item", "answer", *_ID})
+    columns = {name.casefold(): place for place, name in enumerate(table.names)}
+    notes: tuple[str, ...] = ()
+    if {"item", "answer"} <= columns.keys():
+        ids, values, notes = _long(path, table, columns)
+    else:
+        ids, values, notes = _wide(path, table, columns)
+    if keyed:
+        values = unkeyed(values)
+    _check_keying(path, values, keyed)
+    return _participants(path.name, ids, values, notes, path)
+
+
+def _wide(
+    path: Path, table: DelimitedText | Parquet, columns: Mapping[str, int]
+) -> tuple[list[str], Array, tuple[str, ...]]:
+    """Read a row a person: ids, answers (persons, 300) as they stand in the file, and remarks."""
+    numbers = [_number(name) for name in columns]
+    short = not any(120 < n <= 300 for n in numbers if n)
+    inventory = inventories.load(SHORT if short else LONG, texts=False)
+    answers = open_answers(path, inventory)
+    # As declared keyed, the reader turns nothing: keying is undone in one place, for every form of file.
+    batches = [np.asarray(batch, dtype=float) for batch in answers.batches(keyed=True)]
+    given = np.concatenate(batches) if batches else np.empty((0, len(answers.items)))
+    if not len(given):
+        raise BadData(f"{path} has column names and no row; expected a row of answers a person")
+    values = np.full((len(given), len(key())), np.nan)
+    for item, column in zip(answers.items, given.T, strict=True):
+        values[:, (item.number_300 or item.number) - 1] = column
+        if (part := np.isfinite(column) & (column != np.rint(column))).any():
+            raise BadData(
+                f"{path}, row {int(part.argmax()) + 1} below the header, column of item {item.id!r}: "
+                f"{column[part.argmax()]:g} is no whole number; expected 1 to 5, or an empty cell where missing"
+            )
+    found = next((columns[name] for name in _ID if name in columns), None)
+    if found is None:
+        name = _stem(path)
+        ids = [name] if len(given) == 1 else [f"{name}-{row}" for row in range(1, len(given) + 1)]
+    else:
+        ids = [cells[0] for cells in _cells(table, [found])]
+    _check_ids(path, ids)
+    read = f"read as the IPIP-NEO-{120 if short else 300}"
+    return ids, values, (f"{path.name}: {read}",)
+
+
+def _long(
+    path: Path, table: DelimitedText | Parquet, columns: Mapping[str, int]
+) -> tuple[list[str], Array, tuple[str, ...]]:
+    """Read a row an answer: ids, answers (persons, 300) as they stand in the file, and remarks."""
+    who = next((columns[name] for name in _ID if name in columns), None)
+    wanted = [columns["item"], columns["answer"], *([who] if who is not None else [])]
+    lines = _cells(table, wanted)
+    numbers = [_number(line[0]) for line in lines]
+    short = not any(120 < n <= 300 for n in numbers if n)
+    place = {item.number: item.number_300 or item.number for item in inventories.load(SHORT if short else LONG).items}
+    found: dict[str, Array] = {}
+    named: dict[tuple[str, int], int] = {}
+    for row, (line, number) in enumerate(zip(lines, numbers, strict=True), 1):
+        where = f"{path}, row {row} below the header"
+        if number is None or number not in place:
+            raise BadData(f"{where}, column 'item': {line[0]!r} is no item; expected i1 to i300, or i1 to i120")
+        id = line[2] if who is not None else _stem(path)
+        if not id:
+            raise BadData(f"{where}, column {table.names[wanted[2]]!r} is empty; expected the person's id")
+        if (id, number) in named:
+            first = named[id, number]
+            raise BadData(f"{where}: person {id!r} answers item i{number} a second time, after row {first}; keep one")
+        named[id, number] = row
+        value = line[1]
+        if value not in (*MISSING, "0", "1", "2", "3", "4", "5", "0.0", "1.0", "2.0", "3.0", "4.0", "5.0"):
+            raise BadData(
+                f"{where}, column 'answer': {value!r} is no answer; expected 1 to 5, or nothing where missing"
+            )
+        mine = found.setdefault(id, np.full(len(key()), np.nan))
+        if value not in (*MISSING, "0", "0.0"):
+            mine[place[number] - 1] = float(value)
+    if not found:
+        raise BadData(f"{path} has column names and no row; expected a row an answer: item,answer")
+    read = f"read as the IPIP-NEO-{120 if short else 300}"
+    return list(found), np.array(list(found.values())), (f"{path.name}: {read}, a row an answer",)
+
+
+def _stem(path: Path) -> str:
+    """Name of a file without its endings: me of me.csv.gz."""
+    return path.name.partition(".")[0] or path.name
+
+
+def _number(name: str) -> int | None:
+    """Number of the item that a column or cell names: i7, I7 or 7."""
+    text = name.strip().casefold().removeprefix("i")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _cells(table: DelimitedText | Parquet, columns: Sequence[int]) -> list[list[str]]:
+    """Read columns as trimmed texts, a list a row; nothing is an empty text."""
+    if isinstance(table, Parquet):
+        read = parquet.read_table(table.path).columns
+        texts = [["" if v is None else _text(v) for v in read[place].to_pylist()] for place in columns]
+        return [list(row) for row in zip(*texts, strict=True)]
+    return [[line[place].strip() for place in columns] for line in _lines(table, max(columns))]
+
+
+def _text(value: object) -> str:
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
+
+
+def _lines(table: DelimitedText, last: int) -> Iterator[list[str]]:
+    make = gzip.open if table.gzipped else open
+    with make(table.path, "rt", encoding="utf-8-sig", errors="replace", newline="") as handle:
+        reader = csv.reader(handle, delimiter=table.delimiter)
+        next(reader)
+        for row, line in enumerate((line for line in reader if line), 1):
+            if len(line) <= last:
+                raise BadData(
+                    f"{table.path}, row {row} below the header has {len(line)} cells; expected {len(table.names)}"
+                )
+            yield line
+
+
+def _check_ids(path: Path, ids: Sequence[str]) -> None:
+    rows: dict[str, int] = {}
+    for row, id in enumerate(ids, 1):
+        if not id:
+            raise BadData(f"{path}, row {row} below the header has no id; expected one of its own for each person")
+        if id in rows:
+            raise BadData(f"{path}: rows {rows[id]} and {row} below the header both have the id {id!r}; keep one")
+        rows[id] = row
+
+
+def _check_keying(path: Path, raw: Array, keyed: bool) -> None:
+    """Refuse answers whose correlations contradict the declared keying; fewer than ten persons cannot tell."""
+    moments = Moments(len(key()), shift=_NEUTRAL)
+    moments.add(unkeyed(raw) if keyed else raw)
+    try:
+        assert_keyed_correlations(moments.pairwise_correlation(), key(), keyed)
+    except BadData as error:
+        raise BadData(f"{path}: {error}") from None
+
+
+def _participants(
+    source: str, ids: Sequence[str], raw: Array, notes: Sequence[str] = (), path: Path | None = None
+) -> Participants:
+    """Part the answers (persons, 300) into what a method may see and what it is tested on."""
+    known, test = split()
+    targets, tests, said = [], {}, list(notes)
+    for id, row in zip(ids, raw, strict=True):
+        seen, tests[id] = _answered(row, known), _answered(row, test)
+        if not seen:
+            raise BadData(
+                f"{path or source}: person {id!r} answered none of the {len(known)} known items; expected answers to "
+                "the items of the IPIP-NEO-120"
+            )
+        targets.append(Target(person=Person(id=id, inventory=LONG, answers=seen)))
+        said += _remarks(id, list(seen.values()), len(known), len(tests[id]), len(test))
+    return Participants(source=source, targets=tuple(targets), tests=tests, notes=tuple(said))
+
+
+def _answered(row: Array, items: Sequence[Item]) -> dict[str, int]:
+    return {item.id: int(row[item.number - 1]) for item in items if np.isfinite(row[item.number - 1])}
+
+
+def _remarks(id: str, seen: Sequence[int], known: int, tested: int, test: int) -> list[str]:
+    """Say what is missing of a person, and what their answers cannot teach."""
+    found = []
+    if len(seen) < known:
+        found.append(f"person {id}: {known - len(seen)} of {known} known items without an answer, left out")
+    if not tested:
+        found.append(f"person {id}: no answer to a test item, so there is nothing to score against")
+    elif tested < test:
+        found.append(f"person {id}: {test - tested} of {test} test items without an answer, left out of the error")
+    if set(seen) == {_NEUTRAL}:
+        found.append(f"person {id}: every known answer is {_NEUTRAL} (neutral): nothing sets agreement apart")
+    elif max(seen) <= _NEUTRAL or min(seen) >= _NEUTRAL:
+        side = "above" if max(seen) <= _NEUTRAL else "below"
+        found.append(f"person {id}: no known answer is {side} {_NEUTRAL}: nothing sets agreement apart")
+    return found

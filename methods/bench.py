@@ -1,0 +1,291 @@
+"""The bench a method is fitted on: the loaded model, the run's own way of asking, and a place to keep work.
+
+Everything that is chosen here is chosen on development items: of the IPIP-NEO-300 the 180 that are not in the
+IPIP-NEO-120, in halves. A strength is the one with the largest effect that leaves the model's prose in order.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitbench import controls
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.targets.papi import split
+from traitbench.tasks.scoring import choice_value
+from traitbench.store import contents, read_json, write_json
+from traitbench.types import Choose, Control, Method, Point, Request, Response, Target, digest
+
+if TYPE_CHECKING:
+    from traitbench.backends.hf import HuggingFace
+    from traitbench.inventories import Inventory, Item
+    from traitbench.types import Backend, Mode
+
+__all__ = ["Bench", "halves", "target_shift"]
+
+Array = NDArray[np.float64]
+DEVELOPMENT = "ipip_neo_300"
+
+
+class Bench:
+    """What `Method.fit` may use. Without a backend it serves the methods that need no model."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        backend: Backend | None = None,
+        folder: Path | None = None,
+        cache: Path | None = None,
+        tell: Callable[[str], None] | None = None,
+        begin: Callable[[str, int], Callable[[int], None]] | None = None,
+        fresh: bool = False,
+    ) -> None:
+        """Lay out the bench.
+
+        `folder` takes the finished controls, `cache` what can be computed again; `tell` takes a line of diagnostics;
+        `begin` (what, how much) starts a progress bar and returns what moves it on; `fresh` fits again what is there.
+        """
+        self.seed = seed
+        self._backend = backend
+        self._folder, self._cache = folder, cache
+        self.tell = tell or (lambda line: None)
+        self.begin = begin or (lambda what, total: lambda n: None)
+        self._fresh = fresh
+        self._plain: dict[tuple[Mode, tuple[str, ...]], Array] = {}
+        self._prose: float | None = None
+
+    @property
+    def backend(self) -> HuggingFace:
+        """The loaded model; UnsupportedControl where the run has none that can be looked into."""
+        from traitbench.backends.hf import HuggingFace
+
+        if not isinstance(self._backend, HuggingFace):
+            raise UnsupportedControl("this method is fitted on a model's activations; run it with --backend hf")
+        return self._backend
+
+    @property
+    def folder(self) -> Path:
+        """Where finished controls go."""
+        return _made(self._folder, "results/controls")
+
+    @property
+    def cache(self) -> Path:
+        """Where work is kept that can be done again; name a file by a digest of all that decides its contents."""
+        return _made(self._cache, "results/controls/cache")
+
+    def fit(self, method: Method, target: Target | None) -> Control:
+        """Fit the control of `method`, or take the one that was fitted before in the same way."""
+        if not method.needs_model:
+            return method.fit(target, self)
+        aim = target.model_dump(mode="json") if target else None
+        config = method.config.model_dump(mode="json")
+        name = digest([self.backend.identity, method.name, method.version, config, aim, self.seed, contents(config)])
+        note = self.folder / "fits" / f"{name}.json"
+        if note.is_file() and not self._fresh:
+            return controls.read(self.folder / read_json(note)["control"])
+        control = method.fit(target, self)
+        if control.fit is None:
+            raise BadData(f"the method {method.name} says nothing of its fit; expected Control.fit to be set")
+        place = controls.keep(control, self.folder)
+        write_json(note, {"control": place.name})
+        return control
+
+    @contextmanager
+    def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show a bar of `total` steps; call what is yielded with the number of steps done."""
+        yield self.begin(what, total)
+
+    def inventory(self, name: str = DEVELOPMENT) -> Inventory:
+        """Load an inventory with its texts."""
+        return _inventory(name)
+
+    def known_split(self) -> tuple[list[Item], list[Item]]:
+        """The items of the IPIP-NEO-300 that are in the IPIP-NEO-120, and the other 180."""
+        known, rest = split()
+        return list(known), list(rest)
+
+    def halves(self) -> tuple[list[Item], list[Item]]:
+        """The 180 in two halves, to fit on and to choose on; the same for every method of a seed."""
+        return halves(self.seed)
+
+    def requests(self, items: Sequence[Item], scoring: Mode, inventory: str = DEVELOPMENT) -> list[Request]:
+        """Ask `items` as a run does: choice in both option orders (items vary fastest), statement once."""
+        from traitbench.tasks import Administration, Questionnaire
+
+        whole = _inventory(inventory)
+        some = whole.model_copy(update={"items": tuple(items)})
+        return Questionnaire(some, Administration(scoring=(scoring,))).requests(self.seed)
+
+    def values(
+        self, items: Sequence[Item], scoring: Mode, control: Control | None, inventory: str = DEVELOPMENT
+    ) -> Array:
+        """Raw value of each item (items,) under `control`: expected answer over both orders, or nats a token."""
+        requests = self.requests(items, scoring, inventory)
+        found: list[list[float]] = [[] for _ in items]
+        for index, response in self.ask(requests, control).items():
+            found[index % len(items)].append(_value(requests[index], response))
+        return np.array([np.mean(values) for values in found])
+
+    def effect(
+        self,
+        control: Control,
+        target: Target,
+        items: Sequence[Item],
+        scoring: Mode = "statement",
+        against: Control | None = None,
+    ) -> float:
+        """How far `control` moves `items` of the target's traits towards it, from where `against` leaves them.
+
+        Choice: points of the scale; statement: nats a token. Plus- and minus-keyed items weigh equally.
+        """
+        mine = [item for item in items if item.trait in target.levels]
+        if not mine:
+            raise BadData(f"no development item measures {', '.join(target.levels)}; expected Big Five traits")
+        moved = self.values(mine, scoring, control) - self._reference(mine, scoring, against)
+        return target_shift(moved, mine, target)
+
+    def _reference(self, items: Sequence[Item], scoring: Mode, against: Control | None) -> Array:
+        if against is not None:
+            return self.values(items, scoring, against)
+        key = (scoring, tuple(item.id for item in items))
+        if key not in self._plain:
+            self._plain[key] = self.values(items, scoring, None)
+        return self._plain[key]
+
+    def perplexity(self, control: Control) -> float:
+        """Perplexity on neutral text under the control's edits, over that without; its messages are left out."""
+        if self._prose is None:
+            self._prose = self._neutral(None)
+        return self._neutral(control.model_copy(update={"messages": ()})) / self._prose
+
+    def _neutral(self, control: Control | None) -> float:
+        from traitbench.methods import neutral
+
+        requests = neutral.requests()[::2]
+        found = self.ask(requests, control)
+        return neutral.perplexity([found[i] for i in range(len(requests))])
+
+    def dose(self, control: Control) -> float | None:
+        """How large the edits are beside what they change, on neutral text; None for a control without edits."""
+        from traitbench.methods import neutral
+
+        return self.backend.dose(control, neutral.passages()[::2])
+
+    def strongest(
+        self,
+        control: Control,
+        target: Target,
+        strengths: Sequence[float],
+        items: Sequence[Item],
+        scoring: Mode = "statement",
+        limit: float = 2.0,
+    ) -> tuple[float, tuple[Point, ...]]:
+        """Try `strengths` and return the one with the largest effect on `items`, and the whole curve.
+
+        A strength counts only while the perplexity of neutral text stays under `limit` times that without a control.
+        Where none moves the items the right way it is 0: the messages alone.
+        """
+        curve = []
+        for strength in sorted(set(strengths)):
+            at = control.at(strength)
+            moved = self.effect(at, target, items, scoring)
+            curve.append(Point(strength=strength, effect=moved, perplexity=self.perplexity(at)))
+        return best(curve, limit).strength, tuple(curve)
+
+    def deepest(
+        self,
+        layers: Mapping[int, Control],
+        target: Target,
+        strengths: Sequence[float],
+        items: Sequence[Item],
+        limit: float = 2.0,
+    ) -> tuple[Point | None, tuple[Point, ...]]:
+        """Try `strengths` at each of `layers`; return the point with the largest effect on `items`, and all of them.
+
+        Statement scoring. The perplexity of neutral text is measured in falling order of effect, until a point stays
+        under `limit` times that without a control; the others have none. No point where none does.
+        """
+        tried = [(layer, strength) for layer in layers for strength in sorted(set(strengths))]
+        points = []
+        with self.progress(f"layers and strengths, {target.name}", len(tried)) as step:
+            for layer, strength in tried:
+                moved = self.effect(layers[layer].at(strength), target, items)
+                points.append(Point(strength=strength, effect=moved, layer=layer))
+                step(1)
+        for n in sorted(range(len(points)), key=lambda n: -(points[n].effect or 0.0)):
+            control = layers[tried[n][0]].at(points[n].strength)
+            points[n] = points[n].model_copy(update={"perplexity": (found := self.perplexity(control))})
+            if found <= limit:
+                return points[n], tuple(points)
+        return None, tuple(points)
+
+    def ask(self, requests: Sequence[Request], control: Control | None) -> dict[int, Response]:
+        """Answer `requests` under `control`: index -> response."""
+        held: dict[int, Response] = {}
+        with self.backend.under(control):
+            for batch in self.backend.run(requests):
+                held.update(batch)
+        return held
+
+
+def best(curve: Sequence[Point], limit: float) -> Point:
+    """The point with the largest effect among those under the perplexity limit; strength 0 where none is above 0."""
+    sound = [p for p in curve if p.effect is not None and (p.perplexity is None or p.perplexity <= limit)]
+    top = max(sound, key=lambda p: (p.effect or 0.0, -abs(p.strength)), default=None)
+    return top if top is not None and (top.effect or 0.0) > 0 else Point(strength=0.0, effect=0.0)
+
+
+def target_shift(moved: Array, items: Sequence[Item], target: Target) -> float:
+    """Mean shift (items,) towards the target: over its traits, each the mean of its plus- and minus-keyed halves."""
+    shifts = []
+    for trait, level in target.levels.items():
+        signed = [
+            item.keyed * np.mean([m for m, i in zip(moved, items, strict=True) if i.trait == trait and i.keyed == key])
+            for key in (1, -1)
+            if (item := next((i for i in items if i.trait == trait and i.keyed == key), None)) is not None
+        ]
+        if signed:
+            shifts.append(np.sign(level) * np.mean(signed))
+    return float(np.mean(shifts))
+
+
+def halves(seed: int) -> tuple[list[Item], list[Item]]:
+    """Part the 180 in halves by facet and key, seeded, so that both halves hold every facet and both keys."""
+    draw = random.Random(f"halves {seed}")
+    parts: tuple[list[Item], list[Item]] = ([], [])
+    rest = split()[1]
+    facets = dict.fromkeys((item.facet, item.keyed) for item in rest)
+    for turn, (facet, keyed) in enumerate(facets):
+        mine = [i for i in rest if (i.facet, i.keyed) == (facet, keyed)]
+        draw.shuffle(mine)
+        for place, item in enumerate(mine):
+            parts[(place + turn) % 2].append(item)
+    return sorted(parts[0], key=lambda i: i.number), sorted(parts[1], key=lambda i: i.number)
+
+
+@cache
+def _inventory(name: str) -> Inventory:
+    from traitbench import inventories
+
+    return inventories.load(name)
+
+
+def _value(request: Request, response: Response) -> float:
+    if isinstance(request, Choose):
+        assert response.option_logprobs is not None
+        return choice_value(response.option_logprobs, request.values)[0]
+    assert response.loglik is not None and response.tokens
+    return response.loglik / response.tokens
+
+
+def _made(folder: Path | None, default: str) -> Path:
+    found = folder or Path(default)
+    found.mkdir(parents=True, exist_ok=True)
+    return found

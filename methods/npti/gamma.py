@@ -1,0 +1,123 @@
+"""How NPTI puts its questions, and how it chooses gamma on questions that its search never saw.
+
+Under a description of either pole a model answers the held-out questions once, without edits. An edit is good where it
+makes the replies of the pole aimed at likelier than those of the other with no description in sight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from traitbench.errors import BadData
+from traitbench.store import read_json, write_json
+from traitbench.types import Continue, Control, Doc, Message, Point, Trait, Write, digest
+
+if TYPE_CHECKING:
+    from traitbench.methods.bench import Bench
+
+__all__ = ["EFFECTS", "Reply", "held_out", "preference", "sweep", "write"]
+
+ASK = "Answer in the first person, in two or three sentences."
+CUE = "Answer:"
+"""For models without a chat template."""
+
+EFFECTS = {
+    "questions": "nats a token by which held-out replies of the pole aimed at gain on those of the other",
+    "items": "nats a token, statement",
+}
+"""What the effects of a curve are measured in."""
+
+
+class Reply(NamedTuple):
+    """A reply to a held-out question under a pole's description."""
+
+    trait: Trait
+    question: str
+    sign: int
+    """+1: of the pole aimed at; -1: of the other."""
+    text: str
+
+
+def write(trait: Trait, description: str, question: str, max_tokens: int) -> Write:
+    """Ask `question` of somebody who is as described."""
+    turns = (Message(role="system", content=description), *_turns(question))
+    return Write(doc=_doc(trait, question, "generate"), messages=turns, cue=CUE, max_tokens=max_tokens)
+
+
+def held_out(
+    bench: Bench, trait: Trait, level: float, questions: Sequence[str], high: Sequence[Write], low: Sequence[Write]
+) -> list[Reply]:
+    """Write the replies to `questions` under the high and under the low pole, or take them from the cache.
+
+    level: above 0 where the high pole is aimed at. high, low: a request for each question. BadData where nothing is
+    said under one of the poles.
+    """
+    requests = [*high, *low]
+    shown = [[bench.backend.prompt(request), request.max_tokens] for request in requests]
+    path = bench.cache / f"npti-replies-{digest(['npti', bench.backend.identity, shown])}.json"
+    if not path.is_file():
+        said = bench.ask(requests, None)
+        write_json(path, [said[i].text or "" for i in range(len(requests))])
+    sign = 1 if level > 0 else -1
+    signs = [sign] * len(high) + [-sign] * len(low)
+    rows = zip([*questions, *questions], signs, read_json(path), strict=True)
+    replies = [Reply(trait, question, sign, text) for question, sign, text in rows if text.strip()]
+    if {reply.sign for reply in replies} != {1, -1}:
+        raise BadData(
+            f"{bench.backend.spec.label} answers the held-out questions on {trait} with nothing under one of the "
+            "poles, so that no gamma can be chosen; give one, e.g. --method_args gamma=1.4"
+        )
+    return replies
+
+
+def preference(bench: Bench, replies: Sequence[Reply], control: Control | None) -> float:
+    """How much likelier replies of the pole aimed at are than those of the other, without any description.
+
+    Nats a token: a mean over replies for each trait and pole, the poles' difference, a mean over traits.
+    """
+    requests = [
+        Continue(
+            doc=_doc(reply.trait, reply.question, "statement"), messages=_turns(reply.question), cue=CUE,
+            text=reply.text,
+        )
+        for reply in replies
+    ]  # fmt: skip
+    answers = bench.ask(requests, control)
+    differences = []
+    for trait in dict.fromkeys(reply.trait for reply in replies):
+        means = []
+        for sign in (1, -1):
+            mine = [answers[i] for i, reply in enumerate(replies) if (reply.trait, reply.sign) == (trait, sign)]
+            means.append(np.mean([(a.loglik or 0.0) / (a.tokens or 1) for a in mine]))
+        differences.append(means[0] - means[1])
+    return float(np.mean(differences))
+
+
+def sweep(
+    bench: Bench, control: Control, gammas: Sequence[float], replies: Sequence[Reply], limit: float
+) -> tuple[float, tuple[Point, ...]]:
+    """Try `gammas`: the one that raises the preference most while the perplexity stays within `limit`, and the curve.
+
+    0 where none raises it.
+    """
+    from traitbench.methods.bench import best
+
+    before, curve = preference(bench, replies, None), list[Point]()
+    with bench.progress("gamma", len(set(gammas))) as step:
+        for gamma in sorted(set(gammas)):
+            at = control.at(gamma)
+            moved = preference(bench, replies, at) - before
+            curve.append(Point(strength=gamma, effect=moved, perplexity=bench.perplexity(at)))
+            step(1)
+    return best(curve, limit).strength, tuple(curve)
+
+
+def _turns(question: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=f"{question}\n\n{ASK}"),)
+
+
+def _doc(trait: Trait, question: str, scoring: Literal["generate", "statement"]) -> Doc:
+    return Doc(task="npti", scoring=scoring, item=digest(question), trait=trait, facet=None, keyed=1)

@@ -1,0 +1,239 @@
+"""P-Tailor: one mixture of LoRA experts for all ten poles of the Big Five, folded into an adapter for each target.
+
+After Dan et al. (2024), "P-Tailor: customizing personality traits for language models via mixture of specialized LoRA
+experts" (arXiv 2406.12548). A re-implementation: the paper published neither code, nor data, nor the form of its
+specialisation loss. Ours are therefore the data, the loss (see `p_tailor_experts`), its weight, and that the router
+sees the target alone, so that a target's experts fold into one plain LoRA that any backend can serve.
+
+A router that also sees the mean state of the prompt is not offered: its gates change with every prompt, so that no
+adapter holds them, and a control is served as an adapter.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from traitbench import controls
+from traitbench.controls.adapters import parameters
+from traitbench.errors import TraitbenchUsage, UnsupportedControl
+from traitbench.methods import dialogues
+from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods.training.recipes import Recipe, Training, recipe
+from traitbench.methods.sft import instruction, opened
+from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
+from traitbench.store import read_json, write_json
+from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Method, Record, Target, digest
+
+if TYPE_CHECKING:
+    from traitbench.methods.bench import Bench
+    from traitbench.methods.dialogues import Corpus, Dialogue
+    from traitbench.methods.p_tailor.experts import Experts
+
+__all__ = ["P_Tailor"]
+
+NOTE = "a re-implementation: the paper published neither code, nor data, nor the form of its loss"
+
+
+class _Done(Record):
+    """A training of all ten poles, as the cache keeps it."""
+
+    training: str
+    """Name of the run that was kept."""
+    seconds: float
+    """With the runs that chose its rate and weight."""
+    fitted_on: tuple[str, ...]
+    """Text hashes of the items that occur whole in the data."""
+    details: dict[str, Any]
+
+    def adapter(self, cache: Path) -> Path:
+        """Where the unfolded adapter and the router are."""
+        return cache / f"training-{self.training}" / "adapter"
+
+
+class P_Tailor(Method):
+    """Train experts and a router on all ten poles once, then fold them for the target.
+
+    Several traits at once: their slots in the target's embedding are summed. Levels between the poles are refused: a
+    shorter embedding only makes the router less certain, which is no lower level.
+    """
+
+    name = "p_tailor"
+    makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
+    targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
+    needs_model = True
+    presets: ClassVar[dict[str, Recipe]] = {
+        "paper": Recipe(loss="sft", batch=(64,)),
+        "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=3, scenes=60, evaluations=2, trial_steps=8),
+    }
+    """Published: 16 experts of rank 16. The other values of `paper` are those of `sft`."""
+
+    class Config(Training):
+        """The experts, and how they are trained."""
+
+        held_out: float = Field(default=0.05, gt=0, lt=1)
+        """Share of the scenes that held-out loss is measured on; each holds ten records."""
+        experts: int = Field(default=16, ge=2)
+        """On each linear layer."""
+        expert_rank: int = Field(default=16, ge=1)
+        """Of one; the adapter has experts * expert_rank, also its scaling."""
+        embedding: int = Field(default=64, ge=1)
+        """Numbers in the embedding of a target."""
+        router: Literal["target", "uniform", "none", "state"] = "target"
+        """uniform: all experts weigh the same, untrained. none: one LoRA of the same rank. Both are ablations, in which
+        only the instruction tells the target. state is not offered."""
+        specialisation: float | None = Field(default=0.1, ge=0)
+        """Weight of the specialisation loss; None chooses among `specialisations` by held-out loss, 0 is the ablation
+        without it."""
+        specialisations: tuple[float, ...] = Field(default=(0.0, 0.01, 0.1, 1.0), min_length=1)
+        """Weights that are tried where `specialisation` is None."""
+        instruction: bool | None = None
+        """Whether records and control say the target in words too; None: only where no router tells it."""
+
+        @model_validator(mode="after")
+        def _possible(self) -> Self:
+            if self.router == "state":
+                raise UnsupportedControl(
+                    "p_tailor offers no router=state: gates that change with the prompt fold into no adapter, and a "
+                    "control is served as one; expected router=target, uniform or none"
+                )
+            if self.rank is not None or self.alpha is not None:
+                raise TraitbenchUsage(
+                    "p_tailor takes neither rank nor alpha: both are experts * expert_rank; e.g. --method_args "
+                    "experts=8,expert_rank=16"
+                )
+            return self
+
+        @property
+        def worded(self) -> bool:
+            """Whether the target is said in words."""
+            return self.router != "target" if self.instruction is None else self.instruction
+
+    config: Config
+
+    @property
+    def rank(self) -> int:
+        """Rank of its adapters."""
+        return self.config.experts * self.config.expert_rank
+
+    def check(self, targets: Sequence[Target | None]) -> None:
+        """Refuse targets without a slot, data that lack a trait, and a missing extra."""
+        check_extra(self.config.four_bit)
+        from traitbench.methods.p_tailor.experts import slots
+
+        for target in filter(None, targets):
+            slots(target)
+        self._corpus()
+
+    def fit(self, target: Target | None, bench: Bench) -> Control:
+        """Train, or take what was trained for another target, and fold.
+
+        UnsupportedControl for what is not poles of the Big Five; BadData for data without one of its poles or with a
+        record over the cutoff; MissingExtra without TRL and PEFT.
+        """
+        from traitbench.methods.p_tailor.experts import fold, slots
+
+        row, config = slots(target), self.config
+        assert target is not None
+        check_extra(config.four_bit)
+        corpus = self._corpus()
+        done = self._done(corpus, bench)
+        began = time.perf_counter()
+        with TemporaryDirectory(dir=bench.cache) as draft:
+            folder = fold(done.adapter(bench.cache), row, Path(draft) / "adapter")
+            fit = Fit(
+                method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
+                config=config.model_dump(mode="json"), seed=bench.seed, fitted_on=done.fitted_on,
+                details=done.details, licence=corpus.licence, parameters=parameters(folder), shared=done.training,
+                seconds=done.seconds + time.perf_counter() - began,
+            )  # fmt: skip
+            messages = instruction(target, bench) if config.worded else ()
+            return controls.store(bench.folder, messages=messages, adapter=folder, fit=fit)
+
+    def _corpus(self) -> Corpus:
+        """Load the data; BadData where one of the ten poles is missing."""
+        return opened(self.config.data, [Target(levels={trait: level}) for trait in BIG_FIVE for level in (1.0, -1.0)])
+
+    def _done(self, corpus: Corpus, bench: Bench) -> _Done:
+        """Train all ten poles, or look up that they were trained."""
+        config = self.config.model_dump(mode="json")
+        name = digest([bench.backend.identity, self.name, self.version, config, corpus.digest, bench.seed])
+        note = bench.cache / f"{self.name}-{name}.json"
+        if note.is_file():
+            done = _Done.model_validate(read_json(note))
+            if (done.adapter(bench.cache) / "experts.safetensors").is_file():
+                return done
+        began = time.perf_counter()
+        trained, details = self._train(corpus, bench)
+        leaks = audit([text for each in corpus.dialogues for text in (each.input, each.output)])
+        done = _Done(
+            training=trained.name, fitted_on=leaks.whole, details={**details, "leaks": leaks.summary},
+            # The clock of a run that was stopped and resumed knows more than this one.
+            seconds=max(time.perf_counter() - began, trained.seconds),
+        )  # fmt: skip
+        write_json(note, done.model_dump(mode="json"))
+        return done
+
+    def _train(self, corpus: Corpus, bench: Bench) -> tuple[Trained, dict[str, Any]]:
+        from traitbench.methods.p_tailor.experts import Experts
+
+        plan = recipe(self.config, self.presets).model_copy(update={"rank": self.rank, "alpha": self.rank})
+        some: Sequence[Dialogue] = [each for each in corpus.dialogues if each.trait in BIG_FIVE]
+        if plan.scenes is not None:
+            some = dialogues.subset(some, plan.scenes, seed=0)
+        rows, held = (
+            [self._example(each, plan.cutoff, bench) for each in part]
+            for part in dialogues.split(some, 0, self.config.held_out)
+        )
+        trained, chosen = self._chosen(plan, rows, held, bench)
+        return trained, {
+            "note": NOTE,
+            "data": {"name": corpus.name, "digest": corpus.digest},
+            "routing": Experts.read(trained.adapter).state(),
+            **chosen,
+            **trained.summary,
+        }
+
+    def _chosen(
+        self, plan: Recipe, rows: Sequence[Example], held: Sequence[Example], bench: Bench
+    ) -> tuple[Trained, dict[str, Any]]:
+        """Choose rate and batch, then train with each weight of the loss; return the run of lowest held-out loss."""
+        config = self.config
+        sweep = config.specialisation is None and config.router == "target"
+        weights = config.specialisations if sweep else (config.specialisation or 0.0,)
+        plan, trials = settled(bench, plan, rows, held, extension=self._experts(weights[0], bench))
+        runs = []
+        for weight in weights:
+            what = f"p_tailor, all poles, specialisation {weight:g}" if sweep else "p_tailor, all poles"
+            done = train(bench, what, plan, rows, held, extension=self._experts(weight, bench))
+            runs.append((min(p.held_out for p in done.curve if p.held_out is not None), weight, done))
+        _, weight, best = min(runs, key=lambda run: run[0])
+        return best, {
+            "trials": [trial.model_dump(mode="json") for trial in trials],
+            "specialisation": weight,
+            "specialisations": [{"weight": tried, "held_out": loss} for loss, tried, _ in runs] if sweep else [],
+        }
+
+    def _experts(self, weight: float, bench: Bench) -> Experts:
+        from traitbench.methods.p_tailor.experts import Experts
+
+        config = self.config
+        assert config.router != "state"
+        return Experts(
+            config.experts, config.expert_rank, embedding=config.embedding, weight=weight, routing=config.router,
+            seed=bench.seed,
+        )  # fmt: skip
+
+    def _example(self, each: Dialogue, cutoff: int, bench: Bench) -> Example:
+        from traitbench.methods.p_tailor.experts import slots
+
+        target = Target(levels={each.trait: 1.0 if each.level == "high" else -1.0})
+        said = instruction(target, bench) if self.config.worded else ()
+        messages = (*said, Message(role="user", content=each.input))
+        what = f"scene {each.scene}, {each.trait} {each.level}"
+        return example(bench.backend, messages, each.output, cutoff, slots=slots(target), what=what)

@@ -1,0 +1,85 @@
+"""The backend's model, lent to a trainer and given back as it was."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import transformers
+
+from traitbench.controls.adapters import restored
+
+__all__ = ["lent", "quiet"]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep to errors what the libraries tell of tokens, devices and deprecations."""
+    before = transformers.logging.get_verbosity()
+    transformers.logging.set_verbosity_error()
+    loggers = [logging.getLogger(name) for name in ("trl", "peft", "accelerate")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(before)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def lent(backend: Any, four_bit: bool) -> Iterator[Any]:
+    """Lend the backend's model, or a copy in 4 bits; afterwards it is as it was before."""
+    if four_bit:
+        yield _quantised(backend)
+        return
+    model = backend.model
+    backend.scorer.reset()
+    frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    names = ("use_cache", "pad_token_id", "bos_token_id", "eos_token_id")
+    settings = {name: getattr(model.config, name, None) for name in names}
+    generation = copy.deepcopy(model.generation_config)
+    hooked = [(module, set(module._forward_hooks)) for module in model.modules()]
+    try:
+        with restored(model):
+            yield model
+    finally:
+        # TRL gives the model a forward of its own and never takes it back.
+        for left in ("forward", "model_tags"):
+            vars(model).pop(left, None)
+        if getattr(model, "is_gradient_checkpointing", False):
+            model.gradient_checkpointing_disable()
+        # Each time that checkpointing is turned on the embeddings get a hook; only the last one has a name to go by.
+        for left in ("_require_grads_hook", "_require_grads_hooks"):
+            vars(model).pop(left, None)
+        for module, held in hooked:
+            for number in module._forward_hooks.keys() - held:
+                del module._forward_hooks[number]
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(frozen[name])
+            parameter.grad = None
+        for name, value in settings.items():
+            setattr(model.config, name, value)
+        model.generation_config = generation
+        model.eval()
+
+
+def _quantised(backend: Any) -> Any:
+    from peft import prepare_model_for_kbit_training
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    bits = BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )  # fmt: skip
+    model = AutoModelForCausalLM.from_pretrained(
+        backend.weights.path, revision=backend.weights.revision or "main", quantization_config=bits,
+        use_safetensors=True, device_map={"": backend.model.device},
+    )  # fmt: skip
+    return prepare_model_for_kbit_training(model)

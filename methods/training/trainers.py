@@ -1,0 +1,330 @@
+"""TRL's trainers on a model that is only borrowed: set up, resumed, watched, and taken off again without a trace.
+
+Over 300 lines: rows, settings, the two trainers and what watches them are the parts of one run.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from datasets import Dataset
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
+from transformers.pytorch_utils import Conv1D
+from transformers.trainer_utils import get_last_checkpoint
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from traitbench.controls.adapters import copy_adapter
+from traitbench.errors import BadData
+from traitbench.methods.training.lending import lent, quiet
+from traitbench.methods.training.recipes import Recipe
+from traitbench.methods.training import Example, Extension, LossPoint
+from traitbench.store import read_json, write_json
+
+if TYPE_CHECKING:
+    from traitbench.methods.bench import Bench
+
+__all__ = ["run"]
+
+
+def run(
+    bench: Bench,
+    what: str,
+    plan: Recipe,
+    rows: Sequence[Example],
+    held: Sequence[Example],
+    folder: Path,
+    extension: Extension | None,
+    start: Path | None,
+) -> dict[str, Any]:
+    """Train as `plan` says and leave the best adapter in `folder`/adapter; return what `Trained` holds of the run."""
+    backend = bench.backend
+    with quiet(), lent(backend, plan.four_bit) as model, torch.random.fork_rng():
+        torch.manual_seed(bench.seed)
+        try:
+            trainer = _trainer(model, backend.tokenizer, plan, rows, held, folder, bench.seed, extension, start)
+            steps = _steps(plan, len(rows), trainer.args.world_size)
+            with bench.progress(what, steps) as step:
+                trainer.add_callback(_Watch(steps, folder, step))
+                trainer.remove_callback(PrinterCallback)
+                if plan.patience is not None:
+                    trainer.add_callback(EarlyStoppingCallback(plan.patience))
+                done = _train(trainer, folder)
+            _save(trainer, folder, extension, str(backend.identity["model"]))
+        finally:
+            if extension:
+                extension.detach()
+    return done
+
+
+def _steps(plan: Recipe, rows: int, world: int) -> int:
+    """Optimiser steps of the whole run, as the trainer counts them."""
+    if plan.match_steps is not None:
+        return plan.match_steps
+    accumulated, size = _accumulation(plan, rows, world)
+    batches = math.ceil(rows / (size * world))
+    return math.ceil(plan.epochs * max(1, math.ceil(batches / accumulated)))
+
+
+def _accumulation(plan: Recipe, rows: int, world: int) -> tuple[int, int]:
+    """Batches on a device that make up a step, and the examples of one: the most that part a step evenly."""
+    share = max(1, min(plan.batch[0], rows) // world)
+    size = next(size for size in range(min(plan.device_batch, share), 0, -1) if share % size == 0)
+    return share // size, size
+
+
+def _trainer(
+    model: Any,
+    tokenizer: Any,
+    plan: Recipe,
+    rows: Sequence[Example],
+    held: Sequence[Example],
+    folder: Path,
+    seed: int,
+    extension: Extension | None,
+    start: Path | None,
+) -> Any:
+    """Make TRL's trainer; every default of it that decides a number is set."""
+    gpu = model.device.type == "cuda"
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    lora = LoraConfig(
+        r=plan.rank, lora_alpha=plan.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM",
+        fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
+    )  # fmt: skip
+    dpo = plan.loss == "dpo"
+    if start is not None:
+        model = PeftModel.from_pretrained(model, start, is_trainable=True)
+    elif not dpo:
+        model = get_peft_model(model, lora)
+    if extension:
+        extension.attach(model)
+    arguments = _arguments(plan, len(rows), folder, seed, gpu)
+    if dpo:
+        config = DPOConfig(
+            **arguments, beta=plan.beta, loss_type=["sigmoid"], max_length=None, precompute_ref_log_probs=False
+        )
+        kind: Any = _Pairs
+        collator: Any = DataCollatorForPreference(pad_token_id=pad)
+        extra: dict[str, Any] = {} if start is not None else {"peft_config": lora}
+    else:
+        config = SFTConfig(**arguments, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
+        kind, collator, extra = _Replies, _Collator(DataCollatorForLanguageModeling(pad_token_id=pad)), {}
+    try:
+        trainer = kind(
+            model=model, args=config, train_dataset=_dataset(rows, dpo), eval_dataset=_dataset(held, dpo),
+            processing_class=tokenizer, data_collator=collator, **extra,
+        )  # fmt: skip
+    except ValueError as error:
+        if "DataParallel" not in str(error):
+            raise
+        raise BadData(
+            "several GPUs are visible to one process; train on all with `accelerate launch -m traitbench fit ...`, or "
+            "on one with CUDA_VISIBLE_DEVICES=0"
+        ) from error
+    trainer.extension = extension
+    for settings in trainer.model.peft_config.values():
+        # With a name PEFT asks the hub, at every checkpoint, whether the base model's vocabulary has grown.
+        settings.base_model_name_or_path = None
+    return trainer
+
+
+def _arguments(plan: Recipe, rows: int, folder: Path, seed: int, gpu: bool) -> dict[str, Any]:
+    world = _world()
+    accumulated, size = _accumulation(plan, rows, world)
+    every = max(1, math.ceil(_steps(plan, rows, world) / plan.evaluations))
+    checkpointing = plan.gradient_checkpointing if plan.gradient_checkpointing is not None else gpu
+    return {
+        "output_dir": str(folder / "checkpoints"),
+        "per_device_train_batch_size": size,
+        "per_device_eval_batch_size": size,
+        "gradient_accumulation_steps": accumulated,
+        "num_train_epochs": plan.epochs,
+        "max_steps": plan.match_steps or -1,
+        "learning_rate": plan.lr[0],
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": plan.warmup,
+        "weight_decay": 0.0,
+        "logging_steps": 1,
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "eval_on_start": True,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_loss",
+        "greater_is_better": False,
+        "restore_callback_states_from_checkpoint": True,
+        "bf16": gpu,
+        "use_cpu": not gpu,
+        "gradient_checkpointing": checkpointing,
+        "seed": seed,
+        "data_seed": seed,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": gpu,
+        "include_num_input_tokens_seen": "no",
+    }
+
+
+def _world() -> int:
+    from accelerate import PartialState
+
+    return int(PartialState().num_processes)
+
+
+def _dataset(rows: Sequence[Example], dpo: bool) -> Dataset:
+    if dpo:
+        return Dataset.from_list(
+            [
+                {"prompt_ids": list(r.prompt), "chosen_ids": list(r.reply), "rejected_ids": list(r.rejected)}
+                for r in rows
+            ]
+        )
+    return Dataset.from_list(
+        [
+            {
+                "input_ids": [*r.prompt, *r.reply],
+                "labels": [*[-100] * len(r.prompt), *r.reply],
+                **({"slots": list(r.slots)} if r.slots else {}),
+            }
+            for r in rows
+        ]
+    )
+
+
+class _Collator:
+    """TRL's collator, with the slots beside the tokens."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        slots = [row.pop("slots") for row in examples if "slots" in row]
+        batch: dict[str, Any] = self.inner(examples)
+        return {**batch, "slots": torch.tensor(slots)} if slots else batch
+
+
+class _Replies(SFTTrainer):  # type: ignore[misc]
+    """SFT on the replies, with what an extension adds."""
+
+    extension: Extension | None = None
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **more: Any) -> Any:
+        slots = inputs.pop("slots", None)
+        if slots is None or self.extension is None:
+            return super().compute_loss(model, inputs, *args, **more)
+        self.extension.begin(slots)
+        loss = super().compute_loss(model, inputs, *args, **more)
+        if self.model.training:
+            loss = loss + self.extension.loss() / self.current_gradient_accumulation_steps
+        return loss
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        if self.extension:
+            self.extension.load(Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        super()._load_best_model()
+        if self.extension:
+            self.extension.load(Path(self.state.best_model_checkpoint))
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        super()._save(output_dir, state_dict)
+        if self.extension and output_dir:
+            self.extension.save(Path(output_dir))
+
+
+class _Pairs(DPOTrainer):  # type: ignore[misc]
+    """DPO on rows that are tokenised already."""
+
+    extension: Extension | None = None
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        return dataset
+
+
+class _Watch(TrainerCallback):  # type: ignore[misc]
+    """Moves the bar on, keeps the seconds over restarts, and has the last step measured and saved like the others."""
+
+    def __init__(self, steps: int, folder: Path, step: Callable[[int], None]) -> None:
+        self.steps, self.step = steps, step
+        self.clock = folder / "seconds.json"
+        self.before = float(read_json(self.clock)["seconds"]) if self.clock.is_file() else 0.0
+        self.began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.began
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.step(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:
+        self.step(1)
+        if state.global_step >= state.max_steps:
+            control.should_evaluate = control.should_save = True
+        return control
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.is_world_process_zero:
+            write_json(self.clock, {"seconds": self.seconds})
+
+
+def _train(trainer: Any, folder: Path) -> dict[str, Any]:
+    watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, _Watch))
+    places = folder / "checkpoints"
+    last = get_last_checkpoint(str(places)) if places.is_dir() else None
+    trainer.train(resume_from_checkpoint=last)
+    curve = _curve(trainer.state.log_history)
+    tokens = _tokens(trainer.state.log_history)
+    best = trainer.state.best_global_step or trainer.state.global_step
+    return {
+        "steps": trainer.state.global_step, "best_step": best, "tokens": tokens, "seconds": watch.seconds,
+        "curve": curve,
+    }  # fmt: skip
+
+
+def _tokens(history: Sequence[dict[str, Any]]) -> int:
+    """Tokens trained on; TRL counts from 0 again in a run that was resumed."""
+    total = before = 0
+    for entry in history:
+        now = int(entry.get("num_tokens", before))
+        total += now - before if now >= before else now
+        before = now
+    return total
+
+
+def _curve(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
+    """One point a step; where a resumed run measured a step again, the later value counts."""
+    points: dict[int, dict[str, Any]] = {}
+    names = {
+        "loss": "loss",
+        "eval_loss": "held_out",
+        "eval_rewards/accuracies": "accuracy",
+        "eval_rewards/margins": "margin",
+    }
+    for entry in history:
+        mine = points.setdefault(int(entry["step"]), {})
+        mine |= {ours: float(entry[theirs]) for theirs, ours in names.items() if theirs in entry}
+    return tuple(LossPoint(step=step, **values) for step, values in sorted(points.items()) if values)
+
+
+def _save(trainer: Any, folder: Path, extension: Extension | None, base: str) -> None:
+    place = folder / "adapter"
+    if trainer.is_world_process_zero():
+        trainer.model.save_pretrained(place, selected_adapters=["default"])
+        if extension:
+            extension.save(place)
+        copy_adapter(place, place, base)
+        (place / "README.md").unlink(missing_ok=True)
+    trainer.accelerator.wait_for_everyone()

@@ -1,0 +1,187 @@
+"""Tables of what the numbers rest on: reliability, distinctness of the scales, sources of variance, people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from traitbench.tables import Table, interval, number
+from traitbench.tasks.questionnaire.variance import TARGET
+
+if TYPE_CHECKING:
+    from traitbench.runs.results import Results
+    from traitbench.tasks.questionnaire.validity import Structure
+    from traitbench.tasks.questionnaire.variance import Variance
+
+__all__ = ["evidence", "side_by_side"]
+
+
+def evidence(results: Results, task: str) -> list[Table]:
+    """The tables of one task; a table that would be empty is left out."""
+    found = [_human(results, task), _norms(results, task), _reliability(results, task), _variance(results, task)]
+    return [table for table in found if table.rows]
+
+
+def _reliability(results: Results, task: str) -> Table:
+    rows, notes = [], []
+    for mode, scales in results.reliability[task].items():
+        for scale in scales:
+            rows.append([
+                scale.trait,
+                mode,
+                str(scale.n),
+                interval(scale.alpha, scale.alpha_ci),
+                number(scale.omega_total),
+                number(scale.lambda_6),
+                number(scale.split_half),
+                number(scale.retest),
+                number(scale.mean_inter_item_r),
+                number(scale.min_item_rest_r),
+                number(scale.sd),
+            ])  # fmt: skip
+        for scale in scales[:1]:
+            over = ", ".join(scale.retest_over)
+            notes += [f"{mode}: retest over {over}." if over else f"{mode}: no retest, there was one occasion."]
+        reasons = {f"{name}: {why}" for scale in scales for name, why in scale.reasons.items() if name != "retest"}
+        notes += sorted(f"{mode}: no {reason}." for reason in reasons)
+        if (found := results.validity[task].get(mode)) is not None:
+            notes.append(f"{mode}: {_distinct(found)}")
+    return Table(
+        title=f"Reliability over simulated respondents (baseline), {task}",
+        columns=[
+            "scale", "scoring", "respondents", "alpha [95 %]", "omega", "lambda-6", "split-half", "retest",
+            "mean inter-item r", "min item-rest r", "SD",
+        ],
+        rows=rows,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _distinct(found: Structure) -> str:
+    """Say whether the scales differ from each other."""
+    if found.disattenuated_mean is None:
+        text = f"whether the scales differ is unknown ({found.reasons.get('disattenuated_mean', 'no scores')})."
+    else:
+        text = (
+            f"between scales mean |r| corrected for attenuation {number(found.disattenuated_mean)}, largest "
+            f"{number(found.disattenuated_max)}; first eigenvalue {100 * (found.general_share or 0):.0f} % of all."
+        )
+    if found.congruence:
+        phi = ", ".join(f"{trait} {number(value)}" for trait, value in found.congruence.items())
+        text += f" Factor congruence (Tucker) with people: {phi}."
+    return text
+
+
+def side_by_side(results: Results) -> list[Table]:
+    """Instruments and scoring modes of the whole run beside each other: one table, or none."""
+    found = results.multimethod
+    if found is None or not found.convergent:
+        return []
+    rows = [[c.trait, " and ".join(c.methods), number(c.r)] for c in found.convergent]
+    return [
+        Table(
+            title=f"The same trait by two methods, over {found.n} respondents (multitrait-multimethod)",
+            columns=["trait", "methods", "r"],
+            rows=rows,
+            notes=[
+                f"Mean r of one trait by two methods {number(found.mean_convergent)}; mean |r| of different traits by "
+                f"one method {number(found.heterotrait_monomethod)}, by different methods "
+                f"{number(found.heterotrait_heteromethod)}. The first should exceed the others: it does in "
+                f"{100 * (found.exceeding or 0):.0f} % of the comparisons (Campbell & Fiske 1959).",
+                *sorted(f"No {name.replace('_', ' ')}: {why}." for name, why in found.reasons.items()),
+            ],
+        )
+    ]
+
+
+def _human(results: Results, task: str) -> Table:
+    """Distances to people, each beside what no correlation and what mere sampling would score."""
+    rows, notes = [], []
+    for mode, human in results.human[task].items():
+        for found in human.similarity:
+            rows.append([
+                f"{found.reference}",
+                mode,
+                f"{found.mode} ({found.n})",
+                interval(found.distance.value, found.distance.interval),
+                number(found.identity.distance.value),
+                interval(found.sampled.distance.value, found.sampled.distance.interval) if found.sampled else "–",
+                interval(found.mean_abs_difference.value, found.mean_abs_difference.interval),
+                number(found.sign_agreement.value),
+                number(found.spearman.value),
+                number(found.mantel_p.value, 3),
+            ])  # fmt: skip
+            notes += [f"{mode}, {found.reference}: {m.reason}." for m in [found.distance] if m.reason]
+            notes += [f"{mode}, {found.reference}: {note}." for note in found.notes]
+    if rows:
+        notes.append(
+            "distance: off-diagonal Frobenius norm of model minus people. Beside it what uncorrelated traits would "
+            "score (identity) and what as many people would (sampled: mean and 95 % range). Brackets: profiles, 95 % "
+            "bootstrap; paper, lowest and highest with one condition left out. Descriptive, never ranked."
+        )
+    return Table(
+        title=f"Trait correlations beside people, {task}",
+        columns=[
+            "people", "scoring", "over (n)", "distance", "identity", "sampled", "mean |dr|", "same sign", "Spearman",
+            "Mantel p",
+        ],
+        rows=rows,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _norms(results: Results, task: str) -> Table:
+    """Levels among people of one sex and age."""
+    rows, groups = [], set()
+    drawn = {c.name for c in results.conditions if c.profile}
+    for mode, human in results.human[task].items():
+        for condition, places in human.norms.items():
+            for trait, place in places.items() if condition not in drawn else ():
+                percent = f"{place.percentile:.1f}" if place.percentile is not None else "–"
+                rows.append([condition, mode, trait, number(place.value), number(place.z), number(place.t, 1), percent])
+                groups.add(place.group)
+    return Table(
+        title=f"Levels among people: {', '.join(sorted(groups))}, {task}",
+        columns=["condition", "scoring", "scale", "level", "z", "T", "percentile"],
+        rows=rows,
+        notes=["T is 50 + 10 z; percentile of a normal distribution. Norms: harness/humans/norms.json."],
+    )
+
+
+def _variance(results: Results, task: str) -> Table:
+    """Percent of the variance by source, mean over scales, and the conditions that phi >= .80 would need."""
+    rows, notes = [], []
+    for mode, studies in results.variance[task].items():
+        held = [study for study in studies.values() if study.components.effects]
+        if not held:
+            continue
+        names = list(dict.fromkeys(e.name for study in held for e in study.components.effects))
+        for name in names:
+            mine = [e for study in held for e in study.components.effects if e.name == name]
+            percents = [e.percent for e in mine if e.percent is not None]
+            rows.append([
+                name,
+                mode,
+                number(sum(percents) / len(percents) if percents else None, 1),
+                number(min(e.variance for e in mine), 4),
+                number(max(e.variance for e in mine), 4),
+                str(sum(e.negative for e in mine)),
+            ])  # fmt: skip
+        if reason := next((study.study.reason for study in held if study.study.reason), ""):
+            notes.append(f"{mode}: no dependability: {reason}.")
+        else:
+            each = "; ".join(_dependable(trait, study) for trait, study in studies.items())
+            notes.append(
+                f"{mode}: dependability (phi), and how many conditions of a kind would give {TARGET:.2f}: {each}."
+            )
+    return Table(
+        title=f"Sources of variance in the baseline (G-study), {task}",
+        columns=["source", "scoring", "% of variance", "lowest estimate", "highest", "negative"],
+        rows=rows,
+        notes=[*notes, "Over the scales; a negative estimate is shown and counts as 0 %. A dash: no number is enough."],
+    )
+
+
+def _dependable(trait: str, study: Variance) -> str:
+    """Phi as the run was, and the number of conditions of each kind that phi >= .80 needs; a dash is out of reach."""
+    wanted = ", ".join(f"{facet} {count or '–'}" for facet, count in study.needed.items())
+    return f"{trait} {number(study.study.dependability)} ({wanted})"

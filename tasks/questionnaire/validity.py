@@ -1,0 +1,172 @@
+"""Whether scales measure different things over simulated respondents, and the same thing as other scales do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitbench.humans import Loadings
+from traitbench.tasks.questionnaire.respondents import Grid, Reliability
+from traitbench.statistics.structure import minres, multitrait_multimethod, procrustes, tucker
+from traitbench.types import Record, Trait
+
+__all__ = ["Multimethod", "Structure", "congruence", "from_scores", "multimethod", "structure"]
+
+
+class Structure(Record):
+    """Whether the scales measure different things over the respondents."""
+
+    traits: tuple[Trait, ...]
+    n: int
+    """Respondents with a score on every scale."""
+    correlations: list[list[float | None]]
+    """Of the scale scores; null for a scale without variance."""
+    disattenuated_mean: float | None = None
+    """Mean |r| / sqrt(alpha alpha') over the pairs of scales."""
+    disattenuated_max: float | None = None
+    general_share: float | None = None
+    """First eigenvalue of the correlations over the number of scales: 1 means that all are one."""
+    congruence: dict[Trait, float] | None = None
+    """Tucker's phi of each factor of the items (minres, turned to the target) with people's loadings."""
+    reasons: dict[str, str] = {}
+
+
+class Convergent(Record):
+    """One trait by two methods."""
+
+    trait: Trait
+    methods: tuple[str, str]
+    r: float
+
+
+class Multimethod(Record):
+    """Multitrait-multimethod summary (Campbell & Fiske 1959); a method is an instrument in a scoring mode."""
+
+    methods: tuple[str, ...]
+    """"task,mode"."""
+    n: int
+    """Respondents with a score on every scale by every method."""
+    convergent: list[Convergent]
+    mean_convergent: float | None
+    """Mean r of one trait by two methods."""
+    heterotrait_monomethod: float | None
+    """Mean |r| of different traits by one method."""
+    heterotrait_heteromethod: float | None
+    """Mean |r| of different traits by different methods."""
+    exceeding: float | None
+    """Share of comparisons in which a convergent r exceeds a heterotrait |r| that shares a measure with it."""
+    reasons: dict[str, str] = {}
+
+
+def structure(answers: Grid, known: Sequence[Reliability], people: Loadings | None = None) -> Structure | None:
+    """Correlate the scale scores over respondents; None where there are none or fewer than 2 scales.
+
+    `people` are human loadings of the instrument's items, to compare the factors of the answers with.
+    """
+    if len(known) < 2:
+        return None
+    table = answers.people()
+    traits = tuple(one.trait for one in known)
+    index = {t: [i for i, item in enumerate(answers.items) if item.trait == t] for t in traits}
+    scores = np.stack([table[:, index[t]].mean(axis=1) for t in traits], axis=1)
+    scores = scores[~np.isnan(scores).any(axis=1)]
+    found = from_scores(scores, traits, {one.trait: one.alpha for one in known})
+    phi, reason = congruence(table, [item.id for item in answers.items], people)
+    reasons = found.reasons | ({} if phi is not None else {"congruence": reason})
+    return found.model_copy(update={"congruence": phi, "reasons": reasons})
+
+
+def congruence(
+    table: NDArray[np.float64], items: Sequence[str], people: Loadings | None
+) -> tuple[dict[Trait, float] | None, str]:
+    """Tucker's (1951) phi with people's loadings, after an orthogonal rotation to them, or why there is none.
+
+    `table` (n, items) keyed. More respondents than items are needed, else the correlations have no unique factors.
+    """
+    if people is None:
+        return None, "no human loadings of this instrument are held"
+    if any(item not in people.loadings for item in items):
+        return None, "an item has no human loading"
+    whole = table[~np.isnan(table).any(axis=1)]
+    if len(whole) <= len(items):
+        return None, f"{len(whole)} respondents for {len(items)} items; expected more respondents than items"
+    if (whole.std(axis=0) <= 1e-12).any():
+        return None, "an item has the same value for every respondent"
+    target = people.matrix(items)
+    turned = procrustes(minres(np.corrcoef(whole, rowvar=False), target.shape[1]).loadings, target)
+    return dict(zip(people.traits, np.diag(tucker(turned, target)).tolist(), strict=True)), ""
+
+
+def from_scores(
+    scores: NDArray[np.float64], traits: Sequence[Trait], alphas: Mapping[Trait, float | None]
+) -> Structure:
+    """Summarise scale scores (n, traits). Correction for attenuation after Spearman (1904)."""
+    n, k = scores.shape
+    spread = scores.std(axis=0) if n > 1 else np.zeros(k)
+    live = spread > 1e-12
+    matrix: list[list[float | None]] = [[None] * k for _ in range(k)]
+    if n > 2 and live.any():
+        found = np.atleast_2d(np.corrcoef(scores[:, live], rowvar=False))
+        for a, i in enumerate(np.flatnonzero(live)):
+            for b, j in enumerate(np.flatnonzero(live)):
+                matrix[i][j] = 1.0 if i == j else float(found[a, b])
+    reasons, corrected, share = {}, [], None
+    if n <= 2 or not live.all():
+        flat = [trait for trait, alive in zip(traits, live, strict=True) if not alive]
+        reasons["correlations"] = (
+            f"no variance: {', '.join(flat)}" if n > 2 else f"complete respondents: {n}; expected at least 3"
+        )
+        reasons["general_share"] = reasons["disattenuated_mean"] = reasons["correlations"]
+    else:
+        share = float(np.linalg.eigvalsh(np.array(matrix, dtype=float))[-1]) / k
+        weak = [t for t in traits if (alphas.get(t) or 0) <= 0]
+        if weak:
+            reasons["disattenuated_mean"] = f"alpha is not above zero: {', '.join(weak)}"
+        else:
+            size = np.sqrt(np.array([alphas[t] for t in traits], dtype=float))
+            corrected = [abs(matrix[i][j] or 0.0) / float(size[i] * size[j]) for i in range(k) for j in range(i)]
+    return Structure(
+        traits=tuple(traits), n=n, correlations=matrix, general_share=share,
+        disattenuated_mean=float(np.mean(corrected)) if corrected else None,
+        disattenuated_max=max(corrected) if corrected else None, reasons=reasons,
+    )  # fmt: skip
+
+
+def multimethod(grids: Mapping[str, Grid], traits: Mapping[str, Sequence[Trait]]) -> Multimethod | None:
+    """Set every instrument and scoring mode of a run beside each other; None without two of them or respondents.
+
+    `grids` and `traits`: method -> the respondents' answers and the traits that it measures.
+    """
+    named = {method: grid for method, grid in grids.items() if grid.levels["respondent"] != (None,)}
+    if len(named) < 2:
+        return None
+    if any(a.levels["respondent"] != b.levels["respondent"] for a, b in pairwise(named.values())):
+        return None
+    labels, columns = [], []
+    for method, answers in named.items():
+        people = answers.people()
+        for trait in traits[method]:
+            index = [i for i, item in enumerate(answers.items) if item.trait == trait]
+            if index:
+                labels.append((trait, method))
+                columns.append(people[:, index].mean(axis=1))
+    scores = np.stack(columns, axis=1)
+    scores = scores[~np.isnan(scores).any(axis=1)]
+    correlations = np.full((len(labels), len(labels)), np.nan)
+    live = scores.std(axis=0) > 1e-12 if len(scores) > 2 else np.zeros(len(labels), dtype=bool)
+    if live.sum() > 1:
+        correlations[np.ix_(live, live)] = np.corrcoef(scores[:, live], rowvar=False)
+    found = multitrait_multimethod(correlations, [trait for trait, _ in labels], [method for _, method in labels])
+    known = {
+        name: getattr(found, name)
+        for name in ("mean_convergent", "heterotrait_monomethod", "heterotrait_heteromethod", "exceeding")
+    }
+    return Multimethod(
+        methods=tuple(named), n=len(scores),
+        convergent=[Convergent(trait=c.trait, methods=c.methods, r=c.r) for c in found.convergent],
+        reasons={name: c.reason for name, c in known.items() if c.value is None},
+        **{name: c.value for name, c in known.items()},
+    )  # fmt: skip

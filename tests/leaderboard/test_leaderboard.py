@@ -1,0 +1,292 @@
+"""The leaderboard from real runs of respondents whose obedience, and with it every effect, is known."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections import defaultdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traitbench.cli.commands import main
+from traitbench.errors import BadData
+from traitbench.leaderboard import Leaderboard, Metrics, build, render
+from traitbench.store import read_json, write_json
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A control moves the trait aimed at from 0.5 to 0.5 +- obedience of the range, so high minus low is 200 x obedience in
+# POMP, and 2 x obedience nats a token by the respondent's rule of one nat from one end of the scale to the other.
+RUNS = {
+    "adjective": "-M scripted:person -a obedience=0.2,item_sd=0.05 -m prompting",
+    "p2": "-M scripted:person -a obedience=0.1,item_sd=0.1 -m prompting --method_args style=p2",
+    # Items so hard that some answers meet the ends of the scale: a smaller effect, and items that differ.
+    "demo": "-M scripted:person -a obedience=0.25,item_sd=0.35 -m prompting --method_args style=demo",
+    "user": "-M scripted:person -a obedience=0.3 -m prompting --method_args turn=user --limit 10",
+    "first": "-M scripted:first -m prompting",
+    "none": "-M scripted:person -a item_sd=0.1 -m none",
+}
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as results/published, with the six runs."""
+    folder = tmp_path_factory.mktemp("board")
+    for name, line in RUNS.items():
+        rest = f"-t mini_ipip --scoring choice,statement --bootstrap_iters 20 -o {folder / 'runs' / name}"
+        assert main(f"run {line} {rest}".split()) == 0
+        run = next((folder / "runs" / name).iterdir())
+        assert main(["export", str(run), "--to", str(folder / "published")]) == 0
+    return folder / "published"
+
+
+@pytest.fixture(scope="module")
+def board(published: Path) -> Leaderboard:
+    return build(published)
+
+
+def metrics(board: Leaderboard, name: str, mode: Any = "choice") -> Metrics:
+    settings = {"adjective": {}, "first": {}, "none": {}, "p2": {"style": "p2"}, "demo": {"style": "demo"}}
+    model = "scripted:first" if name == "first" else "scripted:person"
+    method = "none" if name == "none" else "prompting"
+    wanted = (model, method, settings.get(name, {"turn": "user"}))
+    (entry,) = [e for e in board.entries if (e.model, e.method, e.settings) == wanted]
+    return entry.metrics[mode]
+
+
+@pytest.mark.parametrize(
+    ("name", "pomp", "nats"), [("adjective", 40, 0.4), ("p2", 20, 0.2), ("user", 60, 0.6), ("first", 0, 0)]
+)
+def test_effects_are_those_that_the_respondents_were_given(
+    board: Leaderboard, name: str, pomp: float, nats: float
+) -> None:
+    assert metrics(board, name).effect == pytest.approx(pomp, abs=1e-9)
+    assert metrics(board, name).unit == "POMP"
+    assert metrics(board, name, "statement").effect == pytest.approx(nats, abs=1e-9)
+    assert metrics(board, name, "statement").unit == "nats a token"
+
+
+def test_an_effect_with_an_interval_is_the_mean_over_targets_by_hand(board: Leaderboard, published: Path) -> None:
+    lines = next((published.parent / "runs" / "demo").glob("*/samples_*.jsonl")).read_text("utf-8").splitlines()
+    items: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in map(json.loads, lines):
+        trait, _, level = row.get("target", "").partition("=")
+        if row["scoring"] == "choice" and trait == row["trait"]:
+            items[trait, row["item"]].append(row["value_keyed"] * (1 if level == "high" else -1))
+    shifts = defaultdict(list)
+    for (trait, _), values in items.items():
+        assert len(values) == 4  # two orders, high and low
+        shifts[trait].append(sum(values) / 2 * 100 / 4)
+    by_hand = sum(sum(mine) / len(mine) for mine in shifts.values()) / 5
+    found = metrics(board, "demo")
+    assert found.effect == pytest.approx(by_hand, abs=1e-9)
+    assert 0 < by_hand < 50
+    assert found.effect_ci is not None
+    low, high = found.effect_ci
+    assert low + high == pytest.approx(2 * by_hand, abs=1e-9)
+    assert high - low > 1
+    assert low < 40 < high
+
+
+def test_a_rank_is_one_plus_the_runs_wholly_above(board: Leaderboard) -> None:
+    for mode in ("choice", "statement"):
+        ranks = {name: metrics(board, name, mode).rank for name in RUNS}
+        assert ranks["adjective"] == 1
+        assert ranks["demo"] == 1, "its interval holds 40"
+        assert ranks["p2"] == 3, "both of the others are wholly above, so there is no second"
+        assert ranks["user"] is None, "60 POMP, but on the first ten items only"
+        assert ranks["none"] is None, "it aims at nothing"
+    assert metrics(board, "first").verdict == "not interpretable"
+    assert metrics(board, "first").rank is None
+    assert abs(metrics(board, "first").position_bias or 0) == pytest.approx(1)
+
+
+def test_counts_limits_and_what_has_no_effect(board: Leaderboard) -> None:
+    entries = {e.run.rpartition("+")[0]: e for e in board.entries}
+    assert len(entries) == len(board.entries) == 6
+    full = entries["scripted__person@prompting"]
+    assert (full.n, full.limit, full.conditions, full.task, full.backend) == (20, None, 11, "mini_ipip", "scripted")
+    part = entries["scripted__person@prompting,turn=user"]
+    assert (part.n, part.limit, part.conditions) == (10, 10, 11)
+    alone = entries["scripted__person@none"]
+    assert alone.conditions == 1
+    assert alone.metrics["choice"].targets == 0
+    assert (
+        alone.metrics["choice"].effect is alone.metrics["choice"].effect_ci is alone.metrics["choice"].leakage is None
+    )
+    assert full.metrics["choice"].targets == 5
+    assert full.metrics["choice"].leakage == pytest.approx(0, abs=1e-9)
+    assert full.metrics["choice"].invalid == 0
+    assert full.administration_hash == entries["scripted__first@prompting"].administration_hash
+    assert full.administration_hash != part.administration_hash
+
+
+def test_one_more_run_on_another_task_is_ranked_on_its_own(published: Path, tmp_path: Path) -> None:
+    line = (
+        "-M scripted:person -a obedience=0.05,item_sd=0.1 -m prompting -t ipip_50 --scoring choice --bootstrap_iters 20"
+    )
+    assert main([*line.split(), "-o", str(tmp_path / "runs")]) == 0
+    copy = tmp_path / "both"
+    for folder in [*published.iterdir(), *(tmp_path / "runs").iterdir()]:
+        target = copy / (folder.name if folder.parent == published else "other")
+        target.mkdir(parents=True)
+        for file in [*folder.glob("results_*.json"), *folder.glob("samples_*")]:
+            (target / file.name).write_bytes(file.read_bytes())
+    both = build(copy)
+    assert [e.task for e in both.entries] == ["ipip_50"] + 6 * ["mini_ipip"]
+    assert both.entries[0].metrics["choice"].effect == pytest.approx(10)
+    assert both.entries[0].metrics["choice"].rank == 1
+    assert both.entries[1:] == build(published).entries
+
+
+def test_generated_at_is_the_date_of_the_newest_run(board: Leaderboard, published: Path) -> None:
+    newest = max(read_json(path)["date"] for path in published.glob("*/results_*.json"))
+    assert board.generated_at == datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def test_a_rebuild_gives_the_same_bytes(published: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = []
+    for name in ("one", "two"):
+        assert main(["leaderboard", "--published", str(published), "-o", str(tmp_path / name)]) == 0
+        markdown = (tmp_path / name / "leaderboard.md").read_text("utf-8")
+        assert capsys.readouterr().out == markdown
+        made.append(((tmp_path / name / "leaderboard.json").read_bytes(), markdown))
+    assert made[0] == made[1]
+    assert Leaderboard.model_validate_json(made[0][0]) == build(published)
+
+
+def test_the_markdown_holds_a_table_a_mode_in_the_order_of_ranks(board: Leaderboard) -> None:
+    text = render(board)
+    assert text.index("**mini_ipip, statement**") < text.index("**mini_ipip, choice**")
+    rows = [line for line in text.partition("**mini_ipip, choice**")[2].splitlines() if line.startswith("| ")][1:]
+    assert len(rows) == 6
+    assert rows[0].startswith("| 1 | scripted:person | prompting | 40.00 [40.00, 40.00] | 1.81 | 0.00 |")
+    assert rows[1].startswith("| 1 | scripted:person | prompting (style=demo) | ")
+    assert rows[2].startswith("| 3 | scripted:person | prompting (style=p2) | 20.00 [20.00, 20.00] | ")
+    assert all(row.startswith("| – | ") for row in rows[3:])
+
+
+def test_a_rank_comes_before_the_size_of_an_effect(board: Leaderboard) -> None:
+    def demoted(entry: Any) -> Any:
+        if entry.settings != {"style": "demo"}:
+            return entry
+        metrics = {mode: m.model_copy(update={"rank": 4}) for mode, m in entry.metrics.items()}
+        return entry.model_copy(update={"metrics": metrics})
+
+    text = render(board.model_copy(update={"entries": [demoted(entry) for entry in board.entries]}))
+    rows = [line for line in text.partition("**mini_ipip, choice**")[2].splitlines() if line.startswith("| ")][1:]
+    assert [row.split(" | ")[0] for row in rows[:4]] == ["| 1", "| 3", "| 4", "| –"]
+    assert "style=demo" in rows[2]
+
+
+def copied(published: Path, to: Path) -> Path:
+    """One run of the published ones, to spoil."""
+    source = next(published.glob("scripted__person@prompting+*/results_*.json"))
+    return shutil.copytree(source.parent, to / "run") / source.name
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda b: b[:1000], lambda b: b"[]", lambda b: b.replace(b'"verdict"', b'"verdikt"'), lambda b: b""]
+)
+def test_a_damaged_file_is_named(
+    published: Path, tmp_path: Path, spoil: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = copied(published, tmp_path)
+    target.write_bytes(spoil(target.read_bytes()))
+    with pytest.raises(BadData, match=re.escape(str(target))):
+        build(tmp_path)
+    assert main(["leaderboard", "--published", str(tmp_path), "-o", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert str(target) in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def spoilt(published: Path, to: Path, run: str, **changed: Any) -> Leaderboard:
+    """The board with another results file of one run."""
+    for folder in published.iterdir():
+        for file in folder.glob("results_*.json"):
+            read = read_json(file)
+            write_json(to / folder.name / file.name, {**read, **(changed if folder.name == run else {})})
+        for file in folder.glob("samples_*"):
+            shutil.copy(file, to / folder.name)
+    return build(to)
+
+
+def test_a_contaminated_run_says_so_and_has_no_rank(published: Path, tmp_path: Path) -> None:
+    best = next(published.glob("scripted__person@prompting+*")).name
+    board = spoilt(published, tmp_path, best, contaminated={"mini_ipip": 7})
+    (entry,) = [e for e in board.entries if e.run.startswith(f"{best}/")]
+    assert entry.contaminated == 7
+    assert [m.rank for m in entry.metrics.values()] == [None, None]
+    assert entry.metrics["choice"].effect == pytest.approx(40), "its numbers stay"
+    assert metrics(board, "demo").rank == 1
+    assert metrics(board, "p2").rank == 2, "who is contaminated beats nobody"
+    rows = [line for line in render(board).splitlines() if line.startswith("| – | scripted:person | prompting |")]
+    assert len(rows) == 2 and all(row.endswith("| contaminated (7 items) |") for row in rows)
+    assert {e.contaminated for e in build(published).entries} == {0}
+    other = spoilt(published, tmp_path / "other", best, contaminated={"ipip_50": 7})
+    assert metrics(other, "adjective").rank == 1, "the items of another task"
+
+
+def test_damage_and_cost_are_those_of_the_controls_as_they_were_made(published: Path, tmp_path: Path) -> None:
+    name = next(published.glob("scripted__person@prompting+*")).name
+    conditions = read_json(next((published / name).glob("results_*.json")))["conditions"]
+    for number, condition in enumerate(conditions[1:4]):
+        condition.update(perplexity=[1.2, 1.7, 1.4][number], dose=[0.1, 0.4, 0.2][number], coef=2.0)
+    conditions[4].update(perplexity=9.0, dose=9.0, coef=8.0, headline=False)
+    fit = {"method": "x", "version": "1", "seconds": 1.5, "parameters": 20}
+    cost = {"fit_seconds": 3.0, "stored_parameters": 40}
+    changed = {"conditions": conditions, "fits": {"a": fit, "b": fit}, "cost": cost}
+    board = spoilt(published, tmp_path, name, **changed)
+    (entry,) = [e for e in board.entries if e.run.startswith(f"{name}/")]
+    assert (entry.fit_seconds, entry.stored_parameters) == (3.0, 40)
+    assert (entry.metrics["choice"].perplexity, entry.metrics["choice"].dose) == (1.7, 0.2)
+    others = [e for e in board.entries if e is not entry]
+    assert {(e.fit_seconds, e.stored_parameters) for e in others} == {(None, None)}, "missing is not zero"
+    assert {m.perplexity for e in others for m in e.metrics.values()} == {None}
+    text = render(board)
+    assert text.count("| damage (perplexity) | fit (s) | verdict |") == 2
+    (row,) = [line for line in text.splitlines() if "| scripted:person | prompting | 40.00 [" in line]
+    assert row.endswith("| 1.70 | 3 | caution |")
+    plain = render(build(published))
+    assert "damage" not in plain and "fit (s)" not in plain, "no column without a value"
+
+
+def test_no_runs_is_an_error_that_says_how_to_publish_one(tmp_path: Path) -> None:
+    with pytest.raises(BadData, match="traitbench export RUN"):
+        build(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("<script>|x", "&lt;script&gt;\\|x"),
+        ("a\\|b", "a\\\\\\|b"),
+        ("a\nb", "a b"),
+        ("a\r\nb", "a b"),
+        ("[x](javascript:alert)", "[x]\\(javascript:alert)"),
+        ("a & b", "a &amp; b"),
+    ],
+)
+def test_a_models_name_cannot_leave_its_cell(published: Path, tmp_path: Path, name: str, shown: str) -> None:
+    target = copied(published, tmp_path)
+    write_json(target, {**read_json(target), "model_name": name})
+    text = render(build(tmp_path))
+    assert f"| 1 | {shown} | prompting | 40.00" in text
+    assert "<script" not in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 * 3
+    # Cells as GitHub splits them: at pipes that no odd number of backslashes precedes.
+    assert {len(re.findall(r"(?<!\\)(?:\\\\)*\|", row)) for row in rows} == {14}
+
+
+def test_the_repositorys_leaderboard_is_a_rebuild_of_its_published_runs() -> None:
+    runs = ROOT / "results" / "published"
+    made = json.dumps(build(runs).model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    assert (ROOT / "results" / "leaderboard.json").read_text("utf-8") == made, "type `make leaderboard`"
+    assert (ROOT / "results" / "leaderboard.md").read_text("utf-8") == render(build(runs)), "type `make leaderboard`"

@@ -1,0 +1,145 @@
+"""The bench that methods are fitted on: development items, effects by hand, the choice of a strength, kept fits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from traitbench.methods import bench as module
+from traitbench import controls, inventories
+from traitbench.backends.hf import HuggingFace
+from traitbench.backends.scripted import Scripted
+from traitbench.methods.bench import Bench, best, halves, target_shift
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.backends.models import resolve
+from traitbench.tasks.scoring import choice_value
+from traitbench.types import BIG_FIVE, Control, Edit, Fit, Method, Point, Target
+
+Tiny = Callable[..., Path]
+HIGH = Target(levels={"extraversion": 1.0})
+
+
+@pytest.fixture
+def bench(tiny: Tiny, tmp_path: Path) -> Bench:
+    return Bench(0, HuggingFace(resolve(str(tiny("llama"))), device="cpu"), tmp_path / "controls", tmp_path / "cache")
+
+
+def test_the_halves_are_apart_from_the_short_form_and_hold_every_facet_and_key() -> None:
+    fit, dev = halves(0)
+    short = {item.text_hash for item in inventories.load("ipip_neo_120").items}
+    texts = [item.text_hash for item in (*fit, *dev)]
+    assert len(texts) == len(set(texts)) == 180 and not short & set(texts)
+    for half in (fit, dev):
+        assert {item.facet for item in half} == set(inventories.load("ipip_neo_300").facets)
+        counts = Counter((item.trait, item.keyed) for item in half)
+        assert set(counts) == {(trait, key) for trait in BIG_FIVE for key in (1, -1)} and min(counts.values()) >= 6
+    assert halves(0) == (fit, dev) != halves(1)
+
+
+def test_a_shift_towards_the_target_weighs_both_keys_alike() -> None:
+    items = [i for i in halves(0)[1] if i.trait == "extraversion"]
+    plus = sum(i.keyed == 1 for i in items)
+    assert 0 < plus != len(items) - plus
+    moved = np.array([0.4 if i.keyed == 1 else -0.2 for i in items])
+    assert target_shift(moved, items, HIGH) == pytest.approx(0.3)
+    assert target_shift(moved, items, Target(levels={"extraversion": -1.0})) == pytest.approx(-0.3)
+    both = [*items, *(i for i in halves(0)[1] if i.trait == "openness")]
+    two = Target(levels={"extraversion": 1.0, "openness": 1.0})
+    more = np.concatenate([moved, np.array([0.1 * i.keyed for i in both[len(items) :]])])
+    assert target_shift(more, both, two) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(
+    ("curve", "chosen"),
+    [
+        ([(1, 0.1, 1.1), (2, 0.3, 1.5), (4, 0.9, 2.5)], 2),
+        ([(1, -0.1, 1.0), (2, -0.3, 1.0)], 0),
+        ([(1, 0.2, 1.0), (2, 0.2, 1.0)], 1),
+        ([(1, 0.2, 3.0)], 0),
+        ([(1, 0.2, None)], 1),
+        ([], 0),
+    ],
+)
+def test_the_strongest_is_the_largest_effect_that_leaves_prose_in_order(curve: Any, chosen: float) -> None:
+    points = [Point(strength=s, effect=e, perplexity=p) for s, e, p in curve]
+    assert best(points, 2.0).strength == chosen
+
+
+def test_values_are_those_of_the_run(bench: Bench) -> None:
+    items = halves(0)[1][:3]
+    found = bench.values(items, "choice", None)
+    requests = bench.requests(items, "choice")
+    answers = {i: r for batch in bench.backend.run(requests) for i, r in batch.items()}
+    by_hand = [
+        np.mean([choice_value(answers[n].option_logprobs or (), requests[n].values)[0] for n in (i, i + 3)])  # type: ignore[union-attr]
+        for i in range(3)
+    ]
+    assert [r.doc.item for r in requests] == [i.id for i in items] * 2
+    assert {r.doc.order for r in requests[:3]} == {"forward"} and {r.doc.order for r in requests[3:]} == {"reverse"}
+    assert found == pytest.approx(by_hand, abs=1e-12)
+
+
+def push(folder: Path, strength: float = 1.0) -> Control:
+    shift = np.random.default_rng(1).normal(size=32).astype(np.float32)
+    edit = Edit(layer=1, site="residual", op="add", tensor="v", strength=strength)
+    return controls.store(folder, edits=(edit,), tensors={"v": shift}, fit=Fit(method="push", version="1"))
+
+
+def test_an_effect_is_the_difference_to_no_control(bench: Bench, tmp_path: Path) -> None:
+    items = [i for i in halves(0)[1] if i.trait == "extraversion"]
+    control = push(tmp_path)
+    by_hand = target_shift(
+        bench.values(items, "statement", control) - bench.values(items, "statement", None), items, HIGH
+    )
+    assert bench.effect(control, HIGH, halves(0)[1]) == pytest.approx(by_hand)
+    assert bench.effect(control, HIGH, items, against=control) == 0
+    assert bench.effect(control.at(0), HIGH, items) == 0 and bench.perplexity(control.at(0)) == 1
+    with pytest.raises(BadData, match="no development item measures narcissism"):
+        bench.effect(control, Target(levels={"narcissism": 1.0}), items)
+
+
+def test_a_curve_holds_every_strength_that_was_tried(bench: Bench, tmp_path: Path) -> None:
+    items = [i for i in halves(0)[1] if i.trait == "extraversion"][:4]
+    strength, curve = bench.strongest(push(tmp_path), HIGH, (2.0, 0.0, 1.0), items, limit=1e9)
+    assert [p.strength for p in curve] == [0, 1, 2] and curve[0].effect == 0 and curve[0].perplexity == 1
+    assert curve[2].effect == pytest.approx(bench.effect(push(tmp_path).at(2.0), HIGH, items))
+    assert strength == max(curve, key=lambda p: p.effect or 0).strength
+
+
+class Push(Method):
+    """Pushes one layer and counts how often it was asked to."""
+
+    name = "push"
+    makes: ClassVar[Any] = frozenset({"activations"})
+    targets: ClassVar[Any] = frozenset({"poles"})
+    needs_model = True
+    strength = "strength"
+    fits = 0
+
+    def fit(self, target: Target | None, bench: Bench) -> Control:
+        type(self).fits += 1
+        return push(bench.folder)
+
+
+def test_a_fit_is_made_once_and_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Push, "fits", 0)
+    first, again = bench.fit(Push(), HIGH), bench.fit(Push(), HIGH)
+    assert Push.fits == 1 and first.hash == again.hash and again.fit == first.fit
+    bench.fit(Push(), Target(levels={"extraversion": -1.0}))
+    assert Push.fits == 2
+    fresh = Bench(0, bench.backend, bench.folder, bench.cache, fresh=True)
+    assert fresh.fit(Push(), HIGH).hash == first.hash and Push.fits == 3
+    (bench.folder / first.hash / "tensors.safetensors").write_bytes(b"")
+    with pytest.raises(BadData, match="cannot read"):
+        bench.fit(Push(), HIGH)
+
+
+def test_a_model_that_cannot_be_looked_into_is_refused() -> None:
+    with pytest.raises(UnsupportedControl, match="--backend hf"):
+        Bench(0, Scripted("uniform")).fit(Push(), HIGH)
+    assert module.Bench().seed == 0

@@ -1,0 +1,178 @@
+"""Two runs beside each other: differences by hand, and what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from traitbench.cli.commands import main
+from traitbench.runs.compare import compare
+from traitbench.errors import BadData
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("runs")
+    lines = {
+        "strong": "-a obedience=0.3,noise=0.1,item_sd=0.1 -m prompting --scoring choice,statement",
+        "weak": "-a obedience=0.1,noise=0.1,item_sd=0.1 -m prompting --scoring choice,statement",
+        "forward": "-a obedience=0.1 -m prompting --scoring choice --orders forward",
+        "none": "-m none",
+    }
+    out = {}
+    for name, line in lines.items():
+        base = f"run -M scripted:person -t ipip_50 --bootstrap_iters 20 -o {folder / name} {line}"
+        assert main(base.split()) == 0
+        out[name] = next((folder / name).iterdir())
+    return out
+
+
+def test_differences_and_p_values_are_those_by_hand(runs: dict[str, Path]) -> None:
+    found = {(p.scoring, p.target): p for p in compare(runs["strong"], runs["weak"], print).pairs}
+    assert len(found) == 10
+    shifts: dict[str, dict[str, float]] = {}
+    for name in ("strong", "weak"):
+        cells: dict[str, float] = defaultdict(float)
+        for line in next(runs[name].glob("samples_*.jsonl")).read_text("utf-8").splitlines():
+            row = json.loads(line)
+            trait, _, level = (row.get("target") or "").partition("=")
+            if row["scoring"] == "choice" and trait == row["trait"] == "extraversion":
+                cells[row["item"]] += (1 if level == "high" else -1) * row["value_keyed"] / 2
+        shifts[name] = cells
+    d = np.array([shifts["strong"][i] - shifts["weak"][i] for i in shifts["strong"]])
+    one = found["choice", "extraversion"]
+    assert one.paired.difference == pytest.approx(d.mean())
+    assert one.effect_a - one.effect_b == pytest.approx(d.mean())
+    # Five items of each key: the t test is on residuals within key.
+    assert one.paired.n == len(d) == 10
+    assert one.paired.df == 8
+    assert one.paired.t is not None
+    assert one.paired.p == pytest.approx(2 * stats.t.sf(abs(one.paired.t), 8))
+    assert all(p.p_holm is None or p.p_holm >= (p.paired.p or 0) for p in found.values())
+
+
+def test_holm_is_over_the_targets_of_one_mode(runs: dict[str, Path]) -> None:
+    found = [p for p in compare(runs["strong"], runs["weak"], print).pairs if p.scoring == "statement"]
+    p = sorted((pair.paired.p or 0, pair.p_holm or 0) for pair in found)
+    running = 0.0
+    for rank, (raw, adjusted) in enumerate(p):
+        running = max(running, min(1.0, (5 - rank) * raw))
+        assert adjusted == pytest.approx(running)
+
+
+def test_a_run_against_itself_does_not_differ(runs: dict[str, Path]) -> None:
+    for pair in compare(runs["strong"], runs["strong"], print, effect=0.1).pairs:
+        assert pair.paired.difference == pytest.approx(0, abs=1e-12)
+        assert pair.paired.p is None
+        assert pair.paired.reason
+        assert "power" in pair.reasons
+
+
+def test_power_grows_with_the_effect_asked_about(runs: dict[str, Path]) -> None:
+    small, large = (compare(runs["strong"], runs["weak"], print, effect=e).pairs for e in (0.002, 0.02))
+    for a, b in zip(small, large, strict=True):
+        if not a.reasons:
+            assert a.power is not None and b.power is not None and a.power < b.power
+        assert a.items_needed is None or b.items_needed is None or a.items_needed > b.items_needed
+
+
+def test_what_cannot_be_compared_says_why(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(runs["strong"]), str(runs["none"])]) == 1
+    assert "share no target" in capsys.readouterr().err
+    assert main(["compare", str(runs["strong"]), str(runs["forward"])]) == 1
+    assert "asked in different ways" in capsys.readouterr().err
+
+
+def test_the_table_and_the_json(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    names = [str(runs["strong"]), str(runs["weak"])]
+    assert main(["compare", *names, "--effect", "0.2", "--format", "json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["pairs"]) == 10
+    assert main(["compare", *names, "--format", "markdown"]) == 0
+    assert "| extraversion |" in capsys.readouterr().out
+
+
+@pytest.fixture(scope="module")
+def designs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Results files of one control in three designs, and of a stronger one."""
+    folder = tmp_path_factory.mktemp("designs")
+    base = "run -M scripted:person -t mini_ipip -m prompting --bootstrap_iters 20 --scoring choice"
+    lines = {
+        "poles": "-a obedience=0.1",
+        "profiles": "-a obedience=0.1 --target profiles",
+        "baseline": "-a obedience=0.1 --target extraversion=high",
+        "strong": "-a obedience=0.2",
+        "strong profiles": "-a obedience=0.2 --target profiles",
+    }
+    for name, line in lines.items():
+        assert main([*f"{base} {line}".split(), "-o", str(folder / name)]) == 0
+    return {name: next((folder / name).glob("*/results_*.json")) for name in lines}
+
+
+def joined(to: Path, *paths: Path) -> Path:
+    """One folder of an older version that holds several runs."""
+    for path in paths:
+        shutil.copytree(path.parent, to, dirs_exist_ok=True)
+    return to
+
+
+def test_a_later_run_of_another_design_is_not_subtracted(designs: dict[str, Path], tmp_path: Path) -> None:
+    both = joined(tmp_path / "both", designs["poles"], designs["profiles"])
+    found = compare(both, designs["strong"], print)
+    alone = compare(designs["poles"], designs["strong"], print)
+    assert [p.paired for p in found.pairs] == [p.paired for p in alone.pairs] and len(found.pairs) == 5
+    assert {(p.design, p.file_a, p.file_b) for p in found.pairs} == {
+        ("poles", str(both / designs["poles"].name), str(designs["strong"]))
+    }
+    # Obedience .1 and .2 of a range of 4, both ways.
+    assert [p.effect_a for p in found.pairs] == pytest.approx([0.8] * 5)
+    assert [p.effect_b for p in found.pairs] == pytest.approx([1.6] * 5)
+
+
+@pytest.mark.parametrize(("a", "b"), [("poles", "profiles"), ("baseline", "poles"), ("profiles", "baseline")])
+def test_effects_of_two_designs_are_not_compared(designs: dict[str, Path], a: str, b: str) -> None:
+    with pytest.raises(BadData, match=rf"design; expected .* \({a}\).* \({b}\)"):
+        compare(designs[a], designs[b], print)
+
+
+def test_several_designs_on_both_sides_are_refused_with_what_to_type(
+    designs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = joined(tmp_path / "a", designs["poles"], designs["profiles"])
+    b = joined(tmp_path / "b", designs["strong"], designs["strong profiles"])
+    assert main(["compare", str(a), str(b)]) == 1
+    said = capsys.readouterr().err
+    for one, two in (("poles", "strong"), ("profiles", "strong profiles")):
+        first, second = a / designs[one].name, b / designs[two].name
+        assert f"'{first}' '{second}'" in said
+        assert main(["compare", str(first), str(second)]) == 0
+        assert f"a: {first}" in capsys.readouterr().out.replace("\n", "")
+
+
+def test_one_design_asked_in_two_ways_is_refused(designs: dict[str, Path], tmp_path: Path) -> None:
+    line = "run -M scripted:person -t mini_ipip -m prompting -a obedience=0.1 --scoring choice --orders forward"
+    assert main([*line.split(), "-o", str(tmp_path / "forward")]) == 0
+    (forward,) = (tmp_path / "forward").glob("*/results_*.json")
+    both = joined(tmp_path / "both", designs["poles"], forward)
+    with pytest.raises(BadData, match="asked in two ways; name one results file"):
+        compare(both, designs["strong"], print)
+
+
+def test_the_readmes_example_compares_one_design() -> None:
+    root = Path(__file__).resolve().parents[1]
+    (line,) = re.findall(r"^traitbench (compare .*)$", (root / "README.md").read_text("utf-8"), re.MULTILINE)
+    _, a, b, *_ = shlex.split(line)
+    found = compare(root / a, root / b, print, 0.1)
+    assert {p.design for p in found.pairs} == {"poles"} and len({(p.file_a, p.file_b) for p in found.pairs}) == 1
+    (one,) = [p for p in found.pairs if (p.scoring, p.target) == ("statement", "extraversion")]
+    assert one.paired.ci is not None
+    assert (one.paired.difference, *one.paired.ci) == pytest.approx((0.38, 0.22, 0.55), abs=0.005)
+    others = [p.p_holm for p in found.pairs if p.scoring == "statement" and p is not one]
+    assert all(p is not None and p > 0.05 for p in others)
