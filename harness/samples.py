@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from traitbench.tasks.scoring import choice_value, parse_reply
 from traitbench.statistics.style import Answer
+from traitbench.tasks.scoring import choice_value, parse_reply
 from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write
 
 if TYPE_CHECKING:

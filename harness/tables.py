@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from traitbench.runs.results import Results
-    from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Shift
     from traitbench.statistics.style import Style
+    from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Shift
 
 __all__ = ["Table", "interval", "markdown", "number", "show", "tables"]
 
@@ -43,10 +43,10 @@ def tables(results: Results) -> list[Table]:
 
     The verdict of each scoring mode is the first note of every table.
     """
-    from traitbench.tasks.person_alignment.views import tables as aligned
-    from traitbench.tasks.questionnaire.evidence import evidence, side_by_side
     from traitbench.runs.fitting import choices, curves, trainings
+    from traitbench.tasks.person_alignment.views import tables as aligned
     from traitbench.tasks.persona_consistency.views import tables as spoken
+    from traitbench.tasks.questionnaire.evidence import evidence, side_by_side
 
     out = []
     # Of a method with many settings those that were changed.

@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from traitbench.errors import UnknownName, unknown
 
 if TYPE_CHECKING:
-    from traitbench.methods.bench import Bench
     from traitbench.backends.models import ModelSpec
+    from traitbench.methods.bench import Bench
 
 __all__ = [
     "BIG_FIVE", "DARK_TRIAD", "TRAITS", "Backend", "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Kind",

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.store import contents, read_json, write_json
 from traitbench.targets.papi import split
 from traitbench.tasks.scoring import choice_value
-from traitbench.store import contents, read_json, write_json
 from traitbench.types import Choose, Control, Method, Point, Request, Response, Target, digest
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import ClassVar
 
 from traitbench.methods import dialogues
 from traitbench.methods.dialogues import Dialogue, Pair
-from traitbench.methods.training.recipes import Recipe
 from traitbench.methods.sft import Sft
+from traitbench.methods.training.recipes import Recipe
 from traitbench.types import Target
 
 __all__ = ["Dpo"]

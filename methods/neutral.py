@@ -25,7 +25,7 @@ _LARGEST = 700.0
 @cache
 def passages() -> tuple[str, ...]:
     """Read neutral.json: sixteen passages of 25 to 45 words."""
-    return tuple(json.loads(files("traitbench").joinpath("neutral.json").read_text(encoding="utf-8")))
+    return tuple(json.loads(files("traitbench.methods").joinpath("neutral.json").read_text(encoding="utf-8")))
 
 
 def requests() -> list[Continue]:

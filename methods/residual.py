@@ -40,8 +40,8 @@ from traitbench.types import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from traitbench.methods.bench import Bench
     from traitbench.inventories import Item
+    from traitbench.methods.bench import Bench
 
 __all__ = ["QUESTIONS", "Residual", "contrast"]
 

@@ -14,11 +14,11 @@ from traitbench import controls
 from traitbench.controls.adapters import parameters
 from traitbench.errors import BadData
 from traitbench.methods import dialogues
-from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.dialogues import Corpus, Dialogue, Pair
+from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.prompting import Prompting
-from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.methods.training import Example, check_extra, example, settled, train
+from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.types import Aim, Control, Fit, Kind, Message, Method, Target
 
 if TYPE_CHECKING:

@@ -17,16 +17,16 @@ import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
-from traitbench.controls.adapters import worn
 from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.loading import device_of, ends, load
+from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens
 from traitbench.backends.weights import locate, unchanged
 from traitbench.controls import arrays
-from traitbench.errors import BadData, refuse_others
+from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
-from traitbench.backends.models import ModelSpec
+from traitbench.errors import BadData, refuse_others
 from traitbench.types import Backend, Choose, Continue, Control, Kind, Options, Request, Response, Site, Write
 
 __all__ = ["HuggingFace"]

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from traitbench.backends.models import ModelSpec
 from traitbench.backends.weights import Weights
 from traitbench.errors import BadData
-from traitbench.backends.models import ModelSpec
 
 __all__ = ["device_of", "ends", "load"]
 

@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError
 
-from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.backends.models import ModelSpec
+from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.types import (
     TRAITS,
     Backend,

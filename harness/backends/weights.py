@@ -11,8 +11,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from traitbench.backends.fingerprints import cache_folder, fingerprint
-from traitbench.errors import BadData, MissingExtra
 from traitbench.backends.models import EMBEDDED_VERSION, ModelSpec
+from traitbench.errors import BadData, MissingExtra
 from traitbench.types import Record
 
 __all__ = ["Weights", "locate", "unchanged"]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from traitbench.runs.results import Results
-from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Shift
 from traitbench.tables import Table, number
+from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Shift
 from traitbench.types import Mode, Record
 
 __all__ = [

@@ -84,8 +84,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.show_config:
         print(as_yaml(plan), end="")
         return 0
-    from traitbench.runs.evaluate import evaluate
     from traitbench.progress import Bar
+    from traitbench.runs.evaluate import evaluate
 
     with Bar() as bar:
         results, path = evaluate(plan, bar, bar.tell)
@@ -122,8 +122,8 @@ def _show(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], 
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from traitbench.runs.fit import fit
     from traitbench.progress import Bar
+    from traitbench.runs.fit import fit
 
     with Bar() as bar:
         for place in fit(_plan(arguments), bar.tell, bar.begin):
@@ -227,8 +227,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from traitbench.runs.publish import publish
     from traitbench.runs.finished import current
+    from traitbench.runs.publish import publish
 
     for path in current(arguments.folder, _say):
         print(publish(path, Path(arguments.to)))

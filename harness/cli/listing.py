@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from traitbench import inventories, tasks
 from traitbench.backends import BACKENDS
+from traitbench.backends.models import SHORT_NAMES
 from traitbench.errors import MissingExtra
 from traitbench.methods import METHODS
-from traitbench.backends.models import SHORT_NAMES
 
 __all__ = ["listing"]
 

@@ -15,8 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from traitbench.controls.architectures import decoder_layers, layers, seen_at, site_width
 from traitbench.controls import units_of, where
+from traitbench.controls.architectures import decoder_layers, layers, seen_at, site_width
 from traitbench.errors import BadData
 from traitbench.types import Edit, Op, Scope, Site
 

@@ -17,7 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from traitbench.controls.architectures import ARCHITECTURES, decoder, decoder_layers, head_shape, layers, part, site_width
+from traitbench.controls.architectures import (
+    ARCHITECTURES,
+    decoder,
+    decoder_layers,
+    head_shape,
+    layers,
+    part,
+    site_width,
+)
 from traitbench.controls.edits import Changes, Place, check_layer, merge
 from traitbench.types import Edit, Scope, Site
 

@@ -9,14 +9,14 @@ from statistics import median
 from typing import Any
 
 from traitbench.errors import BadData
-from traitbench.runs.folders import without_digest
-from traitbench.tasks.person_alignment.ranking import PersonRow, head, lines, person_rows, persons_hash, ranked
 from traitbench.leaderboard.tables import preface, tables
+from traitbench.runs.folders import without_digest
 from traitbench.runs.results import Results
-from traitbench.tasks.questionnaire.scorecard import Contrast
+from traitbench.runs.trained import spent
 from traitbench.store import check_samples, read_json, samples_file
 from traitbench.tables import markdown
-from traitbench.runs.trained import spent
+from traitbench.tasks.person_alignment.ranking import PersonRow, head, lines, person_rows, persons_hash, ranked
+from traitbench.tasks.questionnaire.scorecard import Contrast
 from traitbench.types import Mode, Record, digest
 
 __all__ = ["SCHEMA_VERSION", "Entry", "Leaderboard", "Metrics", "build", "published_results", "render", "to_entry"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from traitbench.tasks.person_alignment.ranking import lines
 from traitbench.tables import Table, interval, number
+from traitbench.tasks.person_alignment.ranking import lines
 from traitbench.types import Mode
 
 if TYPE_CHECKING:

@@ -18,16 +18,16 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
+from traitbench.charts.chart import Figure, named, slug
+from traitbench.charts.theme import CONFIGS, VERDICTS
 from traitbench.errors import BadData
 from traitbench.leaderboard import Leaderboard
-from traitbench.charts.chart import Figure, named, slug
-from traitbench.tasks.questionnaire.figures.effects import figures
 from traitbench.report.overview import badge, overview
-from traitbench.charts.theme import CONFIGS, VERDICTS
 from traitbench.runs.results import Results
+from traitbench.runs.trained import spent
 from traitbench.store import write_text
 from traitbench.tables import Table, number
-from traitbench.runs.trained import spent
+from traitbench.tasks.questionnaire.figures.effects import figures
 
 __all__ = ["page", "svg", "write_report"]
 

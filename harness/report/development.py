@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from traitbench.leaderboard.tables import ratio
 from traitbench.charts.chart import Figure, Run, concat, figure, line_across, plain
-from traitbench.tasks.questionnaire.figures.doses import aim, aims, ring
+from traitbench.leaderboard.tables import ratio
 from traitbench.samples import Condition
+from traitbench.tasks.questionnaire.figures.doses import aim, aims, ring
 from traitbench.types import Fit
 
 __all__ = ["development"]

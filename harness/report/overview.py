@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
-from traitbench.leaderboard import Entry, Leaderboard, Metrics, to_entry
-from traitbench.tasks.person_alignment.ranking import PersonRow, head
-from traitbench.leaderboard.tables import ratio, standing
 from traitbench.charts.chart import Estimate, digits, plain, setup, signed, slug
 from traitbench.charts.theme import VERDICTS
+from traitbench.leaderboard import Entry, Leaderboard, Metrics, to_entry
+from traitbench.leaderboard.tables import ratio, standing
 from traitbench.runs.results import Results
+from traitbench.tasks.person_alignment.ranking import PersonRow, head
 from traitbench.types import Mode
 
 __all__ = ["badge", "entries", "overview"]

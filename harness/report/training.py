@@ -8,8 +8,8 @@ from statistics import fmean
 from typing import Any
 
 from traitbench.charts.chart import Figure, Run, concat, figure, plain
-from traitbench.tasks.questionnaire.figures.doses import ring
 from traitbench.runs.trained import Adapted, Stage, adapted, remarks
+from traitbench.tasks.questionnaire.figures.doses import ring
 
 __all__ = ["MOST", "training"]
 

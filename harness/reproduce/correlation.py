@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from traitbench import data
 from traitbench.humans import reference
 from traitbench.humans.similarity import Similarity, from_scores
-from traitbench.targets.papi import Persons, key, load_persons, unkeyed
 from traitbench.reproduce import Reproduction, Row
 from traitbench.reproduce.cells import Cells, Distance, Matrix, cells
 from traitbench.statistics.matrices import correlations
 from traitbench.tables import Table, number
+from traitbench.targets.papi import Persons, key, load_persons, unkeyed
 from traitbench.types import Record, Trait
 
 __all__ = ["CorrelationReproduction", "MethodMatrix", "correlation"]

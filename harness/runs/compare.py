@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from traitbench.errors import BadData
 from traitbench.runs.finished import current, graded, rescore
-from traitbench.tasks.questionnaire.scorecard import PROFILES, differences
-from traitbench.tasks.scoring import item_values
 from traitbench.statistics.coefficient import Coefficient
 from traitbench.statistics.comparison import PairedDifference, holm, n_for_power, paired, power
 from traitbench.tables import Table, interval, number
+from traitbench.tasks.questionnaire.scorecard import PROFILES, differences
+from traitbench.tasks.scoring import item_values
 from traitbench.types import Mode, Record, Trait
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from traitbench import __version__, store
-from traitbench.methods import neutral
 from traitbench.backends import BACKENDS
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods import neutral
 from traitbench.methods.bench import Bench
 from traitbench.runs.conditions import conditions
-from traitbench.errors import BadData, UnsupportedControl
 from traitbench.runs.folders import run_name
 from traitbench.runs.plan import Plan, Prepared, prepare
 from traitbench.runs.results import Facts, Results, summarise
@@ -265,7 +265,7 @@ def _unmeasured(prepared: Prepared) -> list[str]:
 
 def _git_hash() -> str | None:
     """Return the commit of the checkout this package runs from; None where it is installed."""
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]

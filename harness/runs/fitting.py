@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traitbench.leaderboard.tables import ratio
-from traitbench.tables import Table, interval, number
 from traitbench.runs.trained import ALL, Stage, adapted, remarks
+from traitbench.tables import Table, interval, number
 
 if TYPE_CHECKING:
-    from traitbench.tasks.questionnaire.dose import DosePoint
     from traitbench.runs.results import Results
+    from traitbench.tasks.questionnaire.dose import DosePoint
     from traitbench.types import Fit, Mode
 
 __all__ = ["choices", "curves", "trainings"]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from traitbench.backends import BACKENDS
-from traitbench.methods.bench import Bench
-from traitbench.runs.conditions import conditions
+from traitbench.backends.models import ModelSpec, resolve
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
 from traitbench.methods import METHODS
-from traitbench.backends.models import ModelSpec, resolve
+from traitbench.methods.bench import Bench
+from traitbench.runs.conditions import conditions
 from traitbench.samples import Condition
 from traitbench.targets import drawn, targets
 from traitbench.tasks import Administration

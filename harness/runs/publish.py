@@ -6,8 +6,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from traitbench.runs.results import Results
 from traitbench.runs.finished import inventory_of, rescore
+from traitbench.runs.results import Results
 from traitbench.samples import Sample, without_texts
 from traitbench.store import read_samples, samples_file, write_json, write_samples
 

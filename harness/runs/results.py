@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ConfigDict, Field
 
-from traitbench.tasks.person_alignment.alignment import Alignment
-from traitbench.tasks.person_alignment.rows import align
-from traitbench.tasks.questionnaire.dose import Dose, doses
 from traitbench.humans import Reference, loadings
 from traitbench.humans.likeness import Human, between_person_sds, likeness
+from traitbench.samples import Condition, Sample, answer
+from traitbench.statistics.style import Style, response_style
+from traitbench.tasks.person_alignment.alignment import Alignment
+from traitbench.tasks.person_alignment.rows import align
 from traitbench.tasks.persona_consistency.consistency import TASK as PERSONAS
 from traitbench.tasks.persona_consistency.consistency import PersonaConsistency, personas
+from traitbench.tasks.questionnaire.dose import Dose, doses
 from traitbench.tasks.questionnaire.respondents import Grid, Reliability, grid, reliability
-from traitbench.samples import Condition, Sample, answer
 from traitbench.tasks.questionnaire.scorecard import Scorecard, Setting, scorecard
-from traitbench.tasks.scoring import item_values, scale_scores
-from traitbench.statistics.style import Style, response_style
-from traitbench.types import Fit, Mode, Record, Score, Trait
 from traitbench.tasks.questionnaire.validity import Multimethod, Structure, multimethod, structure
 from traitbench.tasks.questionnaire.variance import Variance, variance
 from traitbench.tasks.questionnaire.verdict import Verdict, verdict
+from traitbench.tasks.scoring import item_values, scale_scores
+from traitbench.types import Fit, Mode, Record, Score, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory

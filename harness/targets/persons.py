@@ -21,8 +21,8 @@ from traitbench.answers.keying import assert_keyed_correlations
 from traitbench.answers.reading import open_answers
 from traitbench.answers.tablefiles import MISSING, DelimitedText, Parquet, open_table
 from traitbench.errors import BadData
-from traitbench.targets.papi import key, load_persons, split, unkeyed
 from traitbench.statistics.moments import Moments
+from traitbench.targets.papi import key, load_persons, split, unkeyed
 from traitbench.types import Person, Record, Target, digest
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from traitbench.types import TRAITS, Record, Target, Trait, digest
 __all__ = ["Corpus", "Dialogue", "Level", "Pair", "load", "of_target", "pairs", "split", "subset"]
 
 Level = Literal["high", "low"]
-_OPEN = "dialogues.jsonl"
+_OPEN = "open.jsonl"
 _LICENCE = "CC0-1.0"
 _COLUMNS = ("trait", "level", "scene", "input", "output")
 _BIG5_CHAT = ("trait", "level", "train_input", "train_output")
@@ -83,7 +83,7 @@ def load(source: str) -> Corpus:
     empty text, unreadable lines or columns, and a hub that cannot be reached.
     """
     if source == "open":
-        text = files("traitbench.methods").joinpath(_OPEN).read_text(encoding="utf-8")
+        text = files("traitbench.methods.dialogues").joinpath(_OPEN).read_text(encoding="utf-8")
         return _corpus("open", _LICENCE, json_rows(_OPEN, text.split("\n")))
     path = Path(source).expanduser()
     if path.name.lower().removesuffix(".gz").endswith(ENDINGS):

@@ -1,4 +1,4 @@
-"""The open dialogue set: `python -m traitbench.methods.dialogues.open_set` writes dialogues.jsonl from dialogue_blocks.json.
+"""The open dialogue set: `python -m traitbench.methods.dialogues.open_set` writes open.jsonl from blocks.json.
 
 The blocks were written for this project and are given away under CC0-1.0, and so is the set. A situation is what
 somebody says, with slots; a scene is one such line with its slots filled, the same for all traits and levels. A reply
@@ -58,7 +58,7 @@ class Texts(Record):
 
 
 class Blocks(Record):
-    """What dialogue_blocks.json holds."""
+    """What blocks.json holds."""
 
     licence: str
     about: str
@@ -77,9 +77,9 @@ class Scene(Record):
 
 
 def blocks() -> Blocks:
-    """Read dialogue_blocks.json."""
+    """Read blocks.json."""
     return Blocks.model_validate_json(
-        files("traitbench.methods").joinpath("dialogue_blocks.json").read_text(encoding="utf-8")
+        files("traitbench.methods.dialogues").joinpath("blocks.json").read_text(encoding="utf-8")
     )
 
 
@@ -186,9 +186,9 @@ def _key(*parts: str) -> bytes:
 
 
 def main() -> None:
-    """Write dialogues.jsonl beside this module."""
+    """Write open.jsonl beside this module."""
     made = make(blocks())
-    path = Path(__file__).with_name("dialogues.jsonl")
+    path = Path(__file__).with_name("open.jsonl")
     path.write_text(lines(made), encoding="utf-8", newline="\n")
     print(f"{path}: {len(made)} dialogues")
 

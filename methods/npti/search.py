@@ -20,8 +20,8 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteriaList
 
-from traitbench.errors import BadData
 from traitbench.controls.interventions import layers, recorded, site_width
+from traitbench.errors import BadData
 from traitbench.methods.npti.sources import Neurons
 from traitbench.statistics.quantiles import Bins, quantile
 from traitbench.store import read_json, write_json

@@ -78,7 +78,7 @@ class Neurons(NamedTuple):
 @cache
 def own() -> dict[Trait, Texts]:
     """Read questions.json: trait -> its texts."""
-    source = files("traitbench.methods").joinpath("questions.json").read_text(encoding="utf-8")
+    source = files("traitbench.methods.npti").joinpath("questions.json").read_text(encoding="utf-8")
     return TypeAdapter(dict[Trait, Texts]).validate_json(source)
 
 

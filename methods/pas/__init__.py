@@ -28,8 +28,8 @@ from traitbench.methods.prompting import Prompting
 from traitbench.types import Aim, Control, Edit, Fit, Kind, Message, Method, Person, Point, Record, Target
 
 if TYPE_CHECKING:
-    from traitbench.methods.bench import Bench
     from traitbench.inventories import Inventory, Item
+    from traitbench.methods.bench import Bench
 
 __all__ = ["LEAST", "PAS"]
 

@@ -20,8 +20,8 @@ from traitbench.types import Choose, Request, digest
 if TYPE_CHECKING:
     from traitbench.backends.hf import HuggingFace
     from traitbench.backends.packing import Item as Texts
-    from traitbench.methods.bench import Bench
     from traitbench.inventories import Item
+    from traitbench.methods.bench import Bench
 
 __all__ = ["Contrasts", "record"]
 

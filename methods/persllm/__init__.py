@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from traitbench import controls
-from traitbench.targets import characters
 from traitbench.controls.adapters import parameters
-from traitbench.targets.characters import Character
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
-from traitbench.methods import persllm_questions as questions
 from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.data import Building, Persona, build, marker
 from traitbench.methods.persllm.pairs import Pair, pairs, rivals
 from traitbench.methods.persllm.similarity import cosines
-from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
+from traitbench.methods.training.recipes import Recipe, Training, recipe
+from traitbench.targets import characters
+from traitbench.targets.characters import Character
 from traitbench.types import Aim, Control, Fit, Kind, Message, Method, Options, Target, digest
 
 if TYPE_CHECKING:

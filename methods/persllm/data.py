@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from traitbench.targets.characters import Character
 from traitbench.errors import BadData, TraitbenchUsage
-from traitbench.methods import persllm_questions as questions
+from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.questions import Question, QuestionKind
 from traitbench.methods.persllm.quotes import quote
 from traitbench.methods.persllm.similarity import Retrieval, cosines, nearest
+from traitbench.targets.characters import Character
 from traitbench.types import Doc, Message, Record, Request, Write, digest
 
 if TYPE_CHECKING:

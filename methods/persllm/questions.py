@@ -79,7 +79,7 @@ class Texts(Record):
 @cache
 def texts() -> Texts:
     """Read persllm_questions.json."""
-    source = files("traitbench.methods").joinpath("persllm_questions.json").read_text(encoding="utf-8")
+    source = files("traitbench.methods.persllm").joinpath("questions.json").read_text(encoding="utf-8")
     return Texts.model_validate_json(source)
 
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from traitbench.targets.characters import Character
-from traitbench.methods import persllm_questions as questions
+from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.questions import Question
 from traitbench.methods.persllm.similarity import Retrieval, cosines
+from traitbench.targets.characters import Character
 
 __all__ = ["quote", "sentences"]
 

@@ -23,9 +23,9 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from traitbench.controls.adapters import copy_adapter
 from traitbench.errors import BadData
+from traitbench.methods.training import Example, Extension, LossPoint
 from traitbench.methods.training.lending import lent, quiet
 from traitbench.methods.training.recipes import Recipe
-from traitbench.methods.training import Example, Extension, LossPoint
 from traitbench.store import read_json, write_json
 
 if TYPE_CHECKING:

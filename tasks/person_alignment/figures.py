@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from traitbench.tasks.person_alignment.alignment import MEANS, Alignment, AlignmentRow
-from traitbench.tasks.person_alignment.rows import NO_CONTROL
-from traitbench.tasks.person_alignment.ranking import PROMPT_ONLY, persons_hash
 from traitbench.charts.chart import Estimate, Figure, Run, concat, figure, line_at, plain
+from traitbench.tasks.person_alignment.alignment import MEANS, Alignment, AlignmentRow
+from traitbench.tasks.person_alignment.ranking import PROMPT_ONLY, persons_hash
+from traitbench.tasks.person_alignment.rows import NO_CONTROL
 from traitbench.types import Mode
 
 __all__ = ["FEWEST", "near", "persons"]

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from traitbench.tasks.person_alignment.rows import NO_CONTROL
 from traitbench.statistics.thresholds import THRESHOLDS
+from traitbench.tasks.person_alignment.rows import NO_CONTROL
 from traitbench.types import Mode, Record, digest
 
 if TYPE_CHECKING:
-    from traitbench.tasks.person_alignment.alignment import Alignment, AlignmentRow
     from traitbench.leaderboard import Entry
     from traitbench.runs.results import Results
     from traitbench.statistics.redraws import Difference
+    from traitbench.tasks.person_alignment.alignment import Alignment, AlignmentRow
 
 __all__ = ["PROMPT_ONLY", "Apart", "Line", "PersonRow", "head", "lines", "person_rows", "persons_hash", "ranked"]
 

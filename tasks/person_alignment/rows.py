@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench.tasks.person_alignment.alignment import Alignment, alignment, most_likely
 from traitbench.samples import Condition, Sample
+from traitbench.tasks.person_alignment.alignment import Alignment, alignment, most_likely
 from traitbench.tasks.scoring import item_values
 
 if TYPE_CHECKING:

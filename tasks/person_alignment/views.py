@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traitbench.tasks.person_alignment.alignment import OPTIONS
 from traitbench.tables import Table, interval, number
+from traitbench.tasks.person_alignment.alignment import OPTIONS
 
 if TYPE_CHECKING:
     from traitbench.tasks.person_alignment.alignment import Alignment, AlignmentRow

@@ -2,7 +2,7 @@
 
 Every character is asked the same: questions in two wordings, answered in writing; and questions with a premise that is
 false of all of them, answered in writing and weighed (log-likelihood of a denial against an acceptance). The questions
-are our own, see persona_questions.json. What the replies amount to is for `traitbench.tasks.persona_consistency.consistency` to say.
+are our own, see questions.json. What the replies amount to is for `traitbench.tasks.persona_consistency.consistency` to say.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Premise(Record):
 
 
 class Questions(Record):
-    """Everything persona_questions.json holds."""
+    """Everything questions.json holds."""
 
     licence: str
     ask: str
@@ -55,8 +55,8 @@ class Questions(Record):
 
 @cache
 def questions() -> Questions:
-    """Read persona_questions.json."""
-    source = files("traitbench.tasks").joinpath("persona_questions.json").read_text(encoding="utf-8")
+    """Read questions.json."""
+    source = files("traitbench.tasks.persona_consistency").joinpath("questions.json").read_text(encoding="utf-8")
     return Questions.model_validate_json(source)
 
 

@@ -19,10 +19,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench.tasks.persona_consistency.replies import alike, as_model, bleu_signature, denies
 from traitbench.samples import Condition, Sample
 from traitbench.statistics.bootstrap import Bootstrap, cluster_bootstrap
 from traitbench.statistics.proportions import Share, share
+from traitbench.tasks.persona_consistency.replies import alike, as_model, bleu_signature, denies
 from traitbench.types import Record
 
 __all__ = ["TASK", "PersonaConsistency", "PersonaPair", "PersonaRow", "life", "personas"]

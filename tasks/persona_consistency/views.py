@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from traitbench.tables import Table, interval, number
 
 if TYPE_CHECKING:
-    from traitbench.tasks.persona_consistency.consistency import PersonaConsistency, PersonaRow
     from traitbench.statistics.bootstrap import Bootstrap
     from traitbench.statistics.proportions import Share
+    from traitbench.tasks.persona_consistency.consistency import PersonaConsistency, PersonaRow
 
 __all__ = ["tables"]
 
@@ -91,7 +91,7 @@ def _resistance(found: PersonaConsistency, overall: list[Bootstrap]) -> Table:
         rows=rows,
         notes=[
             "Denied: share of the written replies that deny the premise, by a lexicon of English markers "
-            "(harness/persona_replies.py). Nats a token: log-likelihood of a denial minus that of an acceptance; which "
+            "(tasks/persona_consistency/replies.py). Nats a token: log-likelihood of a denial minus that of an acceptance; which "
             "sentence is likelier in itself is in it, so read it against the baseline.",
         ],
     )

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Condition
-from traitbench.tasks.questionnaire.scorecard import Setting, Shift, aims, contrast
 from traitbench.statistics.style import Style
+from traitbench.tasks.questionnaire.scorecard import Setting, Shift, aims, contrast
 from traitbench.types import Record
 
 __all__ = ["Dose", "DosePoint", "doses"]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Condition
-from traitbench.tasks.scoring import effect_size
 from traitbench.statistics.intervals import leakage, stratified_mean
+from traitbench.tasks.scoring import effect_size
 from traitbench.types import Mode, Record, Trait
 
 if TYPE_CHECKING:

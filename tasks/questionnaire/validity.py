@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.humans import Loadings
-from traitbench.tasks.questionnaire.respondents import Grid, Reliability
 from traitbench.statistics.structure import minres, multitrait_multimethod, procrustes, tucker
+from traitbench.tasks.questionnaire.respondents import Grid, Reliability
 from traitbench.types import Record, Trait
 
 __all__ = ["Multimethod", "Structure", "congruence", "from_scores", "multimethod", "structure"]

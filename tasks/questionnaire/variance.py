@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from traitbench.tasks.questionnaire.respondents import FACETS, Grid
 from traitbench.statistics.generalizability import DStudy, VarianceComponents, d_study, needed, variance_components
+from traitbench.tasks.questionnaire.respondents import FACETS, Grid
 from traitbench.types import Record, Trait
 
 __all__ = ["TARGET", "Variance", "variance"]

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from traitbench.tasks.questionnaire.respondents import Reliability
-from traitbench.tasks.questionnaire.scorecard import Scorecard
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import THRESHOLDS, judge
-from traitbench.types import Mode, Record, Trait
+from traitbench.tasks.questionnaire.respondents import Reliability
+from traitbench.tasks.questionnaire.scorecard import Scorecard
 from traitbench.tasks.questionnaire.validity import Structure
+from traitbench.types import Mode, Record, Trait
 
 __all__ = ["Verdict", "verdict"]
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from traitbench.backends.hf import HuggingFace
-from traitbench.errors import BadData
 from traitbench.backends.models import resolve
+from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Control, Message, Request, Response, Write
 
 Tiny = Callable[..., Path]

@@ -17,9 +17,9 @@ from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, Revi
 
 from traitbench.backends import fingerprints, weights
 from traitbench.backends.fingerprints import fingerprint
+from traitbench.backends.models import SHORT_NAMES, resolve
 from traitbench.backends.weights import locate, unchanged
 from traitbench.errors import BadData, MissingExtra, UnknownName
-from traitbench.backends.models import SHORT_NAMES, resolve
 
 
 def _folder(path: Path, content: bytes = b"weights") -> Path:

@@ -23,8 +23,8 @@ import torch
 
 from traitbench import inventories
 from traitbench.backends.hf import HuggingFace
-from traitbench.backends.packing import Item, chunks, groups, pack
 from traitbench.backends.models import resolve
+from traitbench.backends.packing import Item, chunks, groups, pack
 from traitbench.types import Choose, Doc, Message
 
 LETTERS = "ABCDE"

@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from traitbench.backends.hf import HuggingFace
-from traitbench.controls.interventions import applied, head_shape, layers, site_width
 from traitbench.backends.models import resolve
+from traitbench.controls.interventions import applied, head_shape, layers, site_width
 from traitbench.types import Edit, Scope
 
 Arrays = dict[str, np.ndarray]

@@ -20,11 +20,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
 
 from traitbench.backends.hf import HuggingFace
+from traitbench.backends.models import resolve
 from traitbench.controls.interventions import layers, site_width
 from traitbench.methods.npti.gamma import write
 from traitbench.methods.npti.search import Tally, replies
 from traitbench.methods.npti.sources import draw, own
-from traitbench.backends.models import resolve
 from traitbench.statistics.quantiles import Bins
 
 LIMIT = 1.25

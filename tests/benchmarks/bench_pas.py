@@ -32,15 +32,15 @@ import torch
 from numpy.typing import NDArray
 
 from traitbench.backends.hf import HuggingFace
-from traitbench.methods.bench import Bench
-from traitbench.errors import TraitbenchError
+from traitbench.backends.models import resolve
 from traitbench.controls.interventions import head_shape
+from traitbench.errors import TraitbenchError
+from traitbench.methods.bench import Bench
 from traitbench.methods.pas import PAS
 from traitbench.methods.pas.contrasts import Contrasts
 from traitbench.methods.pas.heads import NEUTRAL, Heads, classes, parted, select, sided
-from traitbench.backends.models import resolve
-from traitbench.targets.papi import load_persons, unkeyed
 from traitbench.statistics.logistic import fit_logistic
+from traitbench.targets.papi import load_persons, unkeyed
 from traitbench.types import Choose, Person, Target
 
 Array = NDArray[np.float64]

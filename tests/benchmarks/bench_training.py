@@ -31,11 +31,11 @@ from transformers import PrinterCallback
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
 from traitbench.backends.hf import HuggingFace
-from traitbench.methods.bench import Bench
-from traitbench.methods import dialogues
-from traitbench.methods.training.recipes import Recipe
-from traitbench.methods.training import Example, example, train
 from traitbench.backends.models import resolve
+from traitbench.methods import dialogues
+from traitbench.methods.bench import Bench
+from traitbench.methods.training import Example, example, train
+from traitbench.methods.training.recipes import Recipe
 from traitbench.types import Message
 
 LR, BATCH, HELD = 5e-4, 8, 4

@@ -24,8 +24,8 @@ import pytest
 import yaml
 
 from traitbench import store
-from traitbench.cli import arguments
 from traitbench.backends.scripted import Scripted
+from traitbench.cli import arguments
 from traitbench.cli.commands import main
 from traitbench.cli.configuration import from_command_line
 from traitbench.errors import TraitbenchError
@@ -33,7 +33,7 @@ from traitbench.runs.folders import run_name
 from traitbench.runs.plan import prepare
 from traitbench.types import Request, Response
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPTED = "--model scripted:person --tasks mini_ipip"
 RUN = (
     "run --model scripted:person --model_args obedience=0.2,noise=0.1 --method prompting --target extraversion=high "
@@ -594,7 +594,18 @@ def test_make_eval_prints_the_line_that_it_runs() -> None:
 
 def test_llama3_is_its_hub_id_and_without_a_network_the_error_says_what_to_type(tmp_path: Path) -> None:
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub")}
-    command = [sys.executable, "-m", "traitbench.cli.commands", "run", "--model", "llama3", "--tasks", "mini_ipip", "-o", "runs"]
+    command = [
+        sys.executable,
+        "-m",
+        "traitbench.cli.commands",
+        "run",
+        "--model",
+        "llama3",
+        "--tasks",
+        "mini_ipip",
+        "-o",
+        "runs",
+    ]
     done = subprocess.run(command, cwd=tmp_path, env=offline, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (1, "")
     assert "error: cannot reach the hub for meta-llama/Meta-Llama-3-8B-Instruct" in done.stderr

@@ -13,10 +13,10 @@ import pytest
 
 from traitbench import inventories
 from traitbench.backends import BACKENDS
-from traitbench.methods.bench import Bench
 from traitbench.catalog import Catalog
 from traitbench.errors import MissingExtra, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
+from traitbench.methods.bench import Bench
 from traitbench.methods.prompting import STYLES
 from traitbench.tasks import Administration, Questionnaire
 from traitbench.types import TRAITS, Backend, Choose, Continue, Control, Method, Person, Target, Write

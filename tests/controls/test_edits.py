@@ -13,9 +13,9 @@ import torch
 from traitbench import controls
 from traitbench.backends import forward
 from traitbench.backends.hf import HuggingFace
+from traitbench.backends.models import resolve
 from traitbench.backends.packing import Item
 from traitbench.errors import BadData
-from traitbench.backends.models import resolve
 from traitbench.types import Choose, Continue, Control, Edit, Message, Request, Response, Scope, Write
 
 Tiny = Callable[..., Path]

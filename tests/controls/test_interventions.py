@@ -17,8 +17,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from traitbench.backends.packing import Item, additive, pack, visibility
 from traitbench.controls.edits import merge
-from traitbench.errors import BadData
 from traitbench.controls.interventions import ARCHITECTURES, applied, head_shape, layers, recorded, site_width
+from traitbench.errors import BadData
 from traitbench.types import Edit, Op, Scope, Site
 
 SITES: tuple[Site, ...] = ("residual", "heads", "gate", "neurons")

@@ -12,10 +12,10 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from traitbench.errors import BadData
 from traitbench.controls.interventions import applied
-from traitbench.types import Edit
 from traitbench.controls.vectors import Vectors, fitting, read
+from traitbench.errors import BadData
+from traitbench.types import Edit
 
 WIDTH, LAYERS = 16, 3
 

@@ -17,7 +17,7 @@ from traitbench.errors import BadData
 from traitbench.leaderboard import Leaderboard, Metrics, build, render
 from traitbench.store import read_json, write_json
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # A control moves the trait aimed at from 0.5 to 0.5 +- obedience of the range, so high minus low is 200 x obedience in
 # POMP, and 2 x obedience nats a token by the respondent's rule of one nat from one end of the scale to the other.

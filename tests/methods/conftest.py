@@ -13,9 +13,9 @@ import transformers
 from tiny_models import tokenizer
 
 from traitbench.backends.hf import HuggingFace
+from traitbench.backends.models import resolve
 from traitbench.methods.bench import Bench
 from traitbench.methods.prompting import Prompting
-from traitbench.backends.models import resolve
 from traitbench.types import Target
 
 WIDTH, LAYERS = 32, 3

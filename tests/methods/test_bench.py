@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 
-from traitbench.methods import bench as module
 from traitbench import controls, inventories
 from traitbench.backends.hf import HuggingFace
-from traitbench.backends.scripted import Scripted
-from traitbench.methods.bench import Bench, best, halves, target_shift
-from traitbench.errors import BadData, UnsupportedControl
 from traitbench.backends.models import resolve
+from traitbench.backends.scripted import Scripted
+from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods import bench as module
+from traitbench.methods.bench import Bench, best, halves, target_shift
 from traitbench.tasks.scoring import choice_value
 from traitbench.types import BIG_FIVE, Control, Edit, Fit, Method, Point, Target
 

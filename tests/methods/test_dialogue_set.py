@@ -10,13 +10,12 @@ from statistics import mean
 import pytest
 
 from traitbench.errors import BadData
-from traitbench.methods import dialogue_set
+from traitbench.methods.dialogues import Dialogue, load, open_set, pairs
 from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.dialogues.open_set import Situation, Texts, blocks, lines, make, scenes
-from traitbench.methods.dialogues import Dialogue, load, pairs
 from traitbench.types import BIG_FIVE
 
-SHIPPED = Path(dialogue_set.__file__).with_name("dialogues.jsonl")
+SHIPPED = Path(open_set.__file__).with_name("open.jsonl")
 
 
 @pytest.fixture(scope="module")

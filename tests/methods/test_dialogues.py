@@ -18,8 +18,8 @@ import pytest
 from traitbench import inventories
 from traitbench.errors import BadData, MissingExtra, TraitbenchUsage, UnknownName, UnsupportedControl
 from traitbench.inventories import text_hash
-from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.dialogues import Dialogue, load, of_target, pairs, split, subset
+from traitbench.methods.dialogues.leaks import audit
 from traitbench.types import Person, Target
 
 OURS = ("trait", "level", "scene", "input", "output")

@@ -9,8 +9,8 @@ import pytest
 
 from traitbench import inventories
 from traitbench.errors import BadData
-from traitbench.methods.prompting import texts
 from traitbench.methods.neutral import passages, perplexity, requests
+from traitbench.methods.prompting import texts
 from traitbench.types import TRAITS, Response
 
 

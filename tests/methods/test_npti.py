@@ -22,16 +22,16 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from traitbench import controls, inventories
 from traitbench.backends.hf import HuggingFace
-from traitbench.methods.bench import Bench
+from traitbench.backends.models import resolve
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.inventories import text_hash
-from traitbench.methods import npti_search
+from traitbench.methods.bench import Bench
 from traitbench.methods.npti import NPTI
+from traitbench.methods.npti import search as npti_search
 from traitbench.methods.npti.gamma import ASK
 from traitbench.methods.npti.search import Activity, Asked, Tally, choose, overlap, replies
 from traitbench.methods.npti.sources import Neurons, Texts, draw, own, read_neurons, texts
 from traitbench.methods.prompting import texts as prompting
-from traitbench.backends.models import resolve
 from traitbench.statistics.quantiles import Bins
 from traitbench.types import BIG_FIVE, TRAITS, Continue, Control, Doc, Message, Target, Write
 

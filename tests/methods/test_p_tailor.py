@@ -18,11 +18,11 @@ from tiny_models import CONFIGS, tokenizer
 from torch import Tensor
 
 from traitbench import controls
-from traitbench.controls.adapters import restored
 from traitbench.backends.hf import HuggingFace
-from traitbench.methods.bench import Bench
+from traitbench.backends.models import resolve
+from traitbench.controls.adapters import restored
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
-from traitbench.methods import trainers
+from traitbench.methods.bench import Bench
 from traitbench.methods.p_tailor import P_Tailor
 from traitbench.methods.p_tailor.experts import (
     POLES,
@@ -35,7 +35,7 @@ from traitbench.methods.p_tailor.experts import (
     slots,
     specialisation,
 )  # fmt: skip
-from traitbench.backends.models import resolve
+from traitbench.methods.training import trainers
 from traitbench.types import BIG_FIVE, Control, Target
 
 EXPERTS, RANK = 4, 2

@@ -19,15 +19,15 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from traitbench import controls, inventories
 from traitbench.backends.hf import HuggingFace
+from traitbench.backends.models import resolve
 from traitbench.backends.rendering import Renderer
-from traitbench.methods.bench import Bench
 from traitbench.cli.configuration import pairs
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.inventories import Item
+from traitbench.methods.bench import Bench
 from traitbench.methods.pas import PAS
 from traitbench.methods.pas.contrasts import Contrasts, record
 from traitbench.methods.pas.heads import AGREES, NEUTRAL, balance, classes, directions, parted, select, sided
-from traitbench.backends.models import resolve
 from traitbench.tasks import Administration, Questionnaire
 from traitbench.types import Choose, Control, Mode, Person, Target
 

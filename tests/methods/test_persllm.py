@@ -15,18 +15,17 @@ import numpy as np
 import pytest
 
 from traitbench import controls
-from traitbench.targets import characters
-from traitbench.methods.bench import Bench
-from traitbench.targets.characters import Character
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
-from traitbench.methods import persllm_data as data
-from traitbench.methods import persllm_questions as questions
-from traitbench.methods.persllm import PersLLM, _cast, character_of
+from traitbench.methods.bench import Bench
+from traitbench.methods.persllm import PersLLM, _cast, character_of, questions
+from traitbench.methods.persllm import data as data
 from traitbench.methods.persllm.data import Answered, Building, Loss, Persona
 from traitbench.methods.persllm.pairs import pairs, rivals
 from traitbench.methods.persllm.questions import Question
 from traitbench.methods.persllm.quotes import quote, sentences
 from traitbench.methods.persllm.similarity import cosines, nearest
+from traitbench.targets import characters
+from traitbench.targets.characters import Character
 from traitbench.types import Backend, Control, Options, Request, Response, Target, Write
 
 YOUTH = characters.load("ada@youth")

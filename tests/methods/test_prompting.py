@@ -17,9 +17,9 @@ import pytest
 from pydantic import ValidationError
 
 from traitbench import inventories
-from traitbench.methods.bench import Bench
 from traitbench.errors import BadData, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
+from traitbench.methods.bench import Bench
 from traitbench.methods.none import NoControl
 from traitbench.methods.prompting import NEUTRAL, STYLES, Prompting, texts
 from traitbench.types import TRAITS, Control, Person, Target, digest

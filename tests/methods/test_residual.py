@@ -10,8 +10,8 @@ import torch
 
 from traitbench import controls
 from traitbench.backends.hf import HuggingFace
-from traitbench.methods.bench import Bench
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.bench import Bench
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.residual import QUESTIONS, Residual, contrast
 from traitbench.types import Control, Doc, Message, Target, Write

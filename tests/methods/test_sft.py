@@ -12,17 +12,17 @@ import torch
 from quiet import Quiet
 
 from traitbench import controls, inventories
-from traitbench.controls.adapters import CONFIG, WEIGHTS
 from traitbench.backends import BACKENDS
 from traitbench.backends.hf import HuggingFace
-from traitbench.methods.bench import Bench
-from traitbench.cli.commands import main
-from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
-from traitbench.runs.evaluate import evaluate
-from traitbench.methods import METHODS
 from traitbench.backends.models import resolve
-from traitbench.runs.plan import Plan
+from traitbench.cli.commands import main
+from traitbench.controls.adapters import CONFIG, WEIGHTS
+from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
+from traitbench.methods import METHODS
+from traitbench.methods.bench import Bench
+from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import rescore
+from traitbench.runs.plan import Plan
 from traitbench.types import Control, Method, Target
 
 HIGH, LOW = (Target(levels={"extraversion": level}) for level in (1.0, -1.0))

@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch.nn.functional import logsigmoid
 
-from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest, worn
 from traitbench.backends.hf import HuggingFace
-from traitbench.methods.bench import Bench
+from traitbench.backends.models import resolve
+from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest, worn
 from traitbench.errors import BadData
 from traitbench.methods import training
-from traitbench.methods.training.recipes import Recipe, Training, recipe
+from traitbench.methods.bench import Bench
 from traitbench.methods.training import Example, Trained, example, settled, train
-from traitbench.backends.models import resolve
+from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.types import Control, Message
 
 WORDS = ("crowd", "plans", "worries", "answer", "accurate", "someone", "loves", "makes", "sees", "or", "and", "who")

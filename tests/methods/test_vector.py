@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from traitbench import controls
-from traitbench.methods.bench import Bench
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.bench import Bench
 from traitbench.methods.vector import Vector
 from traitbench.types import Control, Target
 

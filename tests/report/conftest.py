@@ -10,11 +10,11 @@ import pytest
 import vl_convert
 
 from traitbench import inventories
-from traitbench.targets.papi import split
-from traitbench.targets.persons import Participants
 from traitbench.charts.theme import CONFIGS
 from traitbench.runs.results import Facts, Results, summarise
 from traitbench.samples import Condition, Sample, regrade
+from traitbench.targets.papi import split
+from traitbench.targets.persons import Participants
 from traitbench.tasks import Administration
 from traitbench.tasks.person_alignment import alignment_inventory
 from traitbench.types import BIG_FIVE, Fit, Person, Point, Target

@@ -12,21 +12,21 @@ from typing import Any
 import pytest
 import vl_convert
 
+from traitbench.charts.chart import Estimate, Figure, Run, named, per_point, plain, scaled, signed, slug
+from traitbench.charts.theme import CONFIGS, DARK, LIGHT, Palette, contrast
 from traitbench.humans import reference
 from traitbench.humans.likeness import Human
 from traitbench.humans.similarity import similarity
 from traitbench.report import svg
-from traitbench.charts.chart import Estimate, Figure, Run, named, per_point, plain, scaled, signed, slug
+from traitbench.runs.results import Results
+from traitbench.samples import Condition
+from traitbench.store import read_json
 from traitbench.tasks.questionnaire.figures.correlations import correlations, distances
 from traitbench.tasks.questionnaire.figures.diagnostics import COEFFICIENTS, reliability, response_style
 from traitbench.tasks.questionnaire.figures.doses import dose
 from traitbench.tasks.questionnaire.figures.effects import figures, forest, matrices
 from traitbench.tasks.questionnaire.figures.radar import MOST_TOGETHER, place, radar, ticks
-from traitbench.charts.theme import CONFIGS, DARK, LIGHT, Palette, contrast
 from traitbench.tasks.questionnaire.respondents import Reliability
-from traitbench.runs.results import Results
-from traitbench.samples import Condition
-from traitbench.store import read_json
 from traitbench.types import BIG_FIVE, Score
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"

@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 
+from traitbench.charts.chart import named
+from traitbench.charts.theme import contrast
 from traitbench.errors import BadData
 from traitbench.leaderboard import Entry, build
-from traitbench.tasks.person_alignment.ranking import head
 from traitbench.report import page, write_report
-from traitbench.charts.chart import named
-from traitbench.tasks.questionnaire.figures.effects import figures
-from traitbench.charts.theme import contrast
 from traitbench.runs.results import Results
 from traitbench.store import read_json
+from traitbench.tasks.person_alignment.ranking import head
+from traitbench.tasks.questionnaire.figures.effects import figures
 from traitbench.types import Mode
 
 ROOT = Path(__file__).resolve().parents[2]

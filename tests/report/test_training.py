@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from traitbench.report import page, svg
 from traitbench.charts.chart import Figure, Run, named
-from traitbench.tasks.questionnaire.figures.effects import figures
+from traitbench.report import page, svg
 from traitbench.report.training import MOST, training
 from traitbench.runs.results import Results
 from traitbench.store import read_json
+from traitbench.tasks.questionnaire.figures.effects import figures
 from traitbench.types import Fit
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"

@@ -14,8 +14,8 @@ import pytest
 from scipy import stats
 
 from traitbench.cli.commands import main
-from traitbench.runs.compare import compare
 from traitbench.errors import BadData
+from traitbench.runs.compare import compare
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def test_one_design_asked_in_two_ways_is_refused(designs: dict[str, Path], tmp_p
 
 
 def test_the_readmes_example_compares_one_design() -> None:
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     (line,) = re.findall(r"^traitbench (compare .*)$", (root / "README.md").read_text("utf-8"), re.MULTILINE)
     _, a, b, *_ = shlex.split(line)
     found = compare(root / a, root / b, print, 0.1)

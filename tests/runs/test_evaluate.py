@@ -14,9 +14,9 @@ import pytest
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
 from traitbench.runs.evaluate import evaluate
+from traitbench.runs.finished import current, rescore
 from traitbench.runs.plan import Plan, prepare
 from traitbench.runs.results import Results
-from traitbench.runs.finished import current, rescore
 from traitbench.store import read_json
 from traitbench.types import BIG_FIVE, DARK_TRIAD
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from traitbench.runs.fitting import choices, curves, trainings
 from traitbench.methods.dialogues.leaks import audit
-from traitbench.methods.training.recipes import Recipe
 from traitbench.methods.training import LossPoint, Trained, Trial
+from traitbench.methods.training.recipes import Recipe
+from traitbench.runs.fitting import choices, curves, trainings
 from traitbench.runs.results import Results
 from traitbench.store import read_json
 from traitbench.tables import number, tables
 from traitbench.types import Fit
 
-PUBLISHED = Path(__file__).resolve().parents[1] / "results" / "published"
+PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 TASK = "ipip_neo_120"
 
 

@@ -13,12 +13,12 @@ import pytest
 from traitbench import inventories
 from traitbench.cli.commands import main
 from traitbench.errors import BadData
+from traitbench.runs.finished import current
 from traitbench.runs.folders import UNDECIDING, find_run, plan_digest, run_name, without_digest
 from traitbench.runs.plan import Plan, prepare
-from traitbench.runs.finished import current
 from traitbench.store import read_json
 
-PUBLISHED = Path(__file__).resolve().parents[1] / "results" / "published"
+PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 BASE: dict[str, Any] = {"model": "scripted:person", "tasks": ("mini_ipip",), "method": "prompting"}
 RUN = "run -M scripted:person -t mini_ipip -m prompting --scoring choice --bootstrap_iters 20"
 

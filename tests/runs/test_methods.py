@@ -11,13 +11,13 @@ from quiet import Quiet
 
 from traitbench import inventories
 from traitbench.backends.hf import HuggingFace
-from traitbench.methods.bench import halves
 from traitbench.cli.commands import main
-from traitbench.runs.evaluate import evaluate
 from traitbench.leaderboard import to_entry
+from traitbench.methods.bench import halves
+from traitbench.runs.evaluate import evaluate
+from traitbench.runs.finished import rescore
 from traitbench.runs.plan import Plan
 from traitbench.runs.results import Results
-from traitbench.runs.finished import rescore
 
 
 def plan(model: Path, to: Path, **changes: Any) -> Plan:

@@ -15,8 +15,8 @@ from traitbench import inventories
 from traitbench.backends.scripted import Scripted
 from traitbench.cli.commands import main
 from traitbench.errors import BadData
-from traitbench.runs.publish import publish
 from traitbench.runs.finished import rescore
+from traitbench.runs.publish import publish
 from traitbench.store import read_json, read_samples
 from traitbench.types import Write
 

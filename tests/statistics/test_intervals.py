@@ -11,9 +11,9 @@ from scipy import stats
 
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
-from traitbench.tasks.scoring import choice_value, scale_scores
 from traitbench.statistics import leakage, stratified_mean
 from traitbench.tasks import Administration, Questionnaire
+from traitbench.tasks.scoring import choice_value, scale_scores
 from traitbench.types import BIG_FIVE
 
 Weights = Literal["items", "halves"]

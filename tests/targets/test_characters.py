@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from traitbench import inventories
+from traitbench.errors import BadData, UnknownName
 from traitbench.targets import characters
 from traitbench.targets.characters import Character
-from traitbench.errors import BadData, UnknownName
 from traitbench.types import BIG_FIVE, Target
 
 PEOPLE = ["ada@age", "ada@youth", "bruno", "mina"]

@@ -14,9 +14,9 @@ import pytest
 from pyarrow import parquet
 
 from traitbench import inventories
-from traitbench.targets import persons
 from traitbench.errors import BadData
 from traitbench.methods.prompting import Prompting
+from traitbench.targets import persons
 from traitbench.targets.papi import key, split
 from traitbench.targets.persons import Participants, from_csv
 

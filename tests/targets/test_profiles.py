@@ -13,8 +13,8 @@ import pytest
 from traitbench.cli.commands import main
 from traitbench.runs.finished import current
 from traitbench.samples import Condition
-from traitbench.tasks.questionnaire.scorecard import differences
 from traitbench.targets import PROFILES, profiles
+from traitbench.tasks.questionnaire.scorecard import differences
 
 BIG = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from traitbench.humans import references
-from traitbench.humans.similarity import Measure, Similarity
 from traitbench.charts.chart import (
     Estimate,
     Figure,
@@ -19,6 +17,8 @@ from traitbench.charts.chart import (
     plain,
     two_lines,
 )
+from traitbench.humans import references
+from traitbench.humans.similarity import Measure, Similarity
 from traitbench.types import Mode
 
 __all__ = ["correlations", "distances"]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from traitbench.charts.chart import Estimate, Figure, Run, facets, figure, line_at, plain, two_lines
-from traitbench.tasks.questionnaire.respondents import Reliability
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import THRESHOLDS
+from traitbench.tasks.questionnaire.respondents import Reliability
 from traitbench.types import Mode
 
 __all__ = ["COEFFICIENTS", "reliability", "response_style"]

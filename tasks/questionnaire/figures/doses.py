@@ -6,8 +6,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from traitbench.tasks.questionnaire.dose import Dose, DosePoint
-from traitbench.leaderboard.tables import ratio
 from traitbench.charts.chart import (
     Estimate,
     Figure,
@@ -22,7 +20,9 @@ from traitbench.charts.chart import (
     stretched,
     unit,
 )
+from traitbench.leaderboard.tables import ratio
 from traitbench.samples import Condition
+from traitbench.tasks.questionnaire.dose import Dose, DosePoint
 from traitbench.types import Mode
 
 __all__ = ["CEILING", "aim", "aims", "dose", "limits", "ring", "strengths"]

@@ -23,14 +23,14 @@ from traitbench.charts.chart import (
     two_lines,
     unit,
 )
-from traitbench.tasks.questionnaire.figures.correlations import correlations, distances
+from traitbench.charts.theme import VERDICTS
 from traitbench.report.development import development
+from traitbench.report.training import training
+from traitbench.tasks.person_alignment.figures import near, persons
+from traitbench.tasks.questionnaire.figures.correlations import correlations, distances
 from traitbench.tasks.questionnaire.figures.diagnostics import reliability, response_style
 from traitbench.tasks.questionnaire.figures.doses import dose, strengths
-from traitbench.tasks.person_alignment.figures import near, persons
 from traitbench.tasks.questionnaire.figures.radar import radar
-from traitbench.charts.theme import VERDICTS
-from traitbench.report.training import training
 from traitbench.types import Mode
 
 __all__ = ["figures", "forest", "matrices"]

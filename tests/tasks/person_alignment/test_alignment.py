@@ -15,16 +15,16 @@ import pytest
 from scipy import stats
 
 from traitbench import inventories
-from traitbench.targets import persons
-from traitbench.tasks.person_alignment.alignment import BASELINES, Alignment, AlignmentRow, alignment, most_likely
-from traitbench.tasks.person_alignment.views import tables
 from traitbench.errors import BadData
 from traitbench.inventories import Item
-from traitbench.targets.papi import split
 from traitbench.reproduce import reproduce
 from traitbench.reproduce.papi_baselines import BaselineReproduction
 from traitbench.samples import Sample
 from traitbench.tables import markdown
+from traitbench.targets import persons
+from traitbench.targets.papi import split
+from traitbench.tasks.person_alignment.alignment import BASELINES, Alignment, AlignmentRow, alignment, most_likely
+from traitbench.tasks.person_alignment.views import tables
 from traitbench.types import BIG_FIVE
 
 KNOWN, TEST = split()

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from traitbench.tasks.person_alignment.alignment import BASELINES
-from traitbench.leaderboard import Entry, Leaderboard, Metrics, build, render, to_entry
-from traitbench.tasks.person_alignment.ranking import PersonRow, head
-from traitbench.report import page, svg
 from traitbench.charts.chart import Figure, named
-from traitbench.tasks.questionnaire.figures.effects import figures
-from traitbench.tasks.person_alignment.figures import BASELINES as FIRST
-from traitbench.tasks.person_alignment.figures import near, persons
+from traitbench.leaderboard import Entry, Leaderboard, Metrics, build, render, to_entry
+from traitbench.report import page, svg
 from traitbench.runs.results import Results
 from traitbench.store import write_json
+from traitbench.tasks.person_alignment.alignment import BASELINES
+from traitbench.tasks.person_alignment.figures import BASELINES as FIRST
+from traitbench.tasks.person_alignment.figures import near, persons
+from traitbench.tasks.person_alignment.ranking import PersonRow, head
+from traitbench.tasks.questionnaire.figures.effects import figures
 
 TASK = "person_alignment"
 HOSTILE = "<script>alert(1)</script>"

@@ -11,11 +11,11 @@ import pytest
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
 from traitbench.errors import UnsupportedControl
-from traitbench.targets.papi import key, load_persons, split
 from traitbench.samples import Condition, make_sample
-from traitbench.tasks.scoring import item_values
+from traitbench.targets.papi import key, load_persons, split
 from traitbench.tasks import Administration, Questionnaire
 from traitbench.tasks.person_alignment import PersonAlignment, alignment_inventory
+from traitbench.tasks.scoring import item_values
 from traitbench.types import BIG_FIVE, Choose, Write
 
 CHOICE = Administration(scoring=("choice",))

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from traitbench.tasks.person_alignment.rows import NO_CONTROL, align
-from traitbench.targets.persons import Participants
 from traitbench.samples import Condition, Sample, make_sample
+from traitbench.targets.persons import Participants
 from traitbench.tasks import Administration
 from traitbench.tasks.person_alignment import PersonAlignment
+from traitbench.tasks.person_alignment.rows import NO_CONTROL, align
 from traitbench.types import Choose, Person, Response, Target
 
 TASK = PersonAlignment(Administration(scoring=("choice",), orders=("forward",)))

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from traitbench.tasks.persona_consistency.replies import alike, as_model, bleu_signature, denies
-from traitbench.tasks.persona_consistency.views import tables
-from traitbench.tasks.persona_consistency.consistency import PersonaConsistency, life, personas
 from traitbench.samples import Condition, Sample, make_sample
 from traitbench.tables import markdown
 from traitbench.tasks import Administration
 from traitbench.tasks.persona_consistency import PersonaConsistency as Task
 from traitbench.tasks.persona_consistency import questions
+from traitbench.tasks.persona_consistency.consistency import PersonaConsistency, life, personas
+from traitbench.tasks.persona_consistency.replies import alike, as_model, bleu_signature, denies
+from traitbench.tasks.persona_consistency.views import tables
 from traitbench.types import Continue, Request, Response, Target, Write
 
 sacrebleu: Any = pytest.importorskip("sacrebleu")

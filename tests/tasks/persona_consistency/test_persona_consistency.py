@@ -14,24 +14,23 @@ import transformers
 from quiet import Quiet
 from tiny_models import tokenizer
 
-from traitbench.targets import characters
 from traitbench.backends.scripted import Scripted
-from traitbench.methods.bench import Bench
 from traitbench.cli.commands import main
 from traitbench.errors import BadData, MissingExtra, TraitbenchUsage, UnknownName, UnsupportedControl
-from traitbench.runs.evaluate import evaluate
 from traitbench.leaderboard import build, to_entry
+from traitbench.methods.bench import Bench
 from traitbench.methods.prompting import Prompting, story
-from traitbench.tasks.persona_consistency.replies import denies
+from traitbench.report import page
+from traitbench.runs.evaluate import evaluate
+from traitbench.runs.finished import current, rescore
 from traitbench.runs.plan import Plan, prepare
 from traitbench.runs.publish import publish
-from traitbench.report import page
 from traitbench.runs.results import Results
-from traitbench.runs.finished import current, rescore
 from traitbench.tables import markdown, tables
-from traitbench.targets import cast
+from traitbench.targets import cast, characters
 from traitbench.tasks import Administration
 from traitbench.tasks.persona_consistency import MAX_TOKENS, PersonaConsistency, inventory, questions
+from traitbench.tasks.persona_consistency.replies import denies
 from traitbench.types import Continue, Request, Response, Target, Write
 
 pytest.importorskip("sacrebleu")

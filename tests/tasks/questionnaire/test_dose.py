@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from traitbench import inventories
-from traitbench.tasks.questionnaire.dose import doses
 from traitbench.samples import Condition
+from traitbench.tasks.questionnaire.dose import doses
 from traitbench.tasks.questionnaire.scorecard import Setting
 
 INVENTORY = inventories.load("mini_ipip")

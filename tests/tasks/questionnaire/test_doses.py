@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from traitbench.report import page, svg
 from traitbench.charts.chart import Figure, Run, named
+from traitbench.report import page, svg
 from traitbench.report.development import development
-from traitbench.tasks.questionnaire.figures.doses import CEILING, strengths
-from traitbench.tasks.questionnaire.figures.effects import figures
 from traitbench.runs.results import Results
 from traitbench.samples import Condition
+from traitbench.tasks.questionnaire.figures.doses import CEILING, strengths
+from traitbench.tasks.questionnaire.figures.effects import figures
 from traitbench.types import Fit, Point
 
 TASK = "mini_ipip"

@@ -9,8 +9,8 @@ import pytest
 
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent
-from traitbench.tasks.questionnaire.respondents import Grid, grid
 from traitbench.samples import Sample
+from traitbench.tasks.questionnaire.respondents import Grid, grid
 from traitbench.tasks.questionnaire.variance import TARGET, variance
 
 Administer = Callable[..., list[Sample]]

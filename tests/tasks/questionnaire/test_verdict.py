@@ -10,12 +10,12 @@ import pytest
 
 from traitbench import inventories
 from traitbench.cli.commands import main
+from traitbench.statistics.thresholds import THRESHOLDS, judge
 from traitbench.tasks.questionnaire.respondents import Grid, Reliability, reliability
 from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard
-from traitbench.statistics.thresholds import THRESHOLDS, judge
-from traitbench.types import Mode
 from traitbench.tasks.questionnaire.validity import Structure, structure
 from traitbench.tasks.questionnaire.verdict import verdict
+from traitbench.types import Mode
 
 BIG = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 NOTHING = Scorecard(unit="nats a token", contrasts=[])

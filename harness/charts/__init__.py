@@ -1,0 +1,1 @@
+"""What every figure is made of, over plain numbers: the record of a figure, axes, colours and shapes."""
