@@ -1,4 +1,4 @@
-"""The records that pass between the parts, and the three kinds of plug-in: Method, Backend, Task.
+"""The records that pass between the rooms.
 
 One idea carries the design: a method makes a control, a backend applies it. A method returns data (messages), never
 text that a model wrote; a backend runs any request under any control that it can apply.
@@ -10,24 +10,41 @@ from __future__ import annotations
 
 import hashlib
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from traitbench.errors import UnknownName, unknown
 
-if TYPE_CHECKING:
-    from traitbench.backends.models import ModelSpec
-    from traitbench.methods.bench import Bench
-
 __all__ = [
-    "BIG_FIVE", "DARK_TRIAD", "TRAITS", "Backend", "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Kind",
-    "Message", "Method", "Mode", "Op", "Options", "Person", "Point", "Record", "Request", "Response", "Scope", "Score",
-    "Site", "Status", "Target", "Task", "Trait", "Write", "digest",
+    "BIG_FIVE",
+    "DARK_TRIAD",
+    "TRAITS",
+    "Aim",
+    "Choose",
+    "Continue",
+    "Control",
+    "Doc",
+    "Edit",
+    "Fit",
+    "Kind",
+    "Message",
+    "Mode",
+    "Op",
+    "Person",
+    "Point",
+    "Record",
+    "Request",
+    "Response",
+    "Scope",
+    "Score",
+    "Site",
+    "Status",
+    "Target",
+    "Trait",
+    "Write",
+    "digest",
 ]  # fmt: skip
 
 BIG_FIVE = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
@@ -351,103 +368,3 @@ class Score(Record):
     minus: float | None = None
     """The same value from the minus-keyed items alone."""
     note: str = ""
-
-
-class Method(ABC):
-    """A way of giving a model a personality: `fit` turns a target into a control."""
-
-    name: ClassVar[str]
-    version: ClassVar[str] = "1"
-    makes: ClassVar[frozenset[Kind]]
-    targets: ClassVar[frozenset[Aim]]
-    """What it can aim at; empty: it takes no target and makes one control for the whole run."""
-    needs_model: ClassVar[bool] = False
-    """Whether `fit` works on a loaded model (`bench.backend`)."""
-    strength: ClassVar[str | None] = None
-    """What it calls the strength of its edits (--coefs sets it); None: it has none."""
-
-    class Config(Record):
-        """Every hyper-parameter, reachable as --method_args name=value."""
-
-    def __init__(self, config: Any = None) -> None:
-        """Keep the configuration; the defaults where none is given."""
-        self.config = config if config is not None else self.Config()
-
-    def check(self, targets: Sequence[Target | None]) -> None:
-        """Refuse, before a model is loaded, what would fail later: data that cannot be read, a missing extra."""
-
-    @property
-    def rank(self) -> int | None:
-        """Rank of the adapters that it makes; None where it makes none."""
-        return None
-
-    @abstractmethod
-    def fit(self, target: Target | None, bench: Bench) -> Control:
-        """Make the control for `target` (None only where `targets` is empty) with what `bench` offers."""
-
-
-class Options(Record):
-    """What the user asked of a backend, besides the model."""
-
-    device: str | None = None
-    batch_size: int | None = None
-    """Items a pass; None lets the backend choose."""
-    chat_template: bool | None = None
-    """None: where the model has one."""
-    seed: int = 0
-    arguments: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
-    """--model_args, for the backend to check."""
-
-
-class Backend(ABC):
-    """Something that answers requests under a control."""
-
-    name: ClassVar[str]
-    applies: ClassVar[frozenset[Kind]]
-    ranks: ClassVar[frozenset[int] | None] = None
-    """Ranks of an adapter that it can serve; None: any."""
-
-    @classmethod
-    @abstractmethod
-    def make(cls, spec: ModelSpec, options: Options) -> Self:
-        """Load the model of `spec`; UnknownName for an argument that this backend does not take."""
-
-    @property
-    @abstractmethod
-    def identity(self) -> dict[str, Any]:
-        """What decides an answer besides the request: model, revision, precision, template. Part of every key."""
-
-    @abstractmethod
-    def under(self, control: Control | None) -> AbstractContextManager[None]:
-        """Apply `control` to every request of the block."""
-
-    @abstractmethod
-    def prompt(self, request: Request) -> str:
-        """Render the exact text that the model is shown for `request` under the present control."""
-
-    @abstractmethod
-    def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
-        """Answer `requests` in batches: index -> response.
-
-        `done` are indices already answered; a batch is skipped only when all of it is done, so that batches, and with
-        them the last digits, are the same in a resumed run.
-        """
-
-    def close(self) -> None:
-        """Free what the model holds."""
-
-
-class Task(ABC):
-    """Something to measure: it makes requests and turns responses into scores."""
-
-    id: str
-    version: ClassVar[str] = "1"
-    traits: tuple[Trait, ...]
-
-    def targets(self) -> Sequence[Target] | None:
-        """Return the targets the task brings with it; None where the run's own are meant."""
-        return None
-
-    @abstractmethod
-    def requests(self, seed: int) -> list[Request]:
-        """Every request of one condition, in a fixed order."""

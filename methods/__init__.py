@@ -1,7 +1,7 @@
 """Control methods; METHODS names them, one file each."""
 
 from traitbench.catalog import Catalog
-from traitbench.types import Method
+from traitbench.methods.method import Method
 
 __all__ = ["METHODS"]
 

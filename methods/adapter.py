@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, ClassVar
 from traitbench import controls
 from traitbench.controls.adapters import adapter_digest, parameters, rank_of, read_config
 from traitbench.errors import TraitbenchUsage
-from traitbench.types import Aim, Control, Fit, Kind, Method, Record, Target
+from traitbench.methods.method import Method
+from traitbench.types import Aim, Control, Fit, Kind, Record, Target
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench

@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
-from traitbench.store import contents, read_json, write_json
 from traitbench.targets.papi import split
 from traitbench.tasks.scoring import choice_value
-from traitbench.types import Choose, Control, Method, Point, Request, Response, Target, digest
+from traitbench.types import Choose, Control, Point, Request, Response, Target
 
 if TYPE_CHECKING:
+    from traitbench.backends.backend import Backend
     from traitbench.backends.hf import HuggingFace
     from traitbench.inventories import Inventory, Item
-    from traitbench.types import Backend, Mode
+    from traitbench.types import Mode
 
 __all__ = ["Bench", "halves", "target_shift"]
 
@@ -57,7 +56,7 @@ class Bench:
         self._folder, self._cache = folder, cache
         self.tell = tell or (lambda line: None)
         self.begin = begin or (lambda what, total: lambda n: None)
-        self._fresh = fresh
+        self.fresh = fresh
         self._plain: dict[tuple[Mode, tuple[str, ...]], Array] = {}
         self._prose: float | None = None
 
@@ -79,23 +78,6 @@ class Bench:
     def cache(self) -> Path:
         """Where work is kept that can be done again; name a file by a digest of all that decides its contents."""
         return _made(self._cache, "results/controls/cache")
-
-    def fit(self, method: Method, target: Target | None) -> Control:
-        """Fit the control of `method`, or take the one that was fitted before in the same way."""
-        if not method.needs_model:
-            return method.fit(target, self)
-        aim = target.model_dump(mode="json") if target else None
-        config = method.config.model_dump(mode="json")
-        name = digest([self.backend.identity, method.name, method.version, config, aim, self.seed, contents(config)])
-        note = self.folder / "fits" / f"{name}.json"
-        if note.is_file() and not self._fresh:
-            return controls.read(self.folder / read_json(note)["control"])
-        control = method.fit(target, self)
-        if control.fit is None:
-            raise BadData(f"the method {method.name} says nothing of its fit; expected Control.fit to be set")
-        place = controls.keep(control, self.folder)
-        write_json(note, {"control": place.name})
-        return control
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

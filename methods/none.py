@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traitbench.types import Control, Method, Target
+from traitbench.methods.method import Method
+from traitbench.types import Control, Target
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench

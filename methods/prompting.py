@@ -18,7 +18,8 @@ from pydantic import Field, TypeAdapter
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
-from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Method, Person, Record, Target, Trait
+from traitbench.methods.method import Method
+from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Person, Record, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench

@@ -20,6 +20,7 @@ from pydantic import Field
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting, Style
 from traitbench.types import (
     Aim,
@@ -29,7 +30,6 @@ from traitbench.types import (
     Fit,
     Kind,
     Message,
-    Method,
     Point,
     Record,
     Scope,

@@ -16,10 +16,11 @@ from traitbench.errors import BadData
 from traitbench.methods import dialogues
 from traitbench.methods.dialogues import Corpus, Dialogue, Pair
 from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.training import Example, check_extra, example, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
-from traitbench.types import Aim, Control, Fit, Kind, Message, Method, Target
+from traitbench.types import Aim, Control, Fit, Kind, Message, Target
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench

@@ -12,7 +12,8 @@ from traitbench import controls
 from traitbench.controls import vectors
 from traitbench.errors import UnsupportedControl
 from traitbench.inventories import Item
-from traitbench.types import Aim, Control, Edit, Fit, Kind, Method, Point, Record, Scope, Target
+from traitbench.methods.method import Method
+from traitbench.types import Aim, Control, Edit, Fit, Kind, Point, Record, Scope, Target
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench

@@ -7,7 +7,7 @@ from traitbench.catalog import Catalog
 from traitbench.errors import unknown
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
-from traitbench.types import Task
+from traitbench.tasks.task import Task
 
 __all__ = ["SUITES", "TASKS", "Administration", "Questionnaire", "load", "names"]
 

@@ -9,7 +9,8 @@ import pytest
 from traitbench.cli.commands import main
 
 SHOUT = """
-from traitbench.types import Control, Message, Method
+from traitbench.types import Control, Message
+from traitbench.methods.method import Method
 
 class Shout(Method):
     name = "shout"

@@ -1,7 +1,7 @@
 """Backends answer requests under a control; BACKENDS names them."""
 
+from traitbench.backends.backend import Backend
 from traitbench.catalog import Catalog
-from traitbench.types import Backend
 
 __all__ = ["BACKENDS"]
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
+from traitbench.backends.backend import Backend, Options
 from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
@@ -27,7 +28,7 @@ from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
 from traitbench.errors import BadData, refuse_others
-from traitbench.types import Backend, Choose, Continue, Control, Kind, Options, Request, Response, Site, Write
+from traitbench.types import Choose, Continue, Control, Kind, Request, Response, Site, Write
 
 __all__ = ["HuggingFace"]
 

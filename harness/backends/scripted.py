@@ -15,22 +15,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError
 
+from traitbench.backends.backend import Backend, Options
 from traitbench.backends.models import ModelSpec
 from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
-from traitbench.types import (
-    TRAITS,
-    Backend,
-    Choose,
-    Continue,
-    Control,
-    Doc,
-    Kind,
-    Options,
-    Record,
-    Request,
-    Response,
-    Write,
-)
+from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from traitbench.methods.method import Method, fitted
 from traitbench.samples import Condition
-from traitbench.types import Control, Method, Target
+from traitbench.types import Control, Target
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -34,10 +35,10 @@ def conditions(
     made: list[Made] = [(Condition(name=BASELINE), Control())]
     if bench is None:
         return made
-    fitted = bench.begin(f"fitting {method.name}", len(targets)) if method.needs_model else None
+    step = bench.begin(f"fitting {method.name}", len(targets)) if method.needs_model else None
     for number, target in enumerate(targets, 1):
         name = target.name if target else str(settings.get("style", method.name))
-        control = bench.fit(method, target).model_copy(update={"target": target})
+        control = fitted(method, target, bench).model_copy(update={"target": target})
         if matched and target is not None:
             control = _told(control, target, bench)
         condition = Condition(
@@ -51,8 +52,8 @@ def conditions(
             (changed.model_copy(update={"control_hash": mine.hash}), mine)
             for changed, mine in _points(condition, control, coefs)
         ]
-        if fitted:
-            fitted(1)
+        if step:
+            step(1)
     return made
 
 

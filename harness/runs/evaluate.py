@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from traitbench import __version__, store
 from traitbench.backends import BACKENDS
+from traitbench.backends.backend import Backend
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import neutral
 from traitbench.methods.bench import Bench
@@ -25,7 +26,7 @@ from traitbench.runs.plan import Plan, Prepared, prepare
 from traitbench.runs.results import Facts, Results, summarise
 from traitbench.samples import Condition, Sample, make_sample
 from traitbench.targets import drawn
-from traitbench.types import Backend, Control, Request, Response, digest
+from traitbench.types import Control, Request, Response, digest
 
 __all__ = ["Progress", "evaluate", "served", "workbench"]
 

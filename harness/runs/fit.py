@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from traitbench.errors import TraitbenchUsage
+from traitbench.methods.method import fitted
 from traitbench.runs.evaluate import served, workbench
 from traitbench.runs.plan import Plan, prepare
 
@@ -29,7 +30,7 @@ def fit(plan: Plan, tell: Callable[[str], None], begin: Callable[[str, int], Cal
     try:
         bench = workbench(plan, backend, tell, begin)
         for target in prepared.targets:
-            control = bench.fit(prepared.method, target)
+            control = fitted(prepared.method, target, bench)
             place = bench.folder / control.hash
             if os.environ.get("RANK", "0") != "0":
                 continue  # accelerate started several processes, and the first one tells

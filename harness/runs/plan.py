@@ -9,16 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from traitbench.backends import BACKENDS
+from traitbench.backends.backend import Options
 from traitbench.backends.models import ModelSpec, resolve
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
+from traitbench.methods.method import Method
 from traitbench.runs.conditions import conditions
 from traitbench.samples import Condition
 from traitbench.targets import drawn, targets
 from traitbench.tasks import Administration
-from traitbench.types import Control, Method, Mode, Options, Record, Target, Task
+from traitbench.tasks.task import Task
+from traitbench.types import Control, Mode, Record, Target
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory

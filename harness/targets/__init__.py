@@ -6,7 +6,9 @@ import random
 from collections.abc import Iterator, Sequence
 
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
-from traitbench.types import Method, Target, Task, Trait
+from traitbench.methods.method import Method
+from traitbench.tasks.task import Task
+from traitbench.types import Target, Trait
 
 __all__ = ["PROFILES", "cast", "drawn", "profiles", "targets"]
 

@@ -33,9 +33,10 @@ from pydantic import Field, model_validator
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.method import Method
 from traitbench.methods.npti.gamma import EFFECTS, held_out, sweep, write
 from traitbench.methods.npti.sources import OWN, PERSONALITYBENCH, Draw, Neurons, Pair, draw, read_neurons, texts
-from traitbench.types import Aim, Control, Edit, Fit, Kind, Method, Point, Record, Scope, Target, Trait, Write
+from traitbench.types import Aim, Control, Edit, Fit, Kind, Point, Record, Scope, Target, Trait, Write
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench

@@ -24,11 +24,12 @@ from traitbench.controls.adapters import parameters
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods import dialogues
 from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods.method import Method
 from traitbench.methods.sft import instruction, opened
 from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import read_json, write_json
-from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Method, Record, Target, digest
+from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Record, Target, digest
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench

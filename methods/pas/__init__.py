@@ -22,10 +22,11 @@ from pydantic import Field
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.method import Method
 from traitbench.methods.pas.contrasts import Contrasts
 from traitbench.methods.pas.heads import NEUTRAL, Heads, parted, select, sided
 from traitbench.methods.prompting import Prompting
-from traitbench.types import Aim, Control, Edit, Fit, Kind, Message, Method, Person, Point, Record, Target
+from traitbench.types import Aim, Control, Edit, Fit, Kind, Message, Person, Point, Record, Target
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from traitbench import controls
+from traitbench.backends.backend import Options
 from traitbench.controls.adapters import parameters
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods.method import Method
 from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.data import Building, Persona, build, marker
 from traitbench.methods.persllm.pairs import Pair, pairs, rivals
@@ -29,11 +31,11 @@ from traitbench.methods.training import Example, Trained, check_extra, example, 
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.targets import characters
 from traitbench.targets.characters import Character
-from traitbench.types import Aim, Control, Fit, Kind, Message, Method, Options, Target, digest
+from traitbench.types import Aim, Control, Fit, Kind, Message, Target, digest
 
 if TYPE_CHECKING:
+    from traitbench.backends.backend import Backend
     from traitbench.methods.bench import Bench
-    from traitbench.types import Backend
 
 __all__ = ["PersLLM", "character_of"]
 

@@ -27,8 +27,8 @@ from traitbench.targets.characters import Character
 from traitbench.types import Doc, Message, Record, Request, Write, digest
 
 if TYPE_CHECKING:
+    from traitbench.backends.backend import Backend
     from traitbench.methods.bench import Bench
-    from traitbench.types import Backend
 
 __all__ = [
     "Answered", "Building", "Half", "Loss", "Persona", "ask", "build", "held_out", "marker", "without_duplicates",

@@ -15,7 +15,8 @@ from typing import ClassVar, Literal
 from traitbench.errors import MissingExtra
 from traitbench.inventories import Inventory, Item, ResponseScale, text_hash
 from traitbench.tasks.administration import Administration
-from traitbench.types import Continue, Doc, Message, Record, Request, Task, Write, digest
+from traitbench.tasks.task import Task
+from traitbench.types import Continue, Doc, Message, Record, Request, Write, digest
 
 __all__ = ["MAX_TOKENS", "NAME", "PersonaConsistency", "Premise", "Question", "Questions", "inventory", "questions"]
 

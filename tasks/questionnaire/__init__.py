@@ -13,7 +13,8 @@ from traitbench.tasks.administration import (
     option_variants,
     symbols_for,
 )
-from traitbench.types import Choose, Continue, Doc, Message, Request, Task, Write, digest
+from traitbench.tasks.task import Task
+from traitbench.types import Choose, Continue, Doc, Message, Request, Write, digest
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from traitbench import inventories
+from traitbench.backends.backend import Options
 from traitbench.backends.models import resolve
 from traitbench.backends.scripted import Respondent, Scripted
 from traitbench.errors import UnknownName
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Plan
 from traitbench.tasks.scoring import item_values, scale_scores
-from traitbench.types import BIG_FIVE, Options
+from traitbench.types import BIG_FIVE
 
 
 class Quiet:

@@ -13,13 +13,15 @@ import pytest
 
 from traitbench import inventories
 from traitbench.backends import BACKENDS
+from traitbench.backends.backend import Backend
 from traitbench.catalog import Catalog
 from traitbench.errors import MissingExtra, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
+from traitbench.methods.method import Method
 from traitbench.methods.prompting import STYLES
 from traitbench.tasks import Administration, Questionnaire
-from traitbench.types import TRAITS, Backend, Choose, Continue, Control, Method, Person, Target, Write
+from traitbench.types import TRAITS, Choose, Continue, Control, Person, Target, Write
 
 ROOT = Path(__file__).resolve().parents[2]
 GRID = Administration(

@@ -17,8 +17,9 @@ from traitbench.backends.scripted import Scripted
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import bench as module
 from traitbench.methods.bench import Bench, best, halves, target_shift
+from traitbench.methods.method import Method, fitted
 from traitbench.tasks.scoring import choice_value
-from traitbench.types import BIG_FIVE, Control, Edit, Fit, Method, Point, Target
+from traitbench.types import BIG_FIVE, Control, Edit, Fit, Point, Target
 
 Tiny = Callable[..., Path]
 HIGH = Target(levels={"extraversion": 1.0})
@@ -128,15 +129,15 @@ class Push(Method):
 
 def test_a_fit_is_made_once_and_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Push, "fits", 0)
-    first, again = bench.fit(Push(), HIGH), bench.fit(Push(), HIGH)
+    first, again = fitted(Push(), HIGH, bench), fitted(Push(), HIGH, bench)
     assert Push.fits == 1 and first.hash == again.hash and again.fit == first.fit
-    bench.fit(Push(), Target(levels={"extraversion": -1.0}))
+    fitted(Push(), Target(levels={"extraversion": -1.0}), bench)
     assert Push.fits == 2
     fresh = Bench(0, bench.backend, bench.folder, bench.cache, fresh=True)
     assert fresh.fit(Push(), HIGH).hash == first.hash and Push.fits == 3
     (bench.folder / first.hash / "tensors.safetensors").write_bytes(b"")
     with pytest.raises(BadData, match="cannot read"):
-        bench.fit(Push(), HIGH)
+        fitted(Push(), HIGH, bench)
 
 
 def test_a_model_that_cannot_be_looked_into_is_refused() -> None:

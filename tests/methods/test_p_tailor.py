@@ -23,6 +23,7 @@ from traitbench.backends.models import resolve
 from traitbench.controls.adapters import restored
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.methods.bench import Bench
+from traitbench.methods.method import fitted
 from traitbench.methods.p_tailor import P_Tailor
 from traitbench.methods.p_tailor.experts import (
     POLES,
@@ -412,7 +413,7 @@ def fit(bench: Bench, data: str) -> Callable[..., Control]:
         method = P_Tailor(P_Tailor.Config(**{**SMALL, "data": data, **config}))
         parsed = Target.parse(target)
         method.check([parsed])
-        return where.fit(method, parsed)
+        return fitted(method, parsed, where)
 
     return go
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from traitbench import controls
+from traitbench.backends.backend import Backend, Options
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
 from traitbench.methods.bench import Bench
 from traitbench.methods.persllm import PersLLM, _cast, character_of, questions
@@ -26,7 +27,7 @@ from traitbench.methods.persllm.quotes import quote, sentences
 from traitbench.methods.persllm.similarity import cosines, nearest
 from traitbench.targets import characters
 from traitbench.targets.characters import Character
-from traitbench.types import Backend, Control, Options, Request, Response, Target, Write
+from traitbench.types import Control, Request, Response, Target, Write
 
 YOUTH = characters.load("ada@youth")
 OTHERS = [characters.load(name) for name in characters.names() if name != "ada@youth"]

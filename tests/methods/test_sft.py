@@ -20,10 +20,11 @@ from traitbench.controls.adapters import CONFIG, WEIGHTS
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
+from traitbench.methods.method import Method, fitted
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import rescore
 from traitbench.runs.plan import Plan
-from traitbench.types import Control, Method, Target
+from traitbench.types import Control, Target
 
 HIGH, LOW = (Target(levels={"extraversion": level}) for level in (1.0, -1.0))
 QUICK: dict[str, Any] = {"lr": 0.02, "batch": 4, "epochs": 2, "warmup": 0, "held_out": 0.25}
@@ -92,7 +93,7 @@ def test_one_adapter_for_all_levels_is_used_with_its_instruction(
     name: str, bench: Bench, data: Callable[..., str]
 ) -> None:
     made = method(name, data=data(lines()))
-    high, low = (bench.fit(made, target) for target in (HIGH, LOW))
+    high, low = (fitted(made, target, bench) for target in (HIGH, LOW))
     assert high.weights == low.weights and high.hash != low.hash and high.kinds == {"prompt", "weights"}
     assert high.messages[0].content == "You are a person with high extraversion."
     assert high.fit and low.fit and high.fit.shared == low.fit.shared and high.fit.seconds == low.fit.seconds
@@ -104,7 +105,7 @@ def test_one_adapter_a_target_moves_the_model_towards_it(name: str, bench: Bench
     made = method(name, data=data(lines()), adapters="each", epochs=8)
     said = {}
     for target in (HIGH, LOW):
-        control = bench.fit(made, target)
+        control = fitted(made, target, bench)
         assert control.kinds == {"weights"} and not control.messages
         ids = [(*bench.backend.renderer.encode("Scene 9? "), *bench.backend.renderer.encode(t)) for t in SAYS.values()]
         with bench.backend.under(control), torch.no_grad():
@@ -120,7 +121,7 @@ def test_what_a_fit_says(bench: Bench, data: Callable[..., str]) -> None:
     item = next(i for i in inventories.load("mini_ipip").items if len(i.text.split()) > 3)
     rows = lines()
     rows[0]["output"] = f"I will tell you: {item.text}"
-    fit = bench.fit(method("dpo", data=data(rows), adapters="each", lr=(0.01, 0.02)), HIGH).fit
+    fit = fitted(method("dpo", data=data(rows), adapters="each", lr=(0.01, 0.02)), HIGH, bench).fit
     assert fit and fit.model["model"] and fit.target == "extraversion=high" and fit.seconds > 0
     details = fit.details
     assert details["recipe"]["lr"] in ([0.01], [0.02]) and len(details["trials"]) == 2
@@ -135,10 +136,10 @@ def test_what_a_fit_says(bench: Bench, data: Callable[..., str]) -> None:
 
 def test_a_changed_file_is_fitted_again(bench: Bench, data: Callable[..., str]) -> None:
     path = data(lines())
-    first = bench.fit(method("sft", data=path, adapters="each"), HIGH)
-    assert bench.fit(method("sft", data=path, adapters="each"), HIGH) == first
+    first = fitted(method("sft", data=path, adapters="each"), HIGH, bench)
+    assert fitted(method("sft", data=path, adapters="each"), HIGH, bench) == first
     data([{**row, "output": row["output"] + " Yes."} for row in lines()])
-    assert bench.fit(method("sft", data=path, adapters="each"), HIGH).weights != first.weights
+    assert fitted(method("sft", data=path, adapters="each"), HIGH, bench).weights != first.weights
 
 
 @pytest.mark.parametrize(
@@ -170,7 +171,7 @@ def test_a_record_over_the_cutoff_is_refused_before_anything_is_trained(
     backend = HuggingFace(resolve(str(planted)), device="cpu")
     bench = Bench(0, backend, tmp_path / "controls", tmp_path / "cache", begin=begin)
     with pytest.raises(BadData, match=r"scene s7, openness low is \d+ tokens long, over the cutoff of 150; .*cutoff="):
-        bench.fit(method("sft", data=data(rows), adapters="each", cutoff=150), HIGH)
+        fitted(method("sft", data=data(rows), adapters="each", cutoff=150), HIGH, bench)
 
 
 def plan(model: Path, to: Path, source: str, **changes: Any) -> Plan:
@@ -232,7 +233,7 @@ def test_fit_refuses_what_is_not_fitted(capsys: pytest.CaptureFixture[str]) -> N
 
 @pytest.fixture
 def trained(bench: Bench, data: Callable[..., str]) -> Control:
-    return bench.fit(method("sft", data=data(lines()), adapters="each", epochs=1), HIGH)
+    return fitted(method("sft", data=data(lines()), adapters="each", epochs=1), HIGH, bench)
 
 
 def test_an_adapter_of_another_model_is_refused(trained: Control, tmp_path: Path) -> None:

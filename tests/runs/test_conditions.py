@@ -10,8 +10,9 @@ import pytest
 
 from traitbench import controls
 from traitbench.methods.bench import Bench
+from traitbench.methods.method import Method
 from traitbench.runs.conditions import conditions
-from traitbench.types import Control, Edit, Fit, Message, Method, Person, Target
+from traitbench.types import Control, Edit, Fit, Message, Person, Target
 
 HIGH, LOW = (Target(levels={"openness": level}) for level in (1.0, -1.0))
 SOMEBODY = Target(person=Person(id="7", inventory="ipip_neo_300", answers={"i1": 4}))

@@ -1,0 +1,66 @@
+"""Backend: something that answers requests under a control."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar, Self
+
+from pydantic import Field
+
+from traitbench.backends.models import ModelSpec
+from traitbench.types import Control, Kind, Record, Request, Response
+
+__all__ = ["Backend", "Options"]
+
+
+class Options(Record):
+    """What the user asked of a backend, besides the model."""
+
+    device: str | None = None
+    batch_size: int | None = None
+    """Items a pass; None lets the backend choose."""
+    chat_template: bool | None = None
+    """None: where the model has one."""
+    seed: int = 0
+    arguments: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
+    """--model_args, for the backend to check."""
+
+
+class Backend(ABC):
+    """Something that answers requests under a control."""
+
+    name: ClassVar[str]
+    applies: ClassVar[frozenset[Kind]]
+    ranks: ClassVar[frozenset[int] | None] = None
+    """Ranks of an adapter that it can serve; None: any."""
+
+    @classmethod
+    @abstractmethod
+    def make(cls, spec: ModelSpec, options: Options) -> Self:
+        """Load the model of `spec`; UnknownName for an argument that this backend does not take."""
+
+    @property
+    @abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """What decides an answer besides the request: model, revision, precision, template. Part of every key."""
+
+    @abstractmethod
+    def under(self, control: Control | None) -> AbstractContextManager[None]:
+        """Apply `control` to every request of the block."""
+
+    @abstractmethod
+    def prompt(self, request: Request) -> str:
+        """Render the exact text that the model is shown for `request` under the present control."""
+
+    @abstractmethod
+    def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer `requests` in batches: index -> response.
+
+        `done` are indices already answered; a batch is skipped only when all of it is done, so that batches, and with
+        them the last digits, are the same in a resumed run.
+        """
+
+    def close(self) -> None:
+        """Free what the model holds."""

@@ -1,0 +1,68 @@
+"""Method: a way of giving a model a personality. It makes a control, as data; a backend applies it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from traitbench import controls
+from traitbench.errors import BadData
+from traitbench.store import contents, read_json, write_json
+from traitbench.types import Aim, Control, Kind, Record, Target, digest
+
+if TYPE_CHECKING:
+    from traitbench.methods.bench import Bench
+
+__all__ = ["Method", "fitted"]
+
+
+class Method(ABC):
+    """A way of giving a model a personality: `fit` turns a target into a control."""
+
+    name: ClassVar[str]
+    version: ClassVar[str] = "1"
+    makes: ClassVar[frozenset[Kind]]
+    targets: ClassVar[frozenset[Aim]]
+    """What it can aim at; empty: it takes no target and makes one control for the whole run."""
+    needs_model: ClassVar[bool] = False
+    """Whether `fit` works on a loaded model (`bench.backend`)."""
+    strength: ClassVar[str | None] = None
+    """What it calls the strength of its edits (--coefs sets it); None: it has none."""
+
+    class Config(Record):
+        """Every hyper-parameter, reachable as --method_args name=value."""
+
+    def __init__(self, config: Any = None) -> None:
+        """Keep the configuration; the defaults where none is given."""
+        self.config = config if config is not None else self.Config()
+
+    def check(self, targets: Sequence[Target | None]) -> None:
+        """Refuse, before a model is loaded, what would fail later: data that cannot be read, a missing extra."""
+
+    @property
+    def rank(self) -> int | None:
+        """Rank of the adapters that it makes; None where it makes none."""
+        return None
+
+    @abstractmethod
+    def fit(self, target: Target | None, bench: Bench) -> Control:
+        """Make the control for `target` (None only where `targets` is empty) with what `bench` offers."""
+
+
+def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
+    """Fit the control of `method` on `bench`, or take the one that was fitted there before in the same way."""
+    if not method.needs_model:
+        return method.fit(target, bench)
+    aim = target.model_dump(mode="json") if target else None
+    config = method.config.model_dump(mode="json")
+    name = digest([bench.backend.identity, method.name, method.version, config, aim, bench.seed, contents(config)])
+    note = bench.folder / "fits" / f"{name}.json"
+    if note.is_file() and not bench.fresh:
+        return controls.read(bench.folder / read_json(note)["control"])
+    control = method.fit(target, bench)
+    if control.fit is None:
+        raise BadData(f"the method {method.name} says nothing of its fit; expected Control.fit to be set")
+    place = controls.keep(control, bench.folder)
+    write_json(note, {"control": place.name})
+    return control
