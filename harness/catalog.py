@@ -22,6 +22,11 @@ class Catalog(Mapping[str, str], Generic[T]):
         self.kind = kind
         self._table = dict(table)
 
+    @property
+    def shipped(self) -> list[str]:
+        """The names of the table itself, without those of outside packages."""
+        return sorted(self._table)
+
     def _all(self) -> dict[str, str]:
         outside = {e.name: e.value for e in entry_points(group=f"traitbench.{self.kind}s")}
         return {**outside, **self._table}

@@ -5,18 +5,35 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
 
-__all__ = ["Bar", "Rows"]
+__all__ = ["Bar", "Progress", "Rows"]
 
 _WORTH_SAYING = 60
 """Seconds from which a run's length is told in words."""
 _WORTH_DRAWING = 3
 """Seconds after which a bar is worth looking at."""
+
+
+class Progress(Protocol):
+    """Who is told how far a run is."""
+
+    def plan(self, conditions: int, requests: int, held: int) -> None:
+        """Called once, before the first request: how much there is and how much is already answered."""
+
+    def condition(self, name: str) -> None:
+        """Called when a condition begins."""
+
+    def done(self, requests: int) -> None:
+        """Called after a batch."""
+
+    def begin(self, what: str, total: int) -> Callable[[int], None]:
+        """Called when something else begins that has `total` steps; what is returned is told of steps done."""
 
 
 class Bar:
@@ -25,7 +42,7 @@ class Bar:
     def __init__(self) -> None:
         """Prepare; nothing is drawn before `plan`."""
         self.console = Console(stderr=True)
-        self._bar = Progress(
+        self._bar = RichProgress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=self.console,
         )  # fmt: skip
@@ -104,7 +121,7 @@ class Rows:
     def __init__(self) -> None:
         """Prepare; the bar appears after some seconds."""
         self.console = Console(stderr=True)
-        self._bar = Progress(TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn(), console=self.console)
+        self._bar = RichProgress(TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn(), console=self.console)
         self._task = self._bar.add_task("", total=None)
         self._began = time.monotonic()
 

@@ -1,19 +1,13 @@
-"""Samples: responses as they are kept on disk, one a line, each graded from what was kept and nothing else."""
+"""Samples: responses as they are kept on disk, one a line."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
-from traitbench.statistics.style import Answer
-from traitbench.tasks.scoring import choice_value, parse_reply
 from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write
 
-if TYPE_CHECKING:
-    from traitbench.inventories import Inventory
-
-__all__ = ["Condition", "Sample", "answer", "make_sample", "regrade", "without_texts"]
+__all__ = ["Condition", "Grade", "Item", "Sample", "graded", "make_sample", "without_texts"]
 
 
 class Condition(Record):
@@ -37,6 +31,14 @@ class Condition(Record):
     profile: bool = False
     """One of a set of targets whose levels were drawn independently; they are analysed together."""
     control_hash: str | None = None
+
+    @property
+    def aim(self) -> str:
+        """Which way it aims, in words of our own: high, low, a level, a person, or several traits at once."""
+        if len(self.levels) != 1:
+            return "person" if self.person is not None else "several"
+        level = next(iter(self.levels.values()))
+        return {1.0: "high", -1.0: "low"}.get(level, f"{level:g}")
 
 
 class Sample(Record):
@@ -83,21 +85,47 @@ class Sample(Record):
     """`value_raw` with minus-keyed items reversed; null for statement, which has no absolute level."""
 
 
+class Grade(Record):
+    """What one response is worth."""
+
+    status: Status
+    value_raw: float | None = None
+    """On the task's own scale; null where there is no answer. It is missing then, never replaced."""
+    value_keyed: float | None = None
+    """The same with minus-keyed items reversed, where there are any."""
+    option_mass: float | None = None
+    """Choose: probability of all options before renormalising."""
+
+
+class Item(Protocol):
+    """Something that is asked, and asked about in every cell of the grid."""
+
+    @property
+    def id(self) -> str:
+        """Unlike every other of the task."""
+
+    @property
+    def number(self) -> int:
+        """Its place in the task, from 1."""
+
+    @property
+    def text(self) -> str | None:
+        """Its words; None where they are not at hand."""
+
+    @property
+    def text_hash(self) -> str:
+        """Names the words: what a method was fitted on is found by it."""
+
+
 def make_sample(
-    request: Request,
-    response: Response,
-    condition: Condition,
-    inventory: Inventory,
-    prompt: str,
-    seed: int,
+    request: Request, response: Response, condition: Condition, item: Item, prompt: str, seed: int
 ) -> Sample:
-    """Put a response and the cell of the grid it answers into one line, graded."""
-    item = next(i for i in inventory.items if i.id == request.doc.item)
+    """Put a response and the cell of the grid it answers into one line, not yet graded."""
     arguments = [prompt, request.text] if isinstance(request, Continue) else [prompt]
     kept: list[Any] = list(response.option_logprobs or ()) or [
         response.loglik if isinstance(request, Continue) else response.text
     ]
-    sample = Sample(
+    return Sample(
         doc_id=item.number - 1,
         doc={"id": item.id, "text": item.text},
         doc_hash=item.text_hash,
@@ -118,61 +146,14 @@ def make_sample(
         status=response.status,
         **request.doc.model_dump(),
     )
-    return regrade(sample, inventory)
 
 
-def regrade(sample: Sample, inventory: Inventory) -> Sample:
-    """Compute status, option mass and values again from the kept response; the stored ones do not matter."""
-    status, raw, mass = sample.status, None, None
+def graded(sample: Sample, grade: Grade) -> Sample:
+    """The sample with its grade; one of a call that failed keeps that status and has no value."""
     if sample.status == "error":
-        pass
-    elif sample.scoring == "statement":
-        raw = sample.loglik / sample.tokens if sample.loglik is not None and sample.tokens else None
-    elif sample.scoring == "choice" and sample.option_logprobs and sample.option_values:
-        raw, mass, _ = choice_value(sample.option_logprobs, sample.option_values)
-    elif sample.scoring == "generate" and sample.option_values:
-        reply = sample.resps[0][0] or ""
-        status, value = parse_reply(reply, _labels(sample, inventory), sample.option_values, sample.cut)
-        raw = None if value is None else float(value)
-    elif sample.scoring == "generate":
-        status = _free(sample)
-    keyed = None
-    if raw is not None and sample.scoring != "statement":
-        keyed = raw if sample.keyed == 1 else inventory.reverse(raw)
-    return sample.model_copy(
-        update={
-            "status": status,
-            "value_raw": raw,
-            "value_keyed": keyed,
-            "option_mass": mass,
-            "filtered_resps": [raw if raw is not None else status],
-        }
-    )
-
-
-def _free(sample: Sample) -> Status:
-    """A reply in one's own words has no value; an empty one is no answer."""
-    return "unparsed" if not str(sample.resps[0][0] or "").strip() else "truncated" if sample.cut else "valid"
-
-
-def _labels(sample: Sample, inventory: Inventory) -> list[tuple[str, str]]:
-    from traitbench.tasks.questionnaire import presented_options
-
-    return list(presented_options(inventory, sample.symbols or "letters", sample.order or "forward")[0])
-
-
-def answer(sample: Sample) -> Answer:
-    """Reduce a choice or generate sample to what response style looks at."""
-    shares: Sequence[float] | None = None
-    values = sample.option_values or []
-    if sample.status == "valid" and sample.scoring == "choice" and sample.option_logprobs:
-        shares = choice_value(sample.option_logprobs, values)[2]
-    elif sample.status == "valid" and sample.value_raw is not None:
-        shares = [float(v == sample.value_raw) for v in values]
-    return Answer(
-        item=sample.item, trait=sample.trait, keyed=sample.keyed, order=sample.order or "forward",
-        status=sample.status, shares=shares, values=values, mass=sample.option_mass,
-    )  # fmt: skip
+        grade = Grade(status="error")
+    raw = grade.value_raw
+    return sample.model_copy(update={**dict(grade), "filtered_resps": [raw if raw is not None else grade.status]})
 
 
 def without_texts(sample: Sample) -> Sample:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from traitbench.leaderboard import Leaderboard
-from traitbench.runs.results import Results
+from traitbench.runs.results import Results, UnknownBlock
 from traitbench.samples import Sample
+from traitbench.tasks import ACROSS, TASKS
+from traitbench.tasks.block import Block
 from traitbench.types import Record
 
 __all__ = ["SCHEMAS", "path", "text"]
@@ -23,7 +26,26 @@ def path(name: str) -> Path:
 
 def text(name: str) -> str:
     """The schema as it should ship."""
-    return json.dumps(SCHEMAS[name].model_json_schema(by_alias=True), indent=1, sort_keys=True) + "\n"
+    schema = SCHEMAS[name].model_json_schema(by_alias=True)
+    if SCHEMAS[name] is Results:
+        _told_apart(schema, "tasks", [TASKS.load(kind).block() for kind in TASKS.shipped])
+        _told_apart(schema, "across", [ACROSS.load(kind).block() for kind in ACROSS.shipped])
+    return json.dumps(schema, indent=1, sort_keys=True) + "\n"
+
+
+def _told_apart(schema: dict[str, Any], field: str, blocks: list[type[Block]]) -> None:
+    """Say of a field of blocks what each kind that ships holds; a block of another kind holds what it likes."""
+    kinds = []
+    for block in blocks:
+        mine = block.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
+        schema["$defs"] |= mine.pop("$defs", {})
+        schema["$defs"][block.__name__] = mine
+        kinds.append({"$ref": f"#/$defs/{block.__name__}"})
+    names = sorted(str(block.model_fields["kind"].default) for block in blocks)
+    other = UnknownBlock.model_json_schema(by_alias=True)
+    other["properties"]["kind"] = {"type": "string", "not": {"enum": names}}
+    schema["$defs"]["UnknownBlock"] = other
+    schema["properties"][field]["additionalProperties"] = {"anyOf": [*kinds, {"$ref": "#/$defs/UnknownBlock"}]}
 
 
 if __name__ == "__main__":

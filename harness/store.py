@@ -17,13 +17,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO, StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from pydantic import ValidationError
 
 from traitbench.errors import BadData
-from traitbench.samples import Sample
-from traitbench.types import Response
+from traitbench.types import Record, Response
 
 __all__ = [
     "RunFolder",
@@ -31,12 +30,14 @@ __all__ = [
     "contents",
     "locked",
     "read_json",
-    "read_samples",
+    "read_lines",
     "samples_file",
     "write_json",
-    "write_samples",
+    "write_lines",
     "write_text",
 ]
+
+R = TypeVar("R", bound=Record)
 
 
 class RunFolder:
@@ -185,12 +186,12 @@ def write_text(path: Path, text: str) -> None:
     _write(path, text.encode())
 
 
-def write_samples(path: Path, samples: Iterable[Sample]) -> str:
-    """Write a line a sample, atomically; gzipped, without a time stamp, where the name ends in .gz.
+def write_lines(path: Path, rows: Iterable[Record]) -> str:
+    """Write a line a record, atomically; gzipped, without a time stamp, where the name ends in .gz.
 
     Returns the sha256 of the lines, uncompressed.
     """
-    data = "".join(f"{s.model_dump_json(exclude_none=True)}\n" for s in samples).encode()
+    data = "".join(f"{row.model_dump_json(exclude_none=True)}\n" for row in rows).encode()
     _write(path, data)
     return hashlib.sha256(data).hexdigest()
 
@@ -225,23 +226,23 @@ def read_json(path: Path) -> Any:
         ) from None
 
 
-def read_samples(path: Path) -> list[Sample]:
-    """Read a samples file, gzipped or not.
+def read_lines(path: Path, kind: type[R]) -> list[R]:
+    """Read a file of one record a line, such as samples, gzipped or not.
 
     BadData names the line that is damaged. A finished run writes its samples at once, so a cut line means that the
     copy is incomplete, and scoring the rest would change the numbers.
     """
-    samples = []
+    rows = []
     for number, line in enumerate(StringIO(_text(path)), 1):  # splitlines would also part a reply at U+2028
         try:
-            samples.append(Sample.model_validate_json(line))
+            rows.append(kind.model_validate_json(line))
         except ValueError as error:
             detail = str(error).splitlines()[0]
             raise BadData(
-                f"{path}, line {number} is damaged ({detail}); expected one sample a line; copy the file again, or "
-                "repeat the `traitbench run` that made it: its responses are kept, so this takes seconds"
+                f"{path}, line {number} is damaged ({detail}); expected one {kind.__name__.lower()} a line; copy the "
+                "file again, or repeat the `traitbench run` that made it: its responses are kept, so this takes seconds"
             ) from None
-    return samples
+    return rows
 
 
 def samples_file(folder: Path, task: str, stamp: str) -> Path:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.targets.papi import split
+from traitbench.tasks.administration import Administration, item_requests
 from traitbench.tasks.scoring import choice_value
 from traitbench.types import Choose, Control, Point, Request, Response, Target
 
@@ -99,11 +100,9 @@ class Bench:
 
     def requests(self, items: Sequence[Item], scoring: Mode, inventory: str = DEVELOPMENT) -> list[Request]:
         """Ask `items` as a run does: choice in both option orders (items vary fastest), statement once."""
-        from traitbench.tasks import Administration, Questionnaire
-
         whole = _inventory(inventory)
         some = whole.model_copy(update={"items": tuple(items)})
-        return Questionnaire(some, Administration(scoring=(scoring,))).requests(self.seed)
+        return item_requests(whole.id, some, some.items, Administration(scoring=(scoring,)), self.seed)
 
     def values(
         self, items: Sequence[Item], scoring: Mode, control: Control | None, inventory: str = DEVELOPMENT

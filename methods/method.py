@@ -30,6 +30,9 @@ class Method(ABC):
     strength: ClassVar[str | None] = None
     """What it calls the strength of its edits (--coefs sets it); None: it has none."""
 
+    matched: ClassVar[bool] = True
+    """Whether --matched can put the instruction that all methods share in front of its controls."""
+
     class Config(Record):
         """Every hyper-parameter, reachable as --method_args name=value."""
 

@@ -17,6 +17,7 @@ class NoControl(Method):
     """No control at all; it takes no target and is part of every run."""
 
     name = "none"
+    matched = False
     makes = frozenset()
     targets = frozenset()
 

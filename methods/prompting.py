@@ -91,6 +91,7 @@ class Prompting(Method):
     """Messages in front of the task, in one of eight styles."""
 
     name = "prompting"
+    matched = False
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several", "person", "character"})
     """Of the class: what any style can aim at. An instance narrows it to its own style."""

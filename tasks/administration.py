@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
-from traitbench.types import Message, Mode, Record
+from traitbench.types import Choose, Continue, Doc, Message, Mode, Record, Request, Write, digest
 
-__all__ = ["TEMPLATES", "Administration", "Presentation", "Wording", "option_variants", "symbols_for"]
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory, Item
+
+__all__ = [
+    "TEMPLATES", "Administration", "Presentation", "Wording", "item_requests", "option_variants", "presented_options",
+    "symbols_for",
+]  # fmt: skip
 
 Order = Literal["forward", "reverse"]
 Symbols = Literal["letters", "numbers"]
@@ -137,3 +143,58 @@ def choice_messages(template: int, symbols: Symbols, options: tuple[tuple[str, s
         role="user",
         content=TEMPLATES[template].choice.format(symbol=word, options=listing, statement=statement),
     )
+
+
+def item_requests(
+    task: str, inventory: Inventory, items: Sequence[Item], administration: Administration, seed: int
+) -> list[Request]:
+    """One request an item and cell of the grid, each item alone; items vary fastest, so that prefixes are shared."""
+    return [
+        _request(task, inventory, item, administration, cell, seed)
+        for cell in administration.presentations(seed)
+        for item in items
+    ]
+
+
+def _request(
+    task: str, inventory: Inventory, item: Item, administration: Administration, cell: Presentation, seed: int
+) -> Request:
+    doc = Doc(
+        task=task, scoring=cell.mode, item=item.id, trait=item.trait, facet=item.facet, keyed=item.keyed,
+        order=cell.order, symbols=cell.symbols, template=cell.template, respondent=cell.respondent,
+        repeat=cell.repeat,
+    )  # fmt: skip
+    biography = biographies()[cell.respondent] if cell.respondent is not None else None
+    statement = inventory.statement(item)
+    if cell.mode == "statement":
+        ask = Message(role="user", content=TEMPLATES[cell.template].statement)
+        return Continue(doc=doc, biography=biography, messages=(ask,), cue="Answer:", text=statement)
+    assert cell.symbols and cell.order
+    labels, values = presented_options(inventory, cell.symbols, cell.order)
+    messages = (choice_messages(cell.template, cell.symbols, labels, statement),)
+    if cell.mode == "choice":
+        variants = tuple(option_variants(symbol) for symbol, _ in labels)
+        return Choose(doc=doc, biography=biography, messages=messages, cue="Answer:", options=variants, values=values)
+    own_seed = int(digest([seed, item.id, *map(str, cell)]), 16) % 2**31
+    return Write(
+        doc=doc, biography=biography, messages=messages, cue="Answer:", labels=labels, values=values,
+        seed=own_seed, max_tokens=administration.max_tokens, temperature=administration.temperature,
+    )  # fmt: skip
+
+
+def presented_options(
+    inventory: Inventory, symbols: str, order: str
+) -> tuple[tuple[tuple[str, str], ...], tuple[int, ...]]:
+    """The options as shown: (symbol, text) pairs and the value each stands for.
+
+    Reverse order keeps the symbols in place and reverses the texts, so a liking for "A" and a liking for a meaning
+    come apart.
+    """
+    scale = inventory.response_scale
+    values = tuple(range(scale.min, scale.max + 1))
+    texts = tuple(scale.labels)
+    if order == "reverse":
+        values, texts = values[::-1], texts[::-1]
+    return tuple(
+        zip(symbols_for("letters" if symbols == "letters" else "numbers", len(texts)), texts, strict=True)
+    ), values

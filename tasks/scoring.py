@@ -1,4 +1,4 @@
-"""From kept answers to item values to scale scores. Nothing here knows a model.
+"""From kept answers to grades, to item values, to scale scores. Nothing here knows a model.
 
 Minus-keyed items are reversed once, here (min + max - value). An answer that is not valid is missing: it is counted
 and never replaced by a midpoint, a zero or a mean.
@@ -6,8 +6,6 @@ and never replaced by a midpoint, a zero or a mean.
 
 from __future__ import annotations
 
-import math
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,65 +13,59 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from traitbench.samples import Grade, Sample
 from traitbench.statistics.intervals import Estimate, stratified_mean
-from traitbench.types import Mode, Score, Status, Trait
+from traitbench.statistics.replies import choice_value, parse_reply
+from traitbench.statistics.style import Answer, Style, response_style
+from traitbench.tasks.administration import presented_options
+from traitbench.types import Mode, Score, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
-    from traitbench.samples import Sample
 
-__all__ = ["choice_value", "effect_size", "item_values", "parse_reply", "scale_scores"]
-
-
-def choice_value(logprobs: Sequence[float], values: Sequence[int]) -> tuple[float, float, list[float]]:
-    """Expected value, option mass and renormalised probabilities (options,) from option log-probabilities."""
-    top = max(logprobs)
-    weights = [math.exp(lp - top) for lp in logprobs]
-    total = sum(weights)
-    shares = [w / total for w in weights]
-    return sum(s * v for s, v in zip(shares, values, strict=True)), math.exp(top) * total, shares
+__all__ = ["answer", "effect_size", "grade", "item_values", "modes", "scale_scores", "style"]
 
 
-_REASONING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S | re.I)
-_CLOSED_REASONING = re.compile(r"</(?:think|thinking|reasoning)>", re.I)
-_OPEN_REASONING = re.compile(r"<(think|thinking|reasoning)>", re.I)
-_REFUSAL = re.compile(
-    r"\b(i('| a)?m sorry|i apologi[sz]e|as an ai|as a language model|i (can(no|')t|am (not able|unable)|do(n't| not) "
-    r"have (personal|feelings|a personality|opinions))|i('m| am) (just |only )?(an ai|a language model|not able))",
-    re.I,
-)
+def grade(sample: Sample, inventory: Inventory) -> Grade:
+    """Grade an answer to an item of `inventory` from what was kept of it; the stored grade does not matter."""
+    raw, mass, status = None, None, sample.status
+    if sample.scoring == "statement":
+        raw = sample.loglik / sample.tokens if sample.loglik is not None and sample.tokens else None
+    elif sample.scoring == "choice" and sample.option_logprobs and sample.option_values:
+        raw, mass, _ = choice_value(sample.option_logprobs, sample.option_values)
+    elif sample.scoring == "generate" and sample.option_values:
+        labels = presented_options(inventory, sample.symbols or "letters", sample.order or "forward")[0]
+        status, value = parse_reply(sample.resps[0][0] or "", labels, sample.option_values, sample.cut)
+        raw = None if value is None else float(value)
+    keyed = None
+    if raw is not None and sample.scoring != "statement":
+        keyed = raw if sample.keyed == 1 else inventory.reverse(raw)
+    return Grade(status=status, value_raw=raw, value_keyed=keyed, option_mass=mass)
 
 
-def parse_reply(
-    text: str, labels: Sequence[tuple[str, str]], values: Sequence[int], truncated: bool = False
-) -> tuple[Status, int | None]:
-    """Read a written reply strictly: the symbol, the symbol with its own text, or the text of one option alone.
+def answer(sample: Sample) -> Answer:
+    """Reduce a choice or generate sample to what response style looks at."""
+    shares: Sequence[float] | None = None
+    values = sample.option_values or []
+    if sample.status == "valid" and sample.scoring == "choice" and sample.option_logprobs:
+        shares = choice_value(sample.option_logprobs, values)[2]
+    elif sample.status == "valid" and sample.value_raw is not None:
+        shares = [float(v == sample.value_raw) for v in values]
+    return Answer(
+        item=sample.item, trait=sample.trait, keyed=sample.keyed, order=sample.order or "forward",
+        status=sample.status, shares=shares, values=values, mass=sample.option_mass,
+    )  # fmt: skip
 
-    Text inside a reasoning block is not an answer. Anything else is `refusal`, `truncated` or `unparsed`, and has no
-    value.
-    """
-    # A template may have opened the block itself, so what stands before a lone closing tag is reasoning too.
-    reply = _CLOSED_REASONING.split(_REASONING.sub("", text))[-1]
-    unfinished = _OPEN_REASONING.search(reply) is not None
-    reply = reply.strip().strip("*_`\"' \n\t").strip()
-    if unfinished:
-        return "truncated", None
-    for (symbol, label), value in zip(labels, values, strict=True):
-        if reply.casefold().rstrip(".!") == label.casefold():
-            return "valid", value
-        match = re.fullmatch(
-            rf"(?:(?:my |the )?answer(?: is)?:?\s*)?[\(\[]?{re.escape(symbol)}[\)\]]?(?:[.:,)\s-]+(?P<rest>.*))?",
-            reply,
-            re.S | re.I if len(reply) > 1 and not reply[:1].islower() else re.S,
-        )
-        if match is None:
-            continue
-        rest = (match["rest"] or "").strip().strip("*_`\"'()").rstrip(".!").casefold()
-        if not rest or rest == label.casefold() or (truncated and label.casefold().startswith(rest)):
-            return "valid", value
-    if _REFUSAL.search(reply.replace("’", "'")):
-        return "refusal", None
-    return ("truncated" if truncated else "unparsed"), None
+
+def style(samples: Sequence[Sample], inventory: Inventory) -> Style:
+    """Response style of choice or generate samples."""
+    scale = inventory.response_scale
+    return response_style([answer(sample) for sample in samples], scale.min, scale.max)
+
+
+def modes(samples: Sequence[Sample]) -> list[Mode]:
+    """The scoring modes of the samples, in the order in which they were asked."""
+    return list(dict.fromkeys(sample.scoring for sample in samples))
 
 
 def item_values(samples: Sequence[Sample], items: Sequence[Item]) -> NDArray[np.float64]:

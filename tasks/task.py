@@ -1,27 +1,90 @@
-"""Task: something to measure."""
+"""Task: something to measure. It asks, grades, sums up and shows; the frame knows no task by name."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from traitbench.types import Request, Target, Trait
+from traitbench.samples import Grade, Item, Sample
+from traitbench.tasks.block import Block, Facts
+from traitbench.types import Record, Request, Trait
 
-__all__ = ["Task"]
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory
+    from traitbench.targets.persons import Participants
+    from traitbench.tasks.views import Views
+
+__all__ = ["About", "Task"]
+
+
+class About(Record):
+    """What a task is, for those who read its results."""
+
+    name: str = ""
+    citation: str = ""
+    licence: str = ""
 
 
 class Task(ABC):
-    """Something to measure: it makes requests and turns responses into scores."""
+    """Something to measure.
+
+    An instance is made of an administration (see `traitbench.tasks.administration`). The frame asks `requests` and then
+    `follow_up` under every condition, keeps each response as a sample, has it graded, and has the samples summed up.
+    """
 
     id: str
-    version: ClassVar[str] = "1"
-    traits: tuple[Trait, ...]
+    version: str = "1"
+    """Goes up when the same answers would give other numbers."""
+    traits: tuple[Trait, ...] = ()
+    """What `--target all` aims at; empty where the task measures no trait."""
+    items: Sequence[Item]
+    """What is asked, in order, after --limit."""
+    original: int
+    """How many items there are without --limit."""
+    about: About = About()
+    restricted: bool = False
+    """Whether the items' words may not be passed on."""
+    inventory: Inventory | None = None
+    """The instrument that is administered, where the task is one; what is known of people by that instrument counts."""
+    brings: ClassVar[str | None] = None
+    """The `--target` that is meant where none is given, for a task that brings its own."""
 
-    def targets(self) -> Sequence[Target] | None:
-        """Return the targets the task brings with it; None where the run's own are meant."""
-        return None
+    @classmethod
+    def block(cls) -> type[Block]:
+        """Return the class of what `summarise` returns."""
+        return Block
+
+    @classmethod
+    def views(cls) -> Views:
+        """Return how a block is shown. Imported only when something is shown."""
+        from traitbench.tasks.views import Views
+
+        return Views()
+
+    def check(self, target: str | None, participants: Participants | None) -> None:
+        """Refuse, before a model is loaded, a target that this cannot measure; `participants` are its persons."""
+
+    def identity(self) -> Any:
+        """What decides prompts and scores, as JSON: with the administration it names what a run asked."""
+        return [self.id, self.version, [[item.id, item.text_hash] for item in self.items]]
+
+    def notes(self) -> list[str]:
+        """What a reader must know of the items, e.g. that some are worded otherwise than published."""
+        return []
 
     @abstractmethod
     def requests(self, seed: int) -> list[Request]:
-        """Every request of one condition, in a fixed order."""
+        """Everything that one condition asks at first, in a fixed order."""
+
+    def follow_up(self, samples: Sequence[Sample]) -> list[Request]:
+        """What is asked next, given all samples of the condition so far: later turns. Empty: nothing more."""
+        return []
+
+    @abstractmethod
+    def grade(self, sample: Sample) -> Grade:
+        """Say what a kept response is worth, from the sample alone: the stored grade does not matter."""
+
+    @abstractmethod
+    def summarise(self, facts: Facts, samples: Sequence[Sample]) -> Block:
+        """Compute every number of a run on this task from its samples. No model, no randomness but the seed's."""

@@ -11,7 +11,8 @@ import pytest
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
 from traitbench.samples import Condition, Sample, make_sample
-from traitbench.tasks import Administration, Questionnaire
+from traitbench.tasks import Administration
+from traitbench.tasks.questionnaire import Questionnaire
 
 BESIDE = Path(__file__).resolve().parents[1].parent / "shared"
 

@@ -18,7 +18,7 @@ import pytest
 from traitbench.backends.scripted import Respondent
 from traitbench.errors import BadData
 from traitbench.samples import Sample
-from traitbench.store import RunFolder, read_json, read_samples, write_json, write_samples
+from traitbench.store import RunFolder, read_json, read_lines, write_json, write_lines
 from traitbench.types import Response
 
 ANSWERS = {f"key{i}": Response(option_logprobs=(-0.1 * i, -2.0), prompt_hash="ab") for i in range(5)}
@@ -173,39 +173,39 @@ def test_a_cut_json_names_line_and_column(tmp_path: Path) -> None:
 def test_samples_come_back_as_they_were(tmp_path: Path, rows: list[Sample], name: str) -> None:
     """Replies may hold line separators that are no ends of lines here."""
     odd = rows[-1].model_copy(update={"resps": [["A\u2028B\u0085C\r\nD é 𝄞"]]})
-    write_samples(tmp_path / name, [*rows, odd])
-    assert read_samples(tmp_path / name) == [*rows, odd]
+    write_lines(tmp_path / name, [*rows, odd])
+    assert read_lines(tmp_path / name) == [*rows, odd]
 
 
 def test_gzip_is_the_same_bytes(tmp_path: Path, rows: list[Sample]) -> None:
     for name in ("a.jsonl", "a.jsonl.gz", "b.jsonl.gz"):
-        write_samples(tmp_path / name, rows)
+        write_lines(tmp_path / name, rows)
     assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()) == (tmp_path / "a.jsonl").read_bytes()
-    write_samples(tmp_path / "c.jsonl.gz", read_samples(tmp_path / "a.jsonl.gz"))
+    write_lines(tmp_path / "c.jsonl.gz", read_lines(tmp_path / "a.jsonl.gz"))
     kept = [(tmp_path / f"{n}.jsonl.gz").read_bytes() for n in "abc"]
     assert kept[0] == kept[1] == kept[2]
 
 
 def test_samples_cut_within_a_line_name_it(tmp_path: Path, rows: list[Sample]) -> None:
     path = tmp_path / "samples.jsonl"
-    write_samples(path, rows)
+    write_lines(path, rows)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(BadData, match=rf"samples\.jsonl, line {len(rows)} is damaged .*repeat the `traitbench run`"):
-        read_samples(path)
+        read_lines(path)
 
 
 @pytest.mark.parametrize("place", [30, 300, -9])
 def test_damaged_gzip(tmp_path: Path, rows: list[Sample], place: int) -> None:
     path = tmp_path / "samples.jsonl.gz"
-    write_samples(path, rows)
+    write_lines(path, rows)
     data = bytearray(path.read_bytes())
     data[place] ^= 0xFF
     path.write_bytes(bytes(data))
     with pytest.raises(BadData, match=r"cannot read .*samples\.jsonl\.gz"):
-        read_samples(path)
+        read_lines(path)
     path.write_bytes(bytes(data)[:200])
     with pytest.raises(BadData, match=r"cannot read .*samples\.jsonl\.gz"):
-        read_samples(path)
+        read_lines(path)
 
 
 def test_failed_calls_are_made_again(tmp_path: Path) -> None:

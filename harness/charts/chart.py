@@ -1,21 +1,18 @@
-"""What every figure is made of: the record of a finished figure, and the run that it is drawn from."""
+"""What every figure is made of: the record of a finished figure, and parts of charts over plain numbers."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from traitbench.runs.results import Results
 from traitbench.tables import Table, number
-from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Shift
-from traitbench.types import Mode, Record
+from traitbench.types import Record
 
 __all__ = [
-    "Estimate", "Figure", "Run", "concat", "digits", "effects", "facets", "figure", "grid_cells", "grid_width",
-    "line_across", "line_at", "modes", "named", "per_point", "plain", "scaled", "setup", "signed", "slug", "stretched",
-    "two_lines", "unit",
+    "Estimate", "Figure", "aims", "concat", "digits", "facets", "figure", "grid_cells", "grid_width", "line_across",
+    "line_at", "plain", "ring", "signed", "slug", "stretched", "two_lines", "unit",
 ]  # fmt: skip
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -42,27 +39,6 @@ class Figure(Record):
     """The same numbers."""
 
 
-class Run(NamedTuple):
-    """One task of one results file."""
-
-    label: str
-    """Short and unlike those of the other runs in the figure."""
-    task: str
-    results: Results
-
-    def card(self, mode: Mode) -> Scorecard:
-        """The contrasts of one scoring mode."""
-        return self.results.scorecard[self.task][mode]
-
-    def cards(self) -> Iterable[Scorecard]:
-        """The contrasts of every scoring mode."""
-        return self.results.scorecard[self.task].values()
-
-    def verdict(self, mode: Mode) -> str:
-        """The verdict's word."""
-        return self.results.verdict[self.task][mode].verdict
-
-
 class Estimate(NamedTuple):
     """A shift in the unit that is shown: POMP for choice and generate, nats a token for statement."""
 
@@ -77,18 +53,12 @@ class Estimate(NamedTuple):
         return f"{plain(self.value, places)} [{plain(self.low, places)}, {plain(self.high, places)}]"
 
 
-def modes(runs: Iterable[Run]) -> list[Mode]:
-    """The scoring modes that any of `runs` has, statement first."""
-    found = dict.fromkeys(mode for run in runs for mode in run.results.scorecard[run.task])
-    return sorted(found, key=lambda mode: mode != "statement")
-
-
-def unit(mode: Mode) -> str:
+def unit(mode: str) -> str:
     """The unit of a shift as axes and tables name it."""
     return "nats a token" if mode == "statement" else "POMP"
 
 
-def digits(mode: Mode) -> int:
+def digits(mode: str) -> int:
     """Decimals of a shift: a nat is a large unit, a hundredth of the range a small one."""
     return 3 if mode == "statement" else 2
 
@@ -98,71 +68,11 @@ def plain(value: float | None, places: int = 2) -> str:
     return number(None if value is None else round(value, places) + 0.0, places)
 
 
-def per_point(run: Run, mode: Mode) -> float | None:
-    """What one point of the mode's own scale is in the unit shown: 1 for statement, else 100 / range.
-
-    The range is read off two scores of the run that differ; None where all of them are the same.
-    """
-    if mode == "statement":
-        return 1.0
-    every = (s for by_mode in run.results.scores[run.task].values() for s in by_mode.get(mode, []))
-    known = sorted((s.value, s.pomp) for s in every if s.value is not None and s.pomp is not None)
-    if not known or known[-1][0] - known[0][0] < 1e-6:
-        return None
-    return 100 / round(100 * (known[-1][0] - known[0][0]) / (known[-1][1] - known[0][1]))
-
-
 def stretched(value: float, ci: tuple[float, float] | None, shown: float, factor: float | None) -> Estimate:
     """The interval moved and stretched as `value` is to be `shown`; none where the factor is unknown."""
     if ci is None or factor is None:
         return Estimate(shown)
     return Estimate(shown, *(shown + factor * (end - value) for end in ci))
-
-
-def scaled(shift: Shift | None, run: Run, mode: Mode) -> Estimate:
-    """The shift and its interval in the unit of `unit`."""
-    if shift is None or shift.value is None:
-        return Estimate(None)
-    shown = shift.value if mode == "statement" else shift.pomp
-    return Estimate(None) if shown is None else stretched(shift.value, shift.ci, shown, per_point(run, mode))
-
-
-def effects(run: Run, mode: Mode) -> list[tuple[Contrast, Estimate]]:
-    """The contrasts that aim at one trait, with that trait's shift."""
-    card = run.results.scorecard[run.task].get(mode)
-    found = [(c, scaled(c.effect, run, mode)) for c in card.contrasts] if card else []
-    return [(c, e) for c, e in found if e.value is not None]
-
-
-def named(results: Iterable[Results], task: str) -> list[Run]:
-    """The runs of a task with short labels: what tells them apart and no more; a number where nothing does."""
-    mine = [r for r in results if task in r.versions]
-    several = len({r.model_name for r in mine}) > 1
-    labels = [_label(r, several) for r in mine]
-    out, seen = [], dict.fromkeys(labels, 0)
-    for label, result in zip(labels, mine, strict=True):
-        seen[label] += 1
-        out.append(Run(f"{label} #{seen[label]}" if labels.count(label) > 1 else label, task, result))
-    return out
-
-
-def setup(settings: Mapping[str, Any], profiles: int, respondents: int) -> str:
-    """What a label adds in brackets to the method's name: " (style=p2, 100 profiles)"; empty for the plain method."""
-    parts = [f"{key}={value}" for key, value in settings.items()]
-    parts += [f"{profiles} profiles"] if profiles else []
-    parts += [f"{respondents} respondents"] if respondents else []
-    return f" ({', '.join(parts)})" if parts else ""
-
-
-def _label(results: Results, model: bool) -> str:
-    drawn = sum(condition.profile for condition in results.conditions)
-    respondents = int(results.administration.get("respondents") or 0)
-    parts = [results.method["name"] + setup(results.method["settings"], drawn, respondents)]
-    if model:
-        parts.append(results.model_name)
-    if (limit := results.config.get("limit")) is not None:
-        parts.append(f"first {limit} items")
-    return " · ".join(parts)
 
 
 def slug(*parts: str) -> str:
@@ -172,7 +82,7 @@ def slug(*parts: str) -> str:
 
 
 def figure(
-    run_or_task: str, mode: Mode, kind: str, title: str, caption: str, alternative: str, spec: dict[str, Any],
+    run_or_task: str, mode: str, kind: str, title: str, caption: str, alternative: str, spec: dict[str, Any],
     columns: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str] = (),
 ) -> Figure:  # fmt: skip
     """Put a figure together; the specification gets its title and description."""
@@ -199,7 +109,7 @@ def concat(panels: list[dict[str, Any]], width: int, columns: int = 3) -> dict[s
 
 
 def two_lines() -> dict[str, Any]:
-    """A y axis whose labels break where `named` joins method and model."""
+    """A y axis whose labels break where a label joins method and model."""
     return {"labelExpr": "split(datum.label, ' · ')", "domain": False, "ticks": False, "labelPadding": 8}
 
 
@@ -286,3 +196,16 @@ def grid_cells(
              "encoding": {"text": {"value": missing}}},
         ],
     }  # fmt: skip
+
+
+def aims(rows: Rows) -> dict[str, Any]:
+    """Colour and shape by which way is aimed, high first."""
+    order = sorted({row["aim"] for row in rows}, key=lambda a: (a != "high", a != "low", a))
+    return {"field": "aim", "type": "nominal", "title": "aimed at", "scale": {"domain": order},
+            "legend": {"orient": "bottom"}}  # fmt: skip
+
+
+def ring(y: dict[str, Any]) -> dict[str, Any]:
+    """The mark around what was chosen."""
+    mark = {"type": "point", "style": "own", "size": 190}
+    return {"transform": [{"filter": "datum.chosen"}], "mark": mark, "encoding": {"y": y}}

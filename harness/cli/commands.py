@@ -99,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _print(results: Results, form: str) -> None:
-    from traitbench.tables import tables
+    from traitbench.runs.tables import tables
 
     _show(lambda: tables(results), form, lambda: results.model_dump_json(by_alias=True, indent=2))
     for warning in results.warnings:

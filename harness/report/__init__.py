@@ -18,16 +18,19 @@ from pathlib import Path
 from string import Template
 from typing import Any, Literal
 
-from traitbench.charts.chart import Figure, named, slug
+from traitbench.charts.chart import Figure, slug
 from traitbench.charts.theme import CONFIGS, VERDICTS
 from traitbench.errors import BadData
 from traitbench.leaderboard import Leaderboard
+from traitbench.report.development import development
 from traitbench.report.overview import badge, overview
+from traitbench.report.training import training
 from traitbench.runs.results import Results
 from traitbench.runs.trained import spent
 from traitbench.store import write_text
-from traitbench.tables import Table, number
-from traitbench.tasks.questionnaire.figures.effects import figures
+from traitbench.tables import Table
+from traitbench.tasks import views_of
+from traitbench.tasks.views import Shown, named
 
 __all__ = ["page", "svg", "write_report"]
 
@@ -56,15 +59,31 @@ def _drawn(sources: Mapping[str, Results]) -> dict[str, list[Figure]]:
         raise BadData("there are no results to report on; `traitbench run` makes some, `traitbench ls` shows how")
     drawn: dict[str, list[Figure]] = {}
     seen = set[str]()
-    for task in dict.fromkeys(task for results in sources.values() for task in results.versions):
+    for task in dict.fromkeys(task for results in sources.values() for task in results.tasks):
         drawn[task] = []
-        for figure in figures(named(sources.values(), task)):
+        for figure in _figures(task, sources):
             name, number = figure.name, 2
             while name in seen:
                 name, number = f"{figure.name}-{number}", number + 1
             seen.add(name)
             drawn[task].append(figure.model_copy(update={"name": name}))
     return drawn
+
+
+def _shown(task: str, sources: Mapping[str, Results]) -> list[Shown]:
+    """The runs of a task, with labels that tell them apart."""
+    return named(Shown("", task, r.tasks[task], r) for r in sources.values() if task in r.tasks)
+
+
+def _figures(task: str, sources: Mapping[str, Results]) -> list[Figure]:
+    """What the task draws, then what was fitted by the runs of which it is the first: fits belong to no task."""
+    shown = _shown(task, sources)
+    out = []
+    for kind in dict.fromkeys(one.block.kind for one in shown):
+        out += views_of(kind).figures([one for one in shown if one.block.kind == kind])
+    first = {id(r) for r in sources.values() if next(iter(r.tasks), None) == task}
+    mine = [one for one in shown if id(one.facts) in first]
+    return [*out, *development(mine), *training(mine)]
 
 
 def _export(figure: Figure, folder: Path) -> list[Path]:
@@ -152,7 +171,7 @@ def _count(n: int, noun: str) -> str:
 
 
 def _lead(sources: Mapping[str, Results]) -> str:
-    tasks = {task for results in sources.values() for task in results.versions}
+    tasks = {task for results in sources.values() for task in results.tasks}
     models = list(dict.fromkeys(results.model_name for results in sources.values()))
     who = escape(models[0]) if len(models) == 1 else _count(len(models), "model")
     newest = datetime.fromtimestamp(max(results.date for results in sources.values()), UTC)
@@ -184,7 +203,7 @@ def _section(task: str, drawn: Sequence[Figure], sources: Mapping[str, Results])
     return (
         f'<section id="{anchor}" aria-labelledby="{anchor}-h">'
         f'<h2 id="{anchor}-h">{escape(_instrument(task, sources))}</h2>'
-        f'<p class="sub">{escape(about)}</p>\n{"".join(out)}\n{_levels(task, sources)}</section>'
+        f'<p class="sub">{escape(about)}</p>\n{"".join(out)}\n{_details(task, sources)}</section>'
     )
 
 
@@ -215,32 +234,14 @@ def _table(table: Table) -> str:
     )
 
 
-def _levels(task: str, sources: Mapping[str, Results]) -> str:
-    """Scores of the conditions on the instrument's own scale, folded away: context, not a result.
-
-    Persons, parts of a control and other strengths are left out.
-    """
-    rows, traits, aside = [], dict[str, None](), False
-    for run in named(sources.values(), task):
-        left_out = {c.name for c in run.results.conditions if not c.headline or c.person is not None}
-        aside = aside or bool(left_out)
-        for condition, modes in run.results.scores[task].items():
-            if condition in left_out:
-                continue
-            for mode, scores in modes.items():
-                if mode != "statement":
-                    traits.update(dict.fromkeys(score.trait for score in scores))
-                    rows.append([run.label, condition, mode, *(number(score.value) for score in scores)])
-    if not rows:
-        return ""
-    table = Table(
-        title=f"Levels on the instrument's scale, {task}", columns=["run", "condition", "scoring", *traits], rows=rows,
-        notes=["A level is neither good nor bad and is never ranked. Statement scoring has no absolute level.",
-               *(["Persons, other strengths and parts of a control are left out; the results files hold them."]
-                 if aside else [])],
-    )  # fmt: skip
-    summary = "<summary>The scores of every condition</summary>"
-    return f'<h3>levels</h3><details class="more">{summary}{_table(table)}</details>'
+def _details(task: str, sources: Mapping[str, Results]) -> str:
+    """What the task folds away: context, not results."""
+    shown = _shown(task, sources)
+    found = []
+    for kind in dict.fromkeys(one.block.kind for one in shown):
+        found += views_of(kind).details([one for one in shown if one.block.kind == kind])
+    folded = "".join(f'<details class="more"><summary>{escape(t.title)}</summary>{_table(t)}</details>' for t in found)
+    return f"<h3>levels</h3>{folded}" if found else ""
 
 
 def _runs(sources: Mapping[str, Results]) -> str:

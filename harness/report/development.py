@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from traitbench.charts.chart import Figure, Run, concat, figure, line_across, plain
-from traitbench.leaderboard.tables import ratio
+from traitbench.charts.chart import Figure, aims, concat, figure, line_across, plain, ring
 from traitbench.samples import Condition
-from traitbench.tasks.questionnaire.figures.doses import aim, aims, ring
+from traitbench.tables import ratio
+from traitbench.tasks.views import Shown
 from traitbench.types import Fit
 
 __all__ = ["development"]
@@ -18,16 +18,15 @@ Rows = list[dict[str, Any]]
 PERSONS = "persons"
 
 
-def development(runs: Sequence[Run]) -> list[Figure]:
-    """A figure for each run that chose a strength, in the section of its first task: fits belong to no task."""
-    mine = [run for run in runs if run.task == next(iter(run.results.versions))]
-    return [found for run in mine if (found := _development(run)) is not None]
+def development(runs: Sequence[Shown]) -> list[Figure]:
+    """A figure for each run that chose a strength; `runs` are shown in the section of their first task."""
+    return [found for run in runs if (found := _development(run)) is not None]
 
 
-def _development(run: Run) -> Figure | None:
-    conditions = {condition.name: condition for condition in run.results.conditions}
+def _development(run: Shown) -> Figure | None:
+    conditions = {condition.name: condition for condition in run.facts.conditions}
     panels: dict[str, Rows] = defaultdict(list)
-    for name, fit in run.results.fits.items():
+    for name, fit in run.facts.fits.items():
         condition = conditions.get(name, Condition(name=name))
         rows = list(_points(name, condition, fit))
         deep = any(row["layer"] is not None for row in rows)
@@ -36,7 +35,7 @@ def _development(run: Run) -> Figure | None:
     every = [row for rows in panels.values() for row in rows]
     if not every:
         return None
-    fits = run.results.fits
+    fits = run.facts.fits
     what = list(dict.fromkeys(str(fit.details["effect"]) for fit in fits.values() if fit.details.get("effect")))
     chosen = [row for row in every if row["chosen"]]
     unmoved = [name for name, fit in fits.items() if fit.curve and fit.strength == 0]
@@ -84,7 +83,7 @@ def _points(name: str, condition: Condition, fit: Fit) -> Iterator[dict[str, Any
         over = limit is not None and point.perplexity is not None and point.perplexity > limit
         shown = plain(point.effect, 3)
         yield {
-            "target": name, "aim": aim(condition), "strength": point.strength, "layer": point.layer,
+            "target": name, "aim": condition.aim, "strength": point.strength, "layer": point.layer,
             "effect": point.effect, "over": over, "chosen": chosen, "shown": shown,
             "perplexity": ratio(point.perplexity),
             "cells": [name, "–" if point.layer is None else str(point.layer), f"{point.strength:g}", shown,

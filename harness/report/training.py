@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import Any
 
-from traitbench.charts.chart import Figure, Run, concat, figure, plain
+from traitbench.charts.chart import Figure, concat, figure, plain, ring
 from traitbench.runs.trained import Adapted, Stage, adapted, remarks
-from traitbench.tasks.questionnaire.figures.doses import ring
+from traitbench.tasks.views import Shown
 
 __all__ = ["MOST", "training"]
 
@@ -21,24 +21,23 @@ _ROOM = 1.08
 """Where the axis of a share ends, so that the ring around a 1 stays in the panel."""
 
 
-def training(runs: Sequence[Run]) -> list[Figure]:
-    """A figure for each run that trained adapters, in the section of its first task: fits belong to no task.
+def training(runs: Sequence[Shown]) -> list[Figure]:
+    """A figure for each run that trained adapters; `runs` are shown in the section of their first task.
 
     Runs that put on the same adapters, such as one with `--matched` and one without, share the figure of the one with
     the shortest label.
     """
-    mine: dict[tuple[str, ...], Run] = {}
+    mine: dict[tuple[str, ...], Shown] = {}
     for run in runs:
-        if run.task == next(iter(run.results.versions)):
-            names = tuple(stage.training for each in adapted(run.results) for stage in each.stages)
-            key = names if all(names) else (run.label,)
-            if key not in mine or len(run.label) < len(mine[key].label):
-                mine[key] = run
+        names = tuple(stage.training for each in adapted(run.facts) for stage in each.stages)
+        key = names if all(names) else (run.label,)
+        if key not in mine or len(run.label) < len(mine[key].label):
+            mine[key] = run
     return [found for run in mine.values() if (found := _training(run)) is not None]
 
 
-def _training(run: Run) -> Figure | None:
-    found = adapted(run.results)
+def _training(run: Shown) -> Figure | None:
+    found = adapted(run.facts)
     stages = [(_name(each, stage), stage) for each in found for stage in each.stages if stage.losses]
     if not stages:
         return None
@@ -61,9 +60,9 @@ def _training(run: Run) -> Figure | None:
         spec,
         ["training", "step", "training loss", "held-out loss", *measures, "kept"],
         [row for name, stage in stages for row in _table(name, stage, measures)],
-        ["Training loss: mean over the steps since the row before.", *remarks(run.results.method["name"], found)],
+        ["Training loss: mean over the steps since the row before.", *remarks(run.facts.method["name"], found)],
     )  # fmt: skip
-    name = f"{whole.name.replace('-choice-', '-')}-{run.results.method['name'].replace('_', '-')}"
+    name = f"{whole.name.replace('-choice-', '-')}-{run.facts.method['name'].replace('_', '-')}"
     return whole.model_copy(update={"name": name})
 
 

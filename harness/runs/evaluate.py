@@ -9,42 +9,28 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from traitbench import __version__, store
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Backend
-from traitbench.errors import BadData, UnsupportedControl
+from traitbench.errors import UnsupportedControl
 from traitbench.methods import neutral
 from traitbench.methods.bench import Bench
+from traitbench.progress import Progress
+from traitbench.runs.administer import administer, key_of
 from traitbench.runs.conditions import conditions
 from traitbench.runs.folders import run_name
 from traitbench.runs.plan import Plan, Prepared, prepare
 from traitbench.runs.results import Facts, Results, summarise
-from traitbench.samples import Condition, Sample, make_sample
+from traitbench.samples import Condition
 from traitbench.targets import drawn
-from traitbench.types import Control, Request, Response, digest
+from traitbench.types import Control, Response
 
-__all__ = ["Progress", "evaluate", "served", "workbench"]
-
-
-class Progress(Protocol):
-    """Who is told how far a run is."""
-
-    def plan(self, conditions: int, requests: int, held: int) -> None:
-        """Called once, before the first request: how much there is and how much is already answered."""
-
-    def condition(self, name: str) -> None:
-        """Called when a condition begins."""
-
-    def done(self, requests: int) -> None:
-        """Called after a batch."""
-
-    def begin(self, what: str, total: int) -> Callable[[int], None]:
-        """Called when something else begins that has `total` steps; what is returned is told of steps done."""
+__all__ = ["evaluate", "served", "workbench"]
 
 
 def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tuple[Results, Path]:
@@ -64,17 +50,16 @@ def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tup
             bench = workbench(plan, backend, tell, progress.begin)
             prepared = prepared.model_copy(update={"conditions": _conditions(prepared, bench)})
             fitted = time.time()
-            samples = _administer(prepared, backend, folder, held, progress, tell)
+            samples = administer(prepared, backend, folder, held, progress, tell)
             prepared = prepared.model_copy(update={"conditions": _damage(prepared, bench, folder, held)})
             evaluation = time.time() - fitted
         finally:
             identity = backend.identity
             backend.close()
         facts = _facts(prepared, identity, started, evaluation)
-        keys = {task.id: task.inventory for task in prepared.tasks}
-        results = summarise(facts, samples, keys, prepared.participants)
+        results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
-        written = {t: store.write_samples(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}
+        written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}
         results = results.model_copy(update={"samples_sha256": written})
         path = folder.path / f"results_{stamp}.json"
         store.write_json(path, results.model_dump(mode="json", by_alias=True))
@@ -137,7 +122,7 @@ def _damage(
         if edits.kinds and edits.hash not in perplexity:
             for each in (Control(), edits):
                 if each.hash not in perplexity:
-                    keys = [_key(bench.backend, each, r) for r in requests]
+                    keys = [key_of(bench.backend, each, r) for r in requests]
                     if not held.keys() >= set(keys):
                         asked = bench.ask(requests, each)
                         new = {key: asked[i] for i, key in enumerate(keys) if key not in held}
@@ -154,72 +139,11 @@ def _damage(
     return out
 
 
-def _administer(
-    prepared: Prepared,
-    backend: Backend,
-    folder: store.RunFolder,
-    held: dict[str, Response],
-    progress: Progress,
-    tell: Callable[[str], None],
-) -> dict[str, list[Sample]]:
-    """Ask everything that is not yet answered; return the samples of each task, condition by condition."""
-    plan = prepared.plan
-    requests: list[Request] = [r for task in prepared.tasks for r in task.requests(plan.seed)]
-    inventories = {task.id: task.inventory for task in prepared.tasks}
-    keys = {c.name: [_key(backend, control, r) for r in requests] for c, control in prepared.conditions}
-    every = [key for mine in keys.values() for key in mine]
-    progress.plan(len(keys), len(every), sum(key in held for key in every))
-    samples: dict[str, list[Sample]] = {task.id: [] for task in prepared.tasks}
-    for condition, control in prepared.conditions:
-        mine = keys[condition.name]
-        done = {i for i, key in enumerate(mine) if key in held}
-        progress.condition(condition.name)
-        with backend.under(control):
-            if plan.write_out:
-                _write_out(condition, backend, requests, tell)
-            for batch in backend.run(requests, done):
-                new = {mine[i]: response for i, response in batch.items() if mine[i] not in held}
-                folder.append(new)
-                held.update(new)
-                progress.done(len(set(batch) - done))
-            for index, request in enumerate(requests):
-                if mine[index] not in held:
-                    raise BadData(f"the backend {backend.name} left request {index} of {condition.name} unanswered")
-                prompt = backend.prompt(request)
-                samples[request.doc.task].append(
-                    make_sample(request, held[mine[index]], condition, inventories[request.doc.task], prompt, plan.seed)
-                )
-    return samples
-
-
-def _key(backend: Backend, control: Control, request: Request) -> str:
-    """Name a response by all that decides it: model and precision, control, request, seed."""
-    content: dict[str, Any] = {"model": backend.identity, "control": control.hash, "request": request.content()}
-    if backend.name == "scripted":
-        content["doc"] = request.doc.model_dump(mode="json")
-        content["target"] = control.target.name if control.target else None
-    return digest(content)
-
-
-def _write_out(
-    condition: Condition, backend: Backend, requests: Sequence[Request], tell: Callable[[str], None]
-) -> None:
-    seen: set[tuple[str, str, str | None]] = set()
-    for request in requests:
-        kind = (request.doc.task, request.doc.scoring, request.doc.order)
-        if kind not in seen:
-            seen.add(kind)
-            words = " ".join(part for part in kind if part)
-            tell(f"--- {condition.name}: {words}, item {request.doc.item}\n{backend.prompt(request)}⟨answer⟩")
-
-
 def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, evaluation: float) -> Facts:
     plan = prepared.plan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     limited = [f"--limit {plan.limit}: the first {plan.limit} items only, not a score of the instrument"]
-    wordings = [
-        f"{task.id}: {item}: {note}" for task in prepared.tasks for item, note in task.inventory.wordings.items()
-    ]
+    notes = [note for task in prepared.tasks for note in task.notes()]
     config = plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"})
     told = list(prepared.participants.notes) if prepared.participants else []
     fits = {c.name: control.fit for c, control in prepared.conditions if control.fit and c.headline}
@@ -246,7 +170,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, eval
         total_evaluation_time_seconds=time.time() - started,
         cost={"fit_seconds": sum(seconds_of.values()), "evaluation_seconds": evaluation,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
-        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + wordings + told,
+        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + notes + told,
     )  # fmt: skip
 
 

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from traitbench import store
+from traitbench import store, tasks
 from traitbench.errors import BadData
 from traitbench.runs.folders import UNDECIDING, find_run
-from traitbench.runs.plan import persons_keyed
-from traitbench.runs.results import Facts, Kept, Results, summarise
-from traitbench.samples import Sample, regrade
+from traitbench.runs.results import Kept, Results, summarise
+from traitbench.samples import Sample
+from traitbench.samples import graded as with_grade
+from traitbench.tasks.administration import Administration
+from traitbench.tasks.block import Facts
+from traitbench.tasks.task import Task
 from traitbench.types import digest
 
-if TYPE_CHECKING:
-    from traitbench.inventories import Inventory
-    from traitbench.targets.persons import Participants
-
-__all__ = ["current", "graded", "inventory_of", "rescore"]
+__all__ = ["current", "graded", "rescore", "task_of"]
 
 
 def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
@@ -76,26 +74,26 @@ def _read(path: Path) -> Kept:
         raise BadData(f"{path} is no results file of this version: {detail}; repeat the `traitbench run`") from None
 
 
-def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Inventory]]:
-    """Read what a results file was computed from, graded anew: the run's facts, and samples and key of each task.
+def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Task]]:
+    """Read what a results file was computed from, graded anew: the run's facts, and samples and task of each name.
 
     BadData where files are missing, damaged or not those that the numbers were computed from.
     """
     old = _read(path)
     stamp = path.stem.removeprefix("results_")
-    samples, inventories, written = {}, {}, {}
-    for task in old.versions:
-        inventories[task] = inventory_of(task, old)
-        source = store.samples_file(path.parent, task, stamp)
-        rows = store.read_samples(source)
-        if len(rows) != old.n_responses[task]:
+    samples, made, written = {}, {}, {}
+    for name in old.versions:
+        task = made[name] = task_of(name, old)
+        source = store.samples_file(path.parent, name, stamp)
+        rows = store.read_lines(source, Sample)
+        if len(rows) != old.n_responses[name]:
             raise BadData(
-                f"{source} holds {len(rows)} samples, but {path.name} was computed from {old.n_responses[task]}; the "
+                f"{source} holds {len(rows)} samples, but {path.name} was computed from {old.n_responses[name]}; the "
                 "copy is incomplete: copy it again, or repeat the `traitbench run` that made it"
             )
-        samples[task] = [regrade(row, inventories[task]) for row in rows]
-        written[task] = store.check_samples(source, old.samples_sha256.get(task))
-    return old.model_copy(update={"samples_sha256": written}), samples, inventories
+        samples[name] = [with_grade(row, task.grade(row)) for row in rows]
+        written[name] = store.check_samples(source, old.samples_sha256.get(name))
+    return old.model_copy(update={"samples_sha256": written}), samples, made
 
 
 def rescore(path: Path, **config: str | None) -> Results:
@@ -104,42 +102,22 @@ def rescore(path: Path, **config: str | None) -> Results:
     `config` overrides what of the run's configuration decides no answer (norms). Nothing is written. BadData where
     files are missing or damaged.
     """
-    old, samples, inventories = graded(path)
+    old, samples, made = graded(path)
     facts = Facts(**{name: getattr(old, name) for name in Facts.model_fields})
     given = {name: value for name, value in config.items() if value is not None}
     facts = facts.model_copy(update={"config": {**facts.config, **given}})
-    results = summarise(facts, samples, inventories, _persons_again(facts, path))
+    try:
+        results = summarise(facts, made, samples)
+    except BadData as error:
+        raise BadData(f"{path}: {error}") from None
     return results.model_copy(update={"samples_sha256": old.samples_sha256})
 
 
-def _persons_again(facts: Facts, path: Path) -> Participants | None:
-    """Read the persons of a run anew: their answers are not in its files. BadData where they are others by now."""
-    if not facts.persons:
-        return None
-    from traitbench.targets import persons
-
-    target = str(facts.config.get("target") or "")
-    name = target.partition(":")[2] if target.startswith("person:") else persons.PAPI
-    found = persons.load(name, keyed=persons_keyed(facts.config))
-    if found.hashes != facts.persons:
-        raise BadData(
-            f"{path} was computed with other answers than {name} holds now; expected the persons "
-            f"{', '.join(facts.persons)} as they were; put that data back, or repeat the `traitbench run`"
-        )
-    return found
-
-
-def inventory_of(task: str, old: Facts) -> Inventory:
-    """Load the key of a task of `old` from where the run took it; texts are not needed."""
-    from traitbench import inventories, tasks
-
-    if task in tasks.TASKS:
-        made: Any = tasks.load(task, tasks.Administration())[0]
-        return made.inventory  # type: ignore[no-any-return]
-    include = old.config.get("include_path", ())
-    for name in old.config["tasks"]:
-        if name not in tasks.SUITES:
-            found = inventories.load(name, texts=False, include=include)
-            if found.id == task:
-                return found
-    return inventories.load(task, texts=False, include=include)
+def task_of(name: str, old: Facts) -> Task:
+    """Make a task of `old` again from where the run took it; texts are not needed."""
+    asked = Administration.model_validate(old.administration)
+    include = [Path(folder) for folder in old.config.get("include_path", ())]
+    for given in (*old.config["tasks"], name):
+        if found := next((t for t in tasks.load(given, asked, include, texts=False) if t.id == name), None):
+            return found
+    raise BadData(f"no task is called {name}; expected one that --tasks takes, or that of a run with --include_path")

@@ -1,31 +1,29 @@
-"""Tables of what was fitted: strengths chosen on development data, dose curves of the run, adapters as trained."""
+"""Tables of what was fitted: strengths chosen on development data, adapters as trained."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traitbench.leaderboard.tables import ratio
 from traitbench.runs.trained import ALL, Stage, adapted, remarks
-from traitbench.tables import Table, interval, number
+from traitbench.tables import Table, number, ratio
 
 if TYPE_CHECKING:
-    from traitbench.runs.results import Results
-    from traitbench.tasks.questionnaire.dose import DosePoint
-    from traitbench.types import Fit, Mode
+    from traitbench.tasks.block import Facts
+    from traitbench.types import Fit
 
-__all__ = ["choices", "curves", "trainings"]
+__all__ = ["choices", "trainings"]
 
 
-def choices(results: Results) -> list[Table]:
+def choices(facts: Facts) -> list[Table]:
     """What each fit chose on development data: one table, or none where nothing was fitted with a strength."""
-    fits = {name: fit for name, fit in results.fits.items() if fit.strength is not None}
+    fits = {name: fit for name, fit in facts.fits.items() if fit.strength is not None}
     if not fits:
         return []
-    sizes = {c.name: c for c in results.conditions}
+    sizes = {c.name: c for c in facts.conditions}
     units = dict.fromkeys(fit.unit for fit in fits.values() if fit.unit)
     return [
         Table(
-            title=f"Fitted controls of {results.method['name']}",
+            title=f"Fitted controls of {facts.method['name']}",
             columns=["target", "strength", "dev effect", "tried", "perplexity", "dose", "numbers stored", "seconds"],
             rows=[
                 [
@@ -44,16 +42,16 @@ def choices(results: Results) -> list[Table]:
                 "Strength: chosen on development items or questions only. Perplexity: of neutral text under the edits, "
                 "over that without. Dose: size of the edits beside the activations that they change.",
                 *(f"A strength of 1 is {unit}." for unit in units),
-                *_contaminated(results),
+                *_contaminated(facts),
             ],
         )
     ]  # fmt: skip
 
 
-def _contaminated(results: Results) -> list[str]:
+def _contaminated(facts: Facts) -> list[str]:
     return [
         f"{task}: {count} of its items were fitted on (contaminated, not ranked)."
-        for task, count in results.contaminated.items()
+        for task, count in facts.contaminated.items()
     ]
 
 
@@ -64,47 +62,9 @@ def _chosen(fit: Fit) -> float | None:
     return next(found, None)
 
 
-def curves(results: Results, task: str) -> list[Table]:
-    """Effect, leakage, option mass and fluency over strength, where more than one strength was run."""
-    out = []
-    for mode, found in results.dose.get(task, {}).items():
-        mine = [dose for dose in found if len(dose.points) > 1]
-        if not mine:
-            continue
-        told = {True: "rises throughout", False: "does not rise throughout"}
-        out.append(
-            Table(
-                title=f"Dose, {mode}, {task}",
-                columns=["target", "strength", "dose", "effect [95 %]", "leakage", "option mass", "perplexity"],
-                rows=[[dose.target, *_line(point, mode)] for dose in mine for point in dose.points],
-                notes=[
-                    "Effect: shift of the trait aimed at from the baseline. A star marks the strength that was chosen "
-                    "on development data.",
-                    *(f"{d.target}: {told[d.monotone]}." for d in mine if d.monotone is not None),
-                ],
-            )
-        )
-    return out
-
-
-def _line(point: DosePoint, mode: Mode) -> list[str]:
-    effect, scale = point.effect, 1.0
-    if effect is not None and effect.pomp is not None and effect.value:
-        scale = effect.pomp / effect.value
-    bounds = (effect.ci[0] * scale, effect.ci[1] * scale) if effect and effect.ci else None
-    return [
-        f"{point.coef:g}{'*' if point.headline else ''}",
-        number(point.dose),
-        interval(effect.value * scale, bounds) if effect and effect.value is not None else "–",
-        number(None if point.leakage is None else point.leakage * scale),
-        number(point.option_mass),
-        ratio(point.perplexity),
-    ]
-
-
-def trainings(results: Results) -> list[Table]:
+def trainings(facts: Facts) -> list[Table]:
     """What was trained, and how the loss on what was held out fell: one table, or none where nothing was trained."""
-    found = adapted(results)
+    found = adapted(facts)
     if not found:
         return []
     every = [stage for each in found for stage in each.stages]
@@ -118,7 +78,7 @@ def trainings(results: Results) -> list[Table]:
     ]  # fmt: skip
     return [
         Table(
-            title=f"Trained adapters of {results.method['name']}",
+            title=f"Trained adapters of {facts.method['name']}",
             columns=["target", *(["stage"] if several else []), "steps", "best step", "tokens", "learning rate",
                      "batch", "held-out loss", *measures, "numbers stored", "seconds"],
             rows=[
@@ -133,7 +93,7 @@ def trainings(results: Results) -> list[Table]:
                 for each in found
                 for n, stage in enumerate(each.stages, 1)
             ],
-            notes=[*remarks(results.method["name"], found), *notes, *_contaminated(results)],
+            notes=[*remarks(facts.method["name"], found), *notes, *_contaminated(facts)],
         )
     ]  # fmt: skip
 

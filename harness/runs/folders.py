@@ -24,9 +24,6 @@ so that a folder is named before anything is loaded, and alike on every machine.
 _RESOLVED = frozenset({
     "model", "backend", "method", "method_args", "target", "tasks", "include_path", "reference", "keyed", "gen_kwargs",
 })  # fmt: skip
-_ABOUT = frozenset({
-    "name", "licence", "restricted", "citation", "source", "note", "facets", "data", "alternatives", "wordings",
-})  # fmt: skip
 _DIGEST = re.compile(r"\+[0-9a-f]{8}(?=/|$)")
 _LONGEST = 160
 """Characters of a name before its digest; file systems take 255 bytes."""
@@ -79,7 +76,7 @@ def plan_digest(prepared: Prepared) -> str:
         "targets": [_aim(target) for target in prepared.targets],
         "profiles": drawn(plan.target),
         "persons": people.hashes if people else {},
-        "tasks": [_instrument(task.inventory) for task in prepared.tasks],
+        "tasks": [task.identity() for task in prepared.tasks],
         "administration": asked.model_dump(mode="json", exclude_defaults=True),
         "reference": prepared.reference.model_dump(mode="json") if prepared.reference else None,
     })[:8]  # fmt: skip
@@ -97,12 +94,6 @@ def _aim(target: Any) -> Any:
     from traitbench.targets import characters
 
     return [target.name, characters.load(target.character).model_dump(mode="json")]
-
-
-def _instrument(inventory: Any) -> Any:
-    """What of an inventory decides prompts and scores; a text counts by its hash."""
-    return inventory.model_dump(mode="json", exclude={**dict.fromkeys(_ABOUT, True), "items": {"__all__": {"text"}}},
-                                exclude_defaults=True)  # fmt: skip
 
 
 def without_digest(name: str) -> str:

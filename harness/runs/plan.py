@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Options
 from traitbench.backends.models import ModelSpec, resolve
-from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
+from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
+from traitbench.runs.aims import meant, targets
 from traitbench.runs.conditions import conditions
+from traitbench.runs.people import aimed_at, norms, people
 from traitbench.samples import Condition
-from traitbench.targets import drawn, targets
-from traitbench.tasks import Administration
+from traitbench.targets import drawn
+from traitbench.tasks import FOR_TARGETS, Administration, load
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Mode, Record, Target
 
-if TYPE_CHECKING:
-    from traitbench.inventories import Inventory
-    from traitbench.targets.persons import Participants
-
-__all__ = ["Plan", "Prepared", "make_method", "persons_keyed", "prepare"]
+__all__ = ["Plan", "Prepared", "make_method", "prepare"]
 
 Scalar = str | int | float | bool | None
 Argument = Scalar | tuple[Scalar, ...]
@@ -77,7 +75,7 @@ class Plan(Record):
     def _persons_task(cls, given: Any) -> Any:
         """Persons and characters have a task of their own, unless another one is named."""
         if isinstance(given, dict) and "tasks" not in given:
-            for word, task in (("person", "person_alignment"), ("character", "persona_consistency")):
+            for word, task in FOR_TARGETS.items():
                 if str(given.get("target") or "").startswith(word):
                     return {**given, "tasks": (task,)}
         return given
@@ -111,9 +109,9 @@ class Prepared(Record):
     plan: Plan
     spec: ModelSpec
     backend: str
-    tasks: list[Any]
+    tasks: list[Task]
     """Tasks, in the order of the plan."""
-    method: Any
+    method: Method
     settings: dict[str, Any]
     """The method's non-default settings."""
     targets: list[Target | None]
@@ -141,97 +139,27 @@ def prepare(plan: Plan) -> Prepared:
         )
     administration = plan.administration()
     method, settings = make_method(plan.method, plan.method_args)
-    tasks: list[Any] = _tasks(plan, administration)
+    tasks = _tasks(plan, administration)
     if plan.norms:
         norms(plan.norms, [task.id for task in tasks])
-    reference = people(plan, [task.inventory for task in tasks])
-    participants = people_aimed_at(plan, tasks)
-    aims = targets(plan.target, plan.seed, method, tasks, participants.targets if participants else ())
+    reference = people(plan, [task.inventory for task in tasks if task.inventory is not None])
+    target = meant(plan.target, tasks)
+    participants = aimed_at(plan, target)
+    for task in tasks:
+        task.check(target, participants)
+    aims = targets(plan, target, method, tasks, participants)
     _check_strengths(plan, method)
     method.check(aims)
     # Methods that are fitted on the model make their controls once it is loaded.
     bench = None if method.needs_model else Bench(plan.seed)
     if plan.matched:
-        _check_matched(plan, aims)
+        _check_matched(plan, method, aims)
         settings = {**settings, "matched": True}
     made = conditions(method, settings, aims, plan.coefs, bench, drawn(plan.target) > 0, plan.matched)
     return Prepared(
         plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, targets=aims,
         conditions=made, reference=reference, participants=participants,
     )  # fmt: skip
-
-
-def norms(group: str, tasks: Sequence[str]) -> None:
-    """Check --norms before anything is asked: sex and age are known, and a task has norms."""
-    from traitbench.humans.likeness import norm_group
-    from traitbench.humans.norms import normed, standing
-
-    held = [task for task in tasks if task in normed()]
-    if not held:
-        raise TraitbenchUsage(
-            f"--norms {group}: none of {', '.join(tasks)} has norms; those that do: {', '.join(normed())}"
-        )
-    standing({}, held[0], *norm_group(group))
-
-
-def people_aimed_at(plan: Plan, tasks: Sequence[Task]) -> Participants | None:
-    """Read the persons that the target names; TraitbenchUsage where task and target do not go together."""
-    measured = any(task.id == "person_alignment" for task in tasks)
-    target = plan.target or ""
-    if measured and target in ("", "all"):
-        target = "person:papi"
-    word, colon, name = target.partition(":")
-    if word != "person" or not colon:
-        if measured:
-            raise TraitbenchUsage(
-                f"--target {target}: person_alignment compares with persons; expected person:papi, person:papi:20 "
-                "or person:FILE"
-            )
-        return None
-    from traitbench.targets import persons
-
-    found = persons.load(name, keyed=persons_keyed(plan.model_dump()))
-    if measured and not any(found.tests.values()):
-        raise BadData(
-            f"--target {target}: holds answers to the IPIP-NEO-120 alone, so there is nothing to compare with; give "
-            "answers to all 300 items, or name a task, e.g. --tasks ipip_50"
-        )
-    return found
-
-
-def persons_keyed(config: Mapping[str, Any]) -> bool:
-    """Whether a file of persons is keyed: as --keyed says where there is no --reference; answers as given otherwise."""
-    return bool(config.get("keyed")) and config.get("reference") is None
-
-
-def people(plan: Plan, inventories: Sequence[Inventory]) -> Reference | None:
-    """Summarise the user's own sample of people; its declared keying is checked. BadData where no inventory fits it."""
-    if plan.reference is None:
-        if plan.keyed is not None and not (plan.target or "").startswith("person:"):
-            raise TraitbenchUsage(
-                "--keyed and --raw say how --reference FILE or --target person:FILE is coded; there is neither"
-            )
-        return None
-    if plan.keyed is None:
-        raise TraitbenchUsage(
-            f"--reference {plan.reference}: say how it is coded; --keyed if minus-keyed items are reversed already, "
-            "--raw if the answers are as given"
-        )
-    from traitbench.answers.analyze import analyze
-    from traitbench.answers.reading import open_answers
-    from traitbench.humans import reference_from_analysis
-
-    path = Path(plan.reference).expanduser()
-    held = {}
-    for inventory in inventories:
-        try:
-            held[len(open_answers(path, inventory).items)] = inventory
-        except BadData as error:
-            problem = error
-    if not held:
-        raise problem
-    inventory = held[max(held)]
-    return reference_from_analysis(analyze(path, inventory, plan.keyed), inventory, path.name)
 
 
 def make_method(name: str, arguments: dict[str, Argument]) -> tuple[Method, dict[str, Any]]:
@@ -245,10 +173,8 @@ def make_method(name: str, arguments: dict[str, Argument]) -> tuple[Method, dict
 
 
 def _tasks(plan: Plan, administration: Administration) -> list[Task]:
-    from traitbench import tasks
-
     include = [Path(folder) for folder in plan.include_path]
-    found = [task for name in plan.tasks for task in tasks.load(name, administration, include)]
+    found = [task for name in plan.tasks for task in load(name, administration, include)]
     if len({task.id for task in found}) < len(found):
         raise UnknownName(f"--tasks {','.join(plan.tasks)} names a task twice; name each once")
     return found
@@ -267,8 +193,8 @@ def _check_strengths(plan: Plan, method: Method) -> None:
         )
 
 
-def _check_matched(plan: Plan, aims: Sequence[Target | None]) -> None:
-    if plan.method in ("none", "prompting"):
+def _check_matched(plan: Plan, method: Method, aims: Sequence[Target | None]) -> None:
+    if not method.matched:
         raise TraitbenchUsage(
             f"--matched: {plan.method} has nothing to put an instruction in front of; compare with "
             "--method prompting --method_args style=instruction"

@@ -6,10 +6,10 @@ import hashlib
 import re
 from pathlib import Path
 
-from traitbench.runs.finished import inventory_of, rescore
+from traitbench.runs.finished import rescore, task_of
 from traitbench.runs.results import Results
 from traitbench.samples import Sample, without_texts
-from traitbench.store import read_samples, samples_file, write_json, write_samples
+from traitbench.store import read_lines, samples_file, write_json, write_lines
 
 __all__ = ["publish"]
 
@@ -26,8 +26,8 @@ def publish(path: Path, to: Path) -> Path:
     stamp = path.stem.removeprefix("results_")
     written = {}
     for task in results.versions:
-        rows = read_samples(samples_file(path.parent, task, stamp))
-        restricted = inventory_of(task, results).restricted
+        rows = read_lines(samples_file(path.parent, task, stamp), Sample)
+        restricted = task_of(task, results).restricted
         # A prompt may hold a person's answers.
         closed = restricted or bool(results.persons)
         prompts: dict[str, list[str]] = {}
@@ -37,7 +37,7 @@ def publish(path: Path, to: Path) -> Path:
         if not closed and any(prompts.values()):
             write_json(folder / f"prompts_{task}_{stamp}.json.gz", dict(sorted(prompts.items())))
         cleared = [_cleared(row, restricted) for row in rows]
-        written[task] = write_samples(folder / f"samples_{task}_{stamp}.jsonl.gz", cleared)
+        written[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", cleared)
     results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": written})
     write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
     return folder / path.name

@@ -11,7 +11,7 @@ from traitbench.tables import number
 from traitbench.types import Fit, Record
 
 if TYPE_CHECKING:
-    from traitbench.runs.results import Results
+    from traitbench.tasks.block import Facts
 
 __all__ = ["ALL", "Adapted", "Audit", "Data", "Details", "LossRow", "Settings", "Stage", "Tried", "Weighed", "adapted",
            "remarks", "spent"]  # fmt: skip
@@ -130,10 +130,10 @@ class Adapted(NamedTuple):
     details: Details
 
 
-def adapted(results: Results) -> list[Adapted]:
+def adapted(facts: Facts) -> list[Adapted]:
     """Every training of a run once; empty where none was trained, or where the details have another form."""
     groups: dict[str, list[Adapted]] = {}
-    for name, fit in results.fits.items():
+    for name, fit in facts.fits.items():
         if found := _read(name, fit):
             digests = [stage.training for stage in found.stages]
             key = fit.shared or ("+".join(digests) if all(digests) else name)
@@ -226,13 +226,13 @@ def _leaks(details: Iterable[Details]) -> list[str]:
     ]
 
 
-def spent(results: Results) -> tuple[float, int] | None:
+def spent(facts: Facts) -> tuple[float, int] | None:
     """Seconds of fitting and numbers stored, what several controls share counted once; None where nothing was fitted.
 
     A run says so itself (`cost`); of results without it the fits are added up.
     """
-    fits = [fit for fit in results.fits.values() if fit.seconds or fit.parameters]
+    fits = [fit for fit in facts.fits.values() if fit.seconds or fit.parameters]
     if not fits:
         return None
-    seconds = results.cost.get("fit_seconds", sum(fit.seconds for fit in fits))
-    return float(seconds), int(results.cost.get("stored_parameters", sum(fit.parameters for fit in fits)))
+    seconds = facts.cost.get("fit_seconds", sum(fit.seconds for fit in fits))
+    return float(seconds), int(facts.cost.get("stored_parameters", sum(fit.parameters for fit in fits)))

@@ -5,65 +5,24 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 
-from traitbench.errors import TraitbenchUsage, UnsupportedControl
-from traitbench.methods.method import Method
-from traitbench.tasks.task import Task
+from traitbench.errors import TraitbenchUsage
 from traitbench.types import Target, Trait
 
-__all__ = ["PROFILES", "cast", "drawn", "profiles", "targets"]
+__all__ = ["PROFILES", "cast", "drawn", "profiles"]
 
 PROFILES = 100
 """Fewest drawn profiles, and the default of `--target profiles`."""
 
 
-def targets(
-    target: str | None, seed: int, method: Method, tasks: Sequence[Task], persons: Sequence[Target] = ()
-) -> list[Target | None]:
-    """List what `--target` asks for; [None] for a method that takes no target but makes a control.
+def cast(target: str | None) -> list[Target]:
+    """List the characters of `characters` (all that ship, the poles of traits left out) or `character:NAME,...`.
 
-    `persons` are those of `--target person:...`, one control each; a method without targets answers as itself.
-
-    UnknownName or TraitbenchUsage for what cannot be read, UnsupportedControl where the method cannot aim at it.
-    """
-    if not method.targets:
-        if not persons and target not in (None, "all"):
-            raise UnsupportedControl(
-                f"the method {method.name} takes no target, but --target {target} was given; leave it out"
-            )
-        return [None] if method.makes else []
-    if persons:
-        found: list[Target | None] = list(persons)
-    elif characters := cast(target, tasks):
-        found = list(characters)
-    elif target in (None, "all"):
-        if not method.makes and target is None:
-            return []
-        traits = dict.fromkeys(trait for task in tasks for trait in task.traits)
-        found = [Target(levels={t: v}) for t in traits for v in (1.0, -1.0)]
-    elif number := drawn(target):
-        traits = dict.fromkeys(trait for task in tasks for trait in task.traits)
-        found = list(profiles(tuple(traits), number, seed))
-    else:
-        assert target is not None
-        found = [Target.parse(target)]
-    for aim in found:
-        if aim and not aim.aims <= method.targets:
-            raise UnsupportedControl(
-                f"the method {method.name} cannot aim at {aim.name}; it takes {', '.join(sorted(method.targets))}"
-            )
-    return found
-
-
-def cast(target: str | None, tasks: Sequence[Task] = ()) -> list[Target]:
-    """List the characters of `--target characters` or `character:NAME,...`; none for any other target.
-
-    All that ship, the poles of traits left out, are meant where persona_consistency is asked without a target. A name
-    may be a path (see `characters.load`). UnknownName or BadData for a character that cannot be loaded.
+    None for any other target. A name may be a path (see `characters.load`). UnknownName or BadData for a character that
+    cannot be loaded.
     """
     word, colon, names = (target or "").partition(":")
     word = word.strip().lower()
-    asked = any(task.id == "persona_consistency" for task in tasks)
-    if word not in ("character", "characters") and not (asked and target in (None, "all")):
+    if word not in ("character", "characters"):
         return []
     from traitbench.targets import characters
 

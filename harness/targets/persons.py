@@ -10,7 +10,7 @@ import csv
 import gzip
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +28,7 @@ from traitbench.types import Person, Record, Target, digest
 if TYPE_CHECKING:
     from traitbench.inventories import Item
 
-__all__ = ["Participants", "from_csv", "load", "papi"]
+__all__ = ["PAPI", "Participants", "again", "from_csv", "keyed_in", "load", "papi"]
 
 Array = NDArray[np.float64]
 
@@ -88,6 +88,23 @@ def load(name: str, keyed: bool | None = None) -> Participants:
             "they were answered (--raw)"
         )
     return from_csv(Path(name), keyed)
+
+
+def keyed_in(config: Mapping[str, Any]) -> bool:
+    """Whether a file of persons is keyed: as --keyed says where there is no --reference; answers as given otherwise."""
+    return bool(config.get("keyed")) and config.get("reference") is None
+
+
+def again(target: str, config: Mapping[str, Any], hashes: Mapping[str, str]) -> Participants:
+    """Read the persons of a run anew: their answers are not in its files. BadData where they are others by now."""
+    name = target.partition(":")[2]
+    found = load(name, keyed=keyed_in(config))
+    if found.hashes != hashes:
+        raise BadData(
+            f"the run was computed with other answers than {name} holds now; expected the persons {', '.join(hashes)} "
+            "as they were; put that data back, or repeat the `traitbench run`"
+        )
+    return found
 
 
 def papi(limit: int | None = None, folder: Path | None = None) -> Participants:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from traitbench.errors import BadData
-from traitbench.samples import answer
 from traitbench.statistics.redraws import Average, Difference, Redraws, mean_over_persons, pearson
 from traitbench.targets.papi import guesses, key
+from traitbench.tasks.scoring import answer
 from traitbench.types import TRAITS, Record, Trait
 
 if TYPE_CHECKING:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
-from traitbench.charts.chart import Estimate, Figure, Run, concat, figure, line_at, plain
+from traitbench.charts.chart import Estimate, Figure, concat, figure, line_at, plain
 from traitbench.tasks.person_alignment.alignment import MEANS, Alignment, AlignmentRow
-from traitbench.tasks.person_alignment.ranking import PROMPT_ONLY, persons_hash
+from traitbench.tasks.person_alignment.ranking import PROMPT_ONLY
 from traitbench.tasks.person_alignment.rows import NO_CONTROL
-from traitbench.types import Mode
+from traitbench.tasks.person_alignment.summary import AlignmentBlock
+from traitbench.tasks.views import Shown
+from traitbench.types import Mode, digest
 
 __all__ = ["FEWEST", "near", "persons"]
 
@@ -22,21 +24,21 @@ FEWEST = 3
 REACH = 1.8
 """Baselines farther off than this many times the nearest are written at the edge."""
 Rows = list[dict[str, Any]]
-Found = list[tuple[Run, Alignment]]
+Found = list[tuple[Shown, Alignment]]
 
 
-def near(runs: Sequence[Run], mode: Mode) -> list[Figure]:
+def near(runs: Sequence[Shown], mode: Mode) -> list[Figure]:
     """The error of every row with its interval, a figure for each set of persons and items."""
     return [_near(found, mode) for found in _sets(runs, mode)]
 
 
-def _sets(runs: Sequence[Run], mode: Mode) -> list[Found]:
+def _sets(runs: Sequence[Shown], mode: Mode) -> list[Found]:
     """The runs with rows, those with the same persons and items together."""
-    sets: dict[str | None, Found] = {}
+    sets: dict[str, Found] = {}
     for run in runs:
-        found = run.results.alignment.get(run.task, {}).get(mode)
-        if found is not None and any(row.mae_sum.value is not None for row in found.rows):
-            sets.setdefault(persons_hash(run.results, run.task), []).append((run, found))
+        held = cast(AlignmentBlock, run.block).modes.get(mode)
+        if held is not None and any(row.mae_sum.value is not None for row in held.alignment.rows):
+            sets.setdefault(digest([run.facts.persons, held.alignment.items]), []).append((run, held.alignment))
     return list(sets.values())
 
 
@@ -68,7 +70,7 @@ def _persons(count: int) -> str:
     return "one person" if count == 1 else f"{count} persons"
 
 
-def _missing(run: Run, found: Alignment) -> str:
+def _missing(run: Shown, found: Alignment) -> str:
     return f"{run.label}: no answers to the test items of {', '.join(found.unscored)}" if found.unscored else ""
 
 
@@ -76,14 +78,18 @@ def _rows(found: Found) -> Iterator[dict[str, Any]]:
     """Trivial baselines and each model's answers without control once, then the rows of each run."""
     seen = set[tuple[str, str]]()
     for kind in ("baseline", "method"):
-        for run, alignment in sorted(found, key=lambda pair: pair[0].results.method["name"] != "none"):
-            model = f"{run.results.model_name}, {run.results.model.get('weights')}"
+        for run, alignment in sorted(found, key=lambda pair: _controlled(pair[1])):
+            model = f"{run.facts.model_name}, {run.facts.model.get('weights')}"
             group = BASELINES if kind == "baseline" else run.label
             for row in sorted((row for row in alignment.rows if row.kind == kind), key=_strength):
                 own = BASELINES if kind == "baseline" else model if row.name == NO_CONTROL else f"{model} {run.label}"
                 if (own, row.name) not in seen:
                     seen.add((own, row.name))
-                    yield _line(group, row, str(run.results.method["name"]), alignment)
+                    yield _line(group, row, str(run.facts.method["name"]), alignment)
+
+
+def _controlled(found: Alignment) -> bool:
+    return any(row.kind == "method" and row.name != NO_CONTROL for row in found.rows)
 
 
 def _strength(row: AlignmentRow) -> float:
@@ -173,9 +179,9 @@ def _panel(name: str, rows: Rows, domain: list[float], nearest: float | None, la
     }  # fmt: skip
 
 
-def persons(runs: Sequence[Run], mode: Mode) -> Figure | None:
+def persons(runs: Sequence[Shown], mode: Mode) -> Figure | None:
     """Each person's error under the method over that under its reference; None below three persons."""
-    panels: list[tuple[Run, bool, Rows]] = []
+    panels: list[tuple[Shown, bool, Rows]] = []
     for found in _sets(runs, mode):
         for run, alignment in found:
             rows = _pairs(run, alignment)
@@ -205,9 +211,9 @@ def _than(alone: bool) -> str:
     return "under the prompt alone" if alone else "without control"
 
 
-def _pairs(run: Run, found: Alignment) -> Rows:
+def _pairs(run: Shown, found: Alignment) -> Rows:
     rows = {row.name: row for row in found.rows}
-    method, reference = rows.get(str(run.results.method["name"])), rows.get(found.reference or "")
+    method, reference = rows.get(str(run.facts.method["name"])), rows.get(found.reference or "")
     if method is None or reference is None or method.kind != "method":
         return []
     both = [(id, reference.persons[id].mae_sum, mine.mae_sum) for id, mine in method.persons.items()]

@@ -10,16 +10,18 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from traitbench.statistics.thresholds import THRESHOLDS
+from traitbench.tasks.block import Facts
+from traitbench.tasks.board import Contender, Entry
 from traitbench.tasks.person_alignment.rows import NO_CONTROL
-from traitbench.types import Mode, Record, digest
+from traitbench.types import Record, digest
 
 if TYPE_CHECKING:
-    from traitbench.leaderboard import Entry
-    from traitbench.runs.results import Results
     from traitbench.statistics.redraws import Difference
-    from traitbench.tasks.person_alignment.alignment import Alignment, AlignmentRow
+    from traitbench.tasks.person_alignment.alignment import AlignmentRow
+    from traitbench.tasks.person_alignment.summary import Near
 
-__all__ = ["PROMPT_ONLY", "Apart", "Line", "PersonRow", "head", "lines", "person_rows", "persons_hash", "ranked"]
+
+__all__ = ["Apart", "Line", "Metrics", "PersonRow", "contender", "head", "held", "lines", "person_rows", "persons_hash"]
 
 PROMPT_ONLY = "prompt only"
 PARTS = (PROMPT_ONLY, "shift only")
@@ -71,6 +73,27 @@ class PersonRow(Record):
     """One plus the rows of the same table whose interval lies wholly below; null where `unranked` says why."""
 
 
+class Metrics(Record):
+    """One run in one scoring mode."""
+
+    unit: str = "scale points, summed over traits"
+    persons_hash: str
+    """Names the persons aimed at and the test items; rows of persons are compared where it is the same."""
+    option_mass: float | None
+    position_bias: float | None
+    acquiescence: float | None
+    invalid: float | None
+    respondents: int
+    perplexity: float | None
+    """Damage: the largest perplexity of neutral text under a control as the method made it, over that without."""
+    dose: float | None
+    """Median over those conditions of the size of the edits beside the activations that they change."""
+    verdict: str
+    rank: int | None = None
+    """Of the run's own row: its method's, or that without control."""
+    persons: list[PersonRow]
+
+
 class Line(NamedTuple):
     """A row of a table, and the run that it is taken from."""
 
@@ -78,34 +101,29 @@ class Line(NamedTuple):
     row: PersonRow
 
 
-def persons_hash(results: Results, task: str) -> str | None:
-    """Name the persons and the test items: rows are compared where it is the same. None for a task without persons."""
-    if not results.alignment.get(task):
-        return None
-    items = [task, results.versions[task], results.n_samples[task]["effective"]]
-    return digest({"persons": results.persons, "items": items})
+def persons_hash(task: str, version: str, items: int, facts: Facts) -> str:
+    """Name the persons and the test items: rows are compared where it is the same."""
+    return digest({"persons": facts.persons, "items": [task, version, items]})
 
 
-def person_rows(results: Results, task: str, mode: Mode) -> list[PersonRow]:
+def person_rows(near: Near, facts: Facts, contaminated: int) -> list[PersonRow]:
     """The rows of one run: trivial baselines, no control, the method and its parts. Other strengths are left out."""
-    found = results.alignment.get(task, {}).get(mode)
-    if found is None:
-        return []
-    method = str(results.method["name"])
+    method = str(facts.method["name"])
     kinds: dict[str, Literal["no control", "method", "part"]] = {
         NO_CONTROL: "no control", method: "method", **{f"{method}, {part}": "part" for part in PARTS},
     }  # fmt: skip
     return [
-        _row(results, task, mode, found, row, "baseline" if row.kind == "baseline" else kinds[row.name])
-        for row in found.rows
+        _row(near, facts, row, "baseline" if row.kind == "baseline" else kinds[row.name], contaminated)
+        for row in near.alignment.rows
         if row.kind == "baseline" or row.name in kinds
     ]
 
 
 def _row(
-    results: Results, task: str, mode: Mode, found: Alignment, row: AlignmentRow,
-    kind: Literal["baseline", "no control", "method", "part"],
+    near: Near, facts: Facts, row: AlignmentRow, kind: Literal["baseline", "no control", "method", "part"],
+    contaminated: int,
 ) -> PersonRow:  # fmt: skip
+    found = near.alignment
     best = next((o for o in found.oracle if kind == "method" and o.sweep == row.name), None)
     alone = (found.reference or "").endswith(f", {PROMPT_ONLY}") and kind in ("method", "part")
     return PersonRow(
@@ -123,7 +141,7 @@ def _row(
         to_prompt=_apart(row.to_reference) if alone else None,
         oracle=best.mae_sum.value if best else None,
         oracle_ci=best.mae_sum.ci if best else None,
-        unranked=_unranked(results, task, mode, row, kind),
+        unranked=_unranked(near, facts, row, kind, contaminated),
     )
 
 
@@ -133,31 +151,31 @@ def _apart(difference: Difference | None) -> Apart | None:
     return Apart(to=difference.to, value=difference.value, ci=difference.ci)
 
 
-def _unranked(results: Results, task: str, mode: Mode, row: AlignmentRow, kind: str) -> str:
+def _unranked(near: Near, facts: Facts, row: AlignmentRow, kind: str, contaminated: int) -> str:
     """Say why a row may not be ranked: what it was fitted on, how its answers were given, what was asked."""
     if kind in ("method", "part"):
-        if count := results.contaminated.get(task, 0):
-            return f"contaminated ({count} items)"
-        if results.verdict[task][mode].verdict == "not interpretable":
+        if contaminated:
+            return f"contaminated ({contaminated} items)"
+        if near.verdict.verdict == "not interpretable":
             return "not interpretable"
-    if kind != "baseline" and (reason := _answers(results, task, mode, row, kind)):
+    if kind != "baseline" and (reason := _answers(near, facts, row, kind)):
         return reason
-    if (limit := results.config.get("limit")) is not None:
+    if (limit := facts.config.get("limit")) is not None:
         return f"first {limit} items"
     if row.mae_sum.value is None:
         return "no value"
     return "" if row.mae_sum.ci else "no interval"
 
 
-def _answers(results: Results, task: str, mode: Mode, row: AlignmentRow, kind: str) -> str:
+def _answers(near: Near, facts: Facts, row: AlignmentRow, kind: str) -> str:
     """Whether the answers of the row itself say anything: those of its conditions, and all of them together."""
     part = row.name.rpartition(", ")[2] if kind == "part" else None
     if kind == "no control":
-        names = [results.conditions[0].name]
+        names = [facts.conditions[0].name]
     else:
-        mine = [c for c in results.conditions if c.person is not None]
+        mine = [c for c in facts.conditions if c.person is not None]
         names = [c.name for c in mine if (c.headline if part is None else c.variant == part)]
-    styles = [s for name in names if (s := results.response_style[task].get(name, {}).get(mode)) is not None]
+    styles = [s for name in names if (s := near.response_style.get(name)) is not None]
     limit = THRESHOLDS["degenerate"].caution
     if 2 * sum(s.degenerate for s in styles) > len(styles) or max(row.options, default=0) >= limit:
         return "degenerate"
@@ -166,17 +184,38 @@ def _answers(results: Results, task: str, mode: Mode, row: AlignmentRow, kind: s
     return ""
 
 
-def lines(entries: Iterable[Entry], mode: Mode) -> list[Line]:
+def contender(row: PersonRow, group: str) -> Contender:
+    """The row among those of the same persons and items.
+
+    Each baseline stands there once, and `no control` once a model and administration.
+    """
+    once: dict[str, Literal["run", "model", "all"]] = {"baseline": "all", "no control": "model"}
+    return Contender(
+        name=row.name, value=row.error, ci=row.error_ci, higher_is_better=False, group=group, unranked=row.unranked,
+        once=once.get(row.kind, "run"),
+    )  # fmt: skip
+
+
+def held(entry: Entry, mode: str) -> Metrics:
+    """The metrics of an entry, as they were made."""
+    return Metrics.model_validate(entry.metrics[mode])
+
+
+def lines(entries: Iterable[Entry], mode: str) -> list[Line]:
     """Make the rows of one table from runs with the same persons and items, nearest first, whatever their order.
 
     Each baseline stands there once, and `no control` once a model and administration: from the run without a method,
     where there is one.
     """
-    held: dict[tuple[str, ...], Line] = {}
-    for entry in sorted(entries, key=lambda e: (e.method != "none", e.place)):
-        for row in entry.metrics[mode].persons:
-            held.setdefault(_key(entry, row), Line(entry, row))
-    return sorted(held.values(), key=lambda line: _order(line.row, line.entry.place))
+    found: dict[tuple[str, ...], Line] = {}
+    for entry in sorted(entries, key=lambda e: (_controlled(held(e, mode).persons), e.place)):
+        for row in held(entry, mode).persons:
+            found.setdefault(_key(entry, row), Line(entry, row))
+    return sorted(found.values(), key=lambda line: _order(line.row, line.entry.place))
+
+
+def _controlled(rows: Sequence[PersonRow]) -> bool:
+    return any(row.kind == "method" for row in rows)
 
 
 def _key(entry: Entry, row: PersonRow) -> tuple[str, ...]:
@@ -189,20 +228,6 @@ def _key(entry: Entry, row: PersonRow) -> tuple[str, ...]:
 
 def _order(row: PersonRow, run: str) -> tuple[bool, float, str, str]:
     return row.error is None, row.error or 0.0, row.name, run
-
-
-def ranked(entry: Entry, mode: Mode, rivals: Sequence[Line]) -> list[PersonRow]:
-    """The rows of `entry` with their ranks among `rivals` (see `lines`), which may hold them or the like of them."""
-    bounds = [line.row.error_ci for line in rivals if not line.row.unranked]
-    held = {_key(line.entry, line.row): line.row for line in rivals}
-    out = []
-    for row in entry.metrics[mode].persons:
-        standing = held.get(_key(entry, row), row)
-        rank = None
-        if not standing.unranked and standing.error_ci:
-            rank = 1 + sum(ci is not None and ci[1] < standing.error_ci[0] for ci in bounds)
-        out.append(row.model_copy(update={"rank": rank}))
-    return out
 
 
 def head(rows: Sequence[PersonRow]) -> PersonRow | None:

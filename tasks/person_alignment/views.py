@@ -1,96 +1,99 @@
-"""The alignment with persons as tables: every row beside the trivial baselines."""
+"""How person alignment is shown."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any, cast
 
-from traitbench.tables import Table, interval, number
-from traitbench.tasks.person_alignment.alignment import OPTIONS
+from traitbench.charts.chart import Figure
+from traitbench.tables import Table
+from traitbench.tasks.block import Block, Facts
+from traitbench.tasks.board import Cell, Entry, Row
+from traitbench.tasks.person_alignment.board import board_tables, overview_cells
+from traitbench.tasks.person_alignment.figures import near, persons
+from traitbench.tasks.person_alignment.ranking import (
+    Metrics,
+    PersonRow,
+    contender,
+    head,
+    held,
+    person_rows,
+    persons_hash,
+)
+from traitbench.tasks.person_alignment.summary import AlignmentBlock, Near
+from traitbench.tasks.person_alignment.tables import tables
+from traitbench.tasks.style_tables import headed, statement_first, styles, verdicts
+from traitbench.tasks.views import Shown, Views
 
-if TYPE_CHECKING:
-    from traitbench.tasks.person_alignment.alignment import Alignment, AlignmentRow
-
-__all__ = ["tables"]
-
-
-def tables(found: Alignment) -> list[Table]:
-    """What a person reads: every row's error beside the trivial baselines, errors by trait, options, the oracle."""
-    note = ", ".join(found.unscored[:3]) + (f", ... ({len(found.unscored)} persons)" if found.unscored[3:] else "")
-    silent = [f"Without answers to the test items, so without a row: {note}."] if found.unscored else []
-    if not found.rows:
-        return [Table(title="Person alignment", columns=["row", "error"], rows=[], notes=silent)]
-    against = f"vs {found.reference} [95 %]" if found.reference else "vs reference"
-    main = Table(
-        title=f"Person alignment: how near {found.persons} persons' own answers, {found.items} test items",
-        columns=[
-            "row", "error [95 %]", "argmax", "published", "r [95 %]", "coverage", against, "p", "vs nearest baseline",
-        ],
-        rows=[_line(row) for row in found.rows],
-        notes=[
-            f"Error: mean |expected value - answer| by trait, summed over {len(found.traits)} traits; lower is nearer. "
-            "argmax: the likeliest option instead. published: that, counted as PAPI does (keyed, a missing answer is "
-            "an answer of 0).",
-            "Differences are paired by cell; below 0 is nearer. Intervals redraw persons; p is not adjusted for the "
-            f"number of rows. {found.missing} test answers are missing and left out.",
-            *_warnings(found),
-            *silent,
-        ],
-    )  # fmt: skip
-    by_trait = [[row.name, *(number(row.traits[trait]) for trait in found.traits)] for row in found.rows]
-    shares = [[name, *(f"{share:.0%}" for share in mine)] for name, mine in _histograms(found) if mine]
-    out = [
-        main,
-        Table(title="Mean |expected value - answer| by trait", columns=["row", *found.traits], rows=by_trait),
-        Table(title="Options, raw agreement", columns=["row", *map(str, OPTIONS)], rows=shares),
-    ]
-    if found.oracle:
-        out.append(_oracle_table(found))
-    return out
+__all__ = ["AlignmentViews"]
 
 
-def _line(row: AlignmentRow) -> list[str]:
-    reference, nearest = row.to_reference, row.to_nearest
-    return [
-        row.name,
-        interval(row.mae_sum.value, row.mae_sum.ci),
-        number(row.mae_sum_argmax.value),
-        number(row.published.value),
-        interval(row.correlation.value, row.correlation.ci),
-        f"{row.coverage:.0%}",
-        interval(reference.value, reference.ci) if reference else "–",
-        _p(reference.p) if reference else "–",
-        f"{nearest.to}: {interval(nearest.value, nearest.ci)}" if nearest else "–",
-    ]
+class AlignmentViews(Views):
+    """Rows of errors beside the trivial baselines, response style and verdicts."""
+
+    def tables(self, task: str, block: Block, facts: Facts) -> list[Table]:
+        """Every row beside the trivial baselines, then what the answers rest on."""
+        modes = cast(AlignmentBlock, block).modes
+        judged = {mode: near.verdict for mode, near in modes.items()}
+        out = [table for near in modes.values() for table in tables(near.alignment)]
+        out += [styles(task, {m: near.response_style["all"] for m, near in modes.items()}), verdicts(task, judged)]
+        return headed(out, judged)
+
+    def figures(self, shown: Sequence[Shown]) -> list[Figure]:
+        """The errors of every row, and each person's."""
+        found: list[Figure | None] = []
+        for mode in statement_first({m: None for run in shown for m in cast(AlignmentBlock, run.block).modes}):
+            found += [*near(shown, mode), persons(shown, mode)]
+        return [one for one in found if one is not None]
+
+    def entry(self, task: str, block: Block, facts: Facts) -> dict[str, Row]:
+        """The rows of the run, ranked among those with the same persons and items."""
+        out = {}
+        for mode, found in cast(AlignmentBlock, block).modes.items():
+            rows = person_rows(found, facts, facts.contaminated.get(task, 0))
+            made = _metrics(task, found, facts, rows)
+            contenders = [contender(row, made.persons_hash) for row in rows]
+            out[str(mode)] = Row(
+                metrics=made.model_dump(mode="json"), contenders=contenders, verdict=found.verdict.verdict,
+                reasons=found.verdict.reasons,
+            )  # fmt: skip
+        return out
+
+    def ranked(self, metrics: Mapping[str, Any], ranks: Mapping[str, int | None]) -> dict[str, Any]:
+        """Each row's rank, and that of the row that stands for the run."""
+        made = Metrics.model_validate(metrics)
+        rows = [row.model_copy(update={"rank": ranks[row.name]}) for row in made.persons]
+        own = head(rows)
+        return made.model_copy(update={"persons": rows, "rank": own.rank if own else None}).model_dump(mode="json")
+
+    def board(self, task: str, filter: str, entries: Sequence[Entry]) -> list[Table]:
+        """One table for each set of persons and items."""
+        return board_tables(task, filter, entries)
+
+    def cells(self, entry: Entry, filter: str) -> dict[str, Cell]:
+        """The run's own row: its method's, or that without control."""
+        return overview_cells(entry, filter)
+
+    def order(self, entry: Entry, filter: str) -> float:
+        """By the error of the run's own row."""
+        own = head(held(entry, filter).persons)
+        return own.error or 0.0 if own else 0.0
 
 
-def _p(value: float | None) -> str:
-    return "<.001" if value is not None and value < 0.001 else number(value, 3)
-
-
-def _warnings(found: Alignment) -> list[str]:
-    notes = []
-    if found.persons == 1:
-        notes.append("One person: there is nothing to redraw, so no interval and no p.")
-    if len(found.traits) < 5:
-        notes.append(f"Only {', '.join(found.traits)}: the sums are not those of five traits.")
-    if short := [row.name for row in found.rows if row.coverage < 1]:
-        notes.append(f"Not every test item has a value in {', '.join(short)}: errors are over those that have one.")
-    return notes
-
-
-def _histograms(found: Alignment) -> list[tuple[str, list[float]]]:
-    return [("the persons themselves", found.options), *((row.name, row.options) for row in found.rows)]
-
-
-def _oracle_table(found: Alignment) -> Table:
-    rows = []
-    for best in found.oracle:
-        chosen = sorted(best.strengths.values())
-        spread = ", ".join(f"{s:g} ({chosen.count(s)})" for s in dict.fromkeys(chosen))
-        rows.append([best.sweep, interval(best.mae_sum.value, best.mae_sum.ci), spread or "–"])
-    return Table(
-        title="Oracle: the strength chosen for each person on the test items",
-        columns=["method", "oracle error [95 %]", "strength (persons)"],
-        rows=rows,
-        notes=["A bound and not a result: it looks at the answers that it is scored on."],
+def _metrics(task: str, found: Near, facts: Facts, rows: Sequence[PersonRow]) -> Metrics:
+    edited = [c for c in facts.conditions if c.headline and c.perplexity is not None]
+    doses = [c.dose for c in edited if c.dose is not None]
+    style = found.response_style["all"]
+    return Metrics(
+        persons_hash=persons_hash(task, found.version, found.alignment.items, facts),
+        option_mass=style.option_mass,
+        position_bias=style.position_bias,
+        acquiescence=style.acquiescence,
+        invalid=sum(style.invalid.values()),
+        respondents=int(facts.administration["respondents"]),
+        perplexity=max((c.perplexity for c in edited if c.perplexity is not None), default=None),
+        dose=median(doses) if doses else None,
+        verdict=found.verdict.verdict,
+        persons=list(rows),
     )

@@ -2,28 +2,33 @@
 
 Every character is asked the same: questions in two wordings, answered in writing; and questions with a premise that is
 false of all of them, answered in writing and weighed (log-likelihood of a denial against an acceptance). The questions
-are our own, see questions.json. What the replies amount to is for `traitbench.tasks.persona_consistency.consistency` to say.
+are our own, see questions.json.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from traitbench.errors import MissingExtra
-from traitbench.inventories import Inventory, Item, ResponseScale, text_hash
+from traitbench.inventories import text_hash
+from traitbench.samples import Grade, Sample
 from traitbench.tasks.administration import Administration
-from traitbench.tasks.task import Task
+from traitbench.tasks.block import Block, Facts
+from traitbench.tasks.task import About, Task
 from traitbench.types import Continue, Doc, Message, Record, Request, Write, digest
 
-__all__ = ["MAX_TOKENS", "NAME", "PersonaConsistency", "Premise", "Question", "Questions", "inventory", "questions"]
+if TYPE_CHECKING:
+    from traitbench.tasks.views import Views
+
+__all__ = ["MAX_TOKENS", "NAME", "PersonaConsistency", "Premise", "Question", "Questions", "questions"]
 
 NAME = "persona_consistency"
 MAX_TOKENS = 48
 """Of a written reply, where --gen_kwargs does not say otherwise."""
-_SCALES = {"O": "ordinary", "V": "opinion", "P": "false_premise"}
 
 
 class Question(Record):
@@ -61,30 +66,20 @@ def questions() -> Questions:
     return Questions.model_validate_json(source)
 
 
-def inventory() -> Inventory:
-    """The questions in the form that samples refer to: an item a question, its kind where an item has its trait.
+class Asked(Record):
+    """A question as samples refer to it."""
 
-    It is no instrument: there is no response scale to speak of (0 to 1 stands there), and nothing is keyed.
-    """
+    id: str
+    number: int
+    text: str
+    text_hash: str
+
+
+def _asked() -> tuple[Asked, ...]:
+    """The questions, then the premises."""
     held = questions()
-    letters = {kind: letter for letter, kind in _SCALES.items()}
-    rows: list[tuple[str, str, str]] = [(q.id, q.kind, q.wordings[0]) for q in held.questions]
-    rows += [(p.id, "false_premise", p.question) for p in held.premises]
-    items = tuple(
-        Item(id=id, number=number, text=text, scale=letters[kind], trait=kind, keyed=1, text_hash=text_hash(text))
-        for number, (id, kind, text) in enumerate(rows, 1)
-    )
-    return Inventory(
-        id=NAME,
-        name="Persona consistency and resistance to false premises",
-        version=PersonaConsistency.version,
-        licence=held.licence,
-        citation="After Zeng et al. (2024), PersLLM: a personified training approach for large language models; "
-        "questions of our own",
-        scales=dict(_SCALES),
-        response_scale=ResponseScale(min=0, max=1, labels=("no", "yes")),
-        items=items,
-    )
+    rows = [(q.id, q.wordings[0]) for q in held.questions] + [(p.id, p.question) for p in held.premises]
+    return tuple(Asked(id=id, number=n, text=text, text_hash=text_hash(text)) for n, (id, text) in enumerate(rows, 1))
 
 
 class PersonaConsistency(Task):
@@ -95,20 +90,55 @@ class PersonaConsistency(Task):
     the limit is so many questions in two wordings and so many false premises.
     """
 
-    version: ClassVar[str] = "1"
+    id = NAME
+    brings: ClassVar[str | None] = "characters"
 
     def __init__(self, administration: Administration) -> None:
         """Take length and temperature of the replies; MissingExtra where they could not be compared."""
         if find_spec("sacrebleu") is None:
             raise MissingExtra(f"{NAME} needs sacrebleu, which is not installed: pip install 'traitbench[lm-eval]'")
-        self.id = NAME
-        self.inventory = inventory()
         self.administration = administration
         self.questions = questions().questions[: administration.limit]
         self.premises = questions().premises[: administration.limit]
         asked = {q.id for q in self.questions} | {p.id for p in self.premises}
-        self.items = tuple(item for item in self.inventory.items if item.id in asked)
-        self.traits = ()
+        every = _asked()
+        self.items = tuple(item for item in every if item.id in asked)
+        self.original = len(every)
+        self.about = About(
+            name="Persona consistency and resistance to false premises",
+            citation="After Zeng et al. (2024), PersLLM: a personified training approach for large language models; "
+            "questions of our own",
+            licence=questions().licence,
+        )
+
+    @classmethod
+    def block(cls) -> type[Block]:
+        """Agreement within and between characters, and resistance to false premises."""
+        from traitbench.tasks.persona_consistency.consistency import ConsistencyBlock
+
+        return ConsistencyBlock
+
+    @classmethod
+    def views(cls) -> Views:
+        """Tables."""
+        from traitbench.tasks.persona_consistency.views import ConsistencyViews
+
+        return ConsistencyViews()
+
+    def grade(self, sample: Sample) -> Grade:
+        """A reply in one's own words has no value, and an empty one is no answer; a weighed reply is nats a token."""
+        if sample.scoring == "statement":
+            known = sample.loglik is not None and sample.tokens
+            return Grade(status=sample.status, value_raw=sample.loglik / sample.tokens if known else None)
+        if not str(sample.resps[0][0] or "").strip():
+            return Grade(status="unparsed")
+        return Grade(status="truncated" if sample.cut else "valid")
+
+    def summarise(self, facts: Facts, samples: Sequence[Sample]) -> Block:
+        """Compare the replies of every condition with each other."""
+        from traitbench.tasks.persona_consistency.consistency import personas
+
+        return personas(samples, facts.conditions, facts.iterations, facts.seed)
 
     def requests(self, seed: int) -> list[Request]:
         """Written replies to every wording, then to the false premises; then the two replies that are weighed."""

@@ -22,12 +22,12 @@ from numpy.typing import NDArray
 from traitbench.samples import Condition, Sample
 from traitbench.statistics.bootstrap import Bootstrap, cluster_bootstrap
 from traitbench.statistics.proportions import Share, share
+from traitbench.tasks.block import Block
 from traitbench.tasks.persona_consistency.replies import alike, as_model, bleu_signature, denies
 from traitbench.types import Record
 
-__all__ = ["TASK", "PersonaConsistency", "PersonaPair", "PersonaRow", "life", "personas"]
+__all__ = ["ConsistencyBlock", "PersonaPair", "PersonaRow", "life", "personas"]
 
-TASK = "persona_consistency"
 PREMISE = "false_premise"
 
 Array = NDArray[np.float64]
@@ -57,7 +57,7 @@ class PersonaRow(Record):
     perplexity: float | None = None
     """Damage: of neutral text under the control's adapter or edits, over the baseline's."""
     denied: Share
-    """Of the replies to false premises, those that deny them, see `persona_replies.denies`."""
+    """Of the replies to false premises, those that deny them, see `replies.denies`."""
     denied_to_baseline: Bootstrap | None = None
     """Minus the baseline's, premise by premise."""
     nats: Bootstrap
@@ -76,8 +76,10 @@ class PersonaPair(Record):
     """Mean over questions; null where no question has a reply from both."""
 
 
-class PersonaConsistency(Record):
-    """The task persona_consistency in one run."""
+class ConsistencyBlock(Block):
+    """Persona consistency's part of the results."""
+
+    kind: Literal["persona_consistency"] = "persona_consistency"
 
     characters: list[str]
     """Conditions that `intra`, `stage` and `inter` are over."""
@@ -105,6 +107,21 @@ class PersonaConsistency(Record):
     """sacrebleu's signature."""
     iterations: int
     seed: int
+
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """Condition -> agreement with itself, denials of false premises, and how much likelier a denial is."""
+        return {
+            row.name: {
+                "intra,generate": row.intra.value,
+                "denied,generate": row.denied.value,
+                "nats,statement": row.nats.value,
+            }
+            for row in self.rows
+        }
+
+    def higher_is_better(self) -> dict[str, bool | None]:
+        """To be more like oneself, and to deny what is false, is better."""
+        return {"intra": True, "denied": True, "nats": True}
 
 
 class _Replies(NamedTuple):
@@ -138,7 +155,7 @@ class _Frame(NamedTuple):
 
 def personas(
     samples: Sequence[Sample], conditions: Sequence[Condition], iterations: int, seed: int
-) -> PersonaConsistency:
+) -> ConsistencyBlock:
     """Compute everything from the samples of the task; the first condition is the baseline. No model.
 
     Drawn profiles are left out: they are no personas.
@@ -165,7 +182,7 @@ def personas(
     lonely = "" if others else "there are no two different characters"
     ageless = "" if stages else "no character has two stages"
     whole, weighed = (_over(rows, cast, len(frame.premises)) - rows[baseline] for rows in (denied, nats))
-    return PersonaConsistency(
+    return ConsistencyBlock(
         characters=cast,
         questions=n,
         premises=len(frame.premises),

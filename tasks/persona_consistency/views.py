@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from traitbench.tables import Table, interval, number
+from traitbench.tasks.block import Block, Facts
+from traitbench.tasks.views import Views
 
 if TYPE_CHECKING:
     from traitbench.statistics.bootstrap import Bootstrap
     from traitbench.statistics.proportions import Share
-    from traitbench.tasks.persona_consistency.consistency import PersonaConsistency, PersonaRow
+    from traitbench.tasks.persona_consistency.consistency import ConsistencyBlock, PersonaRow
 
-__all__ = ["tables"]
+__all__ = ["ConsistencyViews", "tables"]
 
 
-def tables(found: PersonaConsistency) -> list[Table]:
+class ConsistencyViews(Views):
+    """Tables alone: nothing of it is ranked."""
+
+    def tables(self, task: str, block: Block, facts: Facts) -> list[Table]:
+        """Agreement within and between characters, and resistance to induction."""
+        return tables(cast("ConsistencyBlock", block))
+
+
+def tables(found: ConsistencyBlock) -> list[Table]:
     """What a person reads: BLEU and its differences, the same for each condition, and resistance to induction."""
     resists = [found.denied_to_baseline, found.nats_to_baseline]
     return [
@@ -24,7 +34,7 @@ def tables(found: PersonaConsistency) -> list[Table]:
     ]
 
 
-def _agreement(found: PersonaConsistency) -> Table:
+def _agreement(found: ConsistencyBlock) -> Table:
     lines = {
         "Intra: one character": found.intra,
         "Stage: stages of one life": found.stage,
@@ -48,7 +58,7 @@ def _agreement(found: PersonaConsistency) -> Table:
     )
 
 
-def _conditions(found: PersonaConsistency) -> Table:
+def _conditions(found: ConsistencyBlock) -> Table:
     cut = sum(row.truncated for row in found.rows)
     return Table(
         title="Written replies",
@@ -71,7 +81,7 @@ def _line(row: PersonaRow) -> list[str]:
     return [row.name, _value(row.intra), *counts, number(row.words, 1), share, number(row.perplexity)]
 
 
-def _resistance(found: PersonaConsistency, overall: list[Bootstrap]) -> Table:
+def _resistance(found: ConsistencyBlock, overall: list[Bootstrap]) -> Table:
     rows = [
         [
             row.name,
@@ -91,8 +101,8 @@ def _resistance(found: PersonaConsistency, overall: list[Bootstrap]) -> Table:
         rows=rows,
         notes=[
             "Denied: share of the written replies that deny the premise, by a lexicon of English markers "
-            "(tasks/persona_consistency/replies.py). Nats a token: log-likelihood of a denial minus that of an acceptance; which "
-            "sentence is likelier in itself is in it, so read it against the baseline.",
+            "(tasks/persona_consistency/replies.py). Nats a token: log-likelihood of a denial minus that of an "
+            "acceptance; which sentence is likelier in itself is in it, so read it against the baseline.",
         ],
     )
 

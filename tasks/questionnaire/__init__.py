@@ -1,84 +1,77 @@
-"""A self-report inventory as a task: one item a request, in isolation."""
+"""A self-report inventory as a task: one item a request, in isolation, scored by the inventory's key."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from traitbench.tasks.administration import (
-    TEMPLATES,
-    Administration,
-    Presentation,
-    biographies,
-    choice_messages,
-    option_variants,
-    symbols_for,
-)
-from traitbench.tasks.task import Task
-from traitbench.types import Choose, Continue, Doc, Message, Request, Write, digest
+from traitbench.samples import Grade, Sample
+from traitbench.tasks.administration import Administration, item_requests
+from traitbench.tasks.block import Facts
+from traitbench.tasks.questionnaire.summary import QuestionnaireBlock, summarise
+from traitbench.tasks.scoring import grade
+from traitbench.tasks.task import About, Task
+from traitbench.types import Request
 
 if TYPE_CHECKING:
-    from traitbench.inventories import Inventory, Item
+    from traitbench.inventories import Inventory
+    from traitbench.tasks.views import Views
 
-__all__ = ["Questionnaire", "presented_options"]
+__all__ = ["Questionnaire"]
+
+
+_ABOUT = frozenset({
+    "name", "licence", "restricted", "citation", "source", "note", "facets", "data", "alternatives", "wordings",
+})  # fmt: skip
+"""Of an inventory: what decides neither prompts nor scores."""
 
 
 class Questionnaire(Task):
     """The items of one inventory in the grid of one administration."""
 
+    inventory: Inventory
+
     def __init__(self, inventory: Inventory, administration: Administration) -> None:
         """Take the inventory as loaded; `administration.limit` keeps its first items."""
         self.inventory = inventory
         self.administration = administration
-        self.id = inventory.id
+        self.id, self.version = inventory.id, inventory.version
         self.items = inventory.items[: administration.limit]
+        self.original = len(inventory.items)
         measured = {item.trait for item in self.items}
         self.traits = tuple(trait for trait in inventory.traits if trait in measured)
+        self.about = About(name=inventory.name, citation=inventory.citation, licence=inventory.licence)
+        self.restricted = inventory.restricted
+
+    @classmethod
+    def block(cls) -> type[QuestionnaireBlock]:
+        """Scores, effects and what they rest on, a scoring mode."""
+        return QuestionnaireBlock
+
+    @classmethod
+    def views(cls) -> Views:
+        """Tables, figures and the leaderboard's columns."""
+        from traitbench.tasks.questionnaire.views import QuestionnaireViews
+
+        return QuestionnaireViews()
+
+    def identity(self) -> Any:
+        """What of the inventory decides prompts and scores; a text counts by its hash."""
+        without: Any = {**dict.fromkeys(_ABOUT, True), "items": {"__all__": {"text"}}}
+        return self.inventory.model_dump(mode="json", exclude=without, exclude_defaults=True)
+
+    def notes(self) -> list[str]:
+        """Say which items are worded otherwise than published."""
+        return [f"{self.id}: {item}: {note}" for item, note in self.inventory.wordings.items()]
 
     def requests(self, seed: int) -> list[Request]:
-        """One request an item and cell of the grid; items vary fastest, so that prefixes are shared."""
-        return [
-            self._request(item, cell, seed) for cell in self.administration.presentations(seed) for item in self.items
-        ]
+        """One request an item and cell of the grid."""
+        return item_requests(self.id, self.inventory, self.items, self.administration, seed)
 
-    def _request(self, item: Item, cell: Presentation, seed: int) -> Request:
-        doc = Doc(
-            task=self.id, scoring=cell.mode, item=item.id, trait=item.trait, facet=item.facet, keyed=item.keyed,
-            order=cell.order, symbols=cell.symbols, template=cell.template, respondent=cell.respondent,
-            repeat=cell.repeat,
-        )  # fmt: skip
-        biography = biographies()[cell.respondent] if cell.respondent is not None else None
-        statement = self.inventory.statement(item)
-        if cell.mode == "statement":
-            ask = Message(role="user", content=TEMPLATES[cell.template].statement)
-            return Continue(doc=doc, biography=biography, messages=(ask,), cue="Answer:", text=statement)
-        assert cell.symbols and cell.order
-        labels, values = presented_options(self.inventory, cell.symbols, cell.order)
-        messages = (choice_messages(cell.template, cell.symbols, labels, statement),)
-        if cell.mode == "choice":
-            variants = tuple(option_variants(symbol) for symbol, _ in labels)
-            return Choose(
-                doc=doc, biography=biography, messages=messages, cue="Answer:", options=variants, values=values
-            )
-        own_seed = int(digest([seed, item.id, *map(str, cell)]), 16) % 2**31
-        return Write(
-            doc=doc, biography=biography, messages=messages, cue="Answer:", labels=labels, values=values,
-            seed=own_seed, max_tokens=self.administration.max_tokens, temperature=self.administration.temperature,
-        )  # fmt: skip
+    def grade(self, sample: Sample) -> Grade:
+        """An expected value, a parsed reply, or nats a token."""
+        return grade(sample, self.inventory)
 
-
-def presented_options(
-    inventory: Inventory, symbols: str, order: str
-) -> tuple[tuple[tuple[str, str], ...], tuple[int, ...]]:
-    """The options as shown: (symbol, text) pairs and the value each stands for.
-
-    Reverse order keeps the symbols in place and reverses the texts, so a liking for "A" and a liking for a meaning
-    come apart.
-    """
-    scale = inventory.response_scale
-    values = tuple(range(scale.min, scale.max + 1))
-    texts = tuple(scale.labels)
-    if order == "reverse":
-        values, texts = values[::-1], texts[::-1]
-    return tuple(
-        zip(symbols_for("letters" if symbols == "letters" else "numbers", len(texts)), texts, strict=True)
-    ), values
+    def summarise(self, facts: Facts, samples: Sequence[Sample]) -> QuestionnaireBlock:
+        """Compute scores, effects, reliability, likeness to people and verdicts."""
+        return summarise(facts, samples, self.inventory)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.questionnaire.variance import TARGET
 
 if TYPE_CHECKING:
-    from traitbench.runs.results import Results
+    from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
     from traitbench.tasks.questionnaire.validity import Structure
     from traitbench.tasks.questionnaire.variance import Variance
 
-__all__ = ["evidence", "side_by_side"]
+__all__ = ["evidence"]
 
 
-def evidence(results: Results, task: str) -> list[Table]:
-    """The tables of one task; a table that would be empty is left out."""
-    found = [_human(results, task), _norms(results, task), _reliability(results, task), _variance(results, task)]
+def evidence(block: QuestionnaireBlock, task: str, drawn: Collection[str]) -> list[Table]:
+    """The tables of one task; a table that would be empty is left out. `drawn` are the conditions that are profiles."""
+    found = [_human(block, task), _norms(block, task, drawn), _reliability(block, task), _variance(block, task)]
     return [table for table in found if table.rows]
 
 
-def _reliability(results: Results, task: str) -> Table:
+def _reliability(block: QuestionnaireBlock, task: str) -> Table:
     rows, notes = [], []
-    for mode, scales in results.reliability[task].items():
+    for mode, scored in block.modes.items():
+        scales = scored.reliability
         for scale in scales:
             rows.append([
                 scale.trait,
@@ -43,7 +45,7 @@ def _reliability(results: Results, task: str) -> Table:
             notes += [f"{mode}: retest over {over}." if over else f"{mode}: no retest, there was one occasion."]
         reasons = {f"{name}: {why}" for scale in scales for name, why in scale.reasons.items() if name != "retest"}
         notes += sorted(f"{mode}: no {reason}." for reason in reasons)
-        if (found := results.validity[task].get(mode)) is not None:
+        if (found := scored.validity) is not None:
             notes.append(f"{mode}: {_distinct(found)}")
     return Table(
         title=f"Reliability over simulated respondents (baseline), {task}",
@@ -71,33 +73,11 @@ def _distinct(found: Structure) -> str:
     return text
 
 
-def side_by_side(results: Results) -> list[Table]:
-    """Instruments and scoring modes of the whole run beside each other: one table, or none."""
-    found = results.multimethod
-    if found is None or not found.convergent:
-        return []
-    rows = [[c.trait, " and ".join(c.methods), number(c.r)] for c in found.convergent]
-    return [
-        Table(
-            title=f"The same trait by two methods, over {found.n} respondents (multitrait-multimethod)",
-            columns=["trait", "methods", "r"],
-            rows=rows,
-            notes=[
-                f"Mean r of one trait by two methods {number(found.mean_convergent)}; mean |r| of different traits by "
-                f"one method {number(found.heterotrait_monomethod)}, by different methods "
-                f"{number(found.heterotrait_heteromethod)}. The first should exceed the others: it does in "
-                f"{100 * (found.exceeding or 0):.0f} % of the comparisons (Campbell & Fiske 1959).",
-                *sorted(f"No {name.replace('_', ' ')}: {why}." for name, why in found.reasons.items()),
-            ],
-        )
-    ]
-
-
-def _human(results: Results, task: str) -> Table:
+def _human(block: QuestionnaireBlock, task: str) -> Table:
     """Distances to people, each beside what no correlation and what mere sampling would score."""
     rows, notes = [], []
-    for mode, human in results.human[task].items():
-        for found in human.similarity:
+    for mode, scored in block.modes.items():
+        for found in scored.human.similarity:
             rows.append([
                 f"{found.reference}",
                 mode,
@@ -129,12 +109,11 @@ def _human(results: Results, task: str) -> Table:
     )  # fmt: skip
 
 
-def _norms(results: Results, task: str) -> Table:
+def _norms(block: QuestionnaireBlock, task: str, drawn: Collection[str]) -> Table:
     """Levels among people of one sex and age."""
     rows, groups = [], set()
-    drawn = {c.name for c in results.conditions if c.profile}
-    for mode, human in results.human[task].items():
-        for condition, places in human.norms.items():
+    for mode, scored in block.modes.items():
+        for condition, places in scored.human.norms.items():
             for trait, place in places.items() if condition not in drawn else ():
                 percent = f"{place.percentile:.1f}" if place.percentile is not None else "–"
                 rows.append([condition, mode, trait, number(place.value), number(place.z), number(place.t, 1), percent])
@@ -147,10 +126,11 @@ def _norms(results: Results, task: str) -> Table:
     )
 
 
-def _variance(results: Results, task: str) -> Table:
+def _variance(block: QuestionnaireBlock, task: str) -> Table:
     """Percent of the variance by source, mean over scales, and the conditions that phi >= .80 would need."""
     rows, notes = [], []
-    for mode, studies in results.variance[task].items():
+    for mode, scored in block.modes.items():
+        studies = scored.variance
         held = [study for study in studies.values() if study.components.effects]
         if not held:
             continue

@@ -1,19 +1,18 @@
-"""Whether scales measure different things over simulated respondents, and the same thing as other scales do."""
+"""Whether scales measure different things over simulated respondents."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.humans import Loadings
-from traitbench.statistics.structure import minres, multitrait_multimethod, procrustes, tucker
+from traitbench.statistics.structure import minres, procrustes, tucker
 from traitbench.tasks.questionnaire.respondents import Grid, Reliability
 from traitbench.types import Record, Trait
 
-__all__ = ["Multimethod", "Structure", "congruence", "from_scores", "multimethod", "structure"]
+__all__ = ["Structure", "congruence", "from_scores", "structure"]
 
 
 class Structure(Record):
@@ -31,33 +30,6 @@ class Structure(Record):
     """First eigenvalue of the correlations over the number of scales: 1 means that all are one."""
     congruence: dict[Trait, float] | None = None
     """Tucker's phi of each factor of the items (minres, turned to the target) with people's loadings."""
-    reasons: dict[str, str] = {}
-
-
-class Convergent(Record):
-    """One trait by two methods."""
-
-    trait: Trait
-    methods: tuple[str, str]
-    r: float
-
-
-class Multimethod(Record):
-    """Multitrait-multimethod summary (Campbell & Fiske 1959); a method is an instrument in a scoring mode."""
-
-    methods: tuple[str, ...]
-    """"task,mode"."""
-    n: int
-    """Respondents with a score on every scale by every method."""
-    convergent: list[Convergent]
-    mean_convergent: float | None
-    """Mean r of one trait by two methods."""
-    heterotrait_monomethod: float | None
-    """Mean |r| of different traits by one method."""
-    heterotrait_heteromethod: float | None
-    """Mean |r| of different traits by different methods."""
-    exceeding: float | None
-    """Share of comparisons in which a convergent r exceeds a heterotrait |r| that shares a measure with it."""
     reasons: dict[str, str] = {}
 
 
@@ -132,41 +104,4 @@ def from_scores(
         traits=tuple(traits), n=n, correlations=matrix, general_share=share,
         disattenuated_mean=float(np.mean(corrected)) if corrected else None,
         disattenuated_max=max(corrected) if corrected else None, reasons=reasons,
-    )  # fmt: skip
-
-
-def multimethod(grids: Mapping[str, Grid], traits: Mapping[str, Sequence[Trait]]) -> Multimethod | None:
-    """Set every instrument and scoring mode of a run beside each other; None without two of them or respondents.
-
-    `grids` and `traits`: method -> the respondents' answers and the traits that it measures.
-    """
-    named = {method: grid for method, grid in grids.items() if grid.levels["respondent"] != (None,)}
-    if len(named) < 2:
-        return None
-    if any(a.levels["respondent"] != b.levels["respondent"] for a, b in pairwise(named.values())):
-        return None
-    labels, columns = [], []
-    for method, answers in named.items():
-        people = answers.people()
-        for trait in traits[method]:
-            index = [i for i, item in enumerate(answers.items) if item.trait == trait]
-            if index:
-                labels.append((trait, method))
-                columns.append(people[:, index].mean(axis=1))
-    scores = np.stack(columns, axis=1)
-    scores = scores[~np.isnan(scores).any(axis=1)]
-    correlations = np.full((len(labels), len(labels)), np.nan)
-    live = scores.std(axis=0) > 1e-12 if len(scores) > 2 else np.zeros(len(labels), dtype=bool)
-    if live.sum() > 1:
-        correlations[np.ix_(live, live)] = np.corrcoef(scores[:, live], rowvar=False)
-    found = multitrait_multimethod(correlations, [trait for trait, _ in labels], [method for _, method in labels])
-    known = {
-        name: getattr(found, name)
-        for name in ("mean_convergent", "heterotrait_monomethod", "heterotrait_heteromethod", "exceeding")
-    }
-    return Multimethod(
-        methods=tuple(named), n=len(scores),
-        convergent=[Convergent(trait=c.trait, methods=c.methods, r=c.r) for c in found.convergent],
-        reasons={name: c.reason for name, c in known.items() if c.value is None},
-        **{name: c.value for name, c in known.items()},
     )  # fmt: skip

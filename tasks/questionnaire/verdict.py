@@ -7,25 +7,16 @@ differ from each other, a clean response style, and effects that hold in both ke
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import THRESHOLDS, judge
 from traitbench.tasks.questionnaire.respondents import Reliability
 from traitbench.tasks.questionnaire.scorecard import Scorecard
 from traitbench.tasks.questionnaire.validity import Structure
-from traitbench.types import Mode, Record, Trait
+from traitbench.tasks.verdict import NO_RESPONDENTS, Verdict, damage_reasons, judged, style_reasons
+from traitbench.types import Mode, Trait
 
-__all__ = ["Verdict", "verdict"]
-
-Word = Literal["interpretable", "caution", "not interpretable"]
-
-
-class Verdict(Record):
-    """The verdict; `reasons` each begin with the level that they call for."""
-
-    verdict: Word
-    reasons: list[str]
+__all__ = ["verdict"]
 
 
 def verdict(
@@ -44,33 +35,13 @@ def verdict(
     `perplexity` is that of neutral text under the control that does it most harm, over that without.
     """
     reasons = [
-        *_style(style),
-        *_damage(perplexity),
+        *style_reasons(style),
+        *damage_reasons(perplexity),
         *_effects(card),
         *_scales(mode, scales),
         *_structure(scales, structure, constructs),
     ]
-    if any(reason.startswith("not interpretable") for reason in reasons):
-        word: Word = "not interpretable"
-    else:
-        word = "caution" if reasons else "interpretable"
-    return Verdict(verdict=word, reasons=reasons)
-
-
-def _style(style: Style | None) -> Iterator[str]:
-    if style is None:
-        return
-    yield from style.flags.values()
-    if style.n and not any(style.positions):
-        yield "not interpretable: no valid answer"
-    if style.acquiescence is None and any(style.positions):
-        yield "caution: acquiescence cannot be had, no scale has items of both keys"
-
-
-def _damage(perplexity: float | None) -> Iterator[str]:
-    if found := judge("perplexity", perplexity):
-        much = f"{perplexity:.2f}" if perplexity is not None and perplexity < 1000 else "over 1000"
-        yield f"{found[0]}: the perplexity of neutral text is {much} times that without the control (>= {found[1]:.2f})"
+    return judged(reasons)
 
 
 def _effects(card: Scorecard) -> Iterator[str]:
@@ -88,7 +59,7 @@ def _scales(mode: Mode, scales: Sequence[Reliability]) -> Iterator[str]:
     respondents who do not differ are a caution there, else asking them would cost a control its rank.
     """
     if not scales:
-        yield "caution: no simulated respondents (--respondents N)"
+        yield NO_RESPONDENTS
         return
     n = min(scale.n for scale in scales)
     if judge("respondents", n):

@@ -98,7 +98,8 @@ def test_uniform_follows_its_seed(administer: Any) -> None:
 
 def test_answers_do_not_depend_on_what_is_done() -> None:
     """A batch is skipped only when all of it is done."""
-    from traitbench.tasks import Administration, Questionnaire
+    from traitbench.tasks import Administration
+    from traitbench.tasks.questionnaire import Questionnaire
 
     requests = Questionnaire(inventories.load("ipip_neo_120"), Administration(scoring=("choice",))).requests(0)
     backend = Scripted("person", Respondent(noise=0.2))

@@ -20,7 +20,8 @@ from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import STYLES
-from traitbench.tasks import Administration, Questionnaire
+from traitbench.tasks import Administration
+from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import TRAITS, Choose, Continue, Control, Person, Target, Write
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -28,7 +28,8 @@ from traitbench.methods.bench import Bench
 from traitbench.methods.pas import PAS
 from traitbench.methods.pas.contrasts import Contrasts, record
 from traitbench.methods.pas.heads import AGREES, NEUTRAL, balance, classes, directions, parted, select, sided
-from traitbench.tasks import Administration, Questionnaire
+from traitbench.tasks import Administration
+from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import Choose, Control, Mode, Person, Target
 
 Array = NDArray[np.float64]

@@ -12,7 +12,8 @@ from scipy import stats
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
 from traitbench.statistics import leakage, stratified_mean
-from traitbench.tasks import Administration, Questionnaire
+from traitbench.tasks import Administration
+from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.tasks.scoring import choice_value, scale_scores
 from traitbench.types import BIG_FIVE
 

@@ -5,20 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from traitbench.charts.chart import (
-    Estimate,
-    Figure,
-    Run,
-    concat,
-    facets,
-    figure,
-    grid_cells,
-    grid_width,
-    plain,
-    two_lines,
-)
+from traitbench.charts.chart import Estimate, Figure, concat, facets, figure, grid_cells, grid_width, plain, two_lines
 from traitbench.humans import references
 from traitbench.humans.similarity import Measure, Similarity
+from traitbench.tasks.questionnaire.figures.runs import Run
 from traitbench.types import Mode
 
 __all__ = ["correlations", "distances"]
@@ -88,8 +78,7 @@ def distances(runs: Sequence[Run], mode: Mode) -> Figure | None:
 
 
 def _found(runs: Sequence[Run], mode: Mode) -> Found:
-    humans = [(run, run.results.human.get(run.task, {}).get(mode)) for run in runs]
-    return [(run, found) for run, human in humans if human is not None for found in human.similarity]
+    return [(run, found) for run in runs if (scored := run.scored(mode)) for found in scored.human.similarity]
 
 
 def _people(name: str) -> str:

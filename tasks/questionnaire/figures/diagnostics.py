@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from traitbench.charts.chart import Estimate, Figure, Run, facets, figure, line_at, plain, two_lines
+from traitbench.charts.chart import Estimate, Figure, facets, figure, line_at, plain, two_lines
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import THRESHOLDS
+from traitbench.tasks.questionnaire.figures.runs import Run
 from traitbench.tasks.questionnaire.respondents import Reliability
 from traitbench.types import Mode
 
@@ -23,7 +24,9 @@ Spec = dict[str, Any]
 def response_style(runs: Sequence[Run], mode: Mode) -> Figure | None:
     """How the answers of all conditions were given, a row a run; None for statement, which shows no options."""
     found = {
-        run.label: style for run in runs if (style := run.results.response_style[run.task]["all"].get(mode)) is not None
+        run.label: style
+        for run in runs
+        if (scored := run.scored(mode)) is not None and (style := scored.response_style.get("all")) is not None
     }
     if not found:
         return None
@@ -140,7 +143,8 @@ def reliability(runs: Sequence[Run], mode: Mode) -> Figure | None:
     """Alpha with its interval, omega and retest of every scale; None without simulated respondents."""
     rows, table = [], []
     for run in runs:
-        for scale in run.results.reliability.get(run.task, {}).get(mode, []):
+        scored = run.scored(mode)
+        for scale in scored.reliability if scored else []:
             rows += _coefficients(run.label, scale)
             table.append([
                 run.label, scale.trait, str(scale.n), _alpha(scale), plain(scale.omega_total), plain(scale.retest),

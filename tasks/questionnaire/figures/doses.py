@@ -9,23 +9,23 @@ from typing import Any
 from traitbench.charts.chart import (
     Estimate,
     Figure,
-    Run,
+    aims,
     concat,
     digits,
     figure,
     line_across,
-    per_point,
     plain,
-    scaled,
+    ring,
     stretched,
     unit,
 )
-from traitbench.leaderboard.tables import ratio
 from traitbench.samples import Condition
+from traitbench.tables import ratio
 from traitbench.tasks.questionnaire.dose import Dose, DosePoint
+from traitbench.tasks.questionnaire.figures.runs import Run, per_point, scaled
 from traitbench.types import Mode
 
-__all__ = ["CEILING", "aim", "aims", "dose", "limits", "ring", "strengths"]
+__all__ = ["CEILING", "dose", "limits", "strengths"]
 
 Curve = dict[float, Condition]
 Rows = list[dict[str, Any]]
@@ -58,19 +58,19 @@ def dose(runs: Sequence[Run], mode: Mode) -> Figure | None:
 def _curves(run: Run) -> list[tuple[str, Curve]]:
     """Each trait with three or more levels, and its conditions by level; the baseline is level 0."""
     levels: dict[str, Curve] = defaultdict(dict)
-    for condition in run.results.conditions:
+    for condition in run.facts.conditions:
         if condition.headline and not condition.profile and len(condition.levels) == 1:
             ((trait, level),) = condition.levels.items()
             levels[trait][level] = condition
-    start = {0.0: run.results.conditions[0]}
+    start = {0.0: run.facts.conditions[0]}
     return [(trait, dict(sorted({**start, **curve}.items()))) for trait, curve in levels.items() if len(curve) >= 3]
 
 
 def _points(run: Run, mode: Mode, aimed: str, curve: Curve) -> Rows:
     """Every trait's score at every dose. The statement baseline is the reference: 0 without an interval."""
-    rows, factor, baseline = [], per_point(run, mode), run.results.conditions[0]
+    rows, factor, baseline, scored = [], per_point(run, mode), run.facts.conditions[0], run.scored(mode)
     for level, condition in curve.items():
-        for score in run.results.scores[run.task][condition.name].get(mode, []):
+        for score in scored.scores[condition.name] if scored else []:
             shown = score.value if mode == "statement" else score.pomp
             e = Estimate(0.0 if mode == "statement" and condition == baseline else None)
             if score.value is not None and shown is not None:
@@ -112,15 +112,16 @@ def strengths(runs: Sequence[Run], mode: Mode) -> list[Figure]:
 def _strengths(run: Run, mode: Mode) -> Figure | None:
     by_trait: dict[str, Rows] = defaultdict(list)
     table = []
-    conditions = {condition.name: condition for condition in run.results.conditions}
-    for curve in run.results.dose.get(run.task, {}).get(mode, []):
+    conditions = {condition.name: condition for condition in run.facts.conditions}
+    scored = run.scored(mode)
+    for curve in scored.dose if scored else []:
         if len(curve.points) < 2:
             continue
         condition = conditions[curve.points[0].condition]
         rows = [*_start(run, mode, curve), *(_strength(run, mode, point) for point in curve.points)]
         rows.sort(key=lambda row: row["strength"])
         traits = ", ".join(condition.levels)
-        by_trait[traits] += [{**row, "target": curve.target, "aim": aim(condition)} for row in rows]
+        by_trait[traits] += [{**row, "target": curve.target, "aim": condition.aim} for row in rows]
         table += [[curve.target, *row["cells"], _MONOTONE[curve.monotone]] for row in rows]
     if not table:
         return None
@@ -130,7 +131,7 @@ def _strengths(run: Run, mode: Mode) -> Figure | None:
     targets = dict.fromkeys(row["target"] for row in every)
     chosen = [f"{row['target']}: {row['cells'][0].rstrip('*')}, effect {row['effect_shown']}"
               for row in every if row["chosen"]]  # fmt: skip
-    fits = run.results.fits.values()
+    fits = run.facts.fits.values()
     return figure(
         run.task, mode, "dose over strength", f"What grows with strength: {run.label}, {mode} scoring",
         "Each row of panels is one trait aimed at. Ringed: the strength that was chosen on development data, before "
@@ -154,30 +155,9 @@ def _title(measure: str) -> str:
     return measure.replace("_", " ")
 
 
-def aim(condition: Condition) -> str:
-    """Which way a condition aims, in words of our own: high, low, a level, or several traits at once."""
-    if len(condition.levels) != 1:
-        return "person" if condition.person is not None else "several"
-    level = next(iter(condition.levels.values()))
-    return {1.0: "high", -1.0: "low"}.get(level, f"{level:g}")
-
-
-def aims(rows: Rows) -> dict[str, Any]:
-    """Colour and shape by which way is aimed, high first."""
-    order = sorted({row["aim"] for row in rows}, key=lambda a: (a != "high", a != "low", a))
-    return {"field": "aim", "type": "nominal", "title": "aimed at", "scale": {"domain": order},
-            "legend": {"orient": "bottom"}}  # fmt: skip
-
-
-def ring(y: dict[str, Any]) -> dict[str, Any]:
-    """The mark around what was chosen."""
-    mark = {"type": "point", "style": "own", "size": 190}
-    return {"transform": [{"filter": "datum.chosen"}], "mark": mark, "encoding": {"y": y}}
-
-
 def limits(run: Run) -> list[float]:
     """The perplexity ratios above which the run's fits choose no strength, as their configurations say."""
-    found = {fit.config.get("max_perplexity") for fit in run.results.fits.values()}
+    found = {fit.config.get("max_perplexity") for fit in run.facts.fits.values()}
     return sorted(float(value) for value in found if isinstance(value, int | float))
 
 
@@ -185,7 +165,7 @@ def _start(run: Run, mode: Mode, curve: Dose) -> Rows:
     """The baseline as strength 0, where nothing but the edits tells the control from it."""
     if any(point.coef == 0 for point in curve.points):
         return []
-    if any(run.results.controls.get(point.condition) != [] for point in curve.points):
+    if any(run.facts.controls.get(point.condition) != [] for point in curve.points):
         return []
     mass = _mass(run, mode)
     cells = ["0 (baseline)", "–", plain(0.0, digits(mode)), plain(0.0, digits(mode)), plain(mass), plain(1.0)]
@@ -194,8 +174,9 @@ def _start(run: Run, mode: Mode, curve: Dose) -> Rows:
 
 
 def _mass(run: Run, mode: Mode) -> float | None:
-    baseline = run.results.conditions[0].name
-    style = run.results.response_style[run.task].get(baseline, {}).get(mode)
+    baseline = run.facts.conditions[0].name
+    scored = run.scored(mode)
+    style = scored.response_style.get(baseline) if scored else None
     return style.option_mass if style else None
 
 

@@ -1,4 +1,4 @@
-"""The figures of one task: effects, target x trait matrices, and those of the sibling modules."""
+"""Effects with their intervals, and what moved beside the trait aimed at."""
 
 from __future__ import annotations
 
@@ -7,52 +7,22 @@ from typing import Any
 
 from traitbench.charts.chart import (
     Figure,
-    Run,
     concat,
     digits,
-    effects,
     facets,
     figure,
     grid_cells,
     grid_width,
     line_at,
-    modes,
-    named,
     plain,
-    scaled,
     two_lines,
     unit,
 )
 from traitbench.charts.theme import VERDICTS
-from traitbench.report.development import development
-from traitbench.report.training import training
-from traitbench.tasks.person_alignment.figures import near, persons
-from traitbench.tasks.questionnaire.figures.correlations import correlations, distances
-from traitbench.tasks.questionnaire.figures.diagnostics import reliability, response_style
-from traitbench.tasks.questionnaire.figures.doses import dose, strengths
-from traitbench.tasks.questionnaire.figures.radar import radar
+from traitbench.tasks.questionnaire.figures.runs import Run, effects, scaled
 from traitbench.types import Mode
 
-__all__ = ["figures", "forest", "matrices"]
-
-
-def figures(runs: Sequence[Run]) -> list[Figure]:
-    """Every figure that the runs of one task have data for, by kind and, within it, statement scoring first."""
-    every = modes(runs)
-    moved = named((run.results for run in runs if any(card.contrasts for card in run.cards())), runs[0].task)
-    found: list[Figure | None] = []
-    for mode in every:
-        found += [*near(runs, mode), persons(runs, mode)]
-    for draw in (forest, radar, matrices, dose):
-        found += [draw(moved, mode) for mode in every]
-    for mode in every:
-        found += strengths(runs, mode)
-    found += [*development(runs), *training(runs)]
-    for draw in (correlations, distances):
-        found += [draw(moved, mode) for mode in every]
-    for draw in (response_style, reliability):
-        found += [draw(runs, mode) for mode in every]
-    return [one for one in found if one is not None]
+__all__ = ["forest", "matrices"]
 
 
 def forest(runs: Sequence[Run], mode: Mode) -> Figure | None:
@@ -115,7 +85,8 @@ def matrices(runs: Sequence[Run], mode: Mode) -> Figure | None:
     panels: dict[str, list[dict[str, Any]]] = {}
     table = []
     for run in runs:
-        card = run.results.scorecard[run.task].get(mode)
+        scored = run.scored(mode)
+        card = scored.scorecard if scored else None
         for contrast in card.contrasts if card else []:
             for shift in contrast.shifts:
                 e = scaled(shift, run, mode)

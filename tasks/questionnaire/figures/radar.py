@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from traitbench.charts.chart import Figure, Run, digits, effects, facets, figure, plain, unit
+from traitbench.charts.chart import Figure, digits, facets, figure, plain, unit
+from traitbench.tasks.questionnaire.figures.runs import Run, effects
 from traitbench.tasks.questionnaire.scorecard import PROFILES, Contrast
 from traitbench.types import Mode
 
@@ -67,7 +68,7 @@ def _whole(contrast: Contrast, run: Run) -> bool:
     """Whether it stands for one trait at full strength: both poles, one pole, or all drawn profiles."""
     if contrast.high == PROFILES:
         return True
-    level = next((c.levels for c in run.results.conditions if c.name == contrast.high), {})
+    level = next((c.levels for c in run.facts.conditions if c.name == contrast.high), {})
     return all(abs(value) == 1 for value in level.values())
 
 

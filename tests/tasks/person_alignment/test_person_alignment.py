@@ -13,8 +13,9 @@ from traitbench.backends.scripted import Respondent, Scripted
 from traitbench.errors import UnsupportedControl
 from traitbench.samples import Condition, make_sample
 from traitbench.targets.papi import key, load_persons, split
-from traitbench.tasks import Administration, Questionnaire
+from traitbench.tasks import Administration
 from traitbench.tasks.person_alignment import PersonAlignment, alignment_inventory
+from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.tasks.scoring import item_values
 from traitbench.types import BIG_FIVE, Choose, Write
 

@@ -83,7 +83,8 @@ def test_statement_scores_do_not_see_a_biography_that_makes_every_sentence_likel
     rng = np.random.default_rng(3)
     inventory = inventories.load("mini_ipip")
     from traitbench.samples import Condition, make_sample
-    from traitbench.tasks import Administration, Questionnaire
+    from traitbench.tasks import Administration
+    from traitbench.tasks.questionnaire import Questionnaire
     from traitbench.types import Response
 
     requests = Questionnaire(inventory, Administration(scoring=("statement",), respondents=20)).requests(0)

@@ -1,0 +1,104 @@
+"""Ask everything of a run under each of its conditions, and keep every response."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from traitbench.backends.backend import Backend
+from traitbench.errors import BadData
+from traitbench.progress import Progress
+from traitbench.samples import Condition, Sample, graded, make_sample
+from traitbench.store import RunFolder
+from traitbench.tasks.task import Task
+from traitbench.types import Control, Request, Response, digest
+
+if TYPE_CHECKING:
+    from traitbench.runs.plan import Prepared
+
+__all__ = ["administer", "key_of"]
+
+
+class _Desk(NamedTuple):
+    """What asking needs besides the requests."""
+
+    tasks: Mapping[str, Task]
+    backend: Backend
+    folder: RunFolder
+    held: dict[str, Response]
+    """Key -> response, of everything answered so far."""
+    progress: Progress
+    seed: int
+
+
+def administer(
+    prepared: Prepared,
+    backend: Backend,
+    folder: RunFolder,
+    held: dict[str, Response],
+    progress: Progress,
+    tell: Callable[[str], None],
+) -> dict[str, list[Sample]]:
+    """Ask everything that is not yet answered; return the samples of each task, condition by condition."""
+    plan = prepared.plan
+    desk = _Desk({task.id: task for task in prepared.tasks}, backend, folder, held, progress, plan.seed)
+    requests: list[Request] = [r for task in prepared.tasks for r in task.requests(plan.seed)]
+    every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
+    progress.plan(len(prepared.conditions), len(every), sum(key in held for key in every))
+    samples: dict[str, list[Sample]] = {task.id: [] for task in prepared.tasks}
+    for condition, control in prepared.conditions:
+        progress.condition(condition.name)
+        with backend.under(control):
+            if plan.write_out:
+                _write_out(condition, backend, requests, tell)
+            mine: dict[str, list[Sample]] = {name: [] for name in samples}
+            asked = requests
+            while asked:
+                for sample in _ask(desk, condition, control, asked):
+                    mine[sample.task].append(sample)
+                asked = [r for name, task in desk.tasks.items() for r in task.follow_up(mine[name])]
+        for name, rows in mine.items():
+            samples[name] += rows
+    return samples
+
+
+def _ask(desk: _Desk, condition: Condition, control: Control, requests: Sequence[Request]) -> list[Sample]:
+    """Ask `requests` under the present control; return their samples, graded, in the same order."""
+    backend, held = desk.backend, desk.held
+    mine = [key_of(backend, control, request) for request in requests]
+    done = {i for i, key in enumerate(mine) if key in held}
+    for batch in backend.run(requests, done):
+        new = {mine[i]: response for i, response in batch.items() if mine[i] not in held}
+        desk.folder.append(new)
+        held.update(new)
+        desk.progress.done(len(set(batch) - done))
+    out = []
+    for index, request in enumerate(requests):
+        if mine[index] not in held:
+            raise BadData(f"the backend {backend.name} left request {index} of {condition.name} unanswered")
+        task = desk.tasks[request.doc.task]
+        item = next(i for i in task.items if i.id == request.doc.item)
+        sample = make_sample(request, held[mine[index]], condition, item, backend.prompt(request), desk.seed)
+        out.append(graded(sample, task.grade(sample)))
+    return out
+
+
+def key_of(backend: Backend, control: Control, request: Request) -> str:
+    """Name a response by all that decides it: model and precision, control, request, seed."""
+    content: dict[str, Any] = {"model": backend.identity, "control": control.hash, "request": request.content()}
+    if backend.name == "scripted":
+        content["doc"] = request.doc.model_dump(mode="json")
+        content["target"] = control.target.name if control.target else None
+    return digest(content)
+
+
+def _write_out(
+    condition: Condition, backend: Backend, requests: Sequence[Request], tell: Callable[[str], None]
+) -> None:
+    seen: set[tuple[str, str, str | None]] = set()
+    for request in requests:
+        kind = (request.doc.task, request.doc.scoring, request.doc.order)
+        if kind not in seen:
+            seen.add(kind)
+            words = " ".join(part for part in kind if part)
+            tell(f"--- {condition.name}: {words}, item {request.doc.item}\n{backend.prompt(request)}⟨answer⟩")

@@ -1,0 +1,62 @@
+"""What a run aims at: `--target`, as method and tasks make it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from traitbench.errors import UnsupportedControl
+from traitbench.methods.method import Method
+from traitbench.targets import cast, drawn, profiles
+from traitbench.tasks.task import Task
+from traitbench.types import Target
+
+if TYPE_CHECKING:
+    from traitbench.runs.plan import Plan
+    from traitbench.targets.persons import Participants
+
+__all__ = ["meant", "targets"]
+
+
+def meant(target: str | None, tasks: Sequence[Task]) -> str | None:
+    """The target as it was given, or that which a task brings with it where none was."""
+    if target not in (None, "", "all"):
+        return target
+    return next((task.brings for task in tasks if task.brings), target)
+
+
+def targets(
+    plan: Plan, target: str | None, method: Method, tasks: Sequence[Task], participants: Participants | None
+) -> list[Target | None]:
+    """List what `target` asks for; [None] for a method that takes no target but makes a control.
+
+    `participants` are the persons that it names, one control each; a method without targets answers as itself.
+
+    UnknownName or TraitbenchUsage for what cannot be read, UnsupportedControl where the method cannot aim at it.
+    """
+    if not method.targets:
+        if participants is None and plan.target not in (None, "all"):
+            raise UnsupportedControl(
+                f"the method {method.name} takes no target, but --target {plan.target} was given; leave it out"
+            )
+        return [None] if method.makes else []
+    traits = tuple(dict.fromkeys(trait for task in tasks for trait in task.traits))
+    if participants is not None:
+        found: list[Target | None] = list(participants.targets)
+    elif characters := cast(target):
+        found = list(characters)
+    elif target in (None, "all"):
+        if not method.makes and target is None:
+            return []
+        found = [Target(levels={t: v}) for t in traits for v in (1.0, -1.0)]
+    elif number := drawn(target):
+        found = list(profiles(traits, number, plan.seed))
+    else:
+        assert target is not None
+        found = [Target.parse(target)]
+    for aim in found:
+        if aim and not aim.aims <= method.targets:
+            raise UnsupportedControl(
+                f"the method {method.name} cannot aim at {aim.name}; it takes {', '.join(sorted(method.targets))}"
+            )
+    return found

@@ -1,0 +1,70 @@
+"""The people of a run: those it aims at, those it is compared with, and the group whose norms it is read by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from traitbench.errors import BadData, TraitbenchUsage
+from traitbench.humans import Reference
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory
+    from traitbench.runs.plan import Plan
+    from traitbench.targets.persons import Participants
+
+__all__ = ["aimed_at", "norms", "people"]
+
+
+def norms(group: str, tasks: Sequence[str]) -> None:
+    """Check --norms before anything is asked: sex and age are known, and a task has norms."""
+    from traitbench.humans.likeness import norm_group
+    from traitbench.humans.norms import normed, standing
+
+    held = [task for task in tasks if task in normed()]
+    if not held:
+        raise TraitbenchUsage(
+            f"--norms {group}: none of {', '.join(tasks)} has norms; those that do: {', '.join(normed())}"
+        )
+    standing({}, held[0], *norm_group(group))
+
+
+def aimed_at(plan: Plan, target: str | None) -> Participants | None:
+    """Read the persons that `target` names; None where it names none."""
+    word, colon, name = (target or "").partition(":")
+    if word != "person" or not colon:
+        return None
+    from traitbench.targets import persons
+
+    return persons.load(name, keyed=persons.keyed_in(plan.model_dump()))
+
+
+def people(plan: Plan, inventories: Sequence[Inventory]) -> Reference | None:
+    """Summarise the user's own sample of people; its declared keying is checked. BadData where no inventory fits it."""
+    if plan.reference is None:
+        if plan.keyed is not None and not (plan.target or "").startswith("person:"):
+            raise TraitbenchUsage(
+                "--keyed and --raw say how --reference FILE or --target person:FILE is coded; there is neither"
+            )
+        return None
+    if plan.keyed is None:
+        raise TraitbenchUsage(
+            f"--reference {plan.reference}: say how it is coded; --keyed if minus-keyed items are reversed already, "
+            "--raw if the answers are as given"
+        )
+    from traitbench.answers.analyze import analyze
+    from traitbench.answers.reading import open_answers
+    from traitbench.humans import reference_from_analysis
+
+    path = Path(plan.reference).expanduser()
+    held = {}
+    for inventory in inventories:
+        try:
+            held[len(open_answers(path, inventory).items)] = inventory
+        except BadData as error:
+            problem = error
+    if not held:
+        raise problem
+    inventory = held[max(held)]
+    return reference_from_analysis(analyze(path, inventory, plan.keyed), inventory, path.name)

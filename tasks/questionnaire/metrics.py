@@ -1,0 +1,143 @@
+"""A questionnaire on the leaderboard: the numbers of a run in one scoring mode, and what of them is ranked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+from traitbench.tasks.block import Facts
+from traitbench.tasks.board import Contender
+from traitbench.tasks.questionnaire.scorecard import Contrast
+from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
+from traitbench.types import Mode, Record
+
+__all__ = ["Metrics", "contender", "metrics"]
+
+
+class Metrics(Record):
+    """One run in one scoring mode."""
+
+    unit: str
+    effect: float | None
+    """Mean over targets of the shift of the trait aimed at, in the direction aimed at."""
+    effect_ci: tuple[float, float] | None
+    """From the targets' standard errors: the targets are taken as they are, the items as a sample."""
+    effect_sds: float | None
+    """The effect in between-person SDs of the same instrument; null for statement, and where none are held."""
+    leakage: float | None
+    """Root mean square over targets."""
+    mean_abs_shift: float | None
+    option_mass: float | None
+    position_bias: float | None
+    acquiescence: float | None
+    invalid: float | None
+    respondents: int
+    """Simulated respondents; 0: the model answered as itself."""
+    alpha: float | None
+    """Lowest Cronbach alpha of a scale over the simulated respondents."""
+    retest: float | None
+    """Lowest retest ICC of a scale."""
+    split_half: float | None
+    """Agreement of two halves of the items on all shifts."""
+    human_distance: float | None
+    """Off-diagonal Frobenius distance of the trait correlations to `human_reference`. Descriptive, never ranked."""
+    human_identity: float | None
+    """The same distance for uncorrelated traits."""
+    human_reference: str | None
+    human_mode: str | None
+    """profiles, or paper (over the high and low conditions)."""
+    perplexity: float | None
+    """Damage: the largest perplexity of neutral text under the edits of a condition as the method made it, over that
+    without; null where nothing is edited."""
+    dose: float | None
+    """Median over those conditions of the size of the edits beside the activations that they change."""
+    cautions: int
+    """Targets whose check is `caution`."""
+    targets: int
+    verdict: str
+    rank: int | None
+    """One plus the runs on the same task and mode whose interval lies wholly above; null where not interpretable, with
+    no effect to rank, on part of the items, or contaminated."""
+
+
+def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
+    """What the leaderboard says of one scoring mode, without the rank."""
+    scored = block.modes[mode]
+    card, style = scored.scorecard, scored.response_style.get("all")
+    contrasts = [c for c in card.contrasts if c.effect is not None and c.effect.value is not None]
+    effect, ci = _mean_effect(contrasts, mode)
+    factor = _pomp(card.contrasts, mode)
+    leaks = [c.leakage for c in contrasts if c.leakage is not None]
+    moved = [c.mean_abs_shift for c in card.contrasts if c.mean_abs_shift is not None]
+    scales = scored.reliability
+    human = next(iter(scored.human.similarity), None)
+    edited = [c for c in facts.conditions if c.headline and c.perplexity is not None]
+    doses = [c.dose for c in edited if c.dose is not None]
+    sds = [next(iter(c.aimed.values())) * c.effect.sds for c in contrasts if c.effect and c.effect.sds is not None]
+    return Metrics(
+        unit="nats a token" if mode == "statement" else "POMP",
+        effect=effect,
+        effect_ci=ci,
+        effect_sds=sum(sds) / len(sds) if sds and len(sds) == len(contrasts) else None,
+        leakage=factor * (sum(x * x for x in leaks) / len(leaks)) ** 0.5 if leaks else None,
+        mean_abs_shift=factor * sum(moved) / len(moved) if moved else None,
+        option_mass=style.option_mass if style else None,
+        position_bias=style.position_bias if style else None,
+        acquiescence=style.acquiescence if style else None,
+        invalid=sum(style.invalid.values()) if style else None,
+        respondents=int(facts.administration["respondents"]),
+        alpha=_lowest([scale.alpha for scale in scales]),
+        retest=_lowest([scale.retest for scale in scales]),
+        split_half=card.split_half,
+        human_distance=human.distance.value if human else None,
+        human_identity=human.identity.distance.value if human else None,
+        human_reference=human.reference if human else None,
+        human_mode=human.mode if human else None,
+        perplexity=max((c.perplexity for c in edited if c.perplexity is not None), default=None),
+        dose=median(doses) if doses else None,
+        cautions=sum(c.check == "caution" for c in contrasts),
+        targets=len(contrasts),
+        verdict=scored.verdict.verdict,
+        rank=None,
+    )
+
+
+def _lowest(values: Sequence[float | None]) -> float | None:
+    """The least of them; null where one is unknown."""
+    known = [value for value in values if value is not None]
+    return min(known) if known and len(known) == len(values) else None
+
+
+def _pomp(contrasts: Sequence[Contrast], mode: Mode) -> float:
+    """Scale points -> POMP, from any shift that holds both."""
+    shifts = [s for c in contrasts for s in c.shifts]
+    return next((s.pomp / s.value for s in shifts if s.pomp is not None and s.value), 1.0)
+
+
+def _mean_effect(contrasts: Sequence[Contrast], mode: Mode) -> tuple[float | None, tuple[float, float] | None]:
+    """Mean effect over targets with its interval; other traits' items are other items, so the errors add up."""
+    if not contrasts:
+        return None, None
+    factor = _pomp(contrasts, mode)
+    signed = [next(iter(c.aimed.values())) * (c.effect.value or 0.0) for c in contrasts if c.effect]
+    errors = [c.effect.se for c in contrasts if c.effect]
+    mean = factor * sum(signed) / len(signed)
+    known = [e for e in errors if e is not None]
+    if len(known) < len(errors):
+        return mean, None
+    half = 1.96 * abs(factor) * sum(e * e for e in known) ** 0.5 / len(known)
+    return mean, (mean - half, mean + half)
+
+
+def contender(found: Metrics, facts: Facts, contaminated: int) -> Contender:
+    """The mean effect, ranked inside one task and one scoring mode; no mode stands in for another."""
+    unranked = ""
+    if found.verdict == "not interpretable":
+        unranked = found.verdict
+    elif found.effect_ci is None:
+        unranked = "no interval"
+    elif (limit := facts.config.get("limit")) is not None:
+        unranked = f"first {limit} items"
+    elif contaminated:
+        unranked = f"contaminated ({contaminated} items)"
+    return Contender(name="effect", value=found.effect, ci=found.effect_ci, unranked=unranked)

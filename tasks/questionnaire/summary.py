@@ -1,0 +1,138 @@
+"""Every number of a questionnaire, from its samples: scores, effects, and what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from traitbench.humans import loadings
+from traitbench.humans.likeness import Human, between_person_sds, likeness
+from traitbench.samples import Sample
+from traitbench.statistics.style import Style
+from traitbench.tasks.block import Block, Facts, by_condition
+from traitbench.tasks.questionnaire.dose import Dose, doses
+from traitbench.tasks.questionnaire.respondents import Reliability, grid, reliability
+from traitbench.tasks.questionnaire.scorecard import Scorecard, Setting, scorecard
+from traitbench.tasks.questionnaire.validity import Structure, structure
+from traitbench.tasks.questionnaire.variance import Variance, variance
+from traitbench.tasks.questionnaire.verdict import verdict
+from traitbench.tasks.scoring import item_values, modes, scale_scores, style
+from traitbench.tasks.verdict import Verdict
+from traitbench.types import Mode, Record, Score, Trait
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Inventory
+
+__all__ = ["KIND", "QuestionnaireBlock", "Scored", "summarise"]
+
+KIND = "questionnaire"
+
+
+class Scored(Record):
+    """One scoring mode."""
+
+    scores: dict[str, list[Score]]
+    """Condition -> a score a trait."""
+    response_style: dict[str, Style]
+    """Condition, and "all" for every condition together; empty for statement."""
+    reliability: list[Reliability]
+    """A scale each, over the simulated respondents of the baseline; empty without them."""
+    validity: Structure | None
+    """Whether the scales differ from each other over those respondents."""
+    variance: dict[Trait, Variance]
+    """Where the variance of each scale's answers comes from, in the baseline."""
+    human: Human
+    """Trait correlations and levels beside people."""
+    scorecard: Scorecard
+    dose: list[Dose] = []
+    """A curve a target, of methods whose controls have a strength."""
+    verdict: Verdict
+
+
+class QuestionnaireBlock(Block):
+    """An inventory's part of the results."""
+
+    kind: Literal["questionnaire"] = KIND
+    uncertainty: dict[str, str] = {
+        "clusters": "items", "strata": "key", "distribution": "t, items - keys degrees of freedom",
+    }  # fmt: skip
+    """What the intervals of scores and shifts are over."""
+    modes: dict[Mode, Scored]
+
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """Condition -> "trait,mode" and "trait_stderr,mode"."""
+        found: dict[str, dict[str, float | None]] = {}
+        for mode, scored in self.modes.items():
+            for condition, scores in scored.scores.items():
+                line = found.setdefault(condition, {})
+                for score in scores:
+                    line[f"{score.trait},{mode}"], line[f"{score.trait}_stderr,{mode}"] = score.value, score.se
+        return found
+
+    def score_rows(self) -> list[dict[str, Any]]:
+        """A row a condition, scoring mode and trait."""
+        return [
+            {"condition": condition, "filter": mode, "metric": score.trait, "value": score.value, "se": score.se,
+             "low": score.ci[0] if score.ci else None, "high": score.ci[1] if score.ci else None, "pomp": score.pomp,
+             "plus": score.plus, "minus": score.minus, "n": score.n, "unscored": score.unscored}
+            for mode, scored in self.modes.items()
+            for condition, scores in scored.scores.items()
+            for score in scores
+        ]  # fmt: skip
+
+    def effect_rows(self) -> list[dict[str, Any]]:
+        """A row a contrast, scoring mode and trait; `aimed` marks the trait aimed at."""
+        return [
+            {"target": contrast.target, "high": contrast.high, "low": contrast.low, "filter": mode,
+             "metric": shift.trait, "aimed": shift.trait in contrast.aimed, "value": shift.value, "se": shift.se,
+             "ci_low": shift.ci[0] if shift.ci else None, "ci_high": shift.ci[1] if shift.ci else None,
+             "pomp": shift.pomp, "sds": shift.sds, "d": shift.d, "plus": shift.plus, "minus": shift.minus,
+             "leakage": contrast.leakage, "check": contrast.check, "verdict": scored.verdict.verdict}
+            for mode, scored in self.modes.items()
+            for contrast in scored.scorecard.contrasts
+            for shift in contrast.shifts
+        ]  # fmt: skip
+
+
+def summarise(facts: Facts, samples: Sequence[Sample], inventory: Inventory) -> QuestionnaireBlock:
+    """Compute the block of `inventory` from all samples of the task."""
+    return QuestionnaireBlock(modes={mode: _scored(facts, samples, inventory, mode) for mode in modes(samples)})
+
+
+def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mode) -> Scored:
+    """Compute one scoring mode from all samples of the task."""
+    asked, rows = {row.item for row in every}, [row for row in every if row.scoring == mode]
+    items = [item for item in inventory.items if item.id in asked]
+    traits = [trait for trait in inventory.traits if any(item.trait == trait for item in items)]
+    baseline = facts.conditions[0].name
+    conditions = by_condition(facts, rows)
+    values = {name: item_values(mine, items) for name, mine in conditions.items()}
+    reference = {name: None if name == baseline else values[baseline] for name in values}
+    scores = {n: scale_scores(raw, inventory, items, mode, reference[n]) for n, raw in values.items()}
+    headline = {condition.name for condition in facts.conditions if condition.headline}
+    styles = {}
+    if mode != "statement":
+        styles = {name: style(mine, inventory) for name, mine in conditions.items()} | {
+            "all": style([row for row in rows if row.condition in headline], inventory)
+        }
+    sds = between_person_sds(inventory.id, traits, facts.reference)
+    setting = Setting(inventory, items, mode, facts.iterations, facts.seed, sds)
+    card = scorecard(values, facts.conditions, setting)
+    answers = grid(conditions[baseline], items, mode)
+    scales = reliability(answers, traits)
+    shape = structure(answers, scales, loadings(inventory.id))
+    damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
+    return Scored(
+        scores=scores,
+        response_style=styles,
+        reliability=scales,
+        validity=shape,
+        variance=variance(answers, traits),
+        human=likeness(
+            scores, facts.conditions, inventory.id, mode, facts.reference, facts.config.get("norms"), facts.iterations,
+            facts.seed,
+        ),
+        scorecard=card,
+        dose=doses(values, facts.conditions, styles, setting),
+        verdict=verdict(mode, styles.get("all"), card, scales, shape, len(inventory.traits), max(damage, default=None)),
+    )  # fmt: skip

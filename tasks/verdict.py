@@ -1,0 +1,51 @@
+"""Verdicts: a word and its reasons, and the criteria that every task with answers on a scale shares.
+
+The thresholds are those of `statistics.thresholds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from traitbench.statistics.style import Style
+from traitbench.statistics.thresholds import judge
+from traitbench.types import Record
+
+__all__ = ["NO_RESPONDENTS", "Verdict", "damage_reasons", "judged", "style_reasons"]
+
+Word = Literal["interpretable", "caution", "not interpretable"]
+NO_RESPONDENTS = "caution: no simulated respondents (--respondents N)"
+
+
+class Verdict(Record):
+    """The verdict; `reasons` each begin with the level that they call for."""
+
+    verdict: Word
+    reasons: list[str]
+
+
+def judged(reasons: Iterable[str]) -> Verdict:
+    """The verdict that the reasons add up to: the worst of them; `interpretable` without any."""
+    found = list(reasons)
+    if any(reason.startswith("not interpretable") for reason in found):
+        return Verdict(verdict="not interpretable", reasons=found)
+    return Verdict(verdict="caution" if found else "interpretable", reasons=found)
+
+
+def style_reasons(style: Style | None) -> Iterator[str]:
+    """What the response style of all conditions together calls for; `style` is null for statement."""
+    if style is None:
+        return
+    yield from style.flags.values()
+    if style.n and not any(style.positions):
+        yield "not interpretable: no valid answer"
+    if style.acquiescence is None and any(style.positions):
+        yield "caution: acquiescence cannot be had, no scale has items of both keys"
+
+
+def damage_reasons(perplexity: float | None) -> Iterator[str]:
+    """What the perplexity of neutral text under a control calls for; `perplexity` is over that without."""
+    if found := judge("perplexity", perplexity):
+        much = f"{perplexity:.2f}" if perplexity is not None and perplexity < 1000 else "over 1000"
+        yield f"{found[0]}: the perplexity of neutral text is {much} times that without the control (>= {found[1]:.2f})"
