@@ -17,7 +17,7 @@ from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import current, rescore
 from traitbench.runs.plan import Plan, prepare
 from traitbench.runs.results import Results
-from traitbench.store import read_json
+from traitbench.store import read_json, write_json
 from traitbench.types import BIG_FIVE, DARK_TRIAD
 
 ALL_MODES = ("choice", "statement", "generate")
@@ -153,7 +153,12 @@ def test_rescoring_does_not_believe_stored_values(tmp_path: Path) -> None:
     changed += [line.replace('"status":"valid"', '"status":"refusal"') for line in written]
     assert not set(changed) & {*choice, *written}
     file.write_text("\n".join(changed) + "\n")
-    assert rescore(path) == results
+    with pytest.raises(BadData, match="was changed or swapped"):
+        rescore(path)
+    older = read_json(path)
+    del older["samples_sha256"]
+    write_json(path, older)
+    assert rescore(path).model_copy(update={"samples_sha256": results.samples_sha256}) == results
 
 
 def test_rescoring_what_is_not_there(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from traitbench import inventories
 from traitbench.cli.commands import main
 from traitbench.errors import BadData
+from traitbench.leaderboard import build
 from traitbench.runs.finished import current
 from traitbench.runs.folders import UNDECIDING, find_run, plan_digest, run_name, without_digest
 from traitbench.runs.plan import Plan, prepare
@@ -266,6 +267,13 @@ def test_changed_weights_in_one_folder_are_told_apart_and_the_newest_counts(tmp_
     assert current(first.parent, told.append) == [second]
     (line,) = told
     assert "another run (model weights sha256:other, not None)" in line and str(first) in line
+
+
+def test_digests_do_not_shuffle_the_leaderboard() -> None:
+    order = [(e.task, e.model, e.method, without_digest(e.run)) for e in build(PUBLISHED).entries]
+    assert order == sorted(order)
+    twice = [path.name for path in sorted(PUBLISHED.glob("smollm2@none+*/results_*.json"))]
+    assert twice != sorted(twice), "by their digests alone they would stand in another order than by date"
 
 
 def test_published_folders_hold_one_plan_each() -> None:
