@@ -54,21 +54,20 @@ eval: .venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train)
 test: .venv/.dev
 	$(BIN)/pytest
 
-lint: .venv/.dev
+# The layers contract and mypy see no editable install whole, so the package is installed beside it once.
+INSTALLED := .cache/installed
+$(INSTALLED): .venv/.dev $(shell git ls-files 'harness/*.py' 'inventories/*.py' 'methods/*.py' 'tasks/*.py') pyproject.toml
+	@rm -rf $@ build
+	@$(BIN)/pip install --quiet --no-deps --target $@ .
+	@rm -rf build && touch $@
+
+lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	PYTHONPATH=$(INSTALLED) $(BIN)/lint-imports --no-cache
 
-# mypy follows no editable install, so the package is installed beside it once.
-types: .venv/.dev
-	@rm -rf .cache/types build
-	@$(BIN)/pip install --quiet --no-deps --target .cache/types .
-	@rm -rf build
-	MYPYPATH=.cache/types $(BIN)/mypy -p traitbench
-
-# Strict: a broken link, a name that is gone or a command that fails stops it. Nothing is fetched.
-docs: .venv/.docs
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
-	@echo "open .cache/site/index.html"
+types: $(INSTALLED)
+	MYPYPATH=$(INSTALLED) $(BIN)/mypy -p traitbench
 
 # One JSON line a benchmark: name, ratio, ours, peer, peer_name, unit, n.
 bench: .venv/.bench

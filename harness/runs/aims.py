@@ -12,7 +12,6 @@ from traitbench.tasks.task import Task
 from traitbench.types import Target
 
 if TYPE_CHECKING:
-    from traitbench.runs.plan import Plan
     from traitbench.targets.persons import Participants
 
 __all__ = ["meant", "targets"]
@@ -26,20 +25,25 @@ def meant(target: str | None, tasks: Sequence[Task]) -> str | None:
 
 
 def targets(
-    plan: Plan, target: str | None, method: Method, tasks: Sequence[Task], participants: Participants | None
+    given: str | None,
+    method: Method,
+    tasks: Sequence[Task],
+    participants: Participants | None = None,
+    seed: int = 0,
 ) -> list[Target | None]:
-    """List what `target` asks for; [None] for a method that takes no target but makes a control.
+    """List what `--target` asks for; [None] for a method that takes no target but makes a control.
 
     `participants` are the persons that it names, one control each; a method without targets answers as itself.
 
     UnknownName or TraitbenchUsage for what cannot be read, UnsupportedControl where the method cannot aim at it.
     """
     if not method.targets:
-        if participants is None and plan.target not in (None, "all"):
+        if participants is None and given not in (None, "all"):
             raise UnsupportedControl(
-                f"the method {method.name} takes no target, but --target {plan.target} was given; leave it out"
+                f"the method {method.name} takes no target, but --target {given} was given; leave it out"
             )
         return [None] if method.makes else []
+    target = meant(given, tasks)
     traits = tuple(dict.fromkeys(trait for task in tasks for trait in task.traits))
     if participants is not None:
         found: list[Target | None] = list(participants.targets)
@@ -50,7 +54,7 @@ def targets(
             return []
         found = [Target(levels={t: v}) for t in traits for v in (1.0, -1.0)]
     elif number := drawn(target):
-        found = list(profiles(traits, number, plan.seed))
+        found = list(profiles(traits, number, seed))
     else:
         assert target is not None
         found = [Target.parse(target)]

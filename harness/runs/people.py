@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData, TraitbenchUsage
 from traitbench.humans import Reference
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
-    from traitbench.runs.plan import Plan
     from traitbench.targets.persons import Participants
 
 __all__ = ["aimed_at", "norms", "people"]
@@ -30,34 +29,38 @@ def norms(group: str, tasks: Sequence[str]) -> None:
     standing({}, held[0], *norm_group(group))
 
 
-def aimed_at(plan: Plan, target: str | None) -> Participants | None:
-    """Read the persons that `target` names; None where it names none."""
+def aimed_at(target: str | None, config: Mapping[str, Any]) -> Participants | None:
+    """Read the persons that `target` names; None where it names none. `config` says how a file of them is keyed."""
     word, colon, name = (target or "").partition(":")
     if word != "person" or not colon:
         return None
     from traitbench.targets import persons
 
-    return persons.load(name, keyed=persons.keyed_in(plan.model_dump()))
+    return persons.load(name, keyed=persons.keyed_in(config))
 
 
-def people(plan: Plan, inventories: Sequence[Inventory]) -> Reference | None:
+def people(
+    table: str | None, keyed: bool | None, target: str | None, inventories: Sequence[Inventory]
+) -> Reference | None:
     """Summarise the user's own sample of people; its declared keying is checked. BadData where no inventory fits it."""
-    if plan.reference is None:
-        if plan.keyed is not None and not (plan.target or "").startswith("person:"):
+    if table is None:
+        if keyed is not None and not (target or "").startswith("person:"):
             raise TraitbenchUsage(
                 "--keyed and --raw say how --reference FILE or --target person:FILE is coded; there is neither"
             )
         return None
-    if plan.keyed is None:
+    if keyed is None:
         raise TraitbenchUsage(
-            f"--reference {plan.reference}: say how it is coded; --keyed if minus-keyed items are reversed already, "
+            f"--reference {table}: say how it is coded; --keyed if minus-keyed items are reversed already, "
             "--raw if the answers are as given"
         )
     from traitbench.answers.analyze import analyze
     from traitbench.answers.reading import open_answers
     from traitbench.humans import reference_from_analysis
 
-    path = Path(plan.reference).expanduser()
+    if not inventories:
+        raise TraitbenchUsage(f"--reference {table}: none of the tasks is an instrument that people answered; add one")
+    path = Path(table).expanduser()
     held = {}
     for inventory in inventories:
         try:
@@ -67,4 +70,4 @@ def people(plan: Plan, inventories: Sequence[Inventory]) -> Reference | None:
     if not held:
         raise problem
     inventory = held[max(held)]
-    return reference_from_analysis(analyze(path, inventory, plan.keyed), inventory, path.name)
+    return reference_from_analysis(analyze(path, inventory, keyed), inventory, path.name)

@@ -142,12 +142,14 @@ def prepare(plan: Plan) -> Prepared:
     tasks = _tasks(plan, administration)
     if plan.norms:
         norms(plan.norms, [task.id for task in tasks])
-    reference = people(plan, [task.inventory for task in tasks if task.inventory is not None])
+    reference = people(
+        plan.reference, plan.keyed, target, [task.inventory for task in tasks if task.inventory is not None]
+    )
     target = meant(plan.target, tasks)
-    participants = aimed_at(plan, target)
+    participants = aimed_at(target, plan.model_dump())
     for task in tasks:
         task.check(target, participants)
-    aims = targets(plan, target, method, tasks, participants)
+    aims = targets(plan.target, method, tasks, participants, plan.seed)
     _check_strengths(plan, method)
     method.check(aims)
     # Methods that are fitted on the model make their controls once it is loaded.
