@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.statistics.replies import choice_value
 from traitbench.targets.papi import split
 from traitbench.tasks.administration import Administration, item_requests
-from traitbench.tasks.scoring import choice_value
 from traitbench.types import Choose, Control, Point, Request, Response, Target
 
 if TYPE_CHECKING:

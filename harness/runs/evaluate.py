@@ -25,9 +25,10 @@ from traitbench.runs.administer import administer, key_of
 from traitbench.runs.conditions import conditions
 from traitbench.runs.folders import run_name
 from traitbench.runs.plan import Plan, Prepared, prepare
-from traitbench.runs.results import Facts, Results, summarise
+from traitbench.runs.results import Results, summarise
 from traitbench.samples import Condition
 from traitbench.targets import drawn
+from traitbench.tasks.block import Facts
 from traitbench.types import Control, Response
 
 __all__ = ["evaluate", "served", "workbench"]

@@ -142,9 +142,8 @@ def prepare(plan: Plan) -> Prepared:
     tasks = _tasks(plan, administration)
     if plan.norms:
         norms(plan.norms, [task.id for task in tasks])
-    reference = people(
-        plan.reference, plan.keyed, target, [task.inventory for task in tasks if task.inventory is not None]
-    )
+    instruments = [task.inventory for task in tasks if task.inventory is not None]
+    reference = people(plan.reference, plan.keyed, plan.target, instruments)
     target = meant(plan.target, tasks)
     participants = aimed_at(target, plan.model_dump())
     for task in tasks:

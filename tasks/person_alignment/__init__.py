@@ -22,6 +22,7 @@ from traitbench.tasks.task import About, Task
 from traitbench.types import Request
 
 if TYPE_CHECKING:
+    from traitbench.inventories import Item
     from traitbench.targets.persons import Participants
     from traitbench.tasks.views import Views
 
@@ -38,6 +39,7 @@ class PersonAlignment(Task):
     """
 
     id = NAME
+    items: tuple[Item, ...]
     brings: ClassVar[str | None] = f"person:{persons.PAPI}"
 
     def __init__(self, administration: Administration) -> None:
@@ -92,5 +94,6 @@ class PersonAlignment(Task):
 
     def summarise(self, facts: Facts, samples: Sequence[Sample]) -> AlignmentBlock:
         """Hold the answers against the persons' own, which are read anew; BadData where they are others by now."""
-        name = self.brings if str(facts.config.get("target") or "all") == "all" else str(facts.config["target"])
-        return summarise(facts, samples, self.instrument, persons.again(name, facts.config, facts.persons))
+        given = str(facts.config.get("target") or "")
+        target = given if given.startswith("person:") else f"person:{persons.PAPI}"
+        return summarise(facts, samples, self.instrument, persons.again(target, facts.config, facts.persons))

@@ -128,8 +128,9 @@ class PersonaConsistency(Task):
     def grade(self, sample: Sample) -> Grade:
         """A reply in one's own words has no value, and an empty one is no answer; a weighed reply is nats a token."""
         if sample.scoring == "statement":
-            known = sample.loglik is not None and sample.tokens
-            return Grade(status=sample.status, value_raw=sample.loglik / sample.tokens if known else None)
+            if sample.loglik is None or not sample.tokens:
+                return Grade(status=sample.status)
+            return Grade(status=sample.status, value_raw=sample.loglik / sample.tokens)
         if not str(sample.resps[0][0] or "").strip():
             return Grade(status="unparsed")
         return Grade(status="truncated" if sample.cut else "valid")

@@ -14,7 +14,7 @@ from traitbench.tasks.task import About, Task
 from traitbench.types import Request
 
 if TYPE_CHECKING:
-    from traitbench.inventories import Inventory
+    from traitbench.inventories import Inventory, Item
     from traitbench.tasks.views import Views
 
 __all__ = ["Questionnaire"]
@@ -30,6 +30,7 @@ class Questionnaire(Task):
     """The items of one inventory in the grid of one administration."""
 
     inventory: Inventory
+    items: tuple[Item, ...]
 
     def __init__(self, inventory: Inventory, administration: Administration) -> None:
         """Take the inventory as loaded; `administration.limit` keeps its first items."""

@@ -23,9 +23,7 @@ from traitbench.types import Mode, Record, Score, Trait
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
 
-__all__ = ["KIND", "QuestionnaireBlock", "Scored", "summarise"]
-
-KIND = "questionnaire"
+__all__ = ["QuestionnaireBlock", "Scored", "summarise"]
 
 
 class Scored(Record):
@@ -52,7 +50,7 @@ class Scored(Record):
 class QuestionnaireBlock(Block):
     """An inventory's part of the results."""
 
-    kind: Literal["questionnaire"] = KIND
+    kind: Literal["questionnaire"] = "questionnaire"
     uncertainty: dict[str, str] = {
         "clusters": "items", "strata": "key", "distribution": "t, items - keys degrees of freedom",
     }  # fmt: skip
