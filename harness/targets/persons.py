@@ -6,23 +6,16 @@ A method sees the known items only: the 120 items of the IPIP-NEO-300 that are t
 
 from __future__ import annotations
 
-import csv
-import gzip
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyarrow import parquet
 
-from traitbench import inventories
-from traitbench.answers.keying import assert_keyed_correlations
-from traitbench.answers.reading import open_answers
-from traitbench.answers.tablefiles import MISSING, DelimitedText, Parquet, open_table
 from traitbench.errors import BadData
-from traitbench.statistics.moments import Moments
 from traitbench.targets.papi import key, load_persons, split, unkeyed
+from traitbench.targets.personfiles import answers_in
 from traitbench.types import Person, Record, Target, digest
 
 if TYPE_CHECKING:
@@ -32,10 +25,8 @@ __all__ = ["PAPI", "Participants", "again", "from_csv", "keyed_in", "load", "pap
 
 Array = NDArray[np.float64]
 
-LONG, SHORT = "ipip_neo_300", "ipip_neo_120"
+LONG = "ipip_neo_300"
 PAPI = "papi"
-_ID = ("id", "person", "case")
-"""Columns that name the person, the first of them that is there."""
 _NEUTRAL = 3
 
 
@@ -136,144 +127,8 @@ def from_csv(path: Path, keyed: bool) -> Participants:
     BadData for what is no answer of 1 to 5 (with its row and column), a person named twice, an item named twice, and a
     person who answered none of the known items.
     """
-    names = [item.id for item in key()]
-    table = open_table(path, {*names, *map(str, range(1, 301)), "item", "answer", *_ID})
-    columns = {name.casefold(): place for place, name in enumerate(table.names)}
-    notes: tuple[str, ...] = ()
-    if {"item", "answer"} <= columns.keys():
-        ids, values, notes = _long(path, table, columns)
-    else:
-        ids, values, notes = _wide(path, table, columns)
-    if keyed:
-        values = unkeyed(values)
-    _check_keying(path, values, keyed)
+    ids, values, notes = answers_in(path, keyed)
     return _participants(path.name, ids, values, notes, path)
-
-
-def _wide(
-    path: Path, table: DelimitedText | Parquet, columns: Mapping[str, int]
-) -> tuple[list[str], Array, tuple[str, ...]]:
-    """Read a row a person: ids, answers (persons, 300) as they stand in the file, and remarks."""
-    numbers = [_number(name) for name in columns]
-    short = not any(120 < n <= 300 for n in numbers if n)
-    inventory = inventories.load(SHORT if short else LONG, texts=False)
-    answers = open_answers(path, inventory)
-    # As declared keyed, the reader turns nothing: keying is undone in one place, for every form of file.
-    batches = [np.asarray(batch, dtype=float) for batch in answers.batches(keyed=True)]
-    given = np.concatenate(batches) if batches else np.empty((0, len(answers.items)))
-    if not len(given):
-        raise BadData(f"{path} has column names and no row; expected a row of answers a person")
-    values = np.full((len(given), len(key())), np.nan)
-    for item, column in zip(answers.items, given.T, strict=True):
-        values[:, (item.number_300 or item.number) - 1] = column
-        if (part := np.isfinite(column) & (column != np.rint(column))).any():
-            raise BadData(
-                f"{path}, row {int(part.argmax()) + 1} below the header, column of item {item.id!r}: "
-                f"{column[part.argmax()]:g} is no whole number; expected 1 to 5, or an empty cell where missing"
-            )
-    found = next((columns[name] for name in _ID if name in columns), None)
-    if found is None:
-        name = _stem(path)
-        ids = [name] if len(given) == 1 else [f"{name}-{row}" for row in range(1, len(given) + 1)]
-    else:
-        ids = [cells[0] for cells in _cells(table, [found])]
-    _check_ids(path, ids)
-    read = f"read as the IPIP-NEO-{120 if short else 300}"
-    return ids, values, (f"{path.name}: {read}",)
-
-
-def _long(
-    path: Path, table: DelimitedText | Parquet, columns: Mapping[str, int]
-) -> tuple[list[str], Array, tuple[str, ...]]:
-    """Read a row an answer: ids, answers (persons, 300) as they stand in the file, and remarks."""
-    who = next((columns[name] for name in _ID if name in columns), None)
-    wanted = [columns["item"], columns["answer"], *([who] if who is not None else [])]
-    lines = _cells(table, wanted)
-    numbers = [_number(line[0]) for line in lines]
-    short = not any(120 < n <= 300 for n in numbers if n)
-    place = {item.number: item.number_300 or item.number for item in inventories.load(SHORT if short else LONG).items}
-    found: dict[str, Array] = {}
-    named: dict[tuple[str, int], int] = {}
-    for row, (line, number) in enumerate(zip(lines, numbers, strict=True), 1):
-        where = f"{path}, row {row} below the header"
-        if number is None or number not in place:
-            raise BadData(f"{where}, column 'item': {line[0]!r} is no item; expected i1 to i300, or i1 to i120")
-        id = line[2] if who is not None else _stem(path)
-        if not id:
-            raise BadData(f"{where}, column {table.names[wanted[2]]!r} is empty; expected the person's id")
-        if (id, number) in named:
-            first = named[id, number]
-            raise BadData(f"{where}: person {id!r} answers item i{number} a second time, after row {first}; keep one")
-        named[id, number] = row
-        value = line[1]
-        if value not in (*MISSING, "0", "1", "2", "3", "4", "5", "0.0", "1.0", "2.0", "3.0", "4.0", "5.0"):
-            raise BadData(
-                f"{where}, column 'answer': {value!r} is no answer; expected 1 to 5, or nothing where missing"
-            )
-        mine = found.setdefault(id, np.full(len(key()), np.nan))
-        if value not in (*MISSING, "0", "0.0"):
-            mine[place[number] - 1] = float(value)
-    if not found:
-        raise BadData(f"{path} has column names and no row; expected a row an answer: item,answer")
-    read = f"read as the IPIP-NEO-{120 if short else 300}"
-    return list(found), np.array(list(found.values())), (f"{path.name}: {read}, a row an answer",)
-
-
-def _stem(path: Path) -> str:
-    """Name of a file without its endings: me of me.csv.gz."""
-    return path.name.partition(".")[0] or path.name
-
-
-def _number(name: str) -> int | None:
-    """Number of the item that a column or cell names: i7, I7 or 7."""
-    text = name.strip().casefold().removeprefix("i")
-    return int(text) if text.isascii() and text.isdigit() else None
-
-
-def _cells(table: DelimitedText | Parquet, columns: Sequence[int]) -> list[list[str]]:
-    """Read columns as trimmed texts, a list a row; nothing is an empty text."""
-    if isinstance(table, Parquet):
-        read = parquet.read_table(table.path).columns
-        texts = [["" if v is None else _text(v) for v in read[place].to_pylist()] for place in columns]
-        return [list(row) for row in zip(*texts, strict=True)]
-    return [[line[place].strip() for place in columns] for line in _lines(table, max(columns))]
-
-
-def _text(value: object) -> str:
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
-
-
-def _lines(table: DelimitedText, last: int) -> Iterator[list[str]]:
-    make = gzip.open if table.gzipped else open
-    with make(table.path, "rt", encoding="utf-8-sig", errors="replace", newline="") as handle:
-        reader = csv.reader(handle, delimiter=table.delimiter)
-        next(reader)
-        for row, line in enumerate((line for line in reader if line), 1):
-            if len(line) <= last:
-                raise BadData(
-                    f"{table.path}, row {row} below the header has {len(line)} cells; expected {len(table.names)}"
-                )
-            yield line
-
-
-def _check_ids(path: Path, ids: Sequence[str]) -> None:
-    rows: dict[str, int] = {}
-    for row, id in enumerate(ids, 1):
-        if not id:
-            raise BadData(f"{path}, row {row} below the header has no id; expected one of its own for each person")
-        if id in rows:
-            raise BadData(f"{path}: rows {rows[id]} and {row} below the header both have the id {id!r}; keep one")
-        rows[id] = row
-
-
-def _check_keying(path: Path, raw: Array, keyed: bool) -> None:
-    """Refuse answers whose correlations contradict the declared keying; fewer than ten persons cannot tell."""
-    moments = Moments(len(key()), shift=_NEUTRAL)
-    moments.add(unkeyed(raw) if keyed else raw)
-    try:
-        assert_keyed_correlations(moments.pairwise_correlation(), key(), keyed)
-    except BadData as error:
-        raise BadData(f"{path}: {error}") from None
 
 
 def _participants(

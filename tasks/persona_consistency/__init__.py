@@ -114,7 +114,7 @@ class PersonaConsistency(Task):
     @classmethod
     def block(cls) -> type[Block]:
         """Agreement within and between characters, and resistance to false premises."""
-        from traitbench.tasks.persona_consistency.consistency import ConsistencyBlock
+        from traitbench.tasks.persona_consistency.block import ConsistencyBlock
 
         return ConsistencyBlock
 

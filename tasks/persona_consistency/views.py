@@ -11,7 +11,7 @@ from traitbench.tasks.views import Views
 if TYPE_CHECKING:
     from traitbench.statistics.bootstrap import Bootstrap
     from traitbench.statistics.proportions import Share
-    from traitbench.tasks.persona_consistency.consistency import ConsistencyBlock, PersonaRow
+    from traitbench.tasks.persona_consistency.block import ConsistencyBlock, PersonaRow
 
 __all__ = ["ConsistencyViews", "tables"]
 
