@@ -40,8 +40,8 @@ class Task(ABC):
     """What `--target all` aims at; empty where the task measures no trait."""
     items: Sequence[Item]
     """What is asked, in order, after --limit."""
-    original: int
-    """How many items there are without --limit."""
+    original: int | None = None
+    """How many items there are without --limit; None: as many as are asked."""
     about: About = About()
     restricted: bool = False
     """Whether the items' words may not be passed on."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from traitbench.backends.backend import Backend
 from traitbench.errors import BadData
 from traitbench.progress import Progress
-from traitbench.samples import Condition, Sample, graded, make_sample
+from traitbench.samples import Condition, Item, Sample, graded, make_sample
 from traitbench.store import RunFolder
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Request, Response, digest
@@ -23,6 +23,8 @@ class _Desk(NamedTuple):
     """What asking needs besides the requests."""
 
     tasks: Mapping[str, Task]
+    items: Mapping[str, Mapping[str, Item]]
+    """Task -> item id -> item."""
     backend: Backend
     folder: RunFolder
     held: dict[str, Response]
@@ -41,7 +43,9 @@ def administer(
 ) -> dict[str, list[Sample]]:
     """Ask everything that is not yet answered; return the samples of each task, condition by condition."""
     plan = prepared.plan
-    desk = _Desk({task.id: task for task in prepared.tasks}, backend, folder, held, progress, plan.seed)
+    tasks = {task.id: task for task in prepared.tasks}
+    items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
+    desk = _Desk(tasks, items, backend, folder, held, progress, plan.seed)
     requests: list[Request] = [r for task in prepared.tasks for r in task.requests(plan.seed)]
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
     progress.plan(len(prepared.conditions), len(every), sum(key in held for key in every))
@@ -76,10 +80,9 @@ def _ask(desk: _Desk, condition: Condition, control: Control, requests: Sequence
     for index, request in enumerate(requests):
         if mine[index] not in held:
             raise BadData(f"the backend {backend.name} left request {index} of {condition.name} unanswered")
-        task = desk.tasks[request.doc.task]
-        item = next(i for i in task.items if i.id == request.doc.item)
+        item = desk.items[request.doc.task][request.doc.item]
         sample = make_sample(request, held[mine[index]], condition, item, backend.prompt(request), desk.seed)
-        out.append(graded(sample, task.grade(sample)))
+        out.append(graded(sample, desk.tasks[request.doc.task].grade(sample)))
     return out
 
 

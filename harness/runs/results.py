@@ -90,7 +90,7 @@ def summarise(facts: Facts, tasks: Mapping[str, Task], samples: Mapping[str, Seq
     blocks = {name: tasks[name].summarise(facts, rows) for name, rows in samples.items()}
     joined = {name: ACROSS.load(name)().join(facts, tasks, samples) for name in ACROSS}
     counts = {
-        name: {"original": tasks[name].original, "effective": len({row.item for row in rows})}
+        name: {"original": tasks[name].original or len(tasks[name].items), "effective": len({row.item for row in rows})}
         for name, rows in samples.items()
     }
     known: dict[str, Any] = {"n-shot": dict.fromkeys(samples, 0), "n-samples": counts}
