@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from traitbench.samples import Grade, Item, Sample
 from traitbench.tasks.block import Block, Facts
+from traitbench.tasks.shifts import Shifts
 from traitbench.types import Record, Request, Trait
 
 if TYPE_CHECKING:
@@ -88,3 +89,7 @@ class Task(ABC):
     @abstractmethod
     def summarise(self, facts: Facts, samples: Sequence[Sample]) -> Block:
         """Compute every number of a run on this task from its samples. No model, no randomness but the seed's."""
+
+    def shifts(self, facts: Facts, samples: Sequence[Sample]) -> list[Shifts]:
+        """How far each item moved, by which `traitbench compare` sets two runs beside each other; none here."""
+        return []

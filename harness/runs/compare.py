@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,21 +14,16 @@ from traitbench.runs.finished import current, graded, rescore
 from traitbench.statistics.coefficient import Coefficient
 from traitbench.statistics.comparison import PairedDifference, holm, n_for_power, paired, power
 from traitbench.tables import Table, interval, number
-from traitbench.tasks.questionnaire.scorecard import PROFILES, differences
-from traitbench.tasks.scoring import item_values
-from traitbench.types import Mode, Record, Trait
-
-if TYPE_CHECKING:
-    from traitbench.inventories import Inventory
-    from traitbench.runs.results import Kept
-    from traitbench.samples import Sample
+from traitbench.tasks import views_of
+from traitbench.tasks.shifts import Design, Shifts
+from traitbench.types import Record
 
 __all__ = ["Comparison", "Pair", "compare", "tables"]
 
-Key = tuple[str, Mode, str, Trait]
-"""Task, scoring mode, design and the trait aimed at."""
+Key = tuple[str, str, Design, str]
+"""Task, scoring mode, design and what is aimed at."""
 
-_DESIGNS = {
+_DESIGNS: dict[Design, str] = {
     "poles": "high minus low",
     "baseline": "the condition minus the baseline",
     "profiles": "twice the slope on the level, over drawn profiles",
@@ -40,9 +35,9 @@ class Pair(Record):
     """One target in one scoring mode: the effect of run a minus that of run b, over the items both have."""
 
     task: str
-    scoring: Mode
-    target: Trait
-    design: str
+    scoring: str
+    target: str
+    design: Design
     """poles (high minus low), baseline (the condition minus the baseline) or profiles (a slope over drawn profiles)."""
     file_a: str
     file_b: str
@@ -74,11 +69,11 @@ class Comparison(Record):
 def compare(a: str | Path, b: str | Path, tell: Callable[[str], None], effect: float | None = None) -> Comparison:
     """Compare the effects of two runs, from their samples. `effect`: a difference to state the power for.
 
-    The unit of a difference is points of the scale (choice, generate) or nats a token (statement). `tell` gets a line
-    on each results file that is passed over. BadData where the runs share no target in one design, share several
-    designs in several files, or were asked in different ways.
+    The unit of a difference is that of the task's scoring mode. `tell` gets a line on each results file that is passed
+    over. BadData where the runs share no target in one design, share several designs in several files, or were asked
+    in different ways.
     """
-    left, right = _shifts(a, tell), _shifts(b, tell)
+    left, right = _sides(a, tell), _sides(b, tell)
     shared = [key for key in left if key in right]
     if not shared:
         raise BadData(
@@ -95,20 +90,16 @@ def compare(a: str | Path, b: str | Path, tell: Callable[[str], None], effect: f
     return Comparison(a=str(a), b=str(b), effect=effect, pairs=pairs)
 
 
-class _Shifts(Record):
-    """The item shifts of one contrast: high minus low on the trait aimed at, keyed, in the direction aimed at."""
+class _Side(NamedTuple):
+    """What one run brings to a pair."""
 
-    values: dict[str, float]
-    """Item id -> shift; unscored items are missing."""
-    keys: dict[str, int]
-    asked: str
-    """How the items were asked, which must be the same in both runs."""
-    verdict: str = ""
-    file: str = ""
+    shifts: Shifts
+    verdict: str
+    file: str
     """The results file."""
 
 
-def _one_design(shared: Sequence[Key], left: Mapping[Key, _Shifts], right: Mapping[Key, _Shifts]) -> None:
+def _one_design(shared: Sequence[Key], left: Mapping[Key, _Side], right: Mapping[Key, _Side]) -> None:
     """Refuse two runs that have a task in several designs, from several files: which is meant cannot be known."""
     designs: dict[str, dict[tuple[str, str], str]] = {}
     for key in shared:
@@ -119,57 +110,36 @@ def _one_design(shared: Sequence[Key], left: Mapping[Key, _Shifts], right: Mappi
             raise BadData(f"both runs hold {task} in several designs; name two results files after `compare`. {told}")
 
 
-def _shifts(run: str | Path, tell: Callable[[str], None]) -> dict[Key, _Shifts]:
-    found: dict[Key, _Shifts] = {}
+def _sides(run: str | Path, tell: Callable[[str], None]) -> dict[Key, _Side]:
+    found: dict[Key, _Side] = {}
     for path in current(run, tell):
-        kept, samples, inventories = graded(path)
-        verdicts = rescore(path).verdict
-        for task, rows in samples.items():
-            for mode in dict.fromkeys(row.scoring for row in rows):
-                mine = _one(kept, [r for r in rows if r.scoring == mode], inventories[task])
-                for (design, target), shifts in mine.items():
-                    key = (task, mode, design, target)
-                    if key in found:
-                        raise BadData(
-                            f"{run} holds {task}, {mode}, {target} twice, asked in two ways; name one results file: "
-                            f"'{found[key].file}' or '{path}'"
-                        )
-                    word = verdicts[task][mode].verdict
-                    found[key] = shifts.model_copy(update={"verdict": word, "file": str(path)})
+        kept, samples, made = graded(path)
+        results = rescore(path)
+        for task, block in results.tasks.items():
+            rows = views_of(block.kind).entry(task, block, results)
+            for shifts in made[task].shifts(kept, samples[task]):
+                key = (task, shifts.filter, shifts.design, shifts.target)
+                if key in found:
+                    raise BadData(
+                        f"{run} holds {task}, {shifts.filter}, {shifts.target} twice, asked in two ways; name one "
+                        f"results file: '{found[key].file}' or '{path}'"
+                    )
+                verdict = rows[shifts.filter].verdict if shifts.filter in rows else ""
+                found[key] = _Side(shifts, verdict, str(path))
     return found
 
 
-def _one(kept: Kept, rows: list[Sample], inventory: Inventory) -> Mapping[tuple[str, Trait], _Shifts]:
-    """The contrasts of one task and mode that aim at one trait, by design and target."""
-    asked = {row.item for row in rows}
-    items = [item for item in inventory.items if item.id in asked]
-    values = {c.name: item_values([r for r in rows if r.condition == c.name], items) for c in kept.conditions}
-    grid = {(r.order, r.symbols, r.template, r.respondent, r.repeat) for r in rows}
-    out = {}
-    for target, high, low, aimed, moved in differences(values, kept.conditions):
-        if len(aimed) == 1:
-            ((trait, sign),) = aimed.items()
-            own = [(i, item) for i, item in enumerate(items) if item.trait == trait and not np.isnan(moved[i])]
-            design = "profiles" if high == PROFILES else "baseline" if low == kept.conditions[0].name else "poles"
-            out[design, target] = _Shifts(
-                values={item.id: sign * item.keyed * float(moved[i]) for i, item in own},
-                keys={item.id: item.keyed for _, item in own},
-                asked=str(sorted(grid, key=repr)),
-            )
-    return out
-
-
-def _pair(key: Key, left: _Shifts, right: _Shifts, effect: float | None) -> Pair:
+def _pair(key: Key, left: _Side, right: _Side, effect: float | None) -> Pair:
     task, mode, design, target = key
-    if left.asked != right.asked:
+    mine, other = left.shifts, right.shifts
+    if mine.asked != other.asked:
         raise BadData(
             f"{task}, {mode}: the two runs asked in different ways (orders, symbols, templates, respondents or "
             "repeats), so their items are no pairs; repeat one of them with the flags of the other"
         )
-    ids = [item for item in left.values if item in right.values]
-    a, b = (np.array([run.values[item] for item in ids]) for run in (left, right))
-    keys = np.array([left.keys[item] for item in ids])
-    weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
+    ids = [item for item in mine.values if item in other.values]
+    a, b = (np.array([run.values[item] for item in ids]) for run in (mine, other))
+    keys, weights = np.array([mine.keys[item] for item in ids]), mine.weights
     found = paired(a, b, keys, weights)
     asked: dict[str, Coefficient] = {}
     if effect is not None and found.difference and found.d_z:
@@ -180,7 +150,7 @@ def _pair(key: Key, left: _Shifts, right: _Shifts, effect: float | None) -> Pair
     items = asked["items_needed"].value if asked else None
     return Pair(
         task=task, scoring=mode, target=target, design=design, file_a=left.file, file_b=right.file,
-        unit="nats a token" if mode == "statement" else "scale points",
+        unit=mine.unit,
         effect_a=_mean(a, keys, weights), effect_b=_mean(b, keys, weights), paired=found, p_holm=None,
         verdict_a=left.verdict, verdict_b=right.verdict,
         power=asked["power"].value if asked else None, items_needed=None if items is None else int(items),
@@ -194,7 +164,7 @@ def _mean(values: NDArray[np.float64], keys: NDArray[np.int_], weights: Literal[
     return float(np.mean([values[keys == key].mean() for key in np.unique(keys)]))
 
 
-def _listed(found: Mapping[Key, _Shifts]) -> str:
+def _listed(found: Mapping[Key, _Side]) -> str:
     return ", ".join(f"{task} {mode} {target} ({design})" for task, mode, design, target in found) or "no contrast"
 
 
@@ -221,14 +191,15 @@ def tables(comparison: Comparison) -> list[Table]:
             *([number(pair.power), str(pair.items_needed or "–")] if comparison.effect is not None else []),
         ])  # fmt: skip
     asked = [f"power at {comparison.effect:g}", "items for .80"] if comparison.effect is not None else []
+    units = dict.fromkeys((pair.scoring, pair.unit) for pair in comparison.pairs)
     return [
         Table(
             title=f"{_files(comparison)}\nEffect of a minus effect of b, item by item",
             columns=["target", "scoring", "a", "b", "a - b [95 %]", "p", "p (Holm)", "items", "verdict a; b", *asked],
             rows=rows,
             notes=[
-                "Statement in nats a token, the others in points of the scale. p: paired t test over items within "
-                "key, two-sided; Holm over the targets of one task and mode.",
+                f"Units: {', '.join(f'{filter} in {unit}' for filter, unit in units)}. p: paired t test over items "
+                "within key, two-sided; Holm over the targets of one task and mode.",
                 *(f"Effect: {_DESIGNS[design]}." for design in dict.fromkeys(p.design for p in comparison.pairs)),
                 *sorted({f"{p.target}: {p.paired.reason}." for p in comparison.pairs if p.paired.reason}),
             ],

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from traitbench.samples import Grade, Sample
 from traitbench.tasks.administration import Administration, item_requests
 from traitbench.tasks.block import Facts
+from traitbench.tasks.questionnaire.comparison import shifts
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock, summarise
 from traitbench.tasks.scoring import grade
+from traitbench.tasks.shifts import Shifts
 from traitbench.tasks.task import About, Task
 from traitbench.types import Request
 
@@ -76,3 +78,7 @@ class Questionnaire(Task):
     def summarise(self, facts: Facts, samples: Sequence[Sample]) -> QuestionnaireBlock:
         """Compute scores, effects, reliability, likeness to people and verdicts."""
         return summarise(facts, samples, self.inventory)
+
+    def shifts(self, facts: Facts, samples: Sequence[Sample]) -> list[Shifts]:
+        """Every contrast that aims at one trait."""
+        return shifts(facts, samples, self.inventory)
