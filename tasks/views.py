@@ -28,12 +28,7 @@ class Views:
 
     def tables(self, task: str, block: Block, facts: Facts) -> list[Table]:
         """What a reader of one run needs."""
-        rows = [
-            [row["condition"], row["metric"], row["filter"], number(row["value"], 3), number(row["se"], 3)]
-            for row in block.score_rows()
-        ]
-        columns = ["condition", "metric", "filter", "value", "standard error"]
-        return [Table(title=f"Metrics, {task}", columns=columns, rows=rows)] if rows else []
+        return _metrics(task, _COLUMNS, _rows(block))
 
     def figures(self, shown: Sequence[Shown]) -> list[Figure]:
         """The figures of several runs on one task."""
@@ -41,7 +36,8 @@ class Views:
 
     def details(self, shown: Sequence[Shown]) -> list[Table]:
         """Tables that the report folds away: context, not results."""
-        return []
+        rows = [[run.label, *row] for run in shown for row in _rows(run.block)]
+        return _metrics(shown[0].task, ["run", *_COLUMNS], rows)
 
     def entry(self, task: str, block: Block, facts: Facts) -> dict[str, Row]:
         """Filter -> the run's row on the leaderboard; empty where the task has none."""
@@ -85,6 +81,20 @@ class Views:
         if told is None or told.value is None:
             return 0.0
         return -told.value if told.higher_is_better else told.value
+
+
+_COLUMNS = ["condition", "metric", "filter", "value", "standard error"]
+
+
+def _rows(block: Block) -> list[list[str]]:
+    return [
+        [row["condition"], row["metric"], row["filter"], number(row["value"], 3), number(row["se"], 3)]
+        for row in block.score_rows()
+    ]
+
+
+def _metrics(task: str, columns: list[str], rows: list[list[str]]) -> list[Table]:
+    return [Table(title=f"Metrics, {task}", columns=columns, rows=rows)] if rows else []
 
 
 def _plain(value: Any) -> bool:

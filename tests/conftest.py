@@ -10,7 +10,7 @@ import pytest
 
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
-from traitbench.samples import Condition, Sample, make_sample
+from traitbench.samples import Condition, Sample, graded, make_sample
 from traitbench.tasks import Administration
 from traitbench.tasks.questionnaire import Questionnaire
 
@@ -54,12 +54,14 @@ def administer() -> Administer:
         if inventory not in held:
             held[inventory] = inventories.load(inventory, texts=False)
         administration = Administration.model_validate({"scoring": ("choice",), **grid})
-        requests = Questionnaire(held[inventory], administration).requests(0)
+        task = Questionnaire(held[inventory], administration)
+        items, requests = {item.id: item for item in task.items}, task.requests(0)
         backend, none = Scripted(kind, respondent), Condition(name="baseline")
-        return [
-            make_sample(requests[i], response, none, held[inventory], "", 0)
+        samples = [
+            make_sample(requests[i], response, none, items[requests[i].doc.item], "", 0)
             for batch in backend.run(requests)
             for i, response in batch.items()
         ]
+        return [graded(sample, task.grade(sample)) for sample in samples]
 
     return go

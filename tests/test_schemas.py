@@ -63,7 +63,15 @@ def test_published_files_and_the_leaderboard_fit_their_schemas(run: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "spoil", [lambda r: r.pop("verdict"), lambda r: r.update(extra=1), lambda r: r.update(date="now")]
+    "spoil",
+    [
+        lambda r: r.pop("tasks"),
+        lambda r: r.update(extra=1),
+        lambda r: r.update(date="now"),
+        lambda r: r["tasks"]["mini_ipip"].pop("kind"),
+        lambda r: r["tasks"]["mini_ipip"]["modes"]["choice"].pop("verdict"),
+        lambda r: r["tasks"]["mini_ipip"].update(extra=1),
+    ],
 )
 def test_a_results_file_that_lacks_or_adds_a_key_does_not_fit(run: Path, spoil: Any) -> None:
     raw = read_json(run)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ConfigDict, Field, SerializeAsAny, field_validator
+from pydantic import ConfigDict, Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
 
 from traitbench.samples import Sample
 from traitbench.tasks import ACROSS, block_of
@@ -32,6 +32,12 @@ class UnknownBlock(Block):
     """A block of a kind that this installation does not know: kept as it is, and shown as its metrics."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
+
+    _metrics: dict[str, dict[str, float | None]] = PrivateAttr(default_factory=dict)
+
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """What the file's `results` hold of the task."""
+        return self._metrics
 
 
 class Results(Facts):
@@ -71,6 +77,18 @@ class Results(Facts):
     @classmethod
     def _across(cls, given: Any) -> Any:
         return _blocks(given, lambda kind: ACROSS.load(kind).block() if kind in ACROSS else None)
+
+    @model_validator(mode="after")
+    def _told(self) -> Self:
+        """Give each block of an unknown kind the metrics that `results` hold of it."""
+        for task, block in self.tasks.items():
+            if isinstance(block, UnknownBlock):
+                block._metrics = {
+                    condition.name: {name: value for name, value in line.items() if name != "alias"}
+                    for place, condition in enumerate(self.conditions)
+                    if (line := self.results.get(_row(task, condition.name, place == 0)))
+                }
+        return self
 
 
 def _blocks(given: Any, known: Any) -> Any:
@@ -115,9 +133,13 @@ def _table(blocks: Mapping[str, Block], baseline: str) -> dict[str, dict[str, An
     table: dict[str, dict[str, Any]] = {}
     for task, block in blocks.items():
         for condition, line in block.metrics().items():
-            key = task if condition == baseline else f"{task}@{condition}"
+            key = _row(task, condition, condition == baseline)
             table[key] = {"alias": key, **line}
     return table
+
+
+def _row(task: str, condition: str, baseline: bool) -> str:
+    return task if baseline else f"{task}@{condition}"
 
 
 def _task_hash(rows: Sequence[Sample]) -> str:

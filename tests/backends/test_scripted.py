@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from blocks import modes
 
 from traitbench import inventories
 from traitbench.backends.backend import Options
@@ -131,7 +132,7 @@ def test_obedience_moves_choice_and_statement_by_the_known_amount(tmp_path: Path
     plan = Plan(model="scripted:person", model_args={"obedience": 0.2, "item_sd": 0.01}, method="prompting",
                 tasks=("mini_ipip",), output_path=str(tmp_path), bootstrap_iters=50)  # fmt: skip
     results, _ = evaluate(plan, Quiet(), lambda line: None)
-    cards = results.scorecard["mini_ipip"]
+    cards = {mode: scored.scorecard for mode, scored in modes(results).items()}
     assert [c.target for c in cards["choice"].contrasts] == list(BIG_FIVE)
     for contrast, mode in itertools.product(range(5), ("choice", "statement")):
         found = cards[mode].contrasts[contrast]  # type: ignore[index]

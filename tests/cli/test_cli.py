@@ -365,7 +365,7 @@ def test_failed_calls_give_exit_code_3_and_keep_the_rest(say: Say, monkeypatch: 
     monkeypatch.setattr(Scripted, "_answer", failing)
     said = say(f"{RUN} --format json")
     assert said.code == 3
-    style = json.loads(said.out)["response_style"]["mini_ipip"]["all"]["choice"]
+    style = json.loads(said.out)["tasks"]["mini_ipip"]["modes"]["choice"]["response_style"]["all"]
     assert style["invalid"]["error"] == pytest.approx(1 / 20)
 
 

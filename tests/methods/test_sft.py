@@ -196,7 +196,7 @@ def test_a_whole_run(planted: Path, tmp_path: Path, data: Callable[..., str], mo
     told, _ = evaluate(plan(planted, tmp_path / "runs", source, matched=True), Quiet(), print)
     assert told.controls["extraversion=high"][0]["content"] == "You are a person with high extraversion."
     alone, _ = evaluate(plan(planted, tmp_path / "runs", source), Quiet(), print)
-    assert alone.controls["extraversion=high"] == [] and alone.scores != told.scores
+    assert alone.controls["extraversion=high"] == [] and alone.tasks != told.tasks
     assert alone.fits["extraversion=high"].details["training"] == told.fits["extraversion=high"].details["training"]
     assert told.method["settings"]["matched"] is True
 

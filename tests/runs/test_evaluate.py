@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blocks import modes
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
@@ -211,14 +212,14 @@ def test_wrong_model_args(tmp_path: Path) -> None:
 
 
 def contrasts(results: Results, mode: Any = "choice", task: str = "mini_ipip") -> list[Any]:
-    return results.scorecard[task][mode].contrasts
+    return list(modes(results, task)[mode].scorecard.contrasts)
 
 
 def test_no_method_is_the_baseline_alone(tmp_path: Path) -> None:
     results, _ = run(tmp_path)
     assert [c.name for c in results.conditions] == ["baseline"] and contrasts(results) == []
     assert set(results.results) == {"mini_ipip"}
-    assert all(s.value is None for s in results.scores["mini_ipip"]["baseline"]["statement"])
+    assert all(s.value is None for s in modes(results)["statement"].scores["baseline"])
 
 
 def test_every_pole_by_default(tmp_path: Path) -> None:

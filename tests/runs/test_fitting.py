@@ -10,10 +10,13 @@ import pytest
 from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.training import LossPoint, Trained, Trial
 from traitbench.methods.training.recipes import Recipe
-from traitbench.runs.fitting import choices, curves, trainings
+from traitbench.runs.fitting import choices, trainings
 from traitbench.runs.results import Results
+from traitbench.runs.tables import tables
 from traitbench.store import read_json
-from traitbench.tables import number, tables
+from traitbench.tables import number
+from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
+from traitbench.tasks.questionnaire.tables import curves
 from traitbench.types import Fit
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
@@ -24,6 +27,12 @@ TASK = "ipip_neo_120"
 def results() -> Results:
     (path,) = PUBLISHED.glob("smollm2@residual+*/results_*.json")
     return Results.model_validate(read_json(path))
+
+
+def questionnaire(results: Results, task: str) -> QuestionnaireBlock:
+    block = results.tasks[task]
+    assert isinstance(block, QuestionnaireBlock)
+    return block
 
 
 def test_every_fit_shows_the_development_effect_of_what_it_chose(results: Results) -> None:
@@ -40,10 +49,11 @@ def test_every_fit_shows_the_development_effect_of_what_it_chose(results: Result
 
 
 def test_a_curve_has_a_row_a_strength_and_a_star_at_the_chosen_one(results: Results) -> None:
-    found = curves(results, TASK)
-    assert [t.title.split(",")[1].strip() for t in found] == list(results.dose[TASK])
-    for table, doses in zip(found, results.dose[TASK].values(), strict=True):
-        assert len(table.rows) == sum(len(dose.points) for dose in doses) == 30
+    block = questionnaire(results, TASK)
+    found = curves(block, TASK)
+    assert [t.title.split(",")[1].strip() for t in found] == list(block.modes)
+    for table, scored in zip(found, block.modes.values(), strict=True):
+        assert len(table.rows) == sum(len(dose.points) for dose in scored.dose) == 30
         starred = {row[0]: row[1] for row in table.rows if row[1].endswith("*")}
         assert starred == {name: f"{fit.strength:g}*" for name, fit in results.fits.items()}
     titles = [table.title for table in tables(results)]
@@ -53,7 +63,7 @@ def test_a_curve_has_a_row_a_strength_and_a_star_at_the_chosen_one(results: Resu
 def test_methods_without_a_strength_have_neither() -> None:
     path = next(PUBLISHED.glob("smollm2@prompting+*/results_*.json"))
     plain = Results.model_validate(read_json(path))
-    assert choices(plain) == [] and all(curves(plain, task) == [] for task in plain.versions)
+    assert choices(plain) == [] and all(curves(questionnaire(plain, task), task) == [] for task in plain.versions)
 
 
 def stage(loss: str = "sft", best: int = 4, name: str = "one", **points: list[float]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from traitbench.cli.commands import main
 from traitbench.errors import BadData
 from traitbench.runs.finished import rescore
 from traitbench.runs.publish import publish
+from traitbench.samples import Sample
 from traitbench.store import read_json, read_lines
 from traitbench.types import Write
 
@@ -73,7 +74,7 @@ def test_no_item_of_a_restricted_instrument_goes_out(shared: Path, tmp_path: Pat
     stamp = path.stem.removeprefix("results_")
     assert names == [path.name, f"samples_{task}_{stamp}.jsonl.gz"]
     assert quoted(tmp_path / "published", texts) == []
-    rows = read_lines(tmp_path / "published" / path.parent.name / names[1])
+    rows = read_lines(tmp_path / "published" / path.parent.name / names[1], Sample)
     assert len(rows) == 2 * 3 * len(items)
     assert all(row.doc == {"id": row.item} and row.arguments == [] for row in rows)
     assert {row.doc_hash for row in rows} == {item.text_hash for item in items}
@@ -93,14 +94,14 @@ def test_a_reply_that_quotes_a_restricted_item_goes_out_without_it(
     assert sum(any(plain(text) in plain(reply) for text in texts) for reply in resps(path)) == 2 * 22
     made = publish(path, tmp_path / "published")
     assert quoted(tmp_path / "published", texts) == []
-    rows = read_lines(next(made.parent.glob("samples_*.gz")))
+    rows = read_lines(next(made.parent.glob("samples_*.gz")), Sample)
     assert {row.resps[0][0] for row in rows} == {"B", "I see myself as someone who [item], indeed: A"}
     assert "valid" in {row.status for row in rows}
     assert numbers(rescore(made)) == numbers(rescore(path))
 
 
 def resps(path: Path) -> list[str]:
-    return [row.resps[0][0] for row in read_lines(next(path.parent.glob("samples_*.jsonl")))]
+    return [row.resps[0][0] for row in read_lines(next(path.parent.glob("samples_*.jsonl")), Sample)]
 
 
 def numbers(made: Any) -> dict[str, Any]:
@@ -170,7 +171,7 @@ def test_the_published_folder_of_a_restricted_instrument_scores_without_its_text
 def test_public_prompts_are_kept_once_each_by_their_hash(public: Path, tmp_path: Path) -> None:
     made = publish(public, tmp_path)
     prompts = json.loads(gzip.decompress(next(made.parent.glob("prompts_mini_ipip_*.json.gz")).read_bytes()))
-    rows = read_lines(next(made.parent.glob("samples_*.jsonl.gz")))
+    rows = read_lines(next(made.parent.glob("samples_*.jsonl.gz")), Sample)
     assert list(prompts) == sorted({row.prompt_hash for row in rows})
     assert all(row.arguments == [] and row.doc == {"id": row.item} for row in rows)
     for key, arguments in prompts.items():
@@ -181,7 +182,7 @@ def test_every_exact_input_can_be_found_by_its_hash(public: Path, tmp_path: Path
     """Statements share one prompt, which is followed by all that were scored after it."""
     made = publish(public, tmp_path)
     prompts = json.loads(gzip.decompress(next(made.parent.glob("prompts_*.gz")).read_bytes()))
-    originals = read_lines(next(public.parent.glob("samples_*.jsonl")))
+    originals = read_lines(next(public.parent.glob("samples_*.jsonl")), Sample)
     for row in originals:
         assert prompts[row.prompt_hash][0] == row.arguments[0]
         assert set(row.arguments) <= set(prompts[row.prompt_hash])

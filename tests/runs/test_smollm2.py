@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blocks import modes
 
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Plan
@@ -31,7 +32,7 @@ def measured(folder: Path, **plan: object) -> Results:
 @pytest.mark.model
 def test_the_adjective_prompt_moves_what_it_aims_at(tmp_path: Path) -> None:
     results = measured(tmp_path, method="prompting", scoring=["statement"])
-    contrasts = {c.target: c for c in results.scorecard["ipip_neo_120"]["statement"].contrasts}
+    contrasts = {c.target: c for c in modes(results, "ipip_neo_120")["statement"].scorecard.contrasts}
     assert len(contrasts) == 5
     matrix = {target: {s.trait: s.value for s in c.shifts} for target, c in contrasts.items()}
     for trait, contrast in contrasts.items():
@@ -48,7 +49,8 @@ def test_the_adjective_prompt_moves_what_it_aims_at(tmp_path: Path) -> None:
 @pytest.mark.model
 def test_letter_choice_is_called_what_it_is(tmp_path: Path) -> None:
     results = measured(tmp_path, scoring=["choice"])
-    style = results.response_style["ipip_neo_120"]["all"]["choice"]
+    choice = modes(results, "ipip_neo_120")["choice"]
+    style = choice.response_style["all"]
     assert style.degenerate or abs(style.position_bias or 0) >= 0.2
-    assert results.verdict["ipip_neo_120"]["choice"].verdict == "not interpretable"
-    assert all(s.value is not None and s.n == 24 for s in results.scores["ipip_neo_120"]["baseline"]["choice"])
+    assert choice.verdict.verdict == "not interpretable"
+    assert all(s.value is not None and s.n == 24 for s in choice.scores["baseline"])

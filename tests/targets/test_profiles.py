@@ -42,14 +42,14 @@ def test_effects_over_profiles_are_those_of_the_respondent(tmp_path: Path, capsy
     found = run("-M scripted:person -a obedience=0.2,item_sd=0.02 -m prompting --target profiles", tmp_path, capsys)
     assert len(found["conditions"]) == PROFILES + 1
     for mode, truth in (("choice", 1.6), ("statement", 0.4)):
-        card = found["scorecard"]["mini_ipip"][mode]
+        card = found["tasks"]["mini_ipip"]["modes"][mode]["scorecard"]
         assert [c["target"] for c in card["contrasts"]] == list(BIG)
         for contrast in card["contrasts"]:
             assert (contrast["high"], contrast["low"]) == ("profiles", "profiles")
             for shift in contrast["shifts"]:
                 expected = truth if shift["trait"] == contrast["target"] else 0
                 assert shift["value"] == pytest.approx(expected, abs=0.02 * truth), (mode, contrast["target"], shift)
-    similar = found["human"]["mini_ipip"]["statement"]["similarity"][0]
+    similar = found["tasks"]["mini_ipip"]["modes"]["statement"]["human"]["similarity"][0]
     assert (similar["mode"], similar["n"]) == ("profiles", 100)
     levels = np.array([[c["levels"][t] for t in BIG] for c in found["conditions"][1:]])
     # The respondent has no correlations of its own, so its matrix is that of the levels that were drawn.
@@ -91,11 +91,11 @@ def test_a_method_that_takes_one_trait_at_a_time_refuses_profiles(capsys: pytest
 
 def test_paper_mode_needs_every_pole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = run("-M scripted:person -a obedience=0.2 -m prompting --target openness=high", tmp_path / "1", capsys)
-    human = one["human"]["mini_ipip"]["choice"]
+    human = one["tasks"]["mini_ipip"]["modes"]["choice"]["human"]
     assert human["similarity"] == []
     assert "--target profiles" in human["note"]
     every = run("-M scripted:person -a obedience=0.2 -m prompting", tmp_path / "2", capsys)
-    found = every["human"]["mini_ipip"]["choice"]["similarity"]
+    found = every["tasks"]["mini_ipip"]["modes"]["choice"]["human"]["similarity"]
     assert [(s["mode"], s["n"]) for s in found] == [("paper", 10)] * len(found)
     assert {s["reference"] for s in found} >= {"mini_ipip_online", "ipip_neo_300_johnson", "davies_2015"}
     for s in found:  # high and low of one trait, nothing else moved: every correlation is 0

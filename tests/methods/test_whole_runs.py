@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blocks import modes
 from quiet import Quiet
 
 from traitbench import inventories
@@ -37,9 +37,10 @@ def test_strengths_stand_beside_the_headline(planted: Path, tmp_path: Path) -> N
     names = ["baseline", "extraversion=high", "extraversion=high@0", "extraversion=high@4"]
     assert [c.name for c in results.conditions] == names
     assert [key for key in results.results] == ["mini_ipip", *(f"mini_ipip@{name}" for name in names[1:])]
-    for mode, card in results.scorecard["mini_ipip"].items():
+    for mode, scored in modes(results).items():
+        card = scored.scorecard
         assert [c.high for c in card.contrasts] == ["extraversion=high"]
-        (curve,) = results.dose["mini_ipip"][mode]
+        (curve,) = scored.dose
         assert [(p.coef, p.headline) for p in curve.points] == [(0, False), (2, True), (4, False)]
         assert curve.points[0].effect and curve.points[0].effect.value == 0
         assert curve.points[1].effect and card.contrasts[0].effect
@@ -55,7 +56,7 @@ def test_strengths_stand_beside_the_headline(planted: Path, tmp_path: Path) -> N
 
 def test_no_control_and_strength_0_answer_alike(planted: Path, tmp_path: Path) -> None:
     results, _ = run(planted, tmp_path, coefs=(0,), scoring=("choice",))
-    none, nothing = (results.scores["mini_ipip"][name] for name in ("baseline", "extraversion=high@0"))
+    none, nothing = (modes(results)["choice"].scores[name] for name in ("baseline", "extraversion=high@0"))
     assert none == nothing
 
 
@@ -83,10 +84,9 @@ def test_a_run_that_was_stopped_fits_nothing_twice(
     results, _ = run(planted, tmp_path)
     again, _ = run(planted, tmp_path, coefs=(4,))
     assert calls == 1
-    first = results.model_dump(include={"scores", "fits"})
-    assert first["fits"] == again.model_dump(include={"fits"})["fits"]
-    shared = {name: again.scores["mini_ipip"][name] for name in results.scores["mini_ipip"]}
-    assert shared == results.scores["mini_ipip"]
+    assert results.fits == again.fits
+    for mode, scored in modes(results).items():
+        assert scored.scores == {name: modes(again)[mode].scores[name] for name in scored.scores}
 
 
 def test_items_that_were_fitted_on_are_counted_and_cost_the_rank(planted: Path, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_items_that_were_fitted_on_are_counted_and_cost_the_rank(planted: Path, 
     assert results.contaminated == by_hand and "ipip_50" in by_hand
     entry = to_entry(results, "ipip_50", path.name)
     assert entry.contaminated == by_hand["ipip_50"]
-    assert all(metrics.rank is None for metrics in entry.metrics.values())
+    assert all(metrics["rank"] is None for metrics in entry.metrics.values())
     assert not {item.text_hash for item in inventories.load("ipip_neo_120").items} & used
 
 
@@ -125,67 +125,3 @@ def test_what_cannot_work_is_refused_before_a_model_loads(
     assert main(["run", "-o", str(tmp_path), *flags]) == code
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
-
-
-PERSON = {f"i{n}": 1 + n % 5 for n in range(1, 301)}
-
-
-def person(folder: Path, **changes: Any) -> str:
-    answers = {**PERSON, **changes}
-    path = folder / "me.csv"
-    path.write_text(",".join(answers) + "\n" + ",".join(str(v) for v in answers.values()) + "\n")
-    return f"person:{path}"
-
-
-def aligned(target: str, to: Path, *more: str) -> int:
-    return main(["run", "--model", "scripted:person", "--target", target, "-o", str(to), "--format", "json", *more])
-
-
-def test_one_persons_file_is_aligned_published_without_answers_and_scored_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    target = person(tmp_path)
-    assert aligned(target, tmp_path / "runs") == 0
-    found = json.loads(capsys.readouterr().out)
-    (alignment,) = found["alignment"]["person_alignment"].values()
-    assert alignment["persons"] == 1 and alignment["items"] == 180
-    rows = {row["name"]: row for row in alignment["rows"]}
-    assert {"constant 3", "facet mean", "no control"} <= set(rows)
-    items = {item.id: item for item in inventories.load("ipip_neo_300").items}
-    short = {item.text_hash for item in inventories.load("ipip_neo_120").items}
-    tests = [item for item in items.values() if item.text_hash not in short]
-    traits = {item.trait for item in tests}
-    by_hand = sum(
-        sum(abs(3 - PERSON[i.id]) for i in tests if i.trait == trait) / sum(i.trait == trait for i in tests)
-        for trait in traits
-    )
-    assert rows["constant 3"]["mae_sum"]["value"] == pytest.approx(by_hand)
-    run = next((tmp_path / "runs").iterdir())
-    assert main(["score", str(run), "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["alignment"] == found["alignment"]
-    assert main(["export", str(run), "--to", str(tmp_path / "out")]) == 0
-    assert not list((tmp_path / "out").rglob("prompts_*"))
-    (published,) = (tmp_path / "out").glob("*/results_*.json")
-    before = published.read_bytes()
-    assert main(["export", str(published.parent), "--to", str(tmp_path / "out")]) == 0
-    assert published.read_bytes() == before, "a message that is a hash already is not hashed again"
-    person(tmp_path, i300=3)
-    capsys.readouterr()
-    assert main(["score", str(run)]) == 1
-    assert "computed with other answers" in capsys.readouterr().err
-
-
-def test_a_person_without_test_answers_cannot_be_aligned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "short.csv"
-    path.write_text(",".join(f"i{n}" for n in range(1, 121)) + "\n" + ",".join("3" for _ in range(120)) + "\n")
-    assert aligned(f"person:{path}", tmp_path / "runs") == 1
-    assert "nothing to compare with" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(("value", "expected"), [("7", "1 to 5"), ("x", "expected an answer")])
-def test_an_answer_that_is_none_is_refused(
-    value: str, expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert aligned(person(tmp_path, i5=value), tmp_path / "runs") == 1
-    error = capsys.readouterr().err
-    assert value in error and "i5" in error and expected in error and not (tmp_path / "runs").exists()

@@ -1,0 +1,70 @@
+"""Results files of schema version 3, frozen in tests/data/v3: read, scored and published as version 4."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traitbench.cli.commands import main
+from traitbench.runs.results import SCHEMA_VERSION, Results
+from traitbench.store import read_json
+
+V3 = Path(__file__).resolve().parents[1] / "data" / "v3"
+NAME = "results_2026-11-22T06-11-34.707931.json"
+MOVED = ("scores", "response_style", "reliability", "validity", "variance", "human", "scorecard", "dose", "verdict")
+"""What a block holds now, and the file itself held by task."""
+GONE = {*MOVED, "alignment", "personas", "multimethod", "schema_version", "uncertainty"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's folder of version 3."""
+    folder = tmp_path / "scripted__first@none+ed0e632c"
+    shutil.copytree(V3, folder)
+    assert read_json(folder / NAME)["schema_version"] == 3
+    return folder
+
+
+def check(now: dict[str, Any]) -> None:
+    """Every number of version 3 stands in its new place, and everything else where it was."""
+    old = read_json(V3 / NAME)
+    assert now["schema_version"] == SCHEMA_VERSION == 4
+    assert {name: now[name] for name in old if name not in GONE} == {n: v for n, v in old.items() if n not in GONE}
+    (block,) = now["tasks"].values()
+    assert (list(now["tasks"]), block["kind"], now["across"]) == (["sd3"], "questionnaire", {})
+    for mode, scored in block["modes"].items():
+        assert set(scored) == set(MOVED)
+        for part in ("scores", "response_style"):
+            assert scored[part] == {name: by[mode] for name, by in old[part]["sd3"].items() if mode in by}
+        for part in set(MOVED) - {"scores", "response_style"}:
+            empty: Any = {"reliability": [], "dose": [], "variance": {}}.get(part)
+            assert scored[part] == old[part]["sd3"].get(mode, empty), part
+    assert list(block["modes"]) == list(old["scorecard"]["sd3"]) == ["choice", "statement"]
+
+
+def test_score_computes_version_4_of_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", str(run), "--format", "json"]) == 0
+    said = capsys.readouterr().out
+    check(json.loads(said))
+    assert Results.model_validate_json(said).tasks["sd3"].kind == "questionnaire"
+
+
+def test_export_writes_version_4_of_it(run: Path, tmp_path: Path) -> None:
+    assert main(["export", str(run), "--to", str(tmp_path / "out")]) == 0
+    made = tmp_path / "out" / run.name
+    check(read_json(made / NAME))
+    samples = "samples_sd3_2026-11-22T06-11-34.707931.jsonl.gz"
+    assert (made / samples).read_bytes() == (V3 / samples).read_bytes()
+    assert main(["leaderboard", "--published", str(tmp_path / "out"), "-o", str(tmp_path)]) == 0
+
+
+def test_a_leaderboard_of_version_3_says_what_to_type(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["leaderboard", "--published", str(tmp_path), "-o", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert f"traitbench export '{run}' --to '{tmp_path}'" in said and said.count("\n") == 1
