@@ -39,13 +39,14 @@ def _told_apart(schema: dict[str, Any], field: str, blocks: list[type[Block]]) -
     for block in blocks:
         mine = block.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
         schema["$defs"] |= mine.pop("$defs", {})
+        # Pydantic takes what has a default for optional; without its kind nobody could tell what a block is.
+        mine["required"] = sorted({*mine.get("required", ()), "kind"})
         schema["$defs"][block.__name__] = mine
         kinds.append({"$ref": f"#/$defs/{block.__name__}"})
     names = sorted(str(block.model_fields["kind"].default) for block in blocks)
     other = UnknownBlock.model_json_schema(by_alias=True)
     other["properties"]["kind"] = {"type": "string", "not": {"enum": names}}
-    schema["$defs"]["UnknownBlock"] = other
-    schema["properties"][field]["additionalProperties"] = {"anyOf": [*kinds, {"$ref": "#/$defs/UnknownBlock"}]}
+    schema["properties"][field]["additionalProperties"] = {"anyOf": [*kinds, other]}
 
 
 if __name__ == "__main__":

@@ -62,6 +62,13 @@ def test_published_files_and_the_leaderboard_fit_their_schemas(run: Path, tmp_pa
     check("leaderboard", read_json(tmp_path / "leaderboard.json"))
 
 
+def test_a_block_of_another_kind_holds_what_it_likes(run: Path) -> None:
+    raw = read_json(run)
+    for field in ("tasks", "across"):
+        raw[field]["mine"] = {"kind": "mine", "anything": [1, None]}
+    check("results", raw)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -71,6 +78,7 @@ def test_published_files_and_the_leaderboard_fit_their_schemas(run: Path, tmp_pa
         lambda r: r["tasks"]["mini_ipip"].pop("kind"),
         lambda r: r["tasks"]["mini_ipip"]["modes"]["choice"].pop("verdict"),
         lambda r: r["tasks"]["mini_ipip"].update(extra=1),
+        lambda r: r["across"].update(multimethod={"kind": "multimethod", "extra": 1}),
     ],
 )
 def test_a_results_file_that_lacks_or_adds_a_key_does_not_fit(run: Path, spoil: Any) -> None:

@@ -174,14 +174,14 @@ def test_samples_come_back_as_they_were(tmp_path: Path, rows: list[Sample], name
     """Replies may hold line separators that are no ends of lines here."""
     odd = rows[-1].model_copy(update={"resps": [["A\u2028B\u0085C\r\nD é 𝄞"]]})
     write_lines(tmp_path / name, [*rows, odd])
-    assert read_lines(tmp_path / name) == [*rows, odd]
+    assert read_lines(tmp_path / name, Sample) == [*rows, odd]
 
 
 def test_gzip_is_the_same_bytes(tmp_path: Path, rows: list[Sample]) -> None:
     for name in ("a.jsonl", "a.jsonl.gz", "b.jsonl.gz"):
         write_lines(tmp_path / name, rows)
     assert gzip.decompress((tmp_path / "a.jsonl.gz").read_bytes()) == (tmp_path / "a.jsonl").read_bytes()
-    write_lines(tmp_path / "c.jsonl.gz", read_lines(tmp_path / "a.jsonl.gz"))
+    write_lines(tmp_path / "c.jsonl.gz", read_lines(tmp_path / "a.jsonl.gz", Sample))
     kept = [(tmp_path / f"{n}.jsonl.gz").read_bytes() for n in "abc"]
     assert kept[0] == kept[1] == kept[2]
 
@@ -191,7 +191,7 @@ def test_samples_cut_within_a_line_name_it(tmp_path: Path, rows: list[Sample]) -
     write_lines(path, rows)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(BadData, match=rf"samples\.jsonl, line {len(rows)} is damaged .*repeat the `traitbench run`"):
-        read_lines(path)
+        read_lines(path, Sample)
 
 
 @pytest.mark.parametrize("place", [30, 300, -9])
@@ -202,10 +202,10 @@ def test_damaged_gzip(tmp_path: Path, rows: list[Sample], place: int) -> None:
     data[place] ^= 0xFF
     path.write_bytes(bytes(data))
     with pytest.raises(BadData, match=r"cannot read .*samples\.jsonl\.gz"):
-        read_lines(path)
+        read_lines(path, Sample)
     path.write_bytes(bytes(data)[:200])
     with pytest.raises(BadData, match=r"cannot read .*samples\.jsonl\.gz"):
-        read_lines(path)
+        read_lines(path, Sample)
 
 
 def test_failed_calls_are_made_again(tmp_path: Path) -> None:
