@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from traitbench.tasks.verdict import Word
 from traitbench.types import Record
 
 __all__ = ["Cell", "Contender", "Entry", "Row", "standing"]
@@ -37,7 +38,8 @@ class Row(Record):
     metrics: dict[str, Any]
     """Flat numbers and words; `verdict` and `rank` are known to the frame."""
     contenders: list[Contender] = []
-    verdict: str = ""
+    verdict: Word | Literal[""] = ""
+    """Empty where the task gives none."""
     reasons: list[str] = []
     """Of the verdict."""
 

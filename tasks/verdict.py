@@ -12,7 +12,7 @@ from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import judge
 from traitbench.types import Record
 
-__all__ = ["NO_RESPONDENTS", "Verdict", "damage_reasons", "judged", "style_reasons"]
+__all__ = ["NO_RESPONDENTS", "Verdict", "Word", "damage_reasons", "judged", "style_reasons"]
 
 Word = Literal["interpretable", "caution", "not interpretable"]
 NO_RESPONDENTS = "caution: no simulated respondents (--respondents N)"

@@ -101,7 +101,7 @@ class _Side(NamedTuple):
 
 def _one_design(shared: Sequence[Key], left: Mapping[Key, _Side], right: Mapping[Key, _Side]) -> None:
     """Refuse two runs that have a task in several designs, from several files: which is meant cannot be known."""
-    designs: dict[str, dict[tuple[str, str], str]] = {}
+    designs: dict[str, dict[tuple[str, str], Design]] = {}
     for key in shared:
         designs.setdefault(key[0], {}).setdefault((left[key].file, right[key].file), key[2])
     for task, files in designs.items():
