@@ -1,4 +1,4 @@
-"""What several test files need: the data that does not ship, and scripted administrations."""
+"""What several test files need: the data that does not ship, scripted administrations, untrained models."""
 
 from __future__ import annotations
 
@@ -65,3 +65,24 @@ def administer() -> Administer:
         return [graded(sample, task.grade(sample)) for sample in samples]
 
     return go
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return the folder of an untrained model: tiny("llama"), tiny("gpt2", template=None)."""
+    import torch
+    import transformers
+    from tiny_models import CHATML, CONFIGS, tokenizer
+
+    made: dict[tuple[str, str | None], Path] = {}
+
+    def folder(name: str, template: str | None = CHATML) -> Path:
+        if (name, template) not in made:
+            path = tmp_path_factory.mktemp(name)
+            torch.manual_seed(0)
+            transformers.AutoModelForCausalLM.from_config(CONFIGS[name]()).save_pretrained(path)
+            tokenizer(template).save_pretrained(path)
+            made[name, template] = path
+        return made[name, template]
+
+    return folder

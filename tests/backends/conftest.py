@@ -1,34 +1,14 @@
-"""Folders of tiny untrained models, and requests to put to them."""
+"""Requests to put to tiny untrained models, and their tokenizer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import transformers
-from tiny_models import CHATML, CONFIGS, tokenizer
+from tiny_models import tokenizer
 
 from traitbench.types import Choose, Continue, Doc, Message
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Return the folder of an untrained model: tiny("llama"), tiny("gpt2", template=None)."""
-    made: dict[tuple[str, str | None], Path] = {}
-
-    def folder(name: str, template: str | None = CHATML) -> Path:
-        if (name, template) not in made:
-            path = tmp_path_factory.mktemp(name)
-            torch.manual_seed(0)
-            transformers.AutoModelForCausalLM.from_config(CONFIGS[name]()).save_pretrained(path)
-            tokenizer(template).save_pretrained(path)
-            made[name, template] = path
-        return made[name, template]
-
-    return folder
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import bench as module
 from traitbench.methods.bench import Bench, best, halves, target_shift
 from traitbench.methods.method import Method, fitted
-from traitbench.tasks.scoring import choice_value
+from traitbench.statistics.replies import choice_value
 from traitbench.types import BIG_FIVE, Control, Edit, Fit, Point, Target
 
 Tiny = Callable[..., Path]
@@ -134,7 +134,7 @@ def test_a_fit_is_made_once_and_read_again(bench: Bench, monkeypatch: pytest.Mon
     fitted(Push(), Target(levels={"extraversion": -1.0}), bench)
     assert Push.fits == 2
     fresh = Bench(0, bench.backend, bench.folder, bench.cache, fresh=True)
-    assert fresh.fit(Push(), HIGH).hash == first.hash and Push.fits == 3
+    assert fitted(Push(), HIGH, fresh).hash == first.hash and Push.fits == 3
     (bench.folder / first.hash / "tensors.safetensors").write_bytes(b"")
     with pytest.raises(BadData, match="cannot read"):
         fitted(Push(), HIGH, bench)
@@ -142,5 +142,5 @@ def test_a_fit_is_made_once_and_read_again(bench: Bench, monkeypatch: pytest.Mon
 
 def test_a_model_that_cannot_be_looked_into_is_refused() -> None:
     with pytest.raises(UnsupportedControl, match="--backend hf"):
-        Bench(0, Scripted("uniform")).fit(Push(), HIGH)
+        fitted(Push(), HIGH, Bench(0, Scripted("uniform")))
     assert module.Bench().seed == 0

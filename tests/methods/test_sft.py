@@ -223,7 +223,7 @@ def test_fit_and_run_share_what_was_fitted(
     folder = place / "adapter"
     words[3:6] = ["adapter", "--method_args", f"folder={folder}"]
     assert main(["run", *words, "--tasks", "mini_ipip", "--scoring", "statement", "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out)["scores"] == printed["scores"]
+    assert json.loads(capsys.readouterr().out)["tasks"] == printed["tasks"]
 
 
 def test_fit_refuses_what_is_not_fitted(capsys: pytest.CaptureFixture[str]) -> None:
