@@ -55,22 +55,23 @@ def test_the_users_own_people_come_first(
     order = [names.index(t) for t in mine["traits"]]
     assert mine["means"] == pytest.approx(scores.mean(axis=0)[order])
     assert np.array(mine["correlations"]) == pytest.approx(np.corrcoef(scores[:, order], rowvar=False))
-    human = found["human"]["mini_ipip"]["choice"]
+    choice = found["tasks"]["mini_ipip"]["modes"]["choice"]
+    human = choice["human"]
     assert human["similarity"][0]["reference"] == human["standing_reference"] == "people.csv"
     place = names.index("extraversion")
     sd = scores[:, place].std(ddof=1)
     z = human["standing"]["baseline"]["extraversion"]
-    level = next(s for s in found["scores"]["mini_ipip"]["baseline"]["choice"] if s["trait"] == "extraversion")["value"]
+    level = next(s for s in choice["scores"]["baseline"] if s["trait"] == "extraversion")["value"]
     assert z == pytest.approx((level - scores[:, place].mean()) / sd)
-    effect = next(
-        c["effect"] for c in found["scorecard"]["mini_ipip"]["choice"]["contrasts"] if c["target"] == "extraversion"
-    )
+    effect = next(c["effect"] for c in choice["scorecard"]["contrasts"] if c["target"] == "extraversion")
     assert effect["sds"] == pytest.approx(effect["value"] / sd)
     run_folder = next((tmp_path / "runs").iterdir())
     path.unlink()
     assert main(["score", str(run_folder), "--format", "json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert again["human"] == found["human"], "the figures of the people are kept, not their answers"
+    assert again["tasks"]["mini_ipip"] == found["tasks"]["mini_ipip"], (
+        "the figures of the people are kept, not their answers"
+    )
 
 
 def test_how_the_people_are_coded_must_be_said_and_is_checked(
@@ -90,10 +91,10 @@ def test_effects_in_between_person_sds_of_the_same_instrument(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = run("-a obedience=0.2 -m prompting -t ipip_neo_120 --target neuroticism=high", tmp_path, capsys)
-    (contrast,) = found["scorecard"]["ipip_neo_120"]["choice"]["contrasts"]
+    (contrast,) = found["tasks"]["ipip_neo_120"]["modes"]["choice"]["scorecard"]["contrasts"]
     for shift in contrast["shifts"]:
         assert shift["sds"] == pytest.approx(shift["value"] / (between_person_sd("ipip_neo_120", shift["trait"]) or 0))
-    (spoken,) = found["scorecard"]["ipip_neo_120"]["statement"]["contrasts"]
+    (spoken,) = found["tasks"]["ipip_neo_120"]["modes"]["statement"]["scorecard"]["contrasts"]
     assert {s["sds"] for s in spoken["shifts"]} == {None}
 
 
@@ -102,10 +103,10 @@ def test_norms_are_given_for_every_condition_and_can_be_asked_for_later(
 ) -> None:
     line = "-a neuroticism=0.9,obedience=0.05 -m prompting --target neuroticism=low -t ipip_neo_120 --scoring choice"
     plain = run(line, tmp_path, capsys)
-    assert plain["human"]["ipip_neo_120"]["choice"]["norms"] == {}
+    assert plain["tasks"]["ipip_neo_120"]["modes"]["choice"]["human"]["norms"] == {}
     folder = str(next(tmp_path.iterdir()))
     assert main(["score", folder, "--norms", "f,30", "--format", "json"]) == 0
-    found = json.loads(capsys.readouterr().out)["human"]["ipip_neo_120"]["choice"]["norms"]
+    found = json.loads(capsys.readouterr().out)["tasks"]["ipip_neo_120"]["modes"]["choice"]["human"]["norms"]
     assert set(found) == {"baseline", "neuroticism=low"}
     level = found["baseline"]["neuroticism"]["value"]
     by_hand = standing({"neuroticism": level}, "ipip_neo_120", "F", 30)["neuroticism"]
@@ -130,7 +131,7 @@ def test_wrong_norms_are_refused_before_anything_is_asked(
 
 def test_dark_triad_beside_its_own_people(tmp_path: Path, capsys: pytest.CaptureFixture[str], shared: Path) -> None:
     found = run("-a obedience=0.2 -m prompting -t sd3", tmp_path, capsys)
-    similar = found["human"]["sd3"]["statement"]["similarity"]
+    similar = found["tasks"]["sd3"]["modes"]["statement"]["human"]["similarity"]
     assert [s["reference"] for s in similar] == ["sd3_online"]
     assert similar[0]["n"] == 6
     assert np.array(similar[0]["human"])[0, 1] == pytest.approx(

@@ -8,8 +8,9 @@ import pytest
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent
 from traitbench.humans import loadings
+from traitbench.tasks.questionnaire.multimethod import multimethod
 from traitbench.tasks.questionnaire.respondents import Grid, Reliability, grid, reliability
-from traitbench.tasks.questionnaire.validity import congruence, from_scores, multimethod, structure
+from traitbench.tasks.questionnaire.validity import congruence, from_scores, structure
 
 BIG = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 
@@ -82,12 +83,13 @@ def test_retest_is_the_agreement_over_occasions(administer) -> None:  # type: ig
 def test_statement_scores_do_not_see_a_biography_that_makes_every_sentence_likelier() -> None:
     rng = np.random.default_rng(3)
     inventory = inventories.load("mini_ipip")
-    from traitbench.samples import Condition, make_sample
+    from traitbench.samples import Condition, graded, make_sample
     from traitbench.tasks import Administration
     from traitbench.tasks.questionnaire import Questionnaire
     from traitbench.types import Response
 
-    requests = Questionnaire(inventory, Administration(scoring=("statement",), respondents=20)).requests(0)
+    task = Questionnaire(inventory, Administration(scoring=("statement",), respondents=20))
+    requests, items = task.requests(0), {item.id: item for item in task.items}
     fluency = {who: rng.normal(0, 5) for who in {r.doc.respondent for r in requests}}
     logs = [float(rng.normal(-30, 1)) for _ in requests]
 
@@ -95,11 +97,12 @@ def test_statement_scores_do_not_see_a_biography_that_makes_every_sentence_likel
         made = [
             make_sample(
                 r, Response(loglik=log + shift * 10 * fluency[r.doc.respondent], tokens=10),
-                Condition(name="baseline"), inventory, "", 0,
+                Condition(name="baseline"), items[r.doc.item], "", 0,
             )
             for r, log in zip(requests, logs, strict=True)
         ]  # fmt: skip
-        return reliability(grid(made, inventory.items, "statement"), BIG)
+        rows = [graded(sample, task.grade(sample)) for sample in made]
+        return reliability(grid(rows, inventory.items, "statement"), BIG)
 
     for plain, shifted in zip(told(0), told(1), strict=True):
         assert plain.alpha is not None

@@ -178,4 +178,4 @@ def test_a_run_from_the_command_line(share: int, word: str, tmp_path: Path, caps
     grid = "-m prompting -t mini_ipip --respondents 30 --bootstrap_iters 20 --format json"
     assert main(["run", *line.split(), *grid.split(), "-o", str(tmp_path)]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert {v["verdict"] for v in found["verdict"]["mini_ipip"].values()} == {word}
+    assert {mode["verdict"]["verdict"] for mode in found["tasks"]["mini_ipip"]["modes"].values()} == {word}
