@@ -23,6 +23,7 @@ from traitbench.tasks.person_alignment.ranking import (
 )
 from traitbench.tasks.person_alignment.summary import AlignmentBlock, Near
 from traitbench.tasks.person_alignment.tables import tables
+from traitbench.tasks.style_figures import styles_drawn
 from traitbench.tasks.style_tables import headed, statement_first, styles, verdicts
 from traitbench.tasks.views import Shown, Views
 
@@ -41,10 +42,15 @@ class AlignmentViews(Views):
         return headed(out, judged)
 
     def figures(self, shown: Sequence[Shown]) -> list[Figure]:
-        """The errors of every row, and each person's."""
+        """The errors of every row, each person's, and how the answers were given."""
         found: list[Figure | None] = []
-        for mode in statement_first({m: None for run in shown for m in cast(AlignmentBlock, run.block).modes}):
+        blocks = {run.label: cast(AlignmentBlock, run.block).modes for run in shown}
+        modes = statement_first(dict.fromkeys(mode for mine in blocks.values() for mode in mine))
+        for mode in modes:
             found += [*near(shown, mode), persons(shown, mode)]
+        for mode in modes:
+            style = {label: mine[mode].response_style["all"] for label, mine in blocks.items() if mode in mine}
+            found.append(styles_drawn(shown[0].task, mode, style))
         return [one for one in found if one is not None]
 
     def entry(self, task: str, block: Block, facts: Facts) -> dict[str, Row]:
