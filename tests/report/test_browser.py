@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_runs import person_run, strength_run
 
 from traitbench.report import write_report
 from traitbench.runs.results import Results
@@ -231,9 +232,7 @@ def test_it_fits_a_telephone(driver: Any, address: str, theme: str) -> None:
 
 
 @pytest.mark.parametrize(("width", "columns"), [(1280, 4), (1000, 2), (400, 1)])
-def test_panels_of_one_target_wrap_in_equal_rows(
-    driver: Any, strength_run: Any, tmp_path: Path, width: int, columns: int
-) -> None:
+def test_panels_of_one_target_wrap_in_equal_rows(driver: Any, tmp_path: Path, width: int, columns: int) -> None:
     open_page(driver, write_report({"a": strength_run()}, tmp_path / "a.html", "t")[0].as_uri(), width)
     titles = css(driver, "#mini-ipip-choice-dose-over-strength svg .role-title-text")
     places = [(round(t.rect["y"] / 60), t.rect["x"]) for t in titles if t.text.startswith("openness")]
@@ -241,7 +240,7 @@ def test_panels_of_one_target_wrap_in_equal_rows(
     assert driver.get_log("browser") == []
 
 
-def test_persons_and_curves_are_drawn_without_an_error(driver: Any, person_run: Any, tmp_path: Path) -> None:
+def test_persons_and_curves_are_drawn_without_an_error(driver: Any, tmp_path: Path) -> None:
     sources = {
         "pas": person_run(),
         "none": person_run("none"),

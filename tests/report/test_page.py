@@ -14,21 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blocks import modes
+from drawn import PUBLISHED, shown
+from made_runs import changed
 
-from traitbench.charts.chart import named
 from traitbench.charts.theme import contrast
 from traitbench.errors import BadData
-from traitbench.folders import without_digest
-from traitbench.leaderboard import Entry, build
+from traitbench.leaderboard import build
 from traitbench.report import page, write_report
+from traitbench.runs.folders import without_digest
 from traitbench.runs.results import Results
 from traitbench.store import read_json
-from traitbench.tasks.person_alignment.ranking import head
-from traitbench.tasks.questionnaire.figures.effects import figures
-from traitbench.types import Mode
+from traitbench.tasks.board import Entry
+from traitbench.tasks.person_alignment.ranking import PersonRow, head, held
+from traitbench.tasks.questionnaire.figures import figures
 
 ROOT = Path(__file__).resolve().parents[2]
-PUBLISHED = ROOT / "results" / "published"
 HOSTILE = "<script>alert(1)</script>"
 NASTY = "</script><!-- ]]> \u2028 \" onload='x' & {{7*7}} $title ${x}"
 
@@ -102,10 +103,10 @@ def hostile(sources: dict[str, Results]) -> dict[str, Results]:
             "model_name": HOSTILE, "model_source": HOSTILE, "warnings": [HOSTILE, NASTY], "git_hash": NASTY,
             "method": {"name": HOSTILE, "version": "1", "config": {NASTY: HOSTILE}, "settings": {NASTY: HOSTILE}},
             "configs": {"sd3": {"name": HOSTILE, "citation": NASTY}},
-            "verdict": {"sd3": {m: v.model_copy(update={"reasons": [HOSTILE, NASTY]})
-                                for m, v in first.verdict["sd3"].items()}},
         }
     )  # fmt: skip
+    for mode, found in modes(first, "sd3").items():
+        bad = changed(bad, "sd3", mode, verdict=found.verdict.model_copy(update={"reasons": [HOSTILE, NASTY]}))
     return {f"../../{HOSTILE}": bad, NASTY: bad.model_copy(update={"model_name": NASTY})}
 
 
@@ -119,8 +120,8 @@ def test_every_figure_is_on_the_page_and_beside_it(
     written: tuple[list[Path], Page], sources: dict[str, Results]
 ) -> None:
     files, found = written
-    tasks = dict.fromkeys(task for results in sources.values() for task in results.versions)
-    expected = [figure for task in tasks for figure in figures(named(sources.values(), task))]
+    tasks = dict.fromkeys(task for results in sources.values() for task in results.tasks)
+    expected = [figure for task in tasks for figure in figures(shown(sources.values(), task))]
     assert len(expected) > 10
     assert [path.name for path in files] == [
         "report.html",
@@ -205,22 +206,24 @@ def test_the_overview_is_the_leaderboard(tmp_path: Path) -> None:
     assert len(text.encode()) < 5_000_000
     expected = [(e, mode) for e in board.entries for mode in e.metrics]
     assert Counter((a["data-task"], a["data-mode"], a["data-verdict"]) for a in rows(found)) == Counter(
-        (e.task, mode, e.metrics[mode].verdict) for e, mode in expected
+        (e.task, mode, e.metrics[mode]["verdict"]) for e, mode in expected
     )
     lines = re.findall(r"<tr data-task=.*?</tr>", text)
     assert len(lines) == len(expected)
     # A persons' task shows the run's own error, smallest first, where the others show an effect, largest first.
-    own = {(e.run, e.task, m): head(e.metrics[m].persons) for e, m in expected}
+    own: dict[tuple[str, str, str], PersonRow | None] = {
+        (e.run, e.task, m): head(held(e, m).persons) if e.task == "person_alignment" else None for e, m in expected
+    }
 
-    def place(row: tuple[Entry, Mode]) -> Any:
+    def place(row: tuple[Entry, str]) -> Any:
         entry, mode = row
         metrics, mine = entry.metrics[mode], own[entry.run, entry.task, mode]
-        first = mine.error or 0 if mine else -(metrics.effect or 0)
+        first = mine.error or 0 if mine else -(metrics["effect"] or 0)
         return (
             entry.task,
             mode != "statement",
-            metrics.rank is None,
-            metrics.rank or 0,
+            metrics["rank"] is None,
+            metrics["rank"] or 0,
             first,
             without_digest(entry.run),
         )
@@ -231,21 +234,22 @@ def test_the_overview_is_the_leaderboard(tmp_path: Path) -> None:
         metrics = entry.metrics[mode]
         words = re.sub(r"<[^>]+>", "\n", line)
         assert html.escape(entry.model) in words and entry.method in words
-        assert line.startswith(f'<tr data-task="{entry.task}" data-mode="{mode}" data-verdict="{metrics.verdict}"')
+        assert line.startswith(f'<tr data-task="{entry.task}" data-mode="{mode}" data-verdict="{metrics["verdict"]}"')
         values = re.findall(r'data-value="([^"]*)"', line)
         mine = own[entry.run, entry.task, mode]
-        shown = [metrics.rank, mine.error if mine else metrics.effect, metrics.effect_sds, metrics.leakage]
-        assert values[1:5] == ["" if value is None else repr(value) for value in shown]
-        for reason in sources[entry.run].verdict[entry.task][mode].reasons:
+        numbers = [mine.error, None, None] if mine else [metrics[n] for n in ("effect", "effect_sds", "leakage")]
+        assert values[1:5] == ["" if value is None else repr(value) for value in (metrics["rank"], *numbers)]
+        block: Any = sources[entry.run].tasks[entry.task]
+        for reason in block.modes[mode].verdict.reasons:
             assert f"<li>{html.escape(reason)}</li>" in line
-    assert len({e.metrics[m].rank for e, m in expected} - {None}) > 1
+    assert len({e.metrics[m]["rank"] for e, m in expected} - {None}) > 1
     assert "/home" not in text and str(ROOT) not in text, "no path of this machine"
 
 
 def test_without_a_board_nothing_is_ranked(written: tuple[list[Path], Page], sources: dict[str, Results]) -> None:
     text = written[0][0].read_text("utf-8")
     lines = re.findall(r"<tr data-task=.*?</tr>", text)
-    assert len(lines) == sum(len(modes) for r in sources.values() for modes in r.scorecard.values()) > 4
+    assert len(lines) == sum(len(modes(r, task)) for r in sources.values() for task in r.tasks) > 4
     assert all(re.findall(r'data-value="([^"]*)"', line)[1] == "" for line in lines)
 
 

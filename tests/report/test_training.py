@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 from typing import Any
 
 import pytest
+from drawn import expressions, published, shown
 
-from traitbench.charts.chart import Figure, Run, named
+from traitbench.charts.chart import Figure
 from traitbench.report import page, svg
 from traitbench.report.training import MOST, training
 from traitbench.runs.results import Results
-from traitbench.store import read_json
-from traitbench.tasks.questionnaire.figures.effects import figures
+from traitbench.tasks.views import Shown
 from traitbench.types import Fit
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
+TASK = "ipip_neo_120"
 HOSTILE = "<script>alert(1)</script>"
 IMITATION = [
     {"step": 0, "held_out": 4.5},
@@ -43,8 +42,7 @@ def stage(loss: str, losses: list[dict[str, Any]], best: int = 2) -> dict[str, A
 @pytest.fixture(scope="module")
 def plain() -> Results:
     """A run without fits."""
-    path = next(PUBLISHED.glob("smollm2@prompting+*/results_*.json"))
-    return Results.model_validate(read_json(path))
+    return published("smollm2@prompting", TASK)
 
 
 def made(plain: Results, method: str, details: dict[str, dict[str, Any]], shared: str | None = None) -> Results:
@@ -58,7 +56,7 @@ def made(plain: Results, method: str, details: dict[str, dict[str, Any]], shared
 
 
 def one(results: Results) -> Figure:
-    (figure,) = training(named([results], next(iter(results.versions))))
+    (figure,) = training(shown([results], TASK))
     return figure
 
 
@@ -112,7 +110,7 @@ def test_a_shared_training_is_drawn_once(plain: Results) -> None:
 
 def test_runs_with_the_same_adapters_share_a_figure(plain: Results) -> None:
     same, other = ({"a": {**stage("sft", IMITATION), "training": name}} for name in ("1", "2"))
-    runs = [Run(label, "x", made(plain, "p_tailor", found).model_copy(update={"versions": {"x": "1"}}))
+    runs = [Shown(label, "x", plain.tasks[TASK], made(plain, "p_tailor", found))
             for label, found in (("m (matched)", same), ("m", same), ("n", other))]  # fmt: skip
     assert [figure.title.rpartition(": ")[2] for figure in training(runs)] == ["m", "n"]
     assert {figure.name for figure in training(runs)} == {"x-training-p-tailor"}
@@ -127,10 +125,13 @@ def test_a_long_line_of_training_loss_is_drawn_as_means(plain: Results) -> None:
 
 
 def test_a_run_without_training_has_no_figure_and_a_run_of_two_tasks_one(plain: Results) -> None:
-    assert training(named([plain], next(iter(plain.versions)))) == []
-    assert training(named([made(plain, "sft", {"a": stage("sft", [])})], next(iter(plain.versions)))) == []
-    two = made(plain, "sft", {"a": stage("sft", IMITATION)}).model_copy(update={"versions": {"x": "1", "y": "1"}})
-    assert len(training([Run("a", "x", two), Run("a", "y", two)])) == 1
+    assert training(shown([plain], TASK)) == []
+    assert training(shown([made(plain, "sft", {"a": stage("sft", [])})], TASK)) == []
+    both = {"tasks": {TASK: plain.tasks[TASK], "other": plain.tasks[TASK]}, "configs": {TASK: {}, "other": {}}}
+    text = page({"a": made(plain, "sft", {"a": stage("sft", IMITATION)}).model_copy(update=both)}, "t")
+    assert text.count('<section id="task-') == 2
+    assert text.count("<h4>How the adapters were trained: sft</h4>") == 1
+    assert text.index("<h4>How the adapters were trained: sft</h4>") < text.index('<section id="task-other"')
 
 
 def test_a_training_without_a_held_out_point_says_so(plain: Results) -> None:
@@ -140,7 +141,7 @@ def test_a_training_without_a_held_out_point_says_so(plain: Results) -> None:
     svg(figure)
 
 
-def test_figures_are_drawn_alike_twice_and_hostile_texts_stay_texts(plain: Results, expressions: Any) -> None:
+def test_figures_are_drawn_alike_twice_and_hostile_texts_stay_texts(plain: Results) -> None:
     nasty = f"{HOSTILE} datum.x' \u2028"
     preference = {**stage(nasty, PREFERENCE), "note": nasty, "aim": nasty, "data": {"name": nasty}}
     bad = made(plain, nasty, {f"{nasty} {n}": preference for n in range(12)})
@@ -154,10 +155,9 @@ def test_figures_are_drawn_alike_twice_and_hostile_texts_stay_texts(plain: Resul
 
 
 def test_the_page_holds_the_figure_and_escapes_its_texts(plain: Results) -> None:
-    task = next(iter(plain.versions))
     run = made(plain, "sft", {HOSTILE: {**stage("sft", IMITATION), "note": HOSTILE}})
-    assert [figure.kind for figure in figures(named([run], task))].count("training") == 1
-    drawn = {task: training(named([run], task))}
-    text = page({"a": run}, "t", drawn=drawn)
-    assert 'id="' + drawn[task][0].name + '"' in text and "How the adapters were trained: sft" in text
+    (figure,) = training(shown([run], TASK))
+    text = page({"a": run}, "t")
+    assert text.count("<h3>training</h3>") == text.count(f'<figure id="{figure.name}"') == 1
+    assert "How the adapters were trained: sft" in text
     assert HOSTILE not in text and "&lt;script&gt;alert(1)&lt;/script&gt;" in text

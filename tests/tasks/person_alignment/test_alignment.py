@@ -24,7 +24,7 @@ from traitbench.tables import markdown
 from traitbench.targets import persons
 from traitbench.targets.papi import split
 from traitbench.tasks.person_alignment.alignment import BASELINES, Alignment, AlignmentRow, alignment, most_likely
-from traitbench.tasks.person_alignment.views import tables
+from traitbench.tasks.person_alignment.tables import tables
 from traitbench.types import BIG_FIVE
 
 KNOWN, TEST = split()

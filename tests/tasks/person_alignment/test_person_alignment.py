@@ -10,11 +10,12 @@ import pytest
 
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
-from traitbench.errors import UnsupportedControl
-from traitbench.samples import Condition, make_sample
+from traitbench.errors import TraitbenchUsage, UnsupportedControl
+from traitbench.runs.aims import meant
+from traitbench.samples import Condition, graded, make_sample
 from traitbench.targets.papi import key, load_persons, split
 from traitbench.tasks import Administration
-from traitbench.tasks.person_alignment import PersonAlignment, alignment_inventory
+from traitbench.tasks.person_alignment import PersonAlignment
 from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.tasks.scoring import item_values
 from traitbench.types import BIG_FIVE, Choose, Write
@@ -27,7 +28,8 @@ def test_items_are_the_180_that_the_short_form_lacks() -> None:
     short = {item.text for item in inventories.load("ipip_neo_120").items}
     assert len(task.items) == 180 and not short & {item.text for item in task.items}
     assert [item.number for item in task.items] == sorted(item.number for item in task.items)
-    assert set(task.traits) == set(BIG_FIVE) and task.id == task.inventory.id == "person_alignment"
+    assert task.traits == () and task.inventory is None, "no instrument: people's norms are of the whole one"
+    assert {item.trait for item in task.items} == set(BIG_FIVE) and task.id == "person_alignment"
     facets = [item.facet for item in task.items]
     assert all(facets.count(facet) == 6 for facet in set(facets)) and len(set(facets)) == 30
     whole = {item.id: item for item in inventories.load("ipip_neo_300").items}
@@ -61,18 +63,22 @@ def test_statement_is_left_out() -> None:
         PersonAlignment(Administration(scoring=("statement",)))
 
 
-def test_the_persons_are_those_of_the_run() -> None:
-    assert PersonAlignment(CHOICE).targets() is None
+def test_without_a_target_the_persons_are_papis() -> None:
+    task = PersonAlignment(CHOICE)
+    assert [meant(given, [task]) for given in ("all", None, "person:me.csv")] == ["person:papi"] * 2 + ["person:me.csv"]
+    with pytest.raises(TraitbenchUsage, match="expected person:papi"):
+        task.check("openness=high", None)
 
 
 def test_a_scripted_respondent_is_graded() -> None:
     task = PersonAlignment(CHOICE)
-    requests, backend, inventory = task.requests(0), Scripted("person", Respondent()), alignment_inventory()
-    samples = [
-        make_sample(requests[i], response, Condition(name="none"), inventory, "", 0)
+    requests, backend, items = task.requests(0), Scripted("person", Respondent()), {i.id: i for i in task.items}
+    made = [
+        make_sample(requests[i], response, Condition(name="none"), items[requests[i].doc.item], "", 0)
         for batch in backend.run(requests)
         for i, response in batch.items()
     ]
+    samples = [graded(sample, task.grade(sample)) for sample in made]
     values = item_values(samples, task.items)
     assert len(samples) == 360 and np.isfinite(values).all() and values.min() >= 1 and values.max() <= 5
     for sample in samples:

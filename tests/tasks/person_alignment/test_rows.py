@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from traitbench.samples import Condition, Sample, make_sample
+from traitbench.samples import Condition, Sample, graded, make_sample
 from traitbench.targets.persons import Participants
 from traitbench.tasks import Administration
 from traitbench.tasks.person_alignment import PersonAlignment
@@ -16,6 +16,7 @@ from traitbench.types import Choose, Person, Response, Target
 
 TASK = PersonAlignment(Administration(scoring=("choice",), orders=("forward",)))
 ASKED = [r for r in TASK.requests(0) if isinstance(r, Choose)]
+ITEMS = {item.id: item for item in TASK.items}
 CONFIG: dict[str, Any] = {"coefs": (2.0, 4.0), "bootstrap_iters": 50, "seed": 0}
 TRUE = {"a": 4, "b": 2}
 """Person -> what they answer to every test item."""
@@ -39,8 +40,8 @@ def samples(conditions: list[Condition], says: dict[str, int]) -> list[Sample]:
     out = []
     for c in conditions:
         sure = tuple(0.0 if value == says[c.name] else -50.0 for value in range(1, 6))
-        out += [make_sample(r, Response(option_logprobs=sure), c, TASK.inventory, "", 0) for r in ASKED]
-    return out
+        out += [make_sample(r, Response(option_logprobs=sure), c, ITEMS[r.doc.item], "", 0) for r in ASKED]
+    return [graded(sample, TASK.grade(sample)) for sample in out]
 
 
 def test_rows_parts_strengths_and_the_oracle() -> None:
@@ -56,7 +57,7 @@ def test_rows_parts_strengths_and_the_oracle() -> None:
         ]
         says |= {f"person:{i}": best[i][2.0], f"person:{i}@4": best[i][4.0], f"person:{i}@prompt": 3,
                  f"person:{i}@shift": 1}  # fmt: skip
-    found = align("pas", made, samples(made, says), TASK.inventory, participants(), CONFIG)
+    found = align("pas", made, samples(made, says), TASK.instrument, participants(), CONFIG)
     rows = {row.name: row for row in found.rows if row.kind == "method"}
     assert list(rows) == [NO_CONTROL, "pas", "pas @ 2", "pas @ 4", "pas, prompt only", "pas, shift only"]
     errors = {name: row.mae.value for name, row in rows.items()}
@@ -71,7 +72,7 @@ def test_rows_parts_strengths_and_the_oracle() -> None:
 def test_without_parts_and_strengths_the_reference_is_no_control() -> None:
     made = [condition(None, "baseline"), *(condition(i, f"person:{i}") for i in TRUE)]
     says = {"baseline": 5, "person:a": 4, "person:b": 2}
-    found = align("prompting", made, samples(made, says), TASK.inventory, participants(), {**CONFIG, "coefs": ()})
+    found = align("prompting", made, samples(made, says), TASK.instrument, participants(), {**CONFIG, "coefs": ()})
     rows = {row.name: row for row in found.rows if row.kind == "method"}
     assert list(rows) == [NO_CONTROL, "prompting"] and found.reference == NO_CONTROL and found.oracle == []
     assert rows["prompting"].mae_sum.value == pytest.approx(0) and rows[NO_CONTROL].mae.value == pytest.approx(2)

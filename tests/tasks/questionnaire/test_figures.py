@@ -6,48 +6,55 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
-from pathlib import Path
 from typing import Any
 
 import pytest
 import vl_convert
+from blocks import modes
+from drawn import expressions, must, published, shown
+from made_runs import changed
 
-from traitbench.charts.chart import Estimate, Figure, Run, named, per_point, plain, scaled, signed, slug
-from traitbench.charts.theme import CONFIGS, DARK, LIGHT, Palette, contrast
+from traitbench.charts.chart import Estimate
 from traitbench.humans import reference
 from traitbench.humans.likeness import Human
 from traitbench.humans.similarity import similarity
 from traitbench.report import svg
 from traitbench.runs.results import Results
 from traitbench.samples import Condition
-from traitbench.store import read_json
+from traitbench.tasks.questionnaire.figures import figures
 from traitbench.tasks.questionnaire.figures.correlations import correlations, distances
 from traitbench.tasks.questionnaire.figures.diagnostics import COEFFICIENTS, reliability, response_style
 from traitbench.tasks.questionnaire.figures.doses import dose
-from traitbench.tasks.questionnaire.figures.effects import figures, forest, matrices
+from traitbench.tasks.questionnaire.figures.effects import forest, matrices
 from traitbench.tasks.questionnaire.figures.radar import MOST_TOGETHER, place, radar, ticks
+from traitbench.tasks.questionnaire.figures.runs import Run, per_point, runs, scaled
 from traitbench.tasks.questionnaire.respondents import Reliability
-from traitbench.types import BIG_FIVE, Score
+from traitbench.tasks.questionnaire.summary import Scored
+from traitbench.tasks.views import Shown
+from traitbench.types import BIG_FIVE, Mode, Score
 
-PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 HOSTILE = "<script>alert(1)</script>"
 TASK = "ipip_neo_120"
 
 
-def load(run: str, task: str = TASK) -> Results:
-    paths = sorted(PUBLISHED.glob(f"{run}+*/results_*.json"), key=lambda path: path.name)
-    found = [Results.model_validate(read_json(path)) for path in paths]
-    return next(r for r in found if task in r.versions)
-
-
 @pytest.fixture(scope="module")
 def results() -> Results:
-    return load("smollm2@prompting")
+    return published("smollm2@prompting", TASK)
 
 
 @pytest.fixture(scope="module")
-def runs(results: Results) -> list[Run]:
-    return named([results, load("smollm2@prompting,style=p2"), load("smollm2@none")], TASK)
+def three(results: Results) -> list[Run]:
+    others = [published(name, TASK) for name in ("smollm2@prompting,style=p2", "smollm2@none")]
+    return runs(shown([results, *others], TASK))
+
+
+def one(label: str, results: Results) -> Run:
+    (found,) = runs([Shown(label, TASK, results.tasks[TASK], results)])
+    return found
+
+
+def scored(results: Results, mode: Mode) -> Scored:
+    return modes(results, TASK)[mode]
 
 
 def values(spec: Any) -> list[dict[str, Any]]:
@@ -55,16 +62,11 @@ def values(spec: Any) -> list[dict[str, Any]]:
     return list(spec["data"]["values"])
 
 
-def must(figure: Figure | None) -> Figure:
-    assert figure is not None
-    return figure
-
-
-def test_the_forest_holds_the_effects_of_the_results(results: Results, runs: list[Run]) -> None:
+def test_the_forest_holds_the_effects_of_the_results(results: Results, three: list[Run]) -> None:
     for mode, factor in (("statement", 1), ("choice", 100 / 4)):
-        figure = must(forest(runs, mode))  # type: ignore[arg-type]
-        rows = [row for row in values(figure.spec) if row["run"] == runs[0].label]
-        card = results.scorecard[TASK][mode]  # type: ignore[index]
+        figure = must(forest(three, mode))  # type: ignore[arg-type]
+        rows = [row for row in values(figure.spec) if row["run"] == three[0].label]
+        card = scored(results, mode).scorecard  # type: ignore[index]
         assert len(rows) == len(card.contrasts) == 5
         for row, contrast_ in zip(rows, card.contrasts, strict=True):
             effect = contrast_.effect
@@ -73,30 +75,29 @@ def test_the_forest_holds_the_effects_of_the_results(results: Results, runs: lis
             assert row["value"] == pytest.approx(effect.value * factor, abs=1e-12)
             assert row["low"] == pytest.approx(effect.ci[0] * factor, abs=1e-9)
             assert row["high"] == pytest.approx(effect.ci[1] * factor, abs=1e-9)
-            assert row["verdict"] == results.verdict[TASK][mode].verdict  # type: ignore[index]
+            assert row["verdict"] == scored(results, mode).verdict.verdict  # type: ignore[index]
         assert [line[0] for line in figure.table.rows[:5]] == [c.target for c in card.contrasts]
         assert f"{len(values(figure.spec))} effects" in figure.alternative
-    places = {row["target"]: row["place"] for row in values(must(forest(runs, "statement")).spec)}
+    places = {row["target"]: row["place"] for row in values(must(forest(three, "statement")).spec)}
     assert places == {trait: place for place, trait in enumerate(BIG_FIVE)}
 
 
-def test_a_run_that_aims_at_nothing_has_no_effects(runs: list[Run]) -> None:
-    none = [runs[2]]
+def test_a_run_that_aims_at_nothing_has_no_effects(three: list[Run]) -> None:
+    without = shown([published("smollm2@none", TASK)], TASK)
+    none = [three[2]]
     assert forest(none, "choice") is radar(none, "choice") is matrices(none, "choice") is dose(none, "choice") is None
     assert correlations(none, "choice") is distances(none, "choice") is None
-    assert [figure.kind for figure in figures(none)] == ["response style"]
+    assert [figure.kind for figure in figures(without)] == ["response style"]
 
 
-def test_the_range_of_the_scale_is_read_off_the_scores(runs: list[Run]) -> None:
-    assert per_point(runs[0], "choice") == 25.0
-    assert per_point(runs[0], "statement") == 1.0
-    flat = {c: {"choice": [Score(trait="openness", value=3.0, pomp=50.0)]} for c in ("baseline",)}
-    same = runs[0].results.model_copy(update={"scores": {TASK: flat}})
-    assert per_point(Run("flat", TASK, same), "choice") is None
-    shift = runs[0].card("choice").contrasts[0].shifts[0]
-    assert scaled(shift, Run("flat", TASK, same), "choice") == Estimate(shift.pomp), (
-        "no interval rather than a wrong one"
-    )
+def test_the_range_of_the_scale_is_read_off_the_scores(results: Results, three: list[Run]) -> None:
+    assert per_point(three[0], "choice") == 25.0
+    assert per_point(three[0], "statement") == 1.0
+    flat = {"baseline": [Score(trait="openness", value=3.0, pomp=50.0)]}
+    same = one("flat", changed(results, TASK, "choice", scores=flat))
+    assert per_point(same, "choice") is None
+    shift = scored(results, "choice").scorecard.contrasts[0].shifts[0]
+    assert scaled(shift, same, "choice") == Estimate(shift.pomp), "no interval rather than a wrong one"
 
 
 def test_radar_points_lie_where_trigonometry_puts_them() -> None:
@@ -123,10 +124,10 @@ def test_rings_enclose_any_values(span: float, share: float) -> None:
     assert 0 in found and len(found) <= 6
 
 
-def test_the_radar_is_the_effects_in_polar_coordinates(results: Results, runs: list[Run]) -> None:
-    figure = must(radar(runs, "statement"))
-    points = [row for row in values(figure.spec) if row["run"] == runs[0].label]
-    effects = [c.effect.value for c in results.scorecard[TASK]["statement"].contrasts if c.effect]
+def test_the_radar_is_the_effects_in_polar_coordinates(results: Results, three: list[Run]) -> None:
+    figure = must(radar(three, "statement"))
+    points = [row for row in values(figure.spec) if row["run"] == three[0].label]
+    effects = [c.effect.value for c in scored(results, "statement").scorecard.contrasts if c.effect]
     both = [row["value"] for row in values(figure.spec)]
     low, high = ticks(min(0.0, *both), max(0.0, *both))[0], ticks(min(0.0, *both), max(0.0, *both))[-1]
     assert [row["value"] for row in points[:-1]] == pytest.approx(effects, abs=1e-12)
@@ -136,24 +137,24 @@ def test_the_radar_is_the_effects_in_polar_coordinates(results: Results, runs: l
         radius = 0.06 + 0.94 * (effect - low) / (high - low)
         assert math.hypot(row["x"], row["y"]) == pytest.approx(radius)
         assert math.atan2(row["x"], row["y"]) % (2 * math.pi) == pytest.approx(2 * math.pi * index / 5)
-    assert {row["run"] for row in values(figure.spec)} == {runs[0].label, runs[1].label}
+    assert {row["run"] for row in values(figure.spec)} == {three[0].label, three[1].label}
     assert "nats a token" in figure.caption and "POMP" not in figure.caption
-    assert "POMP" in must(radar(runs, "choice")).caption
+    assert "POMP" in must(radar(three, "choice")).caption
 
 
 def test_many_runs_get_a_picture_each(results: Results) -> None:
-    many = [Run(f"run {i}", TASK, results) for i in range(MOST_TOGETHER + 1)]
+    many = [one(f"run {i}", results) for i in range(MOST_TOGETHER + 1)]
     spec = must(radar(many, "statement")).spec
     assert spec["facet"]["field"] == "run"
     assert {row["run"]: row["place"] for row in values(spec)} == {run.label: i for i, run in enumerate(many)}
     assert "layer" in must(radar(many[:MOST_TOGETHER], "statement")).spec
 
 
-def test_the_matrix_is_the_shifts_with_the_own_trait_marked(results: Results, runs: list[Run]) -> None:
-    figure = must(matrices(runs, "choice"))
+def test_the_matrix_is_the_shifts_with_the_own_trait_marked(results: Results, three: list[Run]) -> None:
+    figure = must(matrices(three, "choice"))
     panel = figure.spec["concat"][0]
     cells = {(row["target"], row["trait"]): row for row in values(panel)}
-    for contrast_ in results.scorecard[TASK]["choice"].contrasts:
+    for contrast_ in scored(results, "choice").scorecard.contrasts:
         for shift in contrast_.shifts:
             cell = cells[contrast_.target, shift.trait]
             assert cell["value"] == pytest.approx(shift.pomp, abs=1e-12)
@@ -164,12 +165,12 @@ def test_the_matrix_is_the_shifts_with_the_own_trait_marked(results: Results, ru
 
 
 def test_a_missing_shift_stays_null(results: Results) -> None:
-    card = results.scorecard[TASK]["choice"]
+    card = scored(results, "choice").scorecard
     first = card.contrasts[0]
     gone = first.shifts[1].model_copy(update={"value": None, "pomp": None, "ci": None})
     shifts = [first.shifts[0], gone, *first.shifts[2:]]
-    changed = card.model_copy(update={"contrasts": [first.model_copy(update={"shifts": shifts}), *card.contrasts[1:]]})
-    run = Run("r", TASK, results.model_copy(update={"scorecard": {TASK: {"choice": changed}}}))
+    other = card.model_copy(update={"contrasts": [first.model_copy(update={"shifts": shifts}), *card.contrasts[1:]]})
+    run = one("r", changed(results, TASK, "choice", scorecard=other))
     rows = values(must(matrices([run], "choice")).spec["concat"][0])
     assert [row["value"] is None for row in rows].count(True) == 1
     assert (rows[1]["value"], rows[1]["cell"], rows[1]["shown"]) == (None, "", "–")
@@ -178,7 +179,7 @@ def test_a_missing_shift_stays_null(results: Results) -> None:
 def with_people(results: Results, matrix: list[list[float | None]]) -> Run:
     found = similarity(matrix, BIG_FIVE, reference("ipip_neo_300_johnson"), 100)
     human = Human(similarity=[found], standing={}, note="")
-    return Run("run", TASK, results.model_copy(update={"human": {TASK: {"choice": human}}}))
+    return one("run", changed(results, TASK, "choice", human=human))
 
 
 def test_a_correlation_without_variance_stays_null(results: Results) -> None:
@@ -212,54 +213,55 @@ def test_the_distance_stands_beside_both_baselines(results: Results) -> None:
     assert "1.18" in must(correlations([run], "choice")).caption
 
 
-def graded(results: Results) -> Run:
+def graded(results: Results) -> Results:
     """Scores that rise with the level of one trait's target; another strength of it is no point of the curve."""
     steps = [-1.0, -0.5, 1.0]
     conditions = [Condition(name="baseline")] + [
         Condition(name=f"level {step}", levels={"openness": step}, coef=2 + step) for step in steps
     ]
-    scores = {
-        c.name: {
-            "choice": [
-                Score(trait="openness", value=3 + 0.5 * s, pomp=50 + 12.5 * s, ci=(2.9 + 0.5 * s, 3.2 + 0.5 * s)),
-                Score(trait="neuroticism", value=2.0, pomp=25.0),
-            ],
-            "statement": [Score(trait="openness", value=s or None)],
-        }
-        for c, s in zip(conditions, [0.0, *steps], strict=True)
+    named = list(zip(conditions, [0.0, *steps], strict=True))
+    choice = {
+        c.name: [
+            Score(trait="openness", value=3 + 0.5 * s, pomp=50 + 12.5 * s, ci=(2.9 + 0.5 * s, 3.2 + 0.5 * s)),
+            Score(trait="neuroticism", value=2.0, pomp=25.0),
+        ]
+        for c, s in named
     }
+    statement = {c.name: [Score(trait="openness", value=s or None)] for c, s in named}
     aside = conditions[-1].model_copy(update={"name": "level 1.0@9", "coef": 9.0, "headline": False})
-    every = {"conditions": [*conditions, aside], "scores": {TASK: {**scores, aside.name: scores["level -1.0"]}}}
-    return Run("run", TASK, results.model_copy(update=every))
+    for scores in (choice, statement):
+        scores[aside.name] = scores["level -1.0"]
+    made = changed(changed(results, TASK, "choice", scores=choice), TASK, "statement", scores=statement)
+    return made.model_copy(update={"conditions": [*conditions, aside]})
 
 
 def test_a_dose_curve_is_the_scores_in_the_order_of_the_levels(results: Results) -> None:
-    panel = must(dose([graded(results)], "choice")).spec["concat"][0]
+    panel = must(dose([one("run", graded(results))], "choice")).spec["concat"][0]
     own = [row for row in values(panel) if row["own"]]
     assert [row["dose"] for row in own] == [-1.0, -0.5, 0.0, 1.0], "the baseline is dose 0"
     assert [row["value"] for row in own] == pytest.approx([37.5, 43.75, 50.0, 62.5])
     assert [row["low"] for row in own] == pytest.approx([35.0, 41.25, 47.5, 60.0]), "2.9 is 47.5 POMP"
     assert [row["high"] for row in own] == pytest.approx([42.5, 48.75, 55.0, 67.5])
     assert {row["value"] for row in values(panel) if not row["own"]} == {25.0}
-    shifts = values(must(dose([graded(results)], "statement")).spec["concat"][0])
+    shifts = values(must(dose([one("run", graded(results))], "statement")).spec["concat"][0])
     assert [row["value"] for row in shifts] == [-1.0, -0.5, 0.0, 1.0]
 
 
-def test_two_poles_are_no_dose_curve(runs: list[Run]) -> None:
-    assert dose(runs, "choice") is dose(runs, "statement") is None
+def test_two_poles_are_no_dose_curve(three: list[Run]) -> None:
+    assert dose(three, "choice") is dose(three, "statement") is None
 
 
-def test_response_style_is_that_of_all_conditions(results: Results, runs: list[Run]) -> None:
-    style = results.response_style[TASK]["all"]["choice"]
-    figure = must(response_style(runs, "choice"))
+def test_response_style_is_that_of_all_conditions(results: Results, three: list[Run]) -> None:
+    style = scored(results, "choice").response_style["all"]
+    figure = must(response_style(three, "choice"))
     stack, agreement, bias, mass, invalid = figure.spec["hconcat"]
-    mine = [row["share"] for row in values(stack) if row["run"] == runs[0].label]
+    mine = [row["share"] for row in values(stack) if row["run"] == three[0].label]
     assert mine == list(style.positions)
     for panel, name in ((agreement, "acquiescence"), (bias, "position_bias"), (mass, "option_mass")):
         assert values(panel)[0][name] == getattr(style, name)
     assert [row["share"] for row in values(invalid)] == [0.0] * 3
-    assert {row["run"] for row in values(stack)} == {run.label for run in runs}
-    assert response_style(runs, "statement") is None
+    assert {row["run"] for row in values(stack)} == {run.label for run in three}
+    assert response_style(three, "statement") is None
 
 
 def test_reliability_shows_what_there_is_and_says_what_is_missing(results: Results) -> None:
@@ -267,7 +269,7 @@ def test_reliability_shows_what_there_is_and_says_what_is_missing(results: Resul
         Reliability(trait="openness", items=24, n=30, alpha=0.81, alpha_ci=(0.7, 0.89), omega_total=0.83, retest=0.6),
         Reliability(trait="neuroticism", items=24, n=30, alpha=-0.2, alpha_ci=(-0.9, 0.3), reasons={"retest": HOSTILE}),
     ]
-    run = Run("run", TASK, results.model_copy(update={"reliability": {TASK: {"choice": scales}}}))
+    run = one("run", changed(results, TASK, "choice", reliability=scales))
     figure = must(reliability([run], "choice"))
     rows = {(row["scale"], row["coefficient"]): row for row in values(figure.spec)}
     assert [rows["openness", name]["value"] for name in COEFFICIENTS.values()] == [0.81, 0.83, 0.6]
@@ -276,91 +278,34 @@ def test_reliability_shows_what_there_is_and_says_what_is_missing(results: Resul
     points = figure.spec["layer"][-1]
     assert points["encoding"]["x"]["scale"]["domain"][0] <= -0.9, "a negative interval is in the picture"
     assert figure.table.rows[1][3:] == ["-0.20 [-0.90, 0.30]", "–", "–", f"retest: {HOSTILE}"]
-    assert reliability([Run("run", TASK, results)], "generate") is None
+    assert reliability([one("run", results)], "generate") is None
 
 
 def test_an_alpha_off_the_axis_is_written_not_placed(results: Results) -> None:
     scales = [Reliability(trait="openness", items=24, n=30, alpha=-2.5, alpha_ci=(-5.0, -1.2), omega_total=0.4)]
-    run = Run("run", TASK, results.model_copy(update={"reliability": {TASK: {"choice": scales}}}))
+    run = one("run", changed(results, TASK, "choice", reliability=scales))
     texts = [e for e in ElementTree.fromstring(svg(must(reliability([run], "choice")))).iter() if e.text]
     assert [e.text for e in texts].count("◂ alpha -2.50") == 1
     drawn = vl_convert.vegalite_to_scenegraph(must(reliability([run], "choice")).spec)
     assert json.dumps(drawn).count('"shape": "circle"') == 1, "alpha in the legend, and nowhere else"
 
 
-def test_labels_tell_runs_apart(results: Results) -> None:
-    other = results.model_copy(update={"model_name": "another"})
-    limited = results.model_copy(update={"config": {**results.config, "limit": 10}})
-    drawn = results.model_copy(update={"conditions": [Condition(name="p", profile=True)] * 3})
-    labels = [run.label for run in named([results, results, limited, drawn], TASK)]
-    assert labels == ["prompting #1", "prompting #2", "prompting · first 10 items", "prompting (3 profiles)"]
-    asked = results.model_copy(update={"administration": {**results.administration, "respondents": 50}})
-    assert [run.label for run in named([results, asked], TASK)] == ["prompting", "prompting (50 respondents)"]
-    assert [run.label for run in named([results, other], TASK)][1] == "prompting · another"
-    assert named([results], "sd3") == []
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Ä/../b", "a-b"),
-        (HOSTILE, "script-alert-1-script"),
-        ("..", "figure"),
-        ("日本", "figure"),
-        ("x" * 200, "x" * 80),
-    ],
-)
-def test_a_file_name_is_safe_whatever_the_text(text: str, expected: str) -> None:
-    assert slug(text) == expected
-
-
-def test_numbers_as_they_are_shown() -> None:
-    assert [signed(v, 2) for v in (0.123, -0.456, -0.001, None)] == ["+0.12", "−0.46", "0.00", ""]
-    assert [signed(v, 2, plus=False) for v in (0.123, -0.456)] == ["0.12", "−0.46"]
-    assert [plain(v) for v in (-0.001, 1.005, None)] == ["0.00", "1.00", "–"]
-    assert Estimate(1, -0.001, 2).text(1) == "1.0 [0.0, 2.0]"
-
-
-@pytest.mark.parametrize("palette", [LIGHT, DARK], ids=["light", "dark"])
-def test_colours_are_legible(palette: Palette) -> None:
-    assert contrast("#ffffff", "#000000") == pytest.approx(21)
-    assert contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.005), "the grey of the WCAG's own examples"
-    assert min(contrast(text, palette.ground) for text in (palette.ink, palette.muted)) >= 4.5
-    assert min(contrast(palette.ink, cell) for cell in palette.diverging) >= 4.5, "numbers in cells"
-    assert contrast(palette.muted, palette.missing) >= 4.5
-    marks = (*palette.categories, *palette.verdicts, *palette.ordinal, palette.neutral)
-    assert min(contrast(mark, palette.ground) for mark in marks) >= 3
-
-
-def texts_outside_of_data(value: Any, key: str = "") -> list[str]:
-    """Every text of a Vega specification that is neither data nor what a title or a description says."""
-    if isinstance(value, dict):
-        return [t for k, v in value.items() if k not in ("values", "description") for t in texts_outside_of_data(v, k)]
-    if isinstance(value, list):
-        return [t for v in value for t in texts_outside_of_data(v, key)]
-    return [value] if isinstance(value, str) and key != "text" else []
-
-
 def test_no_text_of_a_run_gets_into_an_expression(results: Results) -> None:
     scale = Reliability(trait=HOSTILE, items=24, n=30, alpha=0.8, alpha_ci=(0.7, 0.9))
     names = {"name": HOSTILE, "version": "1", "config": {}, "settings": {"k": "\u2028"}}
-    style = results.response_style[TASK]["all"]["choice"].model_copy(update={"invalid": {HOSTILE: 0.1}})
-    bad = results.model_copy(update={
-        "method": names, "reliability": {TASK: {"choice": [scale]}},
-        "response_style": {TASK: {"all": {"choice": style}}},
-        "scorecard": {TASK: {mode: card.model_copy(update={"contrasts": [
-            c.model_copy(update={"target": f"{HOSTILE} {c.target}"}) for c in card.contrasts]})
-            for mode, card in results.scorecard[TASK].items()}},
-    })  # fmt: skip
+    style = scored(results, "choice").response_style["all"].model_copy(update={"invalid": {HOSTILE: 0.1}})
+    bad = changed(results, TASK, "choice", reliability=[scale], response_style={"all": style})
+    for mode, found in modes(results, TASK).items():
+        aimed = [c.model_copy(update={"target": f"{HOSTILE} {c.target}"}) for c in found.scorecard.contrasts]
+        bad = changed(bad, TASK, mode, scorecard=found.scorecard.model_copy(update={"contrasts": aimed}))
+    bad = bad.model_copy(update={"method": names})
     for many in (2, MOST_TOGETHER + 1):
-        drawn = figures([Run(f"{HOSTILE} \u2028 {i}", TASK, bad) for i in range(many)])
+        drawn = figures([Shown(f"{HOSTILE} \u2028 {i}", TASK, bad.tasks[TASK], bad) for i in range(many)])
         assert len(drawn) == 12
         for figure in drawn:
             assert HOSTILE in json.dumps(figure.spec)
-            vega = vl_convert.vegalite_to_vega(figure.spec, config=CONFIGS["light"])
-            assert not [text for text in texts_outside_of_data(vega) if HOSTILE in text or "\u2028" in text], (
-                figure.name
-            )
+            said = expressions(figure.spec)
+            assert not [text for text in said if HOSTILE in text or "\u2028" in text], figure.name
             svg(figure)
 
 
@@ -373,12 +318,11 @@ def every_colour(value: Any) -> list[str]:
 
 
 def test_every_figure_is_drawn_alike_twice_and_a_hostile_name_stays_text(results: Results) -> None:
-    run = graded(results)
     scale = Reliability(trait="openness", items=24, n=30, alpha=0.8, alpha_ci=(0.7, 0.9))
     names = {"name": HOSTILE, "version": "1", "config": {}, "settings": {}}
-    curve = run.results.model_copy(update={"method": names, "reliability": {TASK: {"choice": [scale]}}})
+    curve = changed(graded(results), TASK, "choice", reliability=[scale]).model_copy(update={"method": names})
     hostile = results.model_copy(update={"method": names, "date": 0.0})
-    drawn = figures(named([curve, hostile, load("smollm2@prompting,style=p2")], TASK))
+    drawn = figures(shown([curve, hostile, published("smollm2@prompting,style=p2", TASK)], TASK))
     kinds = {"effects", "radar", "targets and traits", "dose", "compared with people", "response style", "reliability"}
     assert {figure.kind for figure in drawn} == kinds
     for figure in drawn:

@@ -1,0 +1,145 @@
+"""Persons on the leaderboard: from runs whose nearness to the persons is made up, and so known."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from pathlib import Path
+
+import pytest
+from made_runs import person_run
+
+from traitbench.leaderboard import Leaderboard, build, render, to_entry
+from traitbench.runs.results import Results
+from traitbench.store import write_json
+from traitbench.tasks.board import Entry
+from traitbench.tasks.person_alignment.alignment import BASELINES, Alignment
+from traitbench.tasks.person_alignment.ranking import PersonRow, head, held
+from traitbench.tasks.person_alignment.summary import AlignmentBlock
+
+TASK = "person_alignment"
+
+
+def near(results: Results) -> Alignment:
+    block = results.tasks[TASK]
+    assert isinstance(block, AlignmentBlock)
+    return block.modes["choice"].alignment
+
+
+def published(made: dict[str, Results], to: Path) -> Path:
+    for name, results in made.items():
+        write_json(to / name / "results_1.json", results.model_dump(mode="json", by_alias=True))
+    return to
+
+
+@pytest.fixture(scope="module")
+def board(made: dict[str, Results], tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+    return build(published(made, tmp_path_factory.mktemp("persons")))
+
+
+def entry(board: Leaderboard, name: str) -> Entry:
+    (found,) = [e for e in board.entries if e.run == f"{name}/results_1.json"]
+    return found
+
+
+def rows(board: Leaderboard, name: str) -> dict[str, PersonRow]:
+    found = held(entry(board, name), "choice").persons
+    assert len({row.name for row in found}) == len(found)
+    return {row.name: row for row in found}
+
+
+def test_rows_are_those_of_the_alignment_without_its_strengths(made: dict[str, Results], board: Leaderboard) -> None:
+    source = {row.name: row for row in near(made["pas"]).rows}
+    found = rows(board, "pas")
+    assert {"pas @ 0", "pas @ 2", "pas @ 4"} <= source.keys()
+    assert list(found) == [*BASELINES, "no control", "pas", "pas, prompt only", "pas, shift only"]
+    for name, row in found.items():
+        theirs = source[name]
+        assert (row.error, row.error_ci) == (theirs.mae_sum.value, theirs.mae_sum.ci)
+        assert (row.argmax, row.published) == (theirs.mae_sum_argmax.value, theirs.published.value)
+        assert (row.correlation, row.coverage, row.persons) == (theirs.correlation.value, 1.0, 5)
+        assert (row.to_nearest is None) == (name in BASELINES)
+    assert found["pas"].to_prompt is not None and source["pas"].to_reference is not None
+    assert found["pas"].to_prompt.value == source["pas"].to_reference.value < 0
+    assert found["no control"].to_prompt is found["pas, prompt only"].to_prompt is None
+    (best,) = near(made["pas"]).oracle
+    assert found["pas"].oracle == best.mae_sum.value
+    assert [name for name, row in found.items() if row.oracle is not None] == ["pas"]
+    assert rows(board, "prompting")["prompting"].to_prompt is None, (
+        "there is no prompt without the rest to compare with"
+    )
+    assert head(list(found.values())) == found["pas"]
+    assert head(list(rows(board, "none").values())) == rows(board, "none")["no control"]
+    assert head([]) is None
+
+
+def test_a_rank_is_one_plus_the_rows_wholly_below(board: Leaderboard) -> None:
+    same = ("pas", "none", "prompting", "leak", "flat")
+    assert len({held(entry(board, name), "choice").persons_hash for name in same}) == 1
+    assert held(entry(board, "others"), "choice").persons_hash != held(entry(board, "pas"), "choice").persons_hash
+    # By hand over all rows that may be ranked, baselines and `no control` counted once.
+    unique = {(row.name if row.kind in ("baseline", "no control") else f"{name} {row.name}"): row
+              for name in same for row in rows(board, name).values()}  # fmt: skip
+    allowed = [row for row in unique.values() if not row.unranked]
+    assert len(allowed) > len(BASELINES)
+    for row in unique.values():
+        if row.unranked:
+            assert row.rank is None
+            continue
+        assert row.error_ci is not None
+        assert row.rank == 1 + sum(o.error_ci[1] < row.error_ci[0] for o in allowed if o.error_ci)
+    assert rows(board, "pas")["pas"].rank == 1
+    assert entry(board, "pas").metrics["choice"]["rank"] == 1
+    for name in same:
+        mine = rows(board, name)
+        assert [mine[b].rank for b in BASELINES] == [unique[b].rank for b in BASELINES], "the same in every run"
+    assert rows(board, "others")["others"].rank is not None
+    assert rows(board, "others")["facet mean"].error != rows(board, "pas")["facet mean"].error
+
+
+def test_contaminated_degenerate_and_limited_rows_are_not_ranked(board: Leaderboard) -> None:
+    leak = rows(board, "leak")
+    assert leak["pas"].error is not None and leak["pas"].error < (rows(board, "pas")["pas"].error or 0)
+    assert {leak[n].unranked for n in leak if n.startswith("pas")} == {"contaminated (7 items)"}
+    assert entry(board, "leak").metrics["choice"]["rank"] is None
+    assert leak["facet mean"].rank is not None and leak["no control"].rank is not None, "nothing was fitted for these"
+    assert rows(board, "flat")["flat"].unranked in ("degenerate", "not interpretable"), "it says 3 to everything"
+    limited = to_entry(person_run("x", prompt=None, limit=40), TASK, "x")
+    assert {row.unranked for row in held(limited, "choice").persons} == {"first 40 items"}
+    alone = to_entry(person_run("x", persons=1, prompt=None), TASK, "x")
+    assert {row.unranked for row in held(alone, "choice").persons} == {"no interval"}
+
+
+def test_the_table_holds_each_baseline_and_no_control_once(board: Leaderboard) -> None:
+    text = render(board)
+    tables = re.findall(r"\*\*person_alignment, choice: (.*?)\*\*\n\n(.*?)\n\n", text, re.S)
+    assert sorted(title.partition(" (")[0] for title, _ in tables) == [
+        "4 persons, 40 test items", "5 persons, 40 test items",
+    ]  # fmt: skip
+    (body,) = [body for title, body in tables if title.startswith("5")]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in body.splitlines()]
+    columns, shown = lines[0], lines[2:]
+    assert columns[:4] == ["rank", "model", "row", "error [95 %]"] and columns[-1] == "verdict"
+    names = [line[2] for line in shown]
+    assert sorted(names) == sorted([
+        *BASELINES, "no control", "pas", "pas, prompt only", "pas, shift only", "prompting (style=person)", "flat",
+        "pas (heads=48)", "pas (heads=48), prompt only", "pas (heads=48), shift only",
+    ])  # fmt: skip
+    errors = [float(line[3].split()[0]) for line in shown]
+    assert errors == sorted(errors), "nearest first, ranked or not"
+    spoilt = shown[names.index("pas (heads=48)")]
+    assert (spoilt[0], spoilt[-1]) == ("–", "contaminated (7 items)")
+    plain = shown[names.index("pas")]
+    assert plain[columns.index("damage (perplexity)")] == "1.50" and plain[columns.index("fit (s)")] == "8"
+    assert plain[columns.index("oracle (not ranked)")].startswith(f"{rows(board, 'pas')['pas'].oracle:.2f} [")
+    assert "facet mean, rounded: -" in plain[columns.index("vs nearest trivial baseline [95 %]")]
+
+
+def test_the_order_of_the_files_does_not_matter(made: dict[str, Results], board: Leaderboard, tmp_path: Path) -> None:
+    shuffled = list(made.items())
+    random.Random(3).shuffle(shuffled)
+    again = build(published(dict(shuffled), tmp_path))
+    assert again == board and render(again) == render(board)
+    assert Leaderboard.model_validate_json(again.model_dump_json()).model_dump() == again.model_dump()
+    json.dumps(again.model_dump(mode="json"), allow_nan=False)
