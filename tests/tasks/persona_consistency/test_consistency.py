@@ -9,19 +9,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from traitbench.samples import Condition, Sample, make_sample
+from traitbench.samples import Condition, Sample, graded, make_sample
 from traitbench.tables import markdown
 from traitbench.tasks import Administration
-from traitbench.tasks.persona_consistency import PersonaConsistency as Task
-from traitbench.tasks.persona_consistency import questions
-from traitbench.tasks.persona_consistency.consistency import PersonaConsistency, life, personas
+from traitbench.tasks.persona_consistency import PersonaConsistency, questions
+from traitbench.tasks.persona_consistency.consistency import ConsistencyBlock, life, personas
 from traitbench.tasks.persona_consistency.replies import alike, as_model, bleu_signature, denies
 from traitbench.tasks.persona_consistency.views import tables
 from traitbench.types import Continue, Request, Response, Target, Write
 
 sacrebleu: Any = pytest.importorskip("sacrebleu")
 
-TASK = Task(Administration())
+TASK = PersonaConsistency(Administration())
+ASKED = {item.id: item for item in TASK.items}
 CAST = ("ada@youth", "ada@age", "bruno", "mina")
 Says = Callable[[str, Request], Response]
 """Condition and request -> the answer."""
@@ -33,10 +33,11 @@ def conditions(*names: str) -> list[Condition]:
 
 
 def ask(says: Says, made: list[Condition]) -> list[Sample]:
-    return [make_sample(r, says(c.name, r), c, TASK.inventory, "", 0) for c in made for r in TASK.requests(0)]
+    samples = [make_sample(r, says(c.name, r), c, ASKED[r.doc.item], "", 0) for c in made for r in TASK.requests(0)]
+    return [graded(sample, TASK.grade(sample)) for sample in samples]
 
 
-def measure(says: Says, made: list[Condition] | None = None) -> PersonaConsistency:
+def measure(says: Says, made: list[Condition] | None = None) -> ConsistencyBlock:
     made = made or conditions(*CAST)
     return personas(ask(says, made), made, 200, 0)
 

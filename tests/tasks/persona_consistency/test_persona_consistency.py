@@ -16,22 +16,23 @@ from tiny_models import tokenizer
 
 from traitbench.backends.scripted import Scripted
 from traitbench.cli.commands import main
-from traitbench.errors import BadData, MissingExtra, TraitbenchUsage, UnknownName, UnsupportedControl
+from traitbench.errors import MissingExtra, UnsupportedControl
 from traitbench.leaderboard import build, to_entry
-from traitbench.methods.bench import Bench
-from traitbench.methods.prompting import Prompting, story
 from traitbench.report import page
+from traitbench.runs.aims import meant
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import current, rescore
 from traitbench.runs.plan import Plan, prepare
 from traitbench.runs.publish import publish
 from traitbench.runs.results import Results
-from traitbench.tables import markdown, tables
-from traitbench.targets import cast, characters
+from traitbench.runs.tables import tables
+from traitbench.tables import markdown
+from traitbench.targets import characters
 from traitbench.tasks import Administration
-from traitbench.tasks.persona_consistency import MAX_TOKENS, PersonaConsistency, inventory, questions
+from traitbench.tasks.persona_consistency import MAX_TOKENS, PersonaConsistency, questions
+from traitbench.tasks.persona_consistency.consistency import ConsistencyBlock
 from traitbench.tasks.persona_consistency.replies import denies
-from traitbench.types import Continue, Request, Response, Target, Write
+from traitbench.types import Continue, Request, Response, Write
 
 pytest.importorskip("sacrebleu")
 
@@ -88,7 +89,7 @@ def test_requests_are_the_same_for_everybody() -> None:
     task = PersonaConsistency(Administration())
     requests = task.requests(0)
     written, weighed = ([r for r in requests if isinstance(r, kind)] for kind in (Write, Continue))
-    assert (len(written), len(weighed)) == (2 * 16 + 10, 2 * 10) and task.targets() is None and task.traits == ()
+    assert (len(written), len(weighed)) == (2 * 16 + 10, 2 * 10) and task.traits == ()
     assert (
         len({r.doc for r in requests}) == len(requests) == len({r.model_dump_json(exclude={"doc"}) for r in requests})
     )
@@ -103,7 +104,7 @@ def test_requests_are_the_same_for_everybody() -> None:
         premise = next(p for p in questions().premises if p.id == request.doc.item)
         assert request.text == (premise.denial if request.doc.keyed == 1 else premise.acceptance)
         assert request.messages[0].content == texts[premise.id, 0]
-    assert {r.doc.item for r in requests} == {item.id for item in inventory().items} == {i.id for i in task.items}
+    assert {r.doc.item for r in requests} == {i.id for i in task.items}
 
 
 def test_limit_length_and_temperature_are_the_users() -> None:
@@ -120,16 +121,9 @@ def test_without_sacrebleu_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
         PersonaConsistency(Administration())
 
 
-def test_targets_name_characters() -> None:
-    shipped = [Target(character=name) for name in characters.names()]
-    assert cast("characters") == shipped and cast("all", [PersonaConsistency(Administration())]) == shipped
-    assert cast(None) == cast("all") == cast("openness=high") == cast("person:papi") == []
-    assert [t.name for t in cast("character:ada@youth, mina")] == ["character:ada@youth", "character:mina"]
-    with pytest.raises(UnknownName, match="did you mean 'bruno'"):
-        cast("character:brunno")
-    for wrong in ("character", "character:", "characters:mina", "character:mina,mina"):
-        with pytest.raises(TraitbenchUsage, match=r"expected character|once"):
-            cast(wrong)
+def test_without_a_target_it_aims_at_every_character() -> None:
+    tasks = [PersonaConsistency(Administration())]
+    assert [meant(given, tasks) for given in ("all", None, "character:mina")] == ["characters"] * 2 + ["character:mina"]
 
 
 def plan(folder: Path, **changes: Any) -> Plan:
@@ -152,37 +146,6 @@ def test_a_character_is_measured_by_this_task_unless_another_is_named(tmp_path: 
     assert prepare(plan(tmp_path, method="none", method_args={}, target=None, tasks=(NAME,))).targets == []
 
 
-def test_the_style_character_tells_style_and_knowledge_within_its_length() -> None:
-    character = characters.load("mina")
-    for limit in (150, 400, 2000):
-        text, told = story(character, limit)
-        assert len(text.split()) <= limit and text.startswith("You are Mina.") and character.style in text
-        assert [p in text for p in character.knowledge] == [n < told for n in range(len(character.knowledge))]
-    assert told == len(character.knowledge) and story(character, 400)[1] >= 3
-    assert "Stage of life: youth." in story(characters.load("ada@youth"), 400)[0]
-    assert story(characters.load("openness=high"), 400)[0].startswith("You are a person.")
-    with pytest.raises(TraitbenchUsage, match="method_args words="):
-        story(character, 60)
-
-
-def test_prompting_makes_a_control_of_a_character(tmp_path: Path) -> None:
-    method = Prompting(Prompting.Config(style="character", words=300))
-    mine = [method.fit(Target(character=name), Bench()) for name in ("mina", "ada@age", "ada@youth")]
-    assert len({control.hash for control in mine}) == 3 and {c.kinds for c in mine} == {frozenset({"prompt"})}
-    assert all(c.fit and c.fit.licence == characters.LICENCE and c.fit.details["words"] <= 300 for c in mine)
-    for kind, text in (("knowledge", "I was born at sea.\n\nI own a parrot."), ("style", "Kim whispers.")):
-        (tmp_path / f"kim_lee.{kind}.txt").write_text(text, encoding="utf-8")
-    own = method.fit(Target(character=str(tmp_path / "kim_lee")), Bench()).messages[0].content
-    assert own.startswith("You are Kim lee.") and own.endswith("- I was born at sea.\n- I own a parrot.")
-    with pytest.raises(UnsupportedControl, match="styles that can: character"):
-        Prompting().fit(Target(character="mina"), Bench())
-    with pytest.raises(UnsupportedControl, match="style 'character' cannot aim at openness=high"):
-        method.fit(Target.parse("openness=high"), Bench())
-    with pytest.raises(BadData, match="missing"):
-        (tmp_path / "kim_lee.style.txt").unlink()
-        method.fit(Target(character=str(tmp_path / "kim_lee")), Bench())
-
-
 @pytest.fixture
 def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let scripted respondents speak: in words of the question, of the character and of the stage."""
@@ -203,6 +166,12 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scripted, "_answer", answer)
 
 
+def block(results: Results) -> ConsistencyBlock:
+    found = results.tasks[NAME]
+    assert isinstance(found, ConsistencyBlock)
+    return found
+
+
 def run(made: Plan) -> tuple[Results, Path]:
     return evaluate(made, Quiet(), lambda line: None)
 
@@ -210,15 +179,15 @@ def run(made: Plan) -> tuple[Results, Path]:
 @pytest.mark.usefixtures("spoken")
 def test_a_run_is_scored_again_without_the_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results, path = run(plan(tmp_path))
-    found = results.personas
-    assert found and found.characters == [f"character:{name}" for name in characters.names()]
+    found = block(results)
+    assert found.characters == [f"character:{name}" for name in characters.names()]
     assert found.intra.value and found.stage.value and found.inter.value
     assert found.intra.value > found.stage.value > found.inter.value
     assert found.denied_to_baseline.value == 1 and found.nats_to_baseline.value == pytest.approx(2)
     assert {row.name: row.truncated for row in found.rows}["character:mina"] == 32
     assert results.n_responses == {NAME: 5 * 62} and results.n_failed == {NAME: 0}
     assert results.n_samples == {NAME: {"original": 26, "effective": 26}} and results.contaminated == {}
-    assert results.fits.keys() == set(found.characters) and results.multimethod is None
+    assert results.fits.keys() == set(found.characters) and results.across == {}
     assert rescore(path) == results and current(path.parent, print) == [path]
     assert main(["score", str(path.parent)]) == 0
     told = capsys.readouterr().out
@@ -228,19 +197,22 @@ def test_a_run_is_scored_again_without_the_model(tmp_path: Path, capsys: pytest.
 
 @pytest.mark.usefixtures("spoken")
 def test_it_is_no_instrument(tmp_path: Path) -> None:
-    """No trait scores, no verdict, no rank, no figure; beside an inventory both keep to themselves."""
+    """No trait scores, no verdict, no row on the leaderboard, no figure."""
     results, path = run(plan(tmp_path, target="character:mina", limit=2))
-    for block in (results.scorecard, results.verdict, results.reliability, results.variance, results.human):
-        assert block == {NAME: {}}
-    assert results.results == {} and {mode for c in results.scores[NAME].values() for mode in c} == set()
-    assert to_entry(results, NAME, "x").metrics == {}
+    assert type(results.tasks[NAME]) is ConsistencyBlock and results.tasks.keys() == {NAME}
+    measured = {name.partition(",")[0] for line in results.results.values() for name in line} - {"alias"}
+    assert measured == {"intra", "denied", "nats"} and results.higher_is_better[NAME].keys() == measured
+    assert list(results.results) == [NAME, f"{NAME}@character:mina"]
+    row = block(results).rows[1]
+    assert results.results[f"{NAME}@{row.name}"]["denied,generate"] == row.denied.value == 1
+    assert to_entry(results, NAME, "x").metrics == to_entry(results, NAME, "x").rows == {}
     published = publish(path, tmp_path / "published")
     assert build(tmp_path / "published").entries == []
     rows = [json.loads(line) for line in gzip.open(next(published.parent.glob("samples_*.gz")), "rt", encoding="utf-8")]
     assert rows[0]["arguments"] == [] and rows[0]["resps"][0][0] and rows[0]["doc"] == {"id": "ordinary_1"}
-    assert rescore(published).personas == results.personas
+    assert rescore(published).tasks == results.tasks
     html = page({path.name: results}, "one run")
-    assert "Persona consistency and resistance" in html
+    assert "Persona consistency and resistance" in html and "<figure" not in html
 
 
 def test_traits_are_measured_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -254,11 +226,8 @@ def test_traits_are_measured_beside_it(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Scripted, "_answer", answer)
     results, path = run(plan(tmp_path, tasks=("mini_ipip", NAME), limit=4))
     alone, _ = run(plan(tmp_path / "alone", tasks=("mini_ipip",), limit=4))
-    assert (
-        results.scores["mini_ipip"] == alone.scores["mini_ipip"]
-        and results.verdict["mini_ipip"] == alone.verdict["mini_ipip"]
-    )
-    assert results.personas and results.personas.questions == 4 and alone.personas is None
+    assert results.tasks["mini_ipip"] == alone.tasks["mini_ipip"]
+    assert block(results).questions == 4 and NAME not in alone.tasks
     assert to_entry(results, "mini_ipip", "x").metrics.keys() == to_entry(alone, "mini_ipip", "x").metrics.keys()
     titles = [table.title for table in tables(results)]
     assert sum(NAME in title for title in titles) == 1 and any("Levels" in title for title in titles)
@@ -281,8 +250,8 @@ def test_an_untrained_model_speaks_for_characters(tmp_path: Path) -> None:
     assert main(["run", "--model", str(tmp_path / "model"), *arguments]) == 0
     (path,) = current(next((tmp_path / "runs").glob("*style=character*")), print)
     results = rescore(path)
-    found = results.personas
-    assert found and found.stage.value is not None and found.inter.value is None and found.questions == 2
+    found = block(results)
+    assert found.stage.value is not None and found.inter.value is None and found.questions == 2
     assert all(row.replies == 6 and row.failed == 0 and row.nats.value is not None for row in found.rows)
     baseline, youth, age = (row.nats.value for row in found.rows)
     assert len({baseline, youth, age}) == 3
