@@ -187,3 +187,9 @@ def changed(results: Results, task: str, mode: str, **fields: Any) -> Results:
     block: Any = results.tasks[task]
     modes = {**block.modes, mode: block.modes[mode].model_copy(update=fields)}
     return results.model_copy(update={"tasks": {**results.tasks, task: block.model_copy(update={"modes": modes})}})
+
+
+def doubled(results: Results, task: str, other: str = "other") -> Results:
+    """The run with what it holds of `task` once more, as a task of another name."""
+    names = ("tasks", "configs", "versions", "n_samples", "task_hashes")
+    return results.model_copy(update={n: {**getattr(results, n), other: getattr(results, n)[task]} for n in names})

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from drawn import expressions, shown
-from made_runs import person_run, strength_run
+from made_runs import doubled, person_run, strength_run
 
 from traitbench.charts.chart import Figure
 from traitbench.report import page, svg
@@ -75,8 +75,7 @@ def test_persons_share_one_panel() -> None:
 
 
 def test_fits_are_shown_once_and_where_nothing_helped_is_said(results: Results) -> None:
-    two = {"tasks": {TASK: results.tasks[TASK], "other": results.tasks[TASK]}, "configs": {TASK: {}, "other": {}}}
-    text = page({"a": results.model_copy(update=two)}, "t")
+    text = page({"a": doubled(results, TASK)}, "t")
     assert text.count('<section id="task-') == 2
     assert text.count("<h4>How the strength was chosen: npti</h4>") == 1, "fits belong to no task"
     assert text.index("<h4>How the strength was chosen: npti</h4>") < text.index('<section id="task-other"')

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from drawn import expressions, published, shown
+from made_runs import doubled
 
 from traitbench.charts.chart import Figure
 from traitbench.report import page, svg
@@ -127,8 +128,8 @@ def test_a_long_line_of_training_loss_is_drawn_as_means(plain: Results) -> None:
 def test_a_run_without_training_has_no_figure_and_a_run_of_two_tasks_one(plain: Results) -> None:
     assert training(shown([plain], TASK)) == []
     assert training(shown([made(plain, "sft", {"a": stage("sft", [])})], TASK)) == []
-    both = {"tasks": {TASK: plain.tasks[TASK], "other": plain.tasks[TASK]}, "configs": {TASK: {}, "other": {}}}
-    text = page({"a": made(plain, "sft", {"a": stage("sft", IMITATION)}).model_copy(update=both)}, "t")
+    two = doubled(made(plain, "sft", {"a": stage("sft", IMITATION)}), TASK)
+    text = page({"a": two}, "t")
     assert text.count('<section id="task-') == 2
     assert text.count("<h4>How the adapters were trained: sft</h4>") == 1
     assert text.index("<h4>How the adapters were trained: sft</h4>") < text.index('<section id="task-other"')
