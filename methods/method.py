@@ -14,7 +14,7 @@ from traitbench.types import Aim, Control, Kind, Record, Target, digest
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["Method", "fitted"]
+__all__ = ["Method", "fitted", "name_of"]
 
 
 class Method(ABC):
@@ -53,13 +53,26 @@ class Method(ABC):
         """Make the control for `target` (None only where `targets` is empty) with what `bench` offers."""
 
 
+def name_of(kind: type[Method]) -> str:
+    """What plans and fits call a method: its name where METHODS means this class by it, else module:Class.
+
+    So a class of one's own is never taken for one that ships, whose name it may have inherited.
+    """
+    from traitbench.methods import METHODS
+
+    name = getattr(kind, "name", "")
+    return name if name in METHODS and METHODS.load(name) is kind else f"{kind.__module__}:{kind.__qualname__}"
+
+
 def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
     """Fit the control of `method` on `bench`, or take the one that was fitted there before in the same way."""
     if not method.needs_model:
         return method.fit(target, bench)
     aim = target.model_dump(mode="json") if target else None
     config = method.config.model_dump(mode="json")
-    name = digest([bench.backend.identity, method.name, method.version, config, aim, bench.seed, contents(config)])
+    name = digest(
+        [bench.backend.identity, name_of(type(method)), method.version, config, aim, bench.seed, contents(config)]
+    )
     note = bench.folder / "fits" / f"{name}.json"
     if note.is_file() and not bench.fresh:
         return controls.read(bench.folder / read_json(note)["control"])

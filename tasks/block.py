@@ -76,18 +76,25 @@ class Block(Record):
         return dict.fromkeys(sorted(name for name in found if not name.endswith("_stderr")))
 
     def score_rows(self) -> list[dict[str, Any]]:
-        """A dictionary a number, in long form, for data frames: condition, filter, metric, value, se."""
+        """A dictionary a number, in long form, for data frames: condition, scoring, metric, value, se.
+
+        `scoring` is the filter. A kind that has more says it under the names ci_low, ci_high, n and its own.
+        """
         out = []
         for condition, line in self.metrics().items():
             for key, value in line.items():
                 name, _, part = key.partition(",")
                 if not name.endswith("_stderr"):
                     se = line.get(f"{name}_stderr,{part}")
-                    out.append({"condition": condition, "filter": part, "metric": name, "value": value, "se": se})
+                    out.append({"condition": condition, "scoring": part, "metric": name, "value": value, "se": se})
         return out
 
     def effect_rows(self) -> list[dict[str, Any]]:
-        """A dictionary an effect of the control, for data frames; none where the task has no such thing."""
+        """A dictionary an effect of the control, for data frames; none where the task has no such thing.
+
+        Keys are target, scoring, metric, aimed, value, se, ci_low, ci_high and verdict, where they are known, and those
+        of the kind's own.
+        """
         return []
 
 

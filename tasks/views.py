@@ -83,12 +83,12 @@ class Views:
         return -told.value if told.higher_is_better else told.value
 
 
-_COLUMNS = ["condition", "metric", "filter", "value", "standard error"]
+_COLUMNS = ["condition", "metric", "scoring", "value", "standard error"]
 
 
 def _rows(block: Block) -> list[list[str]]:
     return [
-        [row["condition"], row["metric"], row["filter"], number(row["value"], 3), number(row["se"], 3)]
+        [row["condition"], row["metric"], row["scoring"], number(row["value"], 3), number(row["se"], 3)]
         for row in block.score_rows()
     ]
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from traitbench.errors import BadData, TraitbenchUsage, UnknownName, unknown
+from traitbench.errors import BadData, UnknownName, refuse_others
+from traitbench.runs.flags import LISTS, listed, plan_of
 from traitbench.runs.plan import Plan
 
 __all__ = ["as_yaml", "from_command_line", "pairs"]
 
-_LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "coefs")
 _PAIRS = ("model_args", "method_args", "gen_kwargs")
 
 
@@ -40,29 +39,11 @@ def from_command_line(flags: Mapping[str, Any]) -> Plan:
     for key, value in given.items():
         if key in _PAIRS:
             values[key] = {**values.get(key, {}), **pairs(value, key)}
-        elif key in _LISTS:
-            values[key] = [part.strip() for part in value.split(",") if part.strip()]
+        elif key in LISTS:
+            values[key] = listed(value)
         else:
             values[key] = value
-    if values.get("batch_size") == "auto":
-        values["batch_size"] = None
-    for key in _LISTS:
-        if key not in ("include_path", "coefs") and values.get(key) in ([], ()):
-            raise TraitbenchUsage(f"--{key} is empty; name at least one, see `traitbench run --help`")
-    try:
-        return Plan.model_validate(values)
-    except ValidationError as error:
-        raise _usage(error) from None
-
-
-def _usage(error: ValidationError) -> Exception:
-    first = error.errors()[0]
-    flag, value = str(first["loc"][0]), first["input"]
-    allowed = (first.get("ctx") or {}).get("expected", "")
-    if first["type"] == "literal_error" and isinstance(value, str):
-        names = [word.strip("' ") for word in allowed.replace(" or ", ",").split(",")]
-        return unknown(f"value of --{flag}", value, names)
-    return TraitbenchUsage(f"--{flag} {value!r}: {first['msg']}; see `traitbench run --help`")
+    return plan_of(values)
 
 
 def _file(path: Path) -> dict[str, Any]:
@@ -77,12 +58,7 @@ def _file(path: Path) -> dict[str, Any]:
             f"--config {path} holds no keys; expected e.g. `model: smollm2`; --show_config prints a whole one"
         )
     values = {str(key).replace("-", "_"): value for key, value in raw.items()}
-    for key in values:
-        if key not in Plan.model_fields:
-            raise unknown(f"key in {path}", key, Plan.model_fields)
-    for key in _LISTS:
-        if isinstance(values.get(key), str):
-            values[key] = [part.strip() for part in values[key].split(",") if part.strip()]
+    refuse_others(f"key in {path}", values, Plan.model_fields)
     for key in _PAIRS:
         if isinstance(values.get(key), str):
             values[key] = pairs(values[key], key)

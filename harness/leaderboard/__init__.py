@@ -10,12 +10,11 @@ from traitbench.errors import BadData
 from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
 from traitbench.runs.results import Results
-from traitbench.runs.trained import spent
 from traitbench.store import check_samples, read_json, samples_file
 from traitbench.tables import markdown
 from traitbench.tasks import views_of
 from traitbench.tasks.board import Entry
-from traitbench.types import Record, digest
+from traitbench.types import Record
 
 __all__ = ["SCHEMA_VERSION", "Leaderboard", "build", "published_results", "render", "to_entry"]
 
@@ -69,31 +68,7 @@ def published_results(published: Path) -> dict[str, Results]:
 
 def to_entry(results: Results, task: str, run: str) -> Entry:
     """One task of a run as a row, without a rank; `run` names the results file."""
-    cost, block = spent(results), results.tasks[task]
-    rows = views_of(block.kind).entry(task, block, results)
-    return Entry(
-        model=results.model_name,
-        revision=results.model.get("weights"),
-        method=results.method["name"],
-        settings=results.method["settings"],
-        method_version=results.method["version"],
-        backend=results.model_source,
-        task=task,
-        kind=block.kind,
-        conditions=len(results.conditions),
-        profiles=sum(c.profile for c in results.conditions),
-        n=results.n_samples[task]["effective"],
-        limit=results.config.get("limit"),
-        contaminated=results.contaminated.get(task, 0),
-        metrics={filter: row.metrics for filter, row in rows.items()},
-        evaluation_seconds=results.cost.get("evaluation_seconds"),
-        fit_seconds=cost[0] if cost else None,
-        stored_parameters=cost[1] if cost else None,
-        administration_hash=digest({"administration": results.administration, "asked": results.task_hashes[task]}),
-        run=run,
-        place=without_digest(run),
-        rows=rows,
-    )
+    return results.entry(task, run)
 
 
 def render(board: Leaderboard) -> str:

@@ -24,7 +24,7 @@ from traitbench.progress import Progress
 from traitbench.runs.administer import administer, key_of
 from traitbench.runs.conditions import conditions
 from traitbench.runs.folders import run_name
-from traitbench.runs.plan import Plan, Prepared, prepare
+from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
 from traitbench.runs.results import Results, summarise
 from traitbench.samples import Condition
 from traitbench.targets import drawn
@@ -34,14 +34,16 @@ from traitbench.types import Control, Response
 __all__ = ["evaluate", "served", "workbench"]
 
 
-def evaluate(plan: Plan, progress: Progress, tell: Callable[[str], None]) -> tuple[Results, Path]:
+def evaluate(
+    plan: Plan, progress: Progress, tell: Callable[[str], None], given: Given = NOTHING
+) -> tuple[Results, Path]:
     """Run `plan` and return its results and their file. Safe to kill: the same call goes on where it stopped.
 
-    `tell` gets diagnostics, one line each. Raises TraitbenchError before any model is loaded where the plan cannot
-    work.
+    `tell` gets diagnostics, one line each; `given` holds what the plan names and no table does. Raises TraitbenchError
+    before any model is loaded where the plan cannot work.
     """
     started = time.time()
-    prepared = prepare(plan)
+    prepared = prepare(plan, given)
     kind = served(prepared)
     folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:

@@ -9,18 +9,24 @@ from pathlib import Path
 from traitbench.errors import TraitbenchUsage
 from traitbench.methods.method import fitted
 from traitbench.runs.evaluate import served, workbench
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import NOTHING, Given, Plan, prepare
 
 __all__ = ["fit"]
 
 
-def fit(plan: Plan, tell: Callable[[str], None], begin: Callable[[str, int], Callable[[int], None]]) -> Iterator[Path]:
+def fit(
+    plan: Plan,
+    tell: Callable[[str], None],
+    begin: Callable[[str, int], Callable[[int], None]],
+    given: Given = NOTHING,
+) -> Iterator[Path]:
     """Fit one control a target and yield the folder of each, as soon as it is there.
 
     A folder holds control.json, method.json and what they name: tensors.safetensors, or adapter/ for PEFT. What was
-    fitted before in the same way is not fitted again. TraitbenchUsage for a method that needs no model.
+    fitted before in the same way is not fitted again. `given` holds what the plan names and no table does.
+    TraitbenchUsage for a method that needs no model.
     """
-    prepared = prepare(plan)
+    prepared = prepare(plan, given)
     if not prepared.method.needs_model:
         raise TraitbenchUsage(
             f"the method {plan.method} is not fitted on a model; `traitbench prompt --method {plan.method}` shows its "

@@ -14,6 +14,7 @@ from traitbench.types import digest
 if TYPE_CHECKING:
     from traitbench.backends.models import ModelSpec
     from traitbench.runs.plan import Prepared
+    from traitbench.tasks.task import Task
 
 __all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name", "without_digest"]
 
@@ -76,7 +77,7 @@ def plan_digest(prepared: Prepared) -> str:
         "targets": [_aim(target) for target in prepared.targets],
         "profiles": drawn(plan.target),
         "persons": people.hashes if people else {},
-        "tasks": [task.identity() for task in prepared.tasks],
+        "tasks": [_task(task, prepared.own) for task in prepared.tasks],
         "administration": asked.model_dump(mode="json", exclude_defaults=True),
         "reference": prepared.reference.model_dump(mode="json") if prepared.reference else None,
     })[:8]  # fmt: skip
@@ -85,6 +86,11 @@ def plan_digest(prepared: Prepared) -> str:
 def _config(prepared: Prepared) -> dict[str, Any]:
     config: dict[str, Any] = prepared.method.config.model_dump(mode="json")
     return {**config, **contents(config)}
+
+
+def _task(task: Task, own: Mapping[str, str]) -> Any:
+    """A task by its identity; one of the caller's own by its class and version too, which no table vouches for."""
+    return [own[task.id], task.version, task.identity()] if task.id in own else task.identity()
 
 
 def _aim(target: Any) -> Any:

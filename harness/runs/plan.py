@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -25,7 +26,7 @@ from traitbench.tasks import FOR_TARGETS, Administration, load
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Mode, Record, Target
 
-__all__ = ["Plan", "Prepared", "make_method", "prepare"]
+__all__ = ["NOTHING", "Given", "Plan", "Prepared", "make_method", "prepare"]
 
 Scalar = str | int | float | bool | None
 Argument = Scalar | tuple[Scalar, ...]
@@ -101,6 +102,18 @@ class Plan(Record):
         return made
 
 
+class Given(NamedTuple):
+    """Objects that a plan names and no table does: the caller's own."""
+
+    method: Method | type[Method] | None = None
+    """What `Plan.method` names."""
+    tasks: Mapping[str, Task | type[Task]] = {}
+    """Name in `Plan.tasks` -> the task, or the class that makes it of the plan's administration."""
+
+
+NOTHING = Given()
+
+
 class Prepared(Record):
     """A plan with its names resolved and its controls made."""
 
@@ -111,6 +124,8 @@ class Prepared(Record):
     backend: str
     tasks: list[Task]
     """Tasks, in the order of the plan."""
+    own: dict[str, str] = {}
+    """Id of a task that is the caller's own -> its name in the plan."""
     method: Method
     settings: dict[str, Any]
     """The method's non-default settings."""
@@ -124,8 +139,10 @@ class Prepared(Record):
     """The persons of `--target person:...` with their answers; None where traits are aimed at."""
 
 
-def prepare(plan: Plan) -> Prepared:
+def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     """Resolve every name and make the controls. Nothing heavy is imported, no model is loaded.
+
+    `given` holds what the plan names and no table does.
 
     UnknownName with a suggestion for a wrong name, UnsupportedControl for parts that do not go together.
     """
@@ -138,8 +155,8 @@ def prepare(plan: Plan) -> Prepared:
             f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
         )
     administration = plan.administration()
-    method, settings = make_method(plan.method, plan.method_args)
-    tasks = _tasks(plan, administration)
+    method, settings = make_method(plan.method, plan.method_args, given.method)
+    tasks, own = _tasks(plan, administration, given)
     if plan.norms:
         norms(plan.norms, [task.id for task in tasks])
     instruments = [task.inventory for task in tasks if task.inventory is not None]
@@ -158,27 +175,64 @@ def prepare(plan: Plan) -> Prepared:
         settings = {**settings, "matched": True}
     made = conditions(method, settings, aims, plan.coefs, bench, drawn(plan.target) > 0, plan.matched)
     return Prepared(
-        plan=plan, spec=spec, backend=backend, tasks=tasks, method=method, settings=settings, targets=aims,
+        plan=plan, spec=spec, backend=backend, tasks=tasks, own=own, method=method, settings=settings, targets=aims,
         conditions=made, reference=reference, participants=participants,
     )  # fmt: skip
 
 
-def make_method(name: str, arguments: dict[str, Argument]) -> tuple[Method, dict[str, Any]]:
-    """Build the method with its configuration, and return it with the settings that are not the defaults."""
-    kind = METHODS.load(name)
-    refuse_others(f"key of --method_args for {name}", arguments, kind.Config.model_fields)
-    config = _validated(kind.Config, dict(arguments), f"--method_args of {name}: ")
+def make_method(
+    name: str, arguments: dict[str, Argument], given: Method | type[Method] | None = None
+) -> tuple[Method, dict[str, Any]]:
+    """Build the method with its configuration, and return it with the settings that are not the defaults.
+
+    `given` is a method that no table names: a class, or an object with its configuration, which takes no arguments.
+    """
+    if isinstance(given, Method):
+        if arguments:
+            raise TraitbenchUsage(
+                f"method_args {arguments}: the method is an object, which has its configuration already; give its "
+                "class, or set them in its Config"
+            )
+        kind, config = type(given), given.config
+    else:
+        kind = given or METHODS.load(name)
+        refuse_others(f"key of --method_args for {name}", arguments, kind.Config.model_fields)
+        config = _validated(kind.Config, dict(arguments), f"--method_args of {name}: ")
     default = kind.Config()
     changed = {k: getattr(config, k) for k in kind.Config.model_fields if getattr(config, k) != getattr(default, k)}
-    return kind(config), changed
+    return given if isinstance(given, Method) else kind(config), changed
 
 
-def _tasks(plan: Plan, administration: Administration) -> list[Task]:
+def _tasks(plan: Plan, administration: Administration, given: Given) -> tuple[list[Task], dict[str, str]]:
+    """Make the tasks; id -> name in the plan of those that are the caller's own."""
     include = [Path(folder) for folder in plan.include_path]
-    found = [task for name in plan.tasks for task in load(name, administration, include)]
+    found: list[Task] = []
+    own: dict[str, str] = {}
+    for name in plan.tasks:
+        if (task := given.tasks.get(name)) is None:
+            found += load(name, administration, include)
+            continue
+        make: Any = task
+        made: Task = make(administration) if isinstance(task, type) else task
+        _check_task(name, made)
+        found.append(made)
+        own[made.id] = name
     if len({task.id for task in found}) < len(found):
         raise UnknownName(f"--tasks {','.join(plan.tasks)} names a task twice; name each once")
-    return found
+    return found, own
+
+
+def _check_task(name: str, task: Task) -> None:
+    """Refuse a task of the caller's own that lacks what the frame reads."""
+    if missing := [what for what in ("id", "items", "original") if not hasattr(task, what)]:
+        raise TraitbenchUsage(
+            f"the task {name} has no {' and no '.join(missing)}; see traitbench.Task for what each is"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_.-]+", task.id):
+        raise TraitbenchUsage(
+            f"the task {name} has the id {task.id!r}, which cannot be part of a file's name; expected letters, digits "
+            "and _"
+        )
 
 
 def _check_strengths(plan: Plan, method: Method) -> None:

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import ConfigDict, Field, PrivateAttr, SerializeAsAny, field_validator, model_validator
 
+from traitbench.errors import BadData
+from traitbench.runs.folders import without_digest
+from traitbench.runs.trained import spent
 from traitbench.samples import Sample
-from traitbench.tasks import ACROSS, block_of
+from traitbench.store import check_samples, samples_file
+from traitbench.tasks import ACROSS, block_of, views_of
 from traitbench.tasks.block import Block, Facts
+from traitbench.tasks.board import Entry
 from traitbench.tasks.task import Task
+from traitbench.types import digest
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["SCHEMA_VERSION", "Kept", "Results", "UnknownBlock", "summarise"]
 
@@ -67,6 +77,7 @@ class Results(Facts):
     """task -> everything that was computed of it; told apart by `kind`."""
     across: dict[str, SerializeAsAny[Block]] = {}
     """What joins tasks."""
+    _path: Path | None = PrivateAttr(None)
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -89,6 +100,101 @@ class Results(Facts):
                     if (line := self.results.get(_row(task, condition.name, place == 0)))
                 }
         return self
+    @property
+    def path(self) -> Path | None:
+        """The results file that this was written to or read from; its folder holds the samples. None: of no file."""
+        return self._path
+
+    def kept_at(self, path: Path) -> Self:
+        """Return the same results, which know that they lie in the file `path`."""
+        found = self.model_copy()
+        found._path = path
+        return found
+
+    def scores(self) -> DataFrame:
+        """Return every score as a pandas data frame, a row a task, condition, scoring and metric.
+
+        Columns: `task`; `condition`, with its `target` and the strength `coef` of its edits; `scoring` (choice,
+        statement, generate); `metric`, of an inventory the trait; `value`, `se` and the 95 % interval `ci_low`,
+        `ci_high`. Inventories add `pomp` (percent of the scale's range), `plus` and `minus` (the key halves), `n` items
+        and `unscored`. A value that is missing is NaN.
+        """
+        from traitbench.runs.frames import score_frame
+
+        return score_frame(self.tasks, self.conditions, self.results)
+
+    def effects(self) -> DataFrame:
+        """Return what the control did as a pandas data frame, a row a task, contrast, scoring and metric.
+
+        Columns: `task`; `target`, the trait or condition aimed at; `high` and `low`, the conditions compared;
+        `scoring`; `metric`, of an inventory the trait that moved; `aimed`, whether it is the one aimed at; `value`,
+        `se`, `ci_low`, `ci_high`; the `verdict` on the scoring. Inventories add `pomp`, `sds` (between-person SDs),
+        `d`, `plus`, `minus`, and of the contrast `leakage` and `check`.
+        """
+        from traitbench.runs.frames import effect_frame
+
+        return effect_frame(self.tasks)
+
+    def samples(self) -> DataFrame:
+        """Return every response as a pandas data frame, a row each, from the samples files beside the results.
+
+        Columns: `task`, `condition`, `target`, `coef`, `scoring`; the cell of the grid (`item`, `trait`, `facet`,
+        `keyed`, `order`, `symbols`, `template`, `respondent`, `repeat`); `status`; `value_raw`, `value_keyed`;
+        `option_mass`, `loglik` (nats) and `tokens`; the written `reply`; `text` of the item and the `prompt`, where
+        they are kept. BadData where the files are not there, or are not those that the numbers were computed from.
+        """
+        from traitbench.runs.frames import sample_frame
+
+        if self.path is None:
+            raise BadData(
+                "these results lie in no file, so there are no samples beside them; expected results of evaluate or "
+                "load_results"
+            )
+        stamp = self.path.stem.removeprefix("results_")
+        files = {task: samples_file(self.path.parent, task, stamp) for task in self.versions}
+        for task, file in files.items():
+            check_samples(file, self.samples_sha256.get(task))
+        return sample_frame(files.values())
+
+    def leaderboard(self) -> DataFrame:
+        """Return the run as the leaderboard would show it, as a pandas data frame: a row a task and scoring.
+
+        Columns: `task`, `scoring`, `model`, `method`, `settings` (those that are not the defaults), `row` (where a task
+        has several), `rank` (empty: a run alone has none, see `load_leaderboard`), `verdict`, how much was asked, what
+        it cost, `run`, and the task's metrics. A task without an entry has no row.
+        """
+        from traitbench.runs.frames import entry_frame
+
+        run = f"{self.path.parent.name}/{self.path.name}" if self.path else ""
+        return entry_frame(self.entry(task, run) for task in self.tasks)
+
+    def entry(self, task: str, run: str) -> Entry:
+        """Return one task of the run as a row of the leaderboard, without a rank; `run` names the results file."""
+        cost, block = spent(self), self.tasks[task]
+        rows = views_of(block.kind).entry(task, block, self)
+        return Entry(
+            model=self.model_name,
+            revision=self.model.get("weights"),
+            method=self.method["name"],
+            settings=self.method["settings"],
+            method_version=self.method["version"],
+            backend=self.model_source,
+            task=task,
+            kind=block.kind,
+            conditions=len(self.conditions),
+            profiles=sum(c.profile for c in self.conditions),
+            n=self.n_samples[task]["effective"],
+            limit=self.config.get("limit"),
+            contaminated=self.contaminated.get(task, 0),
+            metrics={filter: row.metrics for filter, row in rows.items()},
+            evaluation_seconds=self.cost.get("evaluation_seconds"),
+            fit_seconds=cost[0] if cost else None,
+            stored_parameters=cost[1] if cost else None,
+            administration_hash=digest({"administration": self.administration, "asked": self.task_hashes[task]}),
+            run=run,
+            place=without_digest(run),
+            rows=rows,
+        )
 
 
 def _blocks(given: Any, known: Any) -> Any:

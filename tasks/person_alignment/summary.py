@@ -55,7 +55,7 @@ class AlignmentBlock(Block):
     def effect_rows(self) -> list[dict[str, Any]]:
         """A row a way of answering, with its interval over persons and its difference from the nearest baseline."""
         return [
-            {"target": row.name, "filter": mode, "metric": "error", "aimed": True, "value": row.mae_sum.value,
+            {"target": row.name, "scoring": mode, "metric": "error", "aimed": True, "value": row.mae_sum.value,
              "ci_low": row.mae_sum.ci[0] if row.mae_sum.ci else None,
              "ci_high": row.mae_sum.ci[1] if row.mae_sum.ci else None, "verdict": near.verdict.verdict}
             for mode, near in self.modes.items()

@@ -70,9 +70,9 @@ class QuestionnaireBlock(Block):
     def score_rows(self) -> list[dict[str, Any]]:
         """A row a condition, scoring mode and trait."""
         return [
-            {"condition": condition, "filter": mode, "metric": score.trait, "value": score.value, "se": score.se,
-             "low": score.ci[0] if score.ci else None, "high": score.ci[1] if score.ci else None, "pomp": score.pomp,
-             "plus": score.plus, "minus": score.minus, "n": score.n, "unscored": score.unscored}
+            {"condition": condition, "scoring": mode, "metric": score.trait, "value": score.value, "se": score.se,
+             "ci_low": score.ci[0] if score.ci else None, "ci_high": score.ci[1] if score.ci else None,
+             "pomp": score.pomp, "plus": score.plus, "minus": score.minus, "n": score.n, "unscored": score.unscored}
             for mode, scored in self.modes.items()
             for condition, scores in scored.scores.items()
             for score in scores
@@ -81,7 +81,7 @@ class QuestionnaireBlock(Block):
     def effect_rows(self) -> list[dict[str, Any]]:
         """A row a contrast, scoring mode and trait; `aimed` marks the trait aimed at."""
         return [
-            {"target": contrast.target, "high": contrast.high, "low": contrast.low, "filter": mode,
+            {"target": contrast.target, "high": contrast.high, "low": contrast.low, "scoring": mode,
              "metric": shift.trait, "aimed": shift.trait in contrast.aimed, "value": shift.value, "se": shift.se,
              "ci_low": shift.ci[0] if shift.ci else None, "ci_high": shift.ci[1] if shift.ci else None,
              "pomp": shift.pomp, "sds": shift.sds, "d": shift.d, "plus": shift.plus, "minus": shift.minus,

@@ -1,0 +1,51 @@
+"""From values by the names of flags to a Plan, with the same errors on the command line, in a file and in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from traitbench.errors import TraitbenchUsage, refuse_others, unknown
+from traitbench.runs.plan import Plan
+
+__all__ = ["LISTS", "listed", "plan_of"]
+
+LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "coefs")
+"""Flags that take several values, written with commas between."""
+_MAY_BE_EMPTY = ("include_path", "coefs")
+
+
+def listed(value: Any) -> Any:
+    """`a,b` as a list; what is no text stays as it is."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def plan_of(values: Mapping[str, Any], dashes: str = "--", help: str = "; see `traitbench run --help`") -> Plan:
+    """Check `values` (flag -> value; those left out have Plan's defaults) and make the plan of them.
+
+    UnknownName with a suggestion for a flag or a value that does not exist, TraitbenchUsage for a wrong value.
+    `dashes` stand before a flag in an error, and `help` behind it.
+    """
+    refuse_others("flag", values, Plan.model_fields)
+    given = {key: listed(value) if key in LISTS else value for key, value in values.items()}
+    if given.get("batch_size") == "auto":
+        given["batch_size"] = None
+    for key in LISTS:
+        if key not in _MAY_BE_EMPTY and given.get(key) in ([], ()):
+            raise TraitbenchUsage(f"{dashes}{key} is empty; name at least one{help}")
+    try:
+        return Plan.model_validate(given)
+    except ValidationError as error:
+        raise _usage(error, dashes, help) from None
+
+
+def _usage(error: ValidationError, dashes: str, help: str) -> Exception:
+    first = error.errors()[0]
+    flag, value = str(first["loc"][0]), first["input"]
+    allowed = (first.get("ctx") or {}).get("expected", "")
+    if first["type"] == "literal_error" and isinstance(value, str):
+        names = [word.strip("' ") for word in allowed.replace(" or ", ",").split(",")]
+        return unknown(f"value of {dashes}{flag}", value, names)
+    return TraitbenchUsage(f"{dashes}{flag} {value!r}: {first['msg']}{help}")
