@@ -133,7 +133,8 @@ def _asked(
         values["method"] = name_of(own if isinstance(own, type) else type(own))
     mine: dict[str, Task | type[Task]] = {}
     if tasks is not None:
-        every = listed(tasks) if isinstance(tasks, str) else [tasks] if isinstance(tasks, Task | type) else list(tasks)
+        given = listed(tasks)
+        every = list(given) if isinstance(given, list | tuple) else [given]
         mine = {_named(task): task for task in every if not isinstance(task, str)}
         values["tasks"] = [task if isinstance(task, str) else _named(task) for task in every]
     if isinstance(target, Target):
