@@ -102,7 +102,8 @@ def test_every_page_is_in_the_navigation_once() -> None:
                 yield from leaves(each)
 
     listed = list(leaves(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"]))
-    assert sorted(listed) == [page.relative_to(DOCS).as_posix() for page in PAGES]
+    notebooks = [page.with_suffix(".md") for page in DOCS.rglob("*.ipynb")]
+    assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in [*PAGES, *notebooks])
 
 
 def test_the_inventory_of_the_page_is_one(tmp_path: Path) -> None:

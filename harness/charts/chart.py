@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
+from traitbench.charts.theme import CONFIGS
 from traitbench.tables import Table, number
 from traitbench.types import Record
 
 __all__ = [
     "Estimate", "Figure", "aims", "concat", "digits", "facets", "figure", "grid_cells", "grid_width", "line_across",
-    "line_at", "plain", "ring", "signed", "slug", "stretched", "two_lines", "unit",
+    "line_at", "plain", "ring", "signed", "slug", "stretched", "svg", "two_lines", "unit",
 ]  # fmt: skip
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -37,6 +38,24 @@ class Figure(Record):
     """Vega-Lite. Colours come from the configuration (theme.py); `usermeta.panel` is the width of one panel."""
     table: Table
     """The same numbers."""
+
+    def _repr_svg_(self) -> str:
+        """Draw it where a notebook shows it."""
+        return svg(self)
+
+
+def svg(figure: Figure, theme: Literal["light", "dark"] = "light") -> str:
+    """Draw a figure: the same bytes every time."""
+    import vl_convert
+
+    drawn = vl_convert.vegalite_to_svg(figure.spec, config=CONFIGS[theme], allowed_base_urls=[])
+    # Vega numbers gradients and clips through the life of the process.
+    numbers: dict[str, int] = {}
+    return re.sub(
+        r'( id="|"url\(#)(gradient_|clip)(\d+)',
+        lambda m: f"{m[1]}{m[2]}{numbers.setdefault(m[2] + m[3], len(numbers))}",
+        drawn,
+    )
 
 
 class Estimate(NamedTuple):

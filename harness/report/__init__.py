@@ -9,16 +9,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
 from pathlib import Path
 from string import Template
-from typing import Any, Literal
+from typing import Any
 
-from traitbench.charts.chart import Figure, slug
+from traitbench.charts.chart import Figure, slug, svg
 from traitbench.charts.theme import CONFIGS, VERDICTS
 from traitbench.errors import BadData
 from traitbench.leaderboard import Leaderboard
@@ -94,20 +93,6 @@ def _export(figure: Figure, folder: Path) -> list[Path]:
     write_text(paths[0], drawn)
     paths[1].write_bytes(vl_convert.svg_to_png(drawn, scale=2))
     return paths
-
-
-def svg(figure: Figure, theme: Literal["light", "dark"] = "light") -> str:
-    """Draw a figure: the same bytes every time."""
-    import vl_convert
-
-    drawn = vl_convert.vegalite_to_svg(figure.spec, config=CONFIGS[theme], allowed_base_urls=[])
-    # Vega numbers gradients and clips through the life of the process.
-    numbers: dict[str, int] = {}
-    return re.sub(
-        r'( id="|"url\(#)(gradient_|clip)(\d+)',
-        lambda m: f"{m[1]}{m[2]}{numbers.setdefault(m[2] + m[3], len(numbers))}",
-        drawn,
-    )
 
 
 @cache

@@ -18,10 +18,13 @@ from traitbench.tasks import ACROSS, block_of, views_of
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Entry
 from traitbench.tasks.task import Task
+from traitbench.tasks.views import Shown, named
 from traitbench.types import digest
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from traitbench.charts.chart import Figure
 
 __all__ = ["SCHEMA_VERSION", "Kept", "Results", "UnknownBlock", "summarise"]
 
@@ -167,6 +170,13 @@ class Results(Facts):
 
         run = f"{self.path.parent.name}/{self.path.name}" if self.path else ""
         return entry_frame(self.entry(task, run) for task in self.tasks)
+
+    def figures(self) -> list[Figure]:
+        """Return what the tasks draw of the run, each with its numbers; a notebook shows a figure as it is."""
+        out: list[Figure] = []
+        for task, block in self.tasks.items():
+            out += views_of(block.kind).figures(named([Shown("", task, block, self)]))
+        return out
 
     def entry(self, task: str, run: str) -> Entry:
         """Return one task of the run as a row of the leaderboard, without a rank; `run` names the results file."""
