@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -119,25 +120,40 @@ def worn(model: Any, control: Control) -> Iterator[None]:
 
 @contextmanager
 def restored(model: Any) -> Iterator[None]:
-    """Take off after the block whatever PEFT wrapped in it, also where it failed half-way.
+    """Give the model back after the block as it was, whatever PEFT and TRL did to it, also where they failed half-way.
 
-    The model's own weights are put back where they were replaced; BadData where they were overwritten.
+    Its modules, parameters, hooks, attributes and settings are the same again, and no gradient is left; its own weights
+    are put back where they were replaced. BadData where they were overwritten.
     """
-    parts = [(module, dict(module._modules), dict(module._parameters)) for module in model.modules()]
-    weights = [(name, p, p.data, _checksum(p.data)) for name, p in model.named_parameters()]
+    # TRL gives the model a forward of its own and never takes it back.
+    attributes, config = dict(vars(model)), dict(vars(model.config))
+    generation = copy.deepcopy(model.generation_config)
+    parts = [(m, dict(m._modules), dict(m._parameters), set(m._forward_hooks)) for m in model.modules()]
+    weights = [(name, p, p.data, p.requires_grad, _checksum(p.data)) for name, p in model.named_parameters()]
+    checkpointing = model.is_gradient_checkpointing
     try:
         yield
     finally:
-        for module, children, own in parts:
+        for module, children, own, hooks in parts:
             module._modules.clear()
             module._modules.update(children)
             module._parameters.clear()
             module._parameters.update(own)
-        for left in ("peft_config", "_hf_peft_config_loaded"):
-            vars(model).pop(left, None)
-        for _, parameter, data, _ in weights:
-            parameter.data = data
-        if changed := [name for name, _, data, before in weights if _checksum(data) != before]:
+            # Each time that checkpointing is turned on the embeddings get a hook; only the last has a name to go by.
+            for number in module._forward_hooks.keys() - hooks:
+                del module._forward_hooks[number]
+        vars(model).clear()
+        vars(model).update(attributes)
+        if model.is_gradient_checkpointing and not checkpointing:
+            model.gradient_checkpointing_disable()
+        vars(model.config).clear()
+        vars(model.config).update(config)
+        model.generation_config = generation
+        model.train(model.training)
+        for _, parameter, data, trained, _ in weights:
+            parameter.data, parameter.grad = data, None
+            parameter.requires_grad_(trained)
+        if changed := [name for name, _, data, _, before in weights if _checksum(data) != before]:
             raise BadData(
                 f"{len(changed)} of the model's own weights were overwritten while an adapter was on (first "
                 f"{changed[0]}), so it is another model now; expected the adapter alone to change; run again without it"

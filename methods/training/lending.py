@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,35 +38,9 @@ def lent(backend: Any, four_bit: bool) -> Iterator[Any]:
     if four_bit:
         yield _quantised(backend)
         return
-    model = backend.model
     backend.scorer.reset()
-    frozen = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
-    names = ("use_cache", "pad_token_id", "bos_token_id", "eos_token_id")
-    settings = {name: getattr(model.config, name, None) for name in names}
-    generation = copy.deepcopy(model.generation_config)
-    hooked = [(module, set(module._forward_hooks)) for module in model.modules()]
-    try:
-        with restored(model):
-            yield model
-    finally:
-        # TRL gives the model a forward of its own and never takes it back.
-        for left in ("forward", "model_tags"):
-            vars(model).pop(left, None)
-        if getattr(model, "is_gradient_checkpointing", False):
-            model.gradient_checkpointing_disable()
-        # Each time that checkpointing is turned on the embeddings get a hook; only the last one has a name to go by.
-        for left in ("_require_grads_hook", "_require_grads_hooks"):
-            vars(model).pop(left, None)
-        for module, held in hooked:
-            for number in module._forward_hooks.keys() - held:
-                del module._forward_hooks[number]
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(frozen[name])
-            parameter.grad = None
-        for name, value in settings.items():
-            setattr(model.config, name, value)
-        model.generation_config = generation
-        model.eval()
+    with restored(backend.model):
+        yield backend.model
 
 
 def _quantised(backend: Any) -> Any:
