@@ -1,14 +1,19 @@
 """Training an adapter: what decides a run, and one function that does it with TRL and PEFT.
 
-The numbers come from TRL's trainers, ours are the rows, the choice of a learning rate on held-out loss, and that a
-killed run goes on where it was. Nothing heavy is imported before something is trained.
+1. `example` turns a conversation and its reply into tokens, as a run shows them (`examples`).
+2. `settled` chooses learning rate and batch by the held-out loss of short runs, where a recipe names several.
+3. `train` hands rows and recipe to TRL's trainer (`trainers`, told what `settings` say) on the lent model (`lending`).
+4. Held-out loss is measured on the way; the adapter of the best step is kept, and the model is as it was.
+
+The losses are TRL's: cross-entropy on the reply alone (SFT), or DPO (Rafailov et al., 2023). Ours are the rows, since
+TRL's own tokens differ where a template writes something behind a turn; the choices on held-out loss; and that a killed
+run goes on where it was. Nothing heavy is imported before something is trained.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
@@ -17,44 +22,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData, MissingExtra
+from traitbench.methods.training.examples import Example, Extension, LossPoint, example
 from traitbench.methods.training.recipes import Recipe
 from traitbench.store import locked, read_json, write_json
-from traitbench.types import Message, Record, digest
+from traitbench.types import Record, digest
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from traitbench.backends.hf import HuggingFace
     from traitbench.methods.bench import Bench
 
 __all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra", "example", "settled", "train"]
-
-Tokens = tuple[int, ...]
-
-
-class Example(Record):
-    """One example in tokens."""
-
-    prompt: Tokens
-    reply: Tokens
-    """The loss of SFT is on these alone."""
-    rejected: Tokens = ()
-    """DPO: the other reply."""
-    slots: tuple[float, ...] = ()
-    """Of the target, for an extension."""
-
-
-class LossPoint(Record):
-    """Where a run was after so many steps."""
-
-    step: int
-    loss: float | None = None
-    """Of the training batches since the last point."""
-    held_out: float | None = None
-    accuracy: float | None = None
-    """DPO, held out: share of pairs whose chosen reply gained more."""
-    margin: float | None = None
-    """DPO, held out: mean difference of the rewards."""
 
 
 class Trial(Record):
@@ -103,37 +79,6 @@ class Trained(Record):
         }
 
 
-class Extension(ABC):
-    """What a method adds to a PEFT model while it is trained."""
-
-    identity: dict[str, Any]
-    """Everything that decides the training, JSON-like."""
-
-    @abstractmethod
-    def attach(self, model: Any) -> None:
-        """Take the model as PEFT wrapped it; parameters registered on it that require gradients are trained."""
-
-    @abstractmethod
-    def begin(self, slots: Tensor) -> None:
-        """Take the slots (rows, slots) of the batch that is run next."""
-
-    @abstractmethod
-    def loss(self) -> Tensor:
-        """Return what is added to the loss of a training batch."""
-
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Write its own tensors beside an adapter."""
-
-    @abstractmethod
-    def load(self, folder: Path) -> None:
-        """Read them back."""
-
-    @abstractmethod
-    def detach(self) -> None:
-        """Leave the model."""
-
-
 def check_extra(four_bit: bool = False) -> None:
     """Refuse, before a model is loaded, to train without the libraries or the GPU that it takes."""
     # Looked for, not imported: that alone takes seconds.
@@ -146,34 +91,6 @@ def check_extra(four_bit: bool = False) -> None:
             raise BadData("four_bit=true quantises with bitsandbytes on a GPU, and torch sees none; leave it out")
         if find_spec("bitsandbytes") is None:
             raise MissingExtra("four_bit=true needs bitsandbytes: pip install bitsandbytes")
-
-
-def example(
-    backend: HuggingFace,
-    messages: Sequence[Message],
-    reply: str,
-    cutoff: int,
-    rejected: str | None = None,
-    slots: Sequence[float] = (),
-    what: str = "a record",
-) -> Example:
-    """Render and tokenise as a run does; a reply ends with the token that ends a turn.
-
-    BadData where prompt and reply are longer than `cutoff` tokens; `what` names the record in the message.
-    """
-    renderer = backend.renderer
-    prompt = renderer.render(messages, "Answer:")
-    ids = renderer.encode(prompt)
-    end = (int(backend.tokenizer.eos_token_id),) if backend.tokenizer.eos_token_id is not None else ()
-    replies = [renderer.answer(prompt, ids, renderer.continuation(text)) + end for text in (reply, rejected) if text]
-    if (longest := len(ids) + max(map(len, replies))) > cutoff:
-        raise BadData(
-            f"{what} is {longest} tokens long, over the cutoff of {cutoff}; shorten it, or allow more with "
-            f"--method_args cutoff={longest}"
-        )
-    return Example(
-        prompt=ids, reply=replies[0], rejected=replies[1] if rejected is not None else (), slots=tuple(slots)
-    )
 
 
 def settled(

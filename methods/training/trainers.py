@@ -1,11 +1,7 @@
-"""TRL's trainers on a model that is only borrowed: set up, resumed, watched, and taken off again without a trace.
-
-Over 300 lines: rows, settings, the two trainers and what watches them are the parts of one run.
-"""
+"""TRL's trainers on a model that is only borrowed: set up, resumed, watched, and taken off again without a trace."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,9 +19,10 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from traitbench.controls.adapters import copy_adapter
 from traitbench.errors import BadData
-from traitbench.methods.training import Example, Extension, LossPoint
+from traitbench.methods.training.examples import Example, Extension, LossPoint
 from traitbench.methods.training.lending import lent, quiet
 from traitbench.methods.training.recipes import Recipe
+from traitbench.methods.training.settings import arguments, steps
 from traitbench.store import read_json, write_json
 
 if TYPE_CHECKING:
@@ -50,9 +47,12 @@ def run(
         torch.manual_seed(bench.seed)
         try:
             trainer = _trainer(model, backend.tokenizer, plan, rows, held, folder, bench.seed, extension, start)
-            steps = _steps(plan, len(rows), trainer.args.world_size)
-            with bench.progress(what, steps) as step:
-                trainer.add_callback(_Watch(steps, folder, step))
+            for lora in trainer.model.peft_config.values():
+                # With a name PEFT asks the hub, at every checkpoint, whether the base model's vocabulary has grown.
+                lora.base_model_name_or_path = None
+            total = steps(plan, len(rows))
+            with bench.progress(what, total) as step:
+                trainer.add_callback(_Watch(folder, step))
                 trainer.remove_callback(PrinterCallback)
                 if plan.patience is not None:
                     trainer.add_callback(EarlyStoppingCallback(plan.patience))
@@ -62,22 +62,6 @@ def run(
             if extension:
                 extension.detach()
     return done
-
-
-def _steps(plan: Recipe, rows: int, world: int) -> int:
-    """Optimiser steps of the whole run, as the trainer counts them."""
-    if plan.match_steps is not None:
-        return plan.match_steps
-    accumulated, size = _accumulation(plan, rows, world)
-    batches = math.ceil(rows / (size * world))
-    return math.ceil(plan.epochs * max(1, math.ceil(batches / accumulated)))
-
-
-def _accumulation(plan: Recipe, rows: int, world: int) -> tuple[int, int]:
-    """Batches on a device that make up a step, and the examples of one: the most that part a step evenly."""
-    share = max(1, min(plan.batch[0], rows) // world)
-    size = next(size for size in range(min(plan.device_batch, share), 0, -1) if share % size == 0)
-    return share // size, size
 
 
 def _trainer(
@@ -91,8 +75,7 @@ def _trainer(
     extension: Extension | None,
     start: Path | None,
 ) -> Any:
-    """Make TRL's trainer; every default of it that decides a number is set."""
-    gpu = model.device.type == "cuda"
+    """Make TRL's trainer around the model in its LoRA."""
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
     lora = LoraConfig(
         r=plan.rank, lora_alpha=plan.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM",
@@ -105,16 +88,16 @@ def _trainer(
         model = get_peft_model(model, lora)
     if extension:
         extension.attach(model)
-    arguments = _arguments(plan, len(rows), folder, seed, gpu)
+    told = arguments(plan, len(rows), folder, seed, model.device.type == "cuda")
     if dpo:
         config = DPOConfig(
-            **arguments, beta=plan.beta, loss_type=["sigmoid"], max_length=None, precompute_ref_log_probs=False
+            **told, beta=plan.beta, loss_type=["sigmoid"], max_length=None, precompute_ref_log_probs=False
         )
         kind: Any = _Pairs
         collator: Any = DataCollatorForPreference(pad_token_id=pad)
         extra: dict[str, Any] = {} if start is not None else {"peft_config": lora}
     else:
-        config = SFTConfig(**arguments, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
+        config = SFTConfig(**told, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
         kind, collator, extra = _Replies, _Collator(DataCollatorForLanguageModeling(pad_token_id=pad)), {}
     try:
         trainer = kind(
@@ -129,56 +112,7 @@ def _trainer(
             "on one with CUDA_VISIBLE_DEVICES=0"
         ) from error
     trainer.extension = extension
-    for settings in trainer.model.peft_config.values():
-        # With a name PEFT asks the hub, at every checkpoint, whether the base model's vocabulary has grown.
-        settings.base_model_name_or_path = None
     return trainer
-
-
-def _arguments(plan: Recipe, rows: int, folder: Path, seed: int, gpu: bool) -> dict[str, Any]:
-    world = _world()
-    accumulated, size = _accumulation(plan, rows, world)
-    every = max(1, math.ceil(_steps(plan, rows, world) / plan.evaluations))
-    checkpointing = plan.gradient_checkpointing if plan.gradient_checkpointing is not None else gpu
-    return {
-        "output_dir": str(folder / "checkpoints"),
-        "per_device_train_batch_size": size,
-        "per_device_eval_batch_size": size,
-        "gradient_accumulation_steps": accumulated,
-        "num_train_epochs": plan.epochs,
-        "max_steps": plan.match_steps or -1,
-        "learning_rate": plan.lr[0],
-        "lr_scheduler_type": "cosine",
-        "warmup_steps": plan.warmup,
-        "weight_decay": 0.0,
-        "logging_steps": 1,
-        "eval_strategy": "steps",
-        "eval_steps": every,
-        "eval_on_start": True,
-        "save_strategy": "steps",
-        "save_steps": every,
-        "save_total_limit": 2,
-        "load_best_model_at_end": True,
-        "metric_for_best_model": "eval_loss",
-        "greater_is_better": False,
-        "restore_callback_states_from_checkpoint": True,
-        "bf16": gpu,
-        "use_cpu": not gpu,
-        "gradient_checkpointing": checkpointing,
-        "seed": seed,
-        "data_seed": seed,
-        "report_to": "none",
-        "disable_tqdm": True,
-        "remove_unused_columns": False,
-        "dataloader_pin_memory": gpu,
-        "include_num_input_tokens_seen": "no",
-    }
-
-
-def _world() -> int:
-    from accelerate import PartialState
-
-    return int(PartialState().num_processes)
 
 
 def _dataset(rows: Sequence[Example], dpo: bool) -> Dataset:
@@ -256,8 +190,8 @@ class _Pairs(DPOTrainer):  # type: ignore[misc]
 class _Watch(TrainerCallback):  # type: ignore[misc]
     """Moves the bar on, keeps the seconds over restarts, and has the last step measured and saved like the others."""
 
-    def __init__(self, steps: int, folder: Path, step: Callable[[int], None]) -> None:
-        self.steps, self.step = steps, step
+    def __init__(self, folder: Path, step: Callable[[int], None]) -> None:
+        self.step = step
         self.clock = folder / "seconds.json"
         self.before = float(read_json(self.clock)["seconds"]) if self.clock.is_file() else 0.0
         self.began = time.perf_counter()

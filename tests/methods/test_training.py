@@ -192,7 +192,7 @@ def test_the_model_is_only_borrowed(make: Bencher, backend: HuggingFace) -> None
     assert model.config.to_dict() == config and model.generation_config.to_dict() == generation
 
 
-@pytest.mark.parametrize(("loss", "part"), [("sft", "_arguments"), ("dpo", "_Pairs._prepare_dataset")])
+@pytest.mark.parametrize(("loss", "part"), [("sft", "arguments"), ("dpo", "_Pairs._prepare_dataset")])
 def test_a_trainer_that_cannot_be_made_leaves_the_model_as_it_was(
     loss: str, part: str, make: Bencher, backend: HuggingFace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,69 @@
+"""A recipe in the words of TRL's trainers; every default of theirs that decides a number is set."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+
+from traitbench.methods.training.recipes import Recipe
+
+__all__ = ["arguments", "steps"]
+
+
+def arguments(plan: Recipe, rows: int, folder: Path, seed: int, gpu: bool) -> dict[str, Any]:
+    """What both trainers are told: to train on `rows` examples, with checkpoints below `folder`."""
+    accumulated, size = _accumulation(plan, rows)
+    every = max(1, math.ceil(steps(plan, rows) / plan.evaluations))
+    checkpointing = plan.gradient_checkpointing if plan.gradient_checkpointing is not None else gpu
+    return {
+        "output_dir": str(folder / "checkpoints"),
+        "per_device_train_batch_size": size,
+        "per_device_eval_batch_size": size,
+        "gradient_accumulation_steps": accumulated,
+        "num_train_epochs": plan.epochs,
+        "max_steps": plan.match_steps or -1,
+        "learning_rate": plan.lr[0],
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": plan.warmup,
+        "weight_decay": 0.0,
+        "logging_steps": 1,
+        "eval_strategy": "steps",
+        "eval_steps": every,
+        "eval_on_start": True,
+        "save_strategy": "steps",
+        "save_steps": every,
+        "save_total_limit": 2,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_loss",
+        "greater_is_better": False,
+        "restore_callback_states_from_checkpoint": True,
+        "bf16": gpu,
+        "use_cpu": not gpu,
+        "gradient_checkpointing": checkpointing,
+        "seed": seed,
+        "data_seed": seed,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": gpu,
+        "include_num_input_tokens_seen": "no",
+    }
+
+
+def steps(plan: Recipe, rows: int) -> int:
+    """Optimiser steps of the whole run, as the trainer counts them."""
+    if plan.match_steps is not None:
+        return plan.match_steps
+    accumulated, size = _accumulation(plan, rows)
+    batches = math.ceil(rows / (size * PartialState().num_processes))
+    return math.ceil(plan.epochs * max(1, math.ceil(batches / accumulated)))
+
+
+def _accumulation(plan: Recipe, rows: int) -> tuple[int, int]:
+    """Batches on a device that make up a step, and the examples of one: the most that part a step evenly."""
+    share = max(1, min(plan.batch[0], rows) // PartialState().num_processes)
+    size = next(size for size in range(min(plan.device_batch, share), 0, -1) if share % size == 0)
+    return share // size, size
