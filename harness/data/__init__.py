@@ -47,6 +47,8 @@ class Source(Record):
     repository: str
     commit: str
     files: tuple[SourceFile, ...]
+    codes: dict[str, str] = {}
+    """Code in its codebook -> item id, where an id is not the name of the data set with the code."""
 
 
 class Row(Record):
@@ -255,10 +257,9 @@ def _codebook(content: str, name: str) -> dict[str, str]:
     rows: Iterable[tuple[str, str]] = re.findall(r"^([A-Z]+\d+)[ ]*\t(.+)$", content.replace("\r", ""), re.MULTILINE)
     found = {code: _tidy(text) for code, text in rows}
     found = {code: text if text.endswith((".", "!", "?")) else f"{text}." for code, text in found.items()}
-    if name == "dirty_dozen":
-        order = [f"DD{scale}{n}" for scale in "MPN" for n in range(1, 5)]
-        return {f"dd_{n}": found[code] for n, code in enumerate(order, 1) if code in found}
-    return {f"{name}_{code}": text for code, text in found.items()}
+    source = SOURCES.get(name)
+    ids = source.codes if source and source.codes else {code: f"{name}_{code}" for code in found}
+    return {item: found[code] for code, item in ids.items() if code in found}
 
 
 def _json_texts(content: str, file: Path) -> dict[str, str]:

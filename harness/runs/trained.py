@@ -161,7 +161,7 @@ def _read(name: str, fit: Fit) -> Adapted | None:
 
 def remarks(method: str, found: Sequence[Adapted]) -> list[str]:
     """What a reader must know of the losses and the data of `found`, a sentence or two each."""
-    kinds = {stage.recipe.loss for each in found for stage in each.stages}
+    losses = {stage.recipe.loss for each in found for stage in each.stages}
     details = [each.details for each in found]
     held = dict.fromkeys(
         "of scenes" if each.data.name else "on paragraphs of the description" if each.data.persona else ""
@@ -172,9 +172,9 @@ def remarks(method: str, found: Sequence[Adapted]) -> list[str]:
         f"Held-out loss: on examples {f'{where} ' if where else ''}that were not trained on; before training → at the "
         "best step, whose adapter was kept."
     ]
-    if "sft" in kinds:
+    if "sft" in losses:
         out.append("Loss of sft: mean negative log-likelihood of the replies' tokens, in nats.")
-    if "dpo" in kinds:
+    if "dpo" in losses:
         out.append(
             "Loss of dpo: mean of ln(1 + exp(-margin)) over pairs, ln 2 = 0.693 before training. Margin: how much more "
             "likely than under the reference the chosen reply has become (log-ratio times beta), less the same of the "
