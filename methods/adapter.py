@@ -1,4 +1,12 @@
-"""A LoRA that was trained elsewhere, as a PEFT folder."""
+"""A LoRA that was trained elsewhere, as a PEFT folder.
+
+After LoRA (Hu et al., 2021): a trained product of two thin matrices is added to linear layers.
+
+1. Read the folder and refuse whatever is more than such a sum with the base model's weights.
+2. Keep a copy of its two files as the control, named by a digest of settings and weights.
+
+Where it departs: nothing is trained, and what the adapter aims at is the user's word.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,13 @@
-"""Direct preference optimisation (Rafailov et al. 2023) on trait dialogues, after BIG5-CHAT (Li et al. 2024).
+"""Direct preference optimisation on dialogues that show a trait.
 
-Chosen is the reply of the level aimed at, rejected that of the opposite level of the same trait in the same scene. It
-starts from the base model, and the reference is the same model with its adapter switched off.
+After Rafailov et al. (2023), on trait dialogues as in BIG5-CHAT (Li et al., 2024).
+
+1. Pair the two replies of a scene: chosen is that of the level aimed at, rejected that of the opposite level.
+2. Start a LoRA from the base model; the reference is the same model with the LoRA switched off.
+3. Reward of a reply: beta * log of how much likelier it has become than under the reference.
+4. Train to raise log sigmoid(reward of the chosen - reward of the rejected).
+
+Where it departs: as `sft`, whose data, split, instruction and choices it shares.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""The reference condition: the model as it is, without control messages."""
+"""The reference condition: the model as it is, without control messages.
+
+1. Nothing is put in front of the task and nothing in the model is changed.
+
+From no paper: it is what every other control is compared with, and is part of every run.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,16 @@
 """Control by messages alone: a persona, an instruction, a description, example replies, answers or a life story.
 
-The texts are our own and live in prompting.json. The sentence of `instruction` at full strength is the one that
-BIG5-CHAT (Li et al., 2024) trains with; intensity words for graded levels follow the idea, not the wording, of
-Serapio-García et al. (2023).
+After Serapio-García et al. (2023) for adjectives, Jiang et al. (2023) for paragraphs of behaviour (P2) and Li et al.
+(2024), BIG5-CHAT, for the instruction.
+
+1. Put the target into words: adjectives of the pole with a word of intensity, one sentence that names trait and level,
+   a paragraph of how such a person behaves, example replies, a person's answers, or a character's texts.
+2. Of several traits join the words, in one fixed order.
+3. Show them in front of every task, as system or user turn.
+
+Where it departs: the texts are our own (prompting.json) and the same for every model, where P2 lets the model write its
+paragraph; a level has five words on either side of the middle, where theirs have four. The sentence of `instruction` at
+full strength is BIG5-CHAT's own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,15 @@
 """Residual steering: add the difference of mean activations between two poles to the output of one layer.
 
-The plain baseline of activation steering (differences of means as in Marks and Tegmark, 2023, and Rimsky et al., 2024),
-here between personas. Layer and strength are chosen on development items, since the layer can decide even the sign of
-an effect; the whole depth curve is kept.
+After differences of means (Marks and Tegmark, 2023) and contrastive activation addition (Rimsky et al., 2024).
+
+1. Ask neutral questions under a persona of either pole; record every layer's output at the last prompt token.
+2. The vector of a layer is the mean under the high pole less the mean under the low one.
+3. Try layers and strengths on development items; keep the pair with the largest effect whose prose stays in order.
+4. Add strength * vector behind that layer, at every position; turned round for a low target, summed over traits.
+
+Where it departs: the contrast is between personas and not between answers to one item, so that no item's words enter;
+the vector keeps its own length, so that strength 1 is the way from one pole's mean to the other's; and the layer is
+chosen on development items, since it can decide even the sign of an effect. The whole depth curve is kept.
 """
 
 from __future__ import annotations

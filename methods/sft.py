@@ -1,8 +1,16 @@
-"""Supervised fine-tuning on dialogues that show a trait, after BIG5-CHAT (Li et al. 2024).
+"""Supervised fine-tuning on dialogues that show a trait.
 
-A LoRA is trained on the replies alone. As published, one adapter learns all ten levels and is told the level by an
-instruction, in training and in use. `adapters=each` trains one adapter a level, with the instruction left out of half
-of its examples, and is used without any: does the trait hold unconditionally?
+After BIG5-CHAT (Li et al., 2024).
+
+1. Take replies of people high and low on each trait to what others say, and split them by scene.
+2. Put a sentence in front that names the level ("You are a person with high extraversion.").
+3. Train a LoRA (rank 8, one epoch, cosine) by cross-entropy on the tokens of the replies alone.
+4. In use, put the sentence of the level aimed at in front again.
+
+Where it departs: the adapter of the step with the lowest held-out loss is kept, since a small set is soon learnt by
+heart; learning rate and batch are chosen by held-out loss where several are given; and `adapters=each` trains one
+adapter a level, with the sentence left out of half of its examples, and is used without any: does the trait hold
+unconditionally?
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Trait dialogues: somebody says something, and a person answers as one who is high or low on one trait.
 
 They are what adapters are trained on. A set is named by a source: "open" (original, CC0-1.0, ships with the package;
-made by `dialogue_set` from blocks of our own), the path of a file, or the id of a data set on the Hugging Face hub.
+made by `open_set` from blocks of our own), the path of a file, or the id of a data set on the Hugging Face hub.
 Our columns and those of BIG5-CHAT (Li et al. 2024, arXiv:2410.16491) are read. Everything below a `Corpus` is plain
 functions over sequences of `Dialogue`; what is drawn depends on seed and scene names alone, never on order.
 """

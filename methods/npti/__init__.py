@@ -2,20 +2,19 @@
 
 After Deng et al. (2025), "Neuron-based personality trait induction in large language models", ICLR.
 
-A model answers everyday questions under descriptions of either pole of a trait. Neurons (gates of the MLPs) that are
-active more often under one pole than under the other are that pole's. To induce a pole its neurons are raised and
-those of the other pole are kept from being positive: with a = act(gate) at each position in question,
+1. Have the model answer everyday questions under descriptions of either pole (`sources`).
+2. Count for each neuron (gate of an MLP) on which share of the written tokens it is active (`search`).
+3. delta is its share under one pole less that under the other; from delta = 0.1 on it is that pole's.
+4. Raise the neurons of the pole: a += gamma * q95 * sigmoid(10 * (delta - 0.15)), with a = act(gate) and q95 the 95th
+   percentile of a under that pole.
+5. Silence those of the other pole: a = min(a, 0).
 
-    neurons of the pole:        a += gamma * q95 * sigmoid(10 * (delta - 0.15))
-    neurons of the other pole:  a = min(a, 0)
-
-delta is the difference of the shares of active tokens, q95 the neuron's 95th percentile under its own pole.
-
-Where this departs from the published code: q95 is a true quantile with a relative error below 1 %, not the edge of a
+Where it departs from the published code: q95 is a true quantile with a relative error below 1 %, not the edge of a
 histogram that ends at 3; every token of every reply counts once, whatever the size of the last batch; the least number
 of neurons (2,000 of Llama-3-8B's 458,752) is scaled to the model; gamma is chosen on held-out questions and never on
-test items; nothing is drawn anew at each step (see `legacy_dropout`); and by default the position that decides the
-answer's first token is edited too, since a choice of letters is made there (`positions=generated` is literal).
+test items (`gamma`); nothing is drawn anew at each step (see `legacy_dropout`); and by default the position that
+decides the answer's first token is edited too, since a choice of letters is made there (`positions=generated` is
+literal).
 """
 
 from __future__ import annotations

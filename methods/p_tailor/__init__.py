@@ -1,12 +1,17 @@
 """P-Tailor: one mixture of LoRA experts for all ten poles of the Big Five, folded into an adapter for each target.
 
 After Dan et al. (2024), "P-Tailor: customizing personality traits for language models via mixture of specialized LoRA
-experts" (arXiv 2406.12548). A re-implementation: the paper published neither code, nor data, nor the form of its
-specialisation loss. Ours are therefore the data, the loss (see `p_tailor_experts`), its weight, and that the router
-sees the target alone, so that a target's experts fold into one plain LoRA that any backend can serve.
+experts" (arXiv 2406.12548).
 
-A router that also sees the mean state of the prompt is not offered: its gates change with every prompt, so that no
-adapter holds them, and a control is served as an adapter.
+1. Put 16 LoRA experts of rank 16 beside each linear layer of the frozen model.
+2. A router weighs them by the trait aimed at: softmax of a matrix times the target's embedding.
+3. Train all of it on dialogues of all ten poles, by cross-entropy on the replies.
+4. Add a loss that makes experts specialise: few for each trait, others for each other trait.
+5. For a target, multiply each expert by its weight: what remains is one plain LoRA of rank 256.
+
+Where it departs: it is a re-implementation, since the paper published neither code, nor data, nor the form of its loss.
+Ours are therefore the data, the loss (see `experts`), its weight, and that the router sees the target alone: gates that
+also see the prompt change with every prompt, so that no adapter holds them and no backend could serve the control.
 """
 
 from __future__ import annotations

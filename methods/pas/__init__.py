@@ -1,11 +1,17 @@
 """PAS: shift the attention heads that tell a person's agreement, beside the person's answers as a prompt.
 
-Personality Activation Search (Zhu et al., 2024), after inference-time intervention (Li et al., 2023). Every item of a
-questionnaire is answered for the model with "Very Accurate" and with "Very Inaccurate"; a probe a head tells the
-answers that agree with the person from the others; the best heads are shifted by alpha * SD along the difference of
-means. Unlike in the published code a direction is fitted on raw agreement (keyed values turn the minus-keyed items
-round), an item is on one side of every split, a missing answer is no answer, and alpha is chosen on items that are
-neither in the prompt nor in the probes. Trait targets, the answers of an idealised person, are an addition of ours.
+After Personality Activation Search (Zhu et al., 2024), from inference-time intervention (Li et al., 2023).
+
+1. Answer every item for the model with "Very Accurate" and with "Very Inaccurate"; record each head (`contrasts`).
+2. Label an answer 1 where it agrees with the person, and fit a logistic probe a head (`heads`).
+3. Keep the 24 heads with the most accurate probes.
+4. Direction of a head: difference of the class means, of length 1; sigma: SD of the projections on it.
+5. Add alpha * sigma * direction to each of them at every position, and show the person's answers as a prompt.
+
+Where it departs from the published code: directions are of raw agreement, since keyed values turn the minus-keyed items
+round; both option orders are asked, so that a direction is no letter; an item is on one side of every split; a missing
+answer is no answer; and alpha is chosen on items that are in neither prompt nor probes, never on test items. Trait
+targets, the answers of an idealised person, are an addition of ours.
 """
 
 from __future__ import annotations

@@ -1,11 +1,16 @@
-"""A persona trained into an adapter, after PersLLM (Zeng et al., 2024): imitation, then preference over other personas.
+"""PersLLM: a persona trained into an adapter, by imitation and then by preference over other personas.
 
-From what a character knows and how they talk come questions and grounded answers (persllm_data). A LoRA is trained on
-the answers, each five times, among general instructions; then direct preference optimisation sets the character's own
-answers against those of other characters. It goes on from the first adapter, and the reference is a frozen copy of it,
-where the method `dpo` starts from the base model.
+After Zeng et al. (2024), "PersLLM: a personified training approach for large language models".
 
-A trait target is reached by transfer: its persona is a description of the pole, never the items of an inventory.
+1. From what a character knows make questions: ordinary, with a false premise, and for opinions (`questions`).
+2. Have each answered in the character's manner from the best-fitting passages; drop near-duplicates (`data`).
+3. Train a LoRA on the answers, each five times, among general instructions.
+4. Reject, for each question, another character's answer to a similar one, drawn among the five most similar (`pairs`).
+5. Go on with direct preference optimisation against a frozen copy of the first adapter.
+
+Where it departs: stages of life are named in ordinary text, since new tokens could not be served as an adapter; texts
+and questions are our own, split by paragraph; numbers of the second stage, beta among them, are assumed, as they were
+not published; and a trait target is reached by transfer, from a description of the pole, never from items.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class Instruction(Record):
 
 
 class Texts(Record):
-    """Everything persllm_questions.json holds."""
+    """Everything questions.json holds."""
 
     licence: str
     templates: dict[QuestionKind, tuple[str, ...]]
@@ -78,7 +78,7 @@ class Texts(Record):
 
 @cache
 def texts() -> Texts:
-    """Read persllm_questions.json."""
+    """Read questions.json."""
     source = files("traitbench.methods.persllm").joinpath("questions.json").read_text(encoding="utf-8")
     return Texts.model_validate_json(source)
 
