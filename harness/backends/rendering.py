@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from traitbench.errors import BadData
@@ -108,6 +109,25 @@ class Renderer:
             self._answers[key] = found
         return self._answers[key]
 
+    @cached_property
+    def end(self) -> Tokens:
+        """The token that ends an answer: the first special one that the template writes behind an assistant turn.
+
+        Without a template, or where it writes none, the tokenizer's end of text; empty where there is none either.
+        """
+        ending: int | None = self.tokenizer.eos_token_id
+        if self.chat:
+            turns = (Message(role="user", content="question"), Message(role="assistant", content=_PROBE))
+            try:
+                behind = self._apply(turns, self._parts, asks=False).rpartition(_PROBE)[2]
+            except Exception:
+                # A template that takes no assistant turn has no end of one.
+                behind = ""
+            special = {number for number, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+            written = self.tokenizer(behind, add_special_tokens=False)["input_ids"]
+            ending = next((number for number in written if number in special), ending)
+        return () if ending is None else (int(ending),)
+
     def continuation(self, request_text: str) -> str:
         """Return the text as it stands behind a prompt: with a blank in front where no template ends the prompt."""
         return request_text if self.chat else f" {request_text.lstrip()}"
@@ -116,14 +136,14 @@ class Renderer:
         """Name a rendered prompt: its sha256."""
         return hashlib.sha256(prompt.encode()).hexdigest()
 
-    def _apply(self, conversation: Sequence[Message], parts: bool) -> str:
+    def _apply(self, conversation: Sequence[Message], parts: bool, asks: bool = True) -> str:
         turns: list[dict[str, Any]] = [m.model_dump() for m in conversation]
         if parts:
             turns = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
         text: str = self.tokenizer.apply_chat_template(
             turns,
             tokenize=False,
-            add_generation_prompt=True,
+            add_generation_prompt=asks,
             # Templates read what they know and ignore the rest. strftime_now takes the place of the clock's.
             enable_thinking=False,
             date_string=DATE.strftime("%d %b %Y"),

@@ -87,13 +87,17 @@ def example(
 ) -> Example:
     """Render and tokenise as a run does; a reply ends with the token that ends a turn.
 
+    TRL's own tokens of a prompt and its completion are these and whatever else the template writes behind a turn, such
+    as a line end, which no run waits for; where tokens merge across the border they drop the prompt's last ones.
+
     BadData where prompt and reply are longer than `cutoff` tokens; `what` names the record in the message.
     """
     renderer = backend.renderer
     prompt = renderer.render(messages, "Answer:")
     ids = renderer.encode(prompt)
-    end = (int(backend.tokenizer.eos_token_id),) if backend.tokenizer.eos_token_id is not None else ()
-    replies = [renderer.answer(prompt, ids, renderer.continuation(text)) + end for text in (reply, rejected) if text]
+    replies = [
+        renderer.answer(prompt, ids, renderer.continuation(text)) + renderer.end for text in (reply, rejected) if text
+    ]
     if (longest := len(ids) + max(map(len, replies))) > cutoff:
         raise BadData(
             f"{what} is {longest} tokens long, over the cutoff of {cutoff}; shorten it, or allow more with "

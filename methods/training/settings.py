@@ -58,12 +58,16 @@ def steps(plan: Recipe, rows: int) -> int:
     if plan.match_steps is not None:
         return plan.match_steps
     accumulated, size = _accumulation(plan, rows)
-    batches = math.ceil(rows / (size * PartialState().num_processes))
+    batches = math.ceil(rows / (size * _devices()))
     return math.ceil(plan.epochs * max(1, math.ceil(batches / accumulated)))
 
 
 def _accumulation(plan: Recipe, rows: int) -> tuple[int, int]:
     """Batches on a device that make up a step, and the examples of one: the most that part a step evenly."""
-    share = max(1, min(plan.batch[0], rows) // PartialState().num_processes)
+    share = max(1, min(plan.batch[0], rows) // _devices())
     size = next(size for size in range(min(plan.device_batch, share), 0, -1) if share % size == 0)
     return share // size, size
+
+
+def _devices() -> int:
+    return int(PartialState().num_processes)

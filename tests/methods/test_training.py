@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,16 @@ from typing import Any
 import peft
 import pytest
 import torch
+import transformers
+from datasets import Dataset
+from tiny_models import CHATML, tokenizer
 from torch.nn.functional import logsigmoid
+from trl import SFTConfig, SFTTrainer
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
+from traitbench.backends.rendering import Renderer
+from traitbench.backends.weights import locate
 from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest, worn
 from traitbench.errors import BadData
 from traitbench.methods import training
@@ -211,8 +218,6 @@ def test_a_trainer_that_cannot_be_made_leaves_the_model_as_it_was(
 
 
 def test_an_adapter_loads_in_plain_peft(make: Bencher, backend: HuggingFace, planted: Path) -> None:
-    import transformers
-
     found = train(make(), "sft", SFT, texts(backend, 8), texts(backend, 4, first=20))
     ids = torch.tensor([[5, 6, 7, 8]])
     plain = transformers.AutoModelForCausalLM.from_pretrained(planted)
@@ -285,6 +290,61 @@ def test_examples_end_where_a_turn_ends(backend: HuggingFace) -> None:
     assert backend.tokenizer.decode(made.reply) == "I do.<|im_end|>" and made.rejected == ()
     with pytest.raises(BadData, match=r"scene s1 is \d+ tokens long, over the cutoff of 9; .* cutoff=\d+"):
         example(backend, ask, "I do.", 9, what="scene s1")
+
+
+LLAMA = (
+    "<s>{% for m in messages %}<|im_start|>{{ m.role }}\n\n{{ m.content | trim }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n\n{% endif %}"
+)
+GEMMA = (
+    "<s>{% for m in messages %}<|im_start|>{{ 'model' if m.role == 'assistant' else m.role }}\n{{ m.content | trim }}"
+    "</s>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>model\n{% endif %}"
+)
+PHI = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% else %}<|im_end|>{% endif %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "end", "more"),
+    [
+        (CHATML, "<|im_end|>", "\n"),
+        (LLAMA, "<|im_end|>", ""),
+        (GEMMA, "</s>", "\n"),
+        (PHI, "</s>", "\n<|im_end|>"),
+        (None, "<|im_end|>", ""),
+    ],
+    ids=["chatml", "llama", "gemma", "phi", "none"],
+)
+def test_tokens_are_those_of_trl_up_to_the_end_of_the_turn(
+    template: str | None, end: str, more: str, planted: Path, tmp_path: Path
+) -> None:
+    """The tokenizer's own end of text is <|im_end|>; that of Gemma's and Phi's turns is another token, as in life."""
+    reply, words = "I do. Someone loves plans.", tokenizer(template)
+    words.save_pretrained(shutil.copytree(planted, tmp_path / "model"))
+    if template is None:
+        (tmp_path / "model" / "chat_template.jinja").unlink(missing_ok=True)
+    backend = HuggingFace(resolve(str(tmp_path / "model")), device="cpu")
+    ask = [Message(role="user", content="Who sees the crowd?")]
+    made = example(backend, ask, reply, 200)
+    turns = {"prompt": [m.model_dump() for m in ask], "completion": [{"role": "assistant", "content": reply}]}
+    plain = {"prompt": f"{ask[0].content}\nAnswer:", "completion": f" {reply}"}
+    theirs = SFTTrainer(
+        model=backend.model, processing_class=backend.tokenizer,
+        train_dataset=Dataset.from_list([turns if template else plain]),
+        args=SFTConfig(output_dir=str(tmp_path), use_cpu=True, bf16=False, report_to="none", max_length=None),
+    ).train_dataset[0]  # fmt: skip
+    begins = next(n for n, label in enumerate(theirs["labels"]) if label != -100)
+    assert theirs["input_ids"][:begins] == list(made.prompt)
+    assert words.decode(made.reply).lstrip() == f"{reply}{end}"
+    assert theirs["input_ids"][begins:] == [*made.reply, *words(more, add_special_tokens=False)["input_ids"]]
+
+
+@pytest.mark.model
+def test_a_turn_of_smollm2_ends_with_its_own_end_of_text() -> None:
+    words = transformers.AutoTokenizer.from_pretrained(locate(resolve("smollm2")).path, local_files_only=True)
+    assert Renderer(words).end == (words.eos_token_id,) == (words.convert_tokens_to_ids("<|im_end|>"),)
 
 
 def test_nothing_to_train_on(make: Bencher, backend: HuggingFace) -> None:
