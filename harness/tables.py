@@ -41,7 +41,7 @@ def ratio(value: float | None) -> str:
 
 _WORDS = (
     "check", "target", "model", "method", "row", "methods", "condition", "reasons", "verdict", "verdict a; b",
-    "why they differ",
+    "why they differ", "type", "default", "meaning", "what it is",
 )  # fmt: skip
 """Columns of words, which begin at the left."""
 

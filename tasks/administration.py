@@ -65,12 +65,16 @@ TEMPLATES = (
 
 
 class Administration(Record):
-    """The grid in which every item is asked. Each field is a flag of `traitbench run`."""
+    """The grid in which every item is asked. Each field is a flag of `traitbench run`, the last two of --gen_kwargs."""
 
     scoring: tuple[Mode, ...] = ("choice", "statement")
+    """Probabilities of the answer options, likelihood of the item as the model's own words, written answers."""
     orders: tuple[Order, ...] = ("forward", "reverse")
+    """Of the option texts; the symbols stay in place."""
     symbols: tuple[Symbols, ...] = ("letters",)
+    """Of the options."""
     templates: int = Field(default=1, ge=1, le=len(TEMPLATES))
+    """Phrasings of the request."""
     respondents: int = Field(default=0, ge=0, le=50)
     """Simulated respondents (short biographies); 0 asks the model as itself."""
     repeats: int = Field(default=1, ge=1)
@@ -78,7 +82,9 @@ class Administration(Record):
     limit: int | None = Field(default=None, ge=1)
     """The first so many items only."""
     max_tokens: int = Field(default=16, ge=1)
+    """Longest written reply, in tokens; a task of free text may take more where nothing is given."""
     temperature: float = Field(default=0.0, ge=0)
+    """Of written replies; 0 is greedy."""
 
     def chosen_templates(self, seed: int) -> list[int]:
         """The first template and, where more are asked for, a seeded draw of the others."""

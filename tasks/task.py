@@ -50,6 +50,8 @@ class Task(ABC):
     """The instrument that is administered, where the task is one; what is known of people by that instrument counts."""
     brings: ClassVar[str | None] = None
     """The `--target` that is meant where none is given, for a task that brings its own."""
+    heeds: ClassVar[tuple[str, ...]] = ("limit",)
+    """Fields of the administration that change what it asks."""
 
     @classmethod
     def block(cls) -> type[Block]:

@@ -36,6 +36,9 @@ class Backend(ABC):
     ranks: ClassVar[frozenset[int] | None] = None
     """Ranks of an adapter that it can serve; None: any."""
 
+    class Arguments(Record):
+        """What --model_args takes, with its defaults."""
+
     @classmethod
     @abstractmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:

@@ -28,7 +28,7 @@ from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
 from traitbench.errors import BadData, refuse_others
-from traitbench.types import Choose, Continue, Control, Kind, Request, Response, Site, Write
+from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Site, Write
 
 __all__ = ["HuggingFace"]
 
@@ -46,6 +46,18 @@ class HuggingFace(Backend):
 
     name: ClassVar[str] = "hf"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
+
+    class Arguments(Record):
+        """How the weights are read and run."""
+
+        dtype: str | None = None
+        """A torch name, e.g. bfloat16; None: float32 on the CPU and the checkpoint's own elsewhere."""
+        revision: str | None = None
+        """Branch, tag or commit on the hub."""
+        trust_remote_code: bool = False
+        """Run code that comes with the checkpoint."""
+        packed: bool = True
+        """Put items with a common beginning into one row; false runs every prompt by itself."""
 
     def __init__(
         self,
@@ -79,9 +91,8 @@ class HuggingFace(Backend):
 
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
-        """Load the model; the arguments are dtype, revision, trust_remote_code and packed."""
-        known = ("dtype", "revision", "trust_remote_code", "packed")
-        refuse_others("key of --model_args for hf", options.arguments, known)
+        """Load the model."""
+        refuse_others("key of --model_args for hf", options.arguments, cls.Arguments.model_fields)
         given: dict[str, Any] = dict(options.arguments)
         if revision := given.pop("revision", None):
             spec = spec.model_copy(update={"revision": str(revision)})

@@ -30,13 +30,21 @@ class Respondent(Record):
     """Who answers. Levels are shares of the response scale: 0 its lowest point, 0.5 the midpoint, 1 its highest."""
 
     openness: float = 0.5
+    """Level of the trait."""
     conscientiousness: float = 0.5
+    """Level of the trait."""
     extraversion: float = 0.5
+    """Level of the trait."""
     agreeableness: float = 0.5
+    """Level of the trait."""
     neuroticism: float = 0.5
+    """Level of the trait."""
     machiavellianism: float = 0.5
+    """Level of the trait."""
     narcissism: float = 0.5
+    """Level of the trait."""
     psychopathy: float = 0.5
+    """Level of the trait."""
     noise: float = Field(default=0.0, ge=0)
     """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders."""
     item_sd: float = Field(default=0.0, ge=0)
@@ -56,6 +64,7 @@ class Respondent(Record):
     obedience: float = Field(default=0.0, ge=0, le=1)
     """How far a control for a trait moves its level, as a share of the range at level +-1."""
     seed: int = 0
+    """Of every draw; that of the run, where it is not given."""
 
 
 class Scripted(Backend):
@@ -63,6 +72,7 @@ class Scripted(Backend):
 
     name: ClassVar[str] = "scripted"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
+    Arguments = Respondent
 
     def __init__(self, kind: str = "person", respondent: Respondent | None = None) -> None:
         """Take one of RESPONDENTS; `respondent` matters for `person` and, for its seed, to `uniform`."""
@@ -75,7 +85,7 @@ class Scripted(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Build the respondent; its fields are the arguments."""
-        refuse_others("key of --model_args for scripted", options.arguments, Respondent.model_fields)
+        refuse_others("key of --model_args for scripted", options.arguments, cls.Arguments.model_fields)
         try:
             return cls(spec.source, Respondent.model_validate({"seed": options.seed, **options.arguments}))
         except ValidationError as error:

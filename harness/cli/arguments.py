@@ -11,7 +11,7 @@ __all__ = ["COMMANDS", "normalised", "parser"]
 
 COMMANDS = {
     "run": "measure a model with and without a control, and print a table",
-    "ls": "list models, methods, tasks and backends",
+    "ls": "list models, methods, tasks and backends, or say all there is to one of them",
     "validate": "check an inventory file",
     "prompt": "show a control's messages and the prompts of a task, without loading a model",
     "fit": "fit a method's controls and keep them, without measuring anything",
@@ -27,7 +27,7 @@ COMMANDS = {
 
 _EXAMPLES = {
     "run": "traitbench run --model smollm2 --method prompting --target all --tasks ipip_neo_120",
-    "ls": "traitbench ls tasks",
+    "ls": "traitbench ls methods residual",
     "validate": "traitbench validate my_inventory.json",
     "prompt": "traitbench prompt --method prompting --target extraversion=high --tasks mini_ipip",
     "fit": "traitbench fit --method dpo --target openness=high --method_args adapters=each,preset=small",
@@ -111,9 +111,11 @@ def parser() -> argparse.ArgumentParser:
     _run(made["run"], prompt=False)
     _run(made["prompt"], prompt=True)
     _fit(made["fit"])
-    made["ls"].add_argument(
-        "kind", nargs="?", choices=["models", "methods", "tasks", "backends"], help="all if left out"
-    )
+    ls = made["ls"].add_argument
+    ls("kind", nargs="?", choices=["models", "methods", "tasks", "backends"], help="all if left out")
+    ls("name", nargs="?", metavar="NAME", help="one of them in full: what it is, its options with type and default")
+    ls("--include_path", action="append", default=[], metavar="DIR", help="folders with inventories of your own")
+    ls("--format", choices=_FORMATS, default="table")
     made["validate"].add_argument("inventory", nargs="+", help="name, or path of a JSON file")
     made["validate"].add_argument("--include_path", action="append", default=[], metavar="DIR")
     made["score"].add_argument("folder", help=_FOLDER)

@@ -6,6 +6,7 @@ Exit codes: 0 ok, 1 error, 2 usage, 3 finished but some calls failed, 130 interr
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -158,13 +159,21 @@ def _prompt(arguments: argparse.Namespace) -> int:
 
 
 def _ls(arguments: argparse.Namespace) -> int:
-    from traitbench.cli.listing import listing
+    from traitbench.cli.listing import detail, detail_tables, list_tables, listing
 
-    for kind, rows in listing().items():
-        if arguments.kind in (None, kind):
-            print(f"{kind}:")
-            for name, text in rows:
-                print(f"  {name:<18} {text}")
+    if arguments.name:
+        include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
+        found = detail(arguments.kind, arguments.name, include)
+        _show(lambda: detail_tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
+        return 0
+    rows = {kind: rows for kind, rows in listing().items() if arguments.kind in (None, kind)}
+    if arguments.format != "table":
+        _show(lambda: list_tables(rows), arguments.format, lambda: json.dumps(rows, indent=2, ensure_ascii=False))
+        return 0
+    for kind, lines in rows.items():
+        print(f"{kind}:")
+        for name, text in lines:
+            print(f"  {name:<18} {text}")
     return 0
 
 

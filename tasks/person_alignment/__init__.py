@@ -41,6 +41,7 @@ class PersonAlignment(Task):
     id = NAME
     items: tuple[Item, ...]
     brings: ClassVar[str | None] = f"person:{persons.PAPI}"
+    heeds: ClassVar[tuple[str, ...]] = tuple(Administration.model_fields)
 
     def __init__(self, administration: Administration) -> None:
         """Take the grid; UnsupportedControl where statement alone is asked."""

@@ -92,6 +92,7 @@ class PersonaConsistency(Task):
 
     id = NAME
     brings: ClassVar[str | None] = "characters"
+    heeds: ClassVar[tuple[str, ...]] = ("limit", "max_tokens", "temperature")
 
     def __init__(self, administration: Administration) -> None:
         """Take length and temperature of the replies; MissingExtra where they could not be compared."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from traitbench.samples import Grade, Sample
 from traitbench.tasks.administration import Administration, item_requests
@@ -33,6 +33,7 @@ class Questionnaire(Task):
 
     inventory: Inventory
     items: tuple[Item, ...]
+    heeds: ClassVar[tuple[str, ...]] = tuple(Administration.model_fields)
 
     def __init__(self, inventory: Inventory, administration: Administration) -> None:
         """Take the inventory as loaded; `administration.limit` keeps its first items."""
