@@ -6,8 +6,6 @@ name that is not there, and a command that fails, stop the build. Nothing that i
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 import re
 import shlex
@@ -18,7 +16,6 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from textwrap import dedent
 from types import ModuleType
 from typing import Any
 
@@ -30,6 +27,8 @@ from mkdocs.structure.pages import Page
 
 import traitbench
 from traitbench import inventories
+from traitbench.cli.arguments import COMMANDS
+from traitbench.cli.listing import detail
 from traitbench.humans import references
 from traitbench.methods import METHODS
 from traitbench.statistics.thresholds import THRESHOLDS
@@ -43,18 +42,26 @@ FIGURES = (
 )
 """Of results/figures, shown in the pages as figures/<name>."""
 WHERE = {
+    "traitbench.backends.backend": ("Backend", "Options"),
+    "traitbench.inventories": ("Inventory", "Item", "ResponseScale", "Statement", "load", "names", "validate"),
     "traitbench.methods.bench": ("Bench",),
+    "traitbench.methods.method": ("Method",),
     "traitbench.runs.evaluate": ("evaluate",),
     "traitbench.runs.fit": ("fit",),
-    "traitbench.inventories": ("Inventory", "Item", "ResponseScale", "Statement", "load", "names", "validate"),
     "traitbench.runs.plan": ("Plan",),
     "traitbench.runs.results": ("Results",),
+    "traitbench.samples": ("Condition", "Grade", "Sample"),
+    "traitbench.tables": ("Table",),
+    "traitbench.tasks.block": ("Block", "Facts"),
+    "traitbench.tasks.board": ("Contender", "Row"),
+    "traitbench.tasks.task": ("About", "Task"),
+    "traitbench.tasks.views": ("Views",),
     "traitbench.types": (
-        "Backend", "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Message", "Method", "Options", "Person",
-        "Point", "Request", "Response", "Score", "Target", "Task", "Write",
+        "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Message", "Person", "Point", "Request", "Response",
+        "Score", "Target", "Write",
     ),
 }  # fmt: skip
-"""Module -> names documented in python.md that `traitbench` itself does not export."""
+"""Module -> names documented in python.md that `traitbench` itself may not export."""
 _LINE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
 
 
@@ -141,58 +148,18 @@ def _sign(side: str) -> str:
 
 def facts(name: str) -> str:
     """What a method makes and aims at."""
-    method = METHODS.load(name)
-    kinds = ", ".join(sorted(method.makes)) or "nothing"
-    aims = ", ".join(sorted(method.targets)) or "nothing (one control for the whole run)"
-    return _table(
-        ["makes", "aims at", "fitted on the model", "strength (`--coefs`)"],
-        [(kinds, aims, "yes" if method.needs_model else "no", _code(method.strength) if method.strength else None)],
-    )
+    told = detail("methods", name).facts
+    return _table(list(told), [list(told.values())])
 
 
 def options(name: str) -> str:
-    """The hyper-parameters of a method, those of its own first."""
-    config = METHODS.load(name).Config
-    if not config.model_fields:
-        return "This method has no options."
-    said = _said(config)
-    if missing := [field for field in config.model_fields if not said.get(field)]:
+    """The hyper-parameters of a method, those of its own first; `options backends hf` those of a backend."""
+    kind, _, one = name.rpartition(" ")
+    found = detail(kind or "methods", one).options
+    if missing := [option.name for option in found if not option.meaning]:
         raise PluginError(f"options of {name}: nothing stands below {', '.join(missing)}; say what each is")
-    own = [field for field in config.model_fields if field in _declared(config)]
-    rest = [field for field in config.model_fields if field not in own]
-    return _table(
-        ["option", "default", "meaning"],
-        [(_code(field), _code(_default(config.model_fields[field])), said[field]) for field in own + rest],
-    )
-
-
-def _default(field: Any) -> object:
-    value = field.get_default(call_default_factory=True)
-    return '""' if value == "" else list(value) if isinstance(value, tuple) else value
-
-
-def _said(record: type) -> dict[str, str]:
-    """Field -> the string below it, over the record and what it inherits from."""
-    return {field: text for kind in reversed(record.__mro__) for field, text in _declared(kind).items()}
-
-
-@cache
-def _declared(kind: type) -> dict[str, str]:
-    """The fields that a record declares itself, each with the string below it."""
-    if not kind.__module__.startswith("traitbench"):
-        return {}
-    (node,) = ast.parse(dedent(inspect.getsource(kind))).body
-    assert isinstance(node, ast.ClassDef)
-    found, last = {}, ""
-    for line in node.body:
-        if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
-            last = line.target.id
-            found[last] = ""
-        elif last and isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant):
-            found[last] = str(line.value.value)
-        else:
-            last = ""
-    return found
+    rows = [(_code(o.name), o.kind, _code(o.default), o.meaning) for o in found]
+    return _table(["option", "type", "default", "meaning"], rows) if rows else "There are no options."
 
 
 def presets(names: str) -> str:
@@ -217,24 +184,26 @@ def _entries() -> list[dict[str, Any]]:
 
 
 def published(name: str) -> str:
-    """The rows of a method on the leaderboard, person alignment in a table of its own."""
+    """The rows of a method on the leaderboard; those of persons, of whom a run has several, in a table of their own."""
     rows, persons = [], []
     for entry in _entries():
         if entry["method"] != name:
             continue
         settings = ", ".join(_code(f"{key}={_plain(value)}") for key, value in entry["settings"].items()) or None
         for mode, m in entry["metrics"].items():
-            if not m["persons"]:
-                good = f"{m['targets'] - m['cautions']}/{m['targets']}" if m["targets"] else None
-                rows.append(
-                    (entry["task"], settings, mode, _interval(m["effect"], m["effect_ci"]), m["unit"],
-                     _number(m["leakage"]), _number(m["perplexity"]), good, m["verdict"], m["rank"], entry["model"])
-                )  # fmt: skip
-            persons += [
-                (settings, p["name"], p["persons"], _interval(p["error"], p["error_ci"]),
-                 _interval(p["oracle"], p["oracle_ci"]), p["rank"], entry["model"])
-                for p in m["persons"] if p["kind"] != "baseline"
-            ]  # fmt: skip
+            if "persons" in m:
+                persons += [
+                    (settings, p["name"], p["persons"], _interval(p["error"], p["error_ci"]),
+                     _interval(p["oracle"], p["oracle_ci"]), p["rank"], entry["model"])
+                    for p in m["persons"] if p["kind"] != "baseline"
+                ]  # fmt: skip
+                continue
+            good = f"{m['targets'] - m['cautions']}/{m['targets']}" if m.get("targets") else None
+            rows.append(
+                (entry["task"], settings, mode, _interval(m.get("effect"), m.get("effect_ci")), m.get("unit"),
+                 _number(m.get("leakage")), _number(m.get("perplexity")), good, m["verdict"], m["rank"],
+                 entry["model"])
+            )  # fmt: skip
     parts = []
     if rows:
         columns = ["task", "settings", "scoring", "effect [95 %]", "unit", "leakage", "perplexity", "without caution",
@@ -346,8 +315,7 @@ def score(method: str) -> str:
 
 def commands(_: str) -> str:
     """The help of every command."""
-    verbs = re.findall(r"^    ([a-z]+)(?: |$)", _ran("--help"), re.MULTILINE)
-    return "\n\n".join(f"## {verb}\n\n```text\n{_ran(f'{verb} --help').strip()}\n```" for verb in verbs)
+    return "\n\n".join(f"## {verb}\n\n```text\n{_ran(f'{verb} --help').strip()}\n```" for verb in COMMANDS)
 
 
 def _ran(command: str) -> str:
