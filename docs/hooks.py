@@ -41,27 +41,8 @@ FIGURES = (
     "ipip-neo-120-training-sft.svg",
 )
 """Of results/figures, shown in the pages as figures/<name>."""
-WHERE = {
-    "traitbench.backends.backend": ("Backend", "Options"),
-    "traitbench.inventories": ("Inventory", "Item", "ResponseScale", "Statement", "load", "names", "validate"),
-    "traitbench.methods.bench": ("Bench",),
-    "traitbench.methods.method": ("Method",),
-    "traitbench.runs.evaluate": ("evaluate",),
-    "traitbench.runs.fit": ("fit",),
-    "traitbench.runs.plan": ("Plan",),
-    "traitbench.runs.results": ("Results",),
-    "traitbench.samples": ("Condition", "Grade", "Sample"),
-    "traitbench.tables": ("Table",),
-    "traitbench.tasks.block": ("Block", "Facts"),
-    "traitbench.tasks.board": ("Contender", "Row"),
-    "traitbench.tasks.task": ("About", "Task"),
-    "traitbench.tasks.views": ("Views",),
-    "traitbench.types": (
-        "Choose", "Continue", "Control", "Doc", "Edit", "Fit", "Message", "Person", "Point", "Request", "Response",
-        "Score", "Target", "Write",
-    ),
-}  # fmt: skip
-"""Module -> names documented in python.md that `traitbench` itself may not export."""
+WHERE = {"traitbench.inventories": ("ResponseScale", "Statement", "load", "names", "validate")}
+"""Module -> names documented in python.md that `traitbench` itself does not export."""
 _LINE = re.compile(r"^\{\{ (\w+)(?: (.+?))? \}\}$", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""The pages of docs/: that what they tell a reader to type can be typed, and that nothing is without a page.
+"""The pages of docs/ and README.md: that what they tell a reader to type can be typed, and that nothing is without a page.
 
 Links, generated parts and the documentation of objects are checked by `make docs`, which is strict.
 """
@@ -27,7 +27,7 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 def commands() -> Iterator[tuple[str, str]]:
     """Every command in a block or in backquotes: page, line. What follows two spaces explains it."""
-    for page in PAGES:
+    for page in [*PAGES, ROOT / "README.md"]:
         text = page.read_text(encoding="utf-8")
         blocks = [block for kind, block in BLOCK.findall(text) if not kind]
         lines = [line for block in blocks for line in block.splitlines()]
@@ -35,7 +35,7 @@ def commands() -> Iterator[tuple[str, str]]:
         for line in lines:
             typed = re.split(r"\s{2,}", re.sub(r"^(?:[A-Z_]+=\S+ )+", "", " ".join(line.splitlines()).strip()))[0]
             if re.match(r"(?:traitbench|make)\b", typed) and "..." not in typed:
-                yield page.relative_to(DOCS).as_posix(), typed
+                yield page.relative_to(ROOT).as_posix(), typed
 
 
 TYPED = [(page, line) for page, line in commands() if line.startswith("traitbench")]
@@ -53,7 +53,7 @@ def parsed(line: str) -> Any:
 def of_the_method(method: str, given: str | None) -> bool:
     """Whether `--method_args` names options of `method`; of a method that is the reader's own nothing is known."""
     named = set(re.findall(r"(?:^|,)(\w+)=", given or ""))
-    return method in ("METHOD", "NAME", "shout") or named <= set(METHODS.load(method).Config.model_fields)
+    return method in ("METHOD", "NAME", "shout", "mine") or named <= set(METHODS.load(method).Config.model_fields)
 
 
 @pytest.mark.parametrize(("page", "line"), sorted(set(TYPED)))
