@@ -74,7 +74,7 @@ def test_its_python_runs(
     for block in blocks(README, "python"):
         exec(compile(block.replace('"smollm2"', repr(model)), "README.md", "exec"), module.__dict__)
     effects = module.results.effects()
-    assert set(effects["target"]) == {"extraversion"} and len(effects) > 0
+    assert set(effects["target"]) == {"extraversion=high"} and set(effects["metric"]) >= {"extraversion", "openness"}
     assert "nats" in capsys.readouterr().out
     sent = list((tmp_path / "results" / "runs").glob("*/samples_mini_ipip_*.jsonl"))
     assert any("YOUR EXTRAVERSION IS HIGH!" in file.read_text(encoding="utf-8") for file in sent)
