@@ -72,7 +72,9 @@ class Scripted(Backend):
 
     name: ClassVar[str] = "scripted"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
-    Arguments = Respondent
+
+    class Arguments(Respondent):
+        """Traits and habits of the respondent."""
 
     def __init__(self, kind: str = "person", respondent: Respondent | None = None) -> None:
         """Take one of RESPONDENTS; `respondent` matters for `person` and, for its seed, to `uniform`."""

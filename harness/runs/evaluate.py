@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from traitbench import __version__, store
+from traitbench import store
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Backend
 from traitbench.errors import UnsupportedControl
@@ -47,7 +48,9 @@ def evaluate(
     kind = served(prepared)
     folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
-        store.write_json(folder.path / "run.json", {"plan": plan.model_dump(mode="json"), "version": __version__})
+        store.write_json(
+            folder.path / "run.json", {"plan": plan.model_dump(mode="json"), "version": version("traitbench")}
+        )
         backend = kind.make(prepared.spec, plan.options())
         try:
             bench = workbench(plan, backend, tell, progress.begin)

@@ -103,6 +103,7 @@ class Results(Facts):
                     if (line := self.results.get(_row(task, condition.name, place == 0)))
                 }
         return self
+
     @property
     def path(self) -> Path | None:
         """The results file that this was written to or read from; its folder holds the samples. None: of no file."""

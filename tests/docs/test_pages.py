@@ -1,4 +1,4 @@
-"""The pages of docs/ and README.md: that what they tell a reader to type can be typed, and that nothing is without a page.
+"""The pages of docs/ and README.md: what they tell a reader to type can be typed, and nothing is without a page.
 
 Links, generated parts and the documentation of objects are checked by `make docs`, which is strict.
 """

@@ -167,7 +167,8 @@ def test_one_design_asked_in_two_ways_is_refused(designs: dict[str, Path], tmp_p
 
 def test_the_pages_example_compares_one_design() -> None:
     root = Path(__file__).resolve().parents[2]
-    (line,) = re.findall(r"^traitbench (compare 'results/.*)$", (root / "docs" / "reading.md").read_text("utf-8"), re.MULTILINE)
+    page = (root / "docs" / "reading.md").read_text("utf-8")
+    (line,) = re.findall(r"^traitbench (compare 'results/.*)$", page, re.MULTILINE)
     _, a, b, *_ = shlex.split(line)
     found = compare(root / a, root / b, print, 0.1)
     assert {p.design for p in found.pairs} == {"poles"} and len({(p.file_a, p.file_b) for p in found.pairs}) == 1
