@@ -111,49 +111,9 @@ def parser() -> argparse.ArgumentParser:
     _run(made["run"], prompt=False)
     _run(made["prompt"], prompt=True)
     _fit(made["fit"])
-    ls = made["ls"].add_argument
-    ls("kind", nargs="?", choices=["models", "methods", "tasks", "backends"], help="all if left out")
-    ls("name", nargs="?", metavar="NAME", help="one of them in full: what it is, its options with type and default")
-    ls("--include_path", action="append", default=[], metavar="DIR", help="folders with inventories of your own")
-    ls("--format", choices=_FORMATS, default="table")
-    made["validate"].add_argument("inventory", nargs="+", help="name, or path of a JSON file")
-    made["validate"].add_argument("--include_path", action="append", default=[], metavar="DIR")
-    made["score"].add_argument("folder", help=_FOLDER)
-    made["score"].add_argument("--norms", metavar="SEX,AGE", help=_NORMS)
-    made["score"].add_argument("--format", choices=_FORMATS, default="table")
-    analyze = made["analyze"].add_argument
-    analyze("table", help="CSV, TSV (also .gz) or Parquet; a column an item, a row a person; missing: empty, NA or 0")
-    analyze("--inventory", required=True, metavar="NAME|FILE", help="whose item ids name the columns")
-    keying = made["analyze"].add_mutually_exclusive_group(required=True)
-    keying.add_argument("--keyed", action="store_true", help="minus-keyed items are reversed already")
-    keying.add_argument("--raw", dest="keyed", action="store_false", help="answers as given; reversed here, once")
-    analyze("--scores", metavar="FILE", help="also write each person's scores, to a .csv or .parquet")
-    analyze("--include_path", action="append", default=[], metavar="DIR", help="folders with inventories of your own")
-    analyze("--format", choices=_FORMATS, default="table")
-    made["compare"].add_argument("a", help=_FOLDER)
-    made["compare"].add_argument("b", help="the run that is subtracted, named alike")
-    made["compare"].add_argument("--effect", type=float, metavar="X", help="also the power to see a difference of X")
-    made["compare"].add_argument("--format", choices=_FORMATS, default="table")
-    made["reproduce"].add_argument("name", metavar="NAME", help="big5chat-correlation, big5chat-ranges, papi-baselines")
-    made["reproduce"].add_argument("--papi", metavar="DIR", help="folder of PAPI's Test-set.json and split")
-    made["reproduce"].add_argument("--format", choices=_FORMATS, default="table")
-    made["export"].add_argument("folder", help=_FOLDER)
-    made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")
-    made["report"].add_argument("folder", help=_FOLDER)
-    made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder")
-    made["leaderboard"].add_argument(
-        "--published", default="results/published", metavar="DIR", help="default: %(default)s"
-    )
-    made["leaderboard"].add_argument(
-        "--output_path", "-o", default="results", metavar="DIR", help="default: %(default)s"
-    )
-    actions = made["data"].add_subparsers(dest="action", metavar="ACTION", parser_class=Parser, required=True)
-    actions.add_parser("ls", help="what there is, its licence, and where it was found", allow_abbrev=False)
-    get = actions.add_parser("get", help="fetch a data set and check its sha256", allow_abbrev=False)
-    get.add_argument("name")
-    get.add_argument("--accept_licence", action="store_true", help="needed for restricted instruments")
-    get.add_argument("--base_url", help="a mirror in place of https://raw.githubusercontent.com")
-    actions.add_parser("path", help="print where a data set is", allow_abbrev=False).add_argument("name")
+    _runs(made)
+    _tables(made)
+    _shelves(made)
     return top
 
 
@@ -201,8 +161,13 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--limit", "-L", metavar="N", help="the first N items only; stamped on the results")
     add("--seed", metavar="N", help="templates, respondents, sampling and bootstrap (0)")
     add("--config", "-C", metavar="FILE", help="YAML or JSON with the same keys; the command line wins")
-    if prompt:
-        return
+    if not prompt:
+        _asking(p)
+
+
+def _asking(p: argparse.ArgumentParser) -> None:
+    """The flags of `run` that decide no prompt."""
+    add = p.add_argument
     add("--model_args", "-a", metavar="k=v,...", help="e.g. dtype=bfloat16,revision=main; scripted: levels and style")
     add("--backend", metavar="NAME", help="auto, hf, scripted (auto)")
     add("--batch_size", "-b", metavar="N|auto", help="items a pass (auto)")
@@ -230,3 +195,58 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--show_config", action="store_true", help="print the resolved configuration and stop")
     add("--no_resume", action="store_true", default=None, help="set earlier responses aside and ask everything again")
     add("--format", choices=_FORMATS, default="table", help="what goes to stdout (table)")
+
+
+def _runs(made: dict[str, argparse.ArgumentParser]) -> None:
+    """Verbs on finished runs."""
+    made["score"].add_argument("folder", help=_FOLDER)
+    made["score"].add_argument("--norms", metavar="SEX,AGE", help=_NORMS)
+    made["score"].add_argument("--format", choices=_FORMATS, default="table")
+    made["compare"].add_argument("a", help=_FOLDER)
+    made["compare"].add_argument("b", help="the run that is subtracted, named alike")
+    made["compare"].add_argument("--effect", type=float, metavar="X", help="also the power to see a difference of X")
+    made["compare"].add_argument("--format", choices=_FORMATS, default="table")
+    made["export"].add_argument("folder", help=_FOLDER)
+    made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")
+    made["report"].add_argument("folder", help=_FOLDER)
+    made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder")
+    made["leaderboard"].add_argument(
+        "--published", default="results/published", metavar="DIR", help="default: %(default)s"
+    )
+    made["leaderboard"].add_argument(
+        "--output_path", "-o", default="results", metavar="DIR", help="default: %(default)s"
+    )
+
+
+def _tables(made: dict[str, argparse.ArgumentParser]) -> None:
+    """Verbs on tables of answers and published figures."""
+    analyze = made["analyze"].add_argument
+    analyze("table", help="CSV, TSV (also .gz) or Parquet; a column an item, a row a person; missing: empty, NA or 0")
+    analyze("--inventory", required=True, metavar="NAME|FILE", help="whose item ids name the columns")
+    keying = made["analyze"].add_mutually_exclusive_group(required=True)
+    keying.add_argument("--keyed", action="store_true", help="minus-keyed items are reversed already")
+    keying.add_argument("--raw", dest="keyed", action="store_false", help="answers as given; reversed here, once")
+    analyze("--scores", metavar="FILE", help="also write each person's scores, to a .csv or .parquet")
+    analyze("--include_path", action="append", default=[], metavar="DIR", help="folders with inventories of your own")
+    analyze("--format", choices=_FORMATS, default="table")
+    made["reproduce"].add_argument("name", metavar="NAME", help="big5chat-correlation, big5chat-ranges, papi-baselines")
+    made["reproduce"].add_argument("--papi", metavar="DIR", help="folder of PAPI's Test-set.json and split")
+    made["reproduce"].add_argument("--format", choices=_FORMATS, default="table")
+
+
+def _shelves(made: dict[str, argparse.ArgumentParser]) -> None:
+    """Verbs that say what there is, and fetch or check it."""
+    ls = made["ls"].add_argument
+    ls("kind", nargs="?", choices=["models", "methods", "tasks", "backends"], help="all if left out")
+    ls("name", nargs="?", metavar="NAME", help="one of them in full: what it is, its options with type and default")
+    ls("--include_path", action="append", default=[], metavar="DIR", help="folders with inventories of your own")
+    ls("--format", choices=_FORMATS, default="table")
+    made["validate"].add_argument("inventory", nargs="+", help="name, or path of a JSON file")
+    made["validate"].add_argument("--include_path", action="append", default=[], metavar="DIR")
+    actions = made["data"].add_subparsers(dest="action", metavar="ACTION", parser_class=Parser, required=True)
+    actions.add_parser("ls", help="what there is, its licence, and where it was found", allow_abbrev=False)
+    get = actions.add_parser("get", help="fetch a data set and check its sha256", allow_abbrev=False)
+    get.add_argument("name")
+    get.add_argument("--accept_licence", action="store_true", help="needed for restricted instruments")
+    get.add_argument("--base_url", help="a mirror in place of https://raw.githubusercontent.com")
+    actions.add_parser("path", help="print where a data set is", allow_abbrev=False).add_argument("name")

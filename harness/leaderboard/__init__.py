@@ -16,7 +16,7 @@ from traitbench.tasks import views_of
 from traitbench.tasks.board import Entry
 from traitbench.types import Record
 
-__all__ = ["SCHEMA_VERSION", "Leaderboard", "build", "published_results", "render", "to_entry"]
+__all__ = ["SCHEMA_VERSION", "Leaderboard", "build", "published_results", "render"]
 
 SCHEMA_VERSION = 4
 
@@ -36,7 +36,7 @@ def build(published: Path) -> Leaderboard:
     newest, entries = 0.0, []
     for run, results in published_results(published).items():
         newest = max(newest, results.date)
-        entries += [entry for task in results.tasks if (entry := to_entry(results, task, run)).rows]
+        entries += [entry for task in results.tasks if (entry := results.entry(task, run)).rows]
     entries.sort(key=lambda e: (e.task, e.model, e.method, e.place, e.run))
     stamp = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return Leaderboard(generated_at=stamp, suite="self-report", entries=ranked(entries))
@@ -64,11 +64,6 @@ def published_results(published: Path) -> dict[str, Results]:
             check_samples(samples_file(path.parent, task, stamp), expected)
         found[path.relative_to(published).as_posix()] = results
     return found
-
-
-def to_entry(results: Results, task: str, run: str) -> Entry:
-    """One task of a run as a row, without a rank; `run` names the results file."""
-    return results.entry(task, run)
 
 
 def render(board: Leaderboard) -> str:

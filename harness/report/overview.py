@@ -7,7 +7,7 @@ from html import escape
 
 from traitbench.charts.chart import slug
 from traitbench.charts.theme import VERDICTS
-from traitbench.leaderboard import Leaderboard, to_entry
+from traitbench.leaderboard import Leaderboard
 from traitbench.runs.results import Results
 from traitbench.tasks import views_of
 from traitbench.tasks.board import Cell, Entry, standing
@@ -35,7 +35,7 @@ def entries(sources: Mapping[str, Results], board: Leaderboard | None) -> list[E
     """A board's entries, or those of `sources` alone: nothing is ranked in so small a company."""
     if board is not None:
         return board.entries
-    return [to_entry(results, task, run) for run, results in sources.items() for task in results.tasks]
+    return [results.entry(task, run) for run, results in sources.items() for task in results.tasks]
 
 
 def overview(sources: Mapping[str, Results], board: Leaderboard | None) -> str:

@@ -12,7 +12,6 @@ from quiet import Quiet
 from traitbench import inventories
 from traitbench.backends.hf import HuggingFace
 from traitbench.cli.commands import main
-from traitbench.leaderboard import to_entry
 from traitbench.methods.bench import halves
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import rescore
@@ -101,7 +100,7 @@ def test_items_that_were_fitted_on_are_counted_and_cost_the_rank(planted: Path, 
         if (count := sum(item.text_hash in used for item in inventories.load(name).items))
     }
     assert results.contaminated == by_hand and "ipip_50" in by_hand
-    entry = to_entry(results, "ipip_50", path.name)
+    entry = results.entry("ipip_50", path.name)
     assert entry.contaminated == by_hand["ipip_50"]
     assert all(metrics["rank"] is None for metrics in entry.metrics.values())
     assert not {item.text_hash for item in inventories.load("ipip_neo_120").items} & used

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from traitbench.cli.commands import main
-from traitbench.leaderboard import to_entry
 from traitbench.runs.results import Results, UnknownBlock
 from traitbench.runs.tables import tables
 
@@ -43,4 +42,4 @@ def test_its_metrics_are_those_of_the_file(raw: dict[str, Any]) -> None:
 
 
 def test_it_has_no_row_on_the_leaderboard(raw: dict[str, Any]) -> None:
-    assert to_entry(Results.model_validate(raw), "mini_ipip", "x").rows == {}
+    assert Results.model_validate(raw).entry("mini_ipip", "x").rows == {}

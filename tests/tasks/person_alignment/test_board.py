@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from made_runs import person_run
 
-from traitbench.leaderboard import Leaderboard, build, render, to_entry
+from traitbench.leaderboard import Leaderboard, build, render
 from traitbench.runs.results import Results
 from traitbench.store import write_json
 from traitbench.tasks.board import Entry
@@ -105,9 +105,9 @@ def test_contaminated_degenerate_and_limited_rows_are_not_ranked(board: Leaderbo
     assert entry(board, "leak").metrics["choice"]["rank"] is None
     assert leak["facet mean"].rank is not None and leak["no control"].rank is not None, "nothing was fitted for these"
     assert rows(board, "flat")["flat"].unranked in ("degenerate", "not interpretable"), "it says 3 to everything"
-    limited = to_entry(person_run("x", prompt=None, limit=40), TASK, "x")
+    limited = person_run("x", prompt=None, limit=40).entry(TASK, "x")
     assert {row.unranked for row in held(limited, "choice").persons} == {"first 40 items"}
-    alone = to_entry(person_run("x", persons=1, prompt=None), TASK, "x")
+    alone = person_run("x", persons=1, prompt=None).entry(TASK, "x")
     assert {row.unranked for row in held(alone, "choice").persons} == {"no interval"}
 
 

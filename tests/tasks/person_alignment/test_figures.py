@@ -12,7 +12,7 @@ from drawn import expressions, must, shown
 from made_runs import person_run
 
 from traitbench.charts.chart import Figure
-from traitbench.leaderboard import Leaderboard, render, to_entry
+from traitbench.leaderboard import Leaderboard, render
 from traitbench.report import page, svg
 from traitbench.report.development import development
 from traitbench.runs.results import Results
@@ -135,5 +135,5 @@ def test_every_figure_of_a_hostile_run_is_drawn_alike_twice() -> None:
         assert not [text for text in expressions(figure.spec) if HOSTILE in text], figure.name
     text = page({"run": run}, HOSTILE)
     assert HOSTILE not in text and "&lt;script&gt;alert(1)" in text
-    board = render(Leaderboard(generated_at="", suite="", entries=[to_entry(run, TASK, HOSTILE)]))
+    board = render(Leaderboard(generated_at="", suite="", entries=[run.entry(TASK, HOSTILE)]))
     assert "<script" not in board

@@ -17,7 +17,7 @@ from tiny_models import tokenizer
 from traitbench.backends.scripted import Scripted
 from traitbench.cli.commands import main
 from traitbench.errors import MissingExtra, UnsupportedControl
-from traitbench.leaderboard import build, to_entry
+from traitbench.leaderboard import build
 from traitbench.report import page
 from traitbench.runs.aims import meant
 from traitbench.runs.evaluate import evaluate
@@ -205,7 +205,7 @@ def test_it_is_no_instrument(tmp_path: Path) -> None:
     assert list(results.results) == [NAME, f"{NAME}@character:mina"]
     row = block(results).rows[1]
     assert results.results[f"{NAME}@{row.name}"]["denied,generate"] == row.denied.value == 1
-    assert to_entry(results, NAME, "x").metrics == to_entry(results, NAME, "x").rows == {}
+    assert results.entry(NAME, "x").metrics == results.entry(NAME, "x").rows == {}
     published = publish(path, tmp_path / "published")
     assert build(tmp_path / "published").entries == []
     rows = [json.loads(line) for line in gzip.open(next(published.parent.glob("samples_*.gz")), "rt", encoding="utf-8")]
@@ -228,7 +228,7 @@ def test_traits_are_measured_beside_it(tmp_path: Path, monkeypatch: pytest.Monke
     alone, _ = run(plan(tmp_path / "alone", tasks=("mini_ipip",), limit=4))
     assert results.tasks["mini_ipip"] == alone.tasks["mini_ipip"]
     assert block(results).questions == 4 and NAME not in alone.tasks
-    assert to_entry(results, "mini_ipip", "x").metrics.keys() == to_entry(alone, "mini_ipip", "x").metrics.keys()
+    assert results.entry("mini_ipip", "x").metrics.keys() == alone.entry("mini_ipip", "x").metrics.keys()
     titles = [table.title for table in tables(results)]
     assert sum(NAME in title for title in titles) == 1 and any("Levels" in title for title in titles)
     assert rescore(path) == results and "NaN" not in path.read_text(encoding="utf-8")
