@@ -75,7 +75,7 @@ def test_its_python_runs(
         exec(compile(block.replace('"smollm2"', repr(model)), "README.md", "exec"), module.__dict__)
     effects = module.results.effects()
     assert set(effects["target"]) == {"extraversion=high"} and set(effects["metric"]) >= {"extraversion", "openness"}
-    assert "nats" in capsys.readouterr().out
+    assert re.search(r"greeting +baseline .* -\d\.\d+ ", capsys.readouterr().out)
     sent = list((tmp_path / "results" / "runs").glob("*/samples_mini_ipip_*.jsonl"))
     assert any("YOUR EXTRAVERSION IS HIGH!" in file.read_text(encoding="utf-8") for file in sent)
 
