@@ -1,4 +1,4 @@
-"""The pages of docs/ and README.md: what they tell a reader to type can be typed, and nothing is without a page.
+"""README.md and the pages of docs/: what they tell a reader to type can be typed, and nothing is without a page.
 
 Links, generated parts and the documentation of objects are checked by `make docs`, which is strict.
 """
