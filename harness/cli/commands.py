@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.cli.arguments import COMMANDS, normalised, parser
+from traitbench.cli.showing import show_results, show_tables
 
 if TYPE_CHECKING:
     from traitbench.runs.plan import Plan
-    from traitbench.runs.results import Results
-    from traitbench.tables import Table
 
 __all__ = ["main"]
 
@@ -90,36 +89,13 @@ def _run(arguments: argparse.Namespace) -> int:
 
     with Bar() as bar:
         results, path = evaluate(plan, bar, bar.tell)
-    _print(results, arguments.format)
+    show_results(results, arguments.format)
     shown = path.parent if path.parent.is_absolute() else Path(os.path.relpath(path.parent))
     _say(f"results: {path}\nscore again without a model: traitbench score '{shown}'")
     failed = sum(results.n_failed.values())
     if failed:
         _say(f"warning: {failed} calls failed; the same command asks them again")
     return 3 if failed else 0
-
-
-def _print(results: Results, form: str) -> None:
-    from traitbench.runs.tables import tables
-
-    _show(lambda: tables(results), form, lambda: results.model_dump_json(by_alias=True, indent=2))
-    for warning in results.warnings:
-        _say(f"warning: {warning}")
-
-
-def _show(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:
-    """Print tables to a person, as Markdown, or what they were made of as JSON."""
-    if form == "json":
-        print(as_json())
-        return
-    from traitbench.tables import markdown, show
-
-    if form == "markdown":
-        print("\n\n".join(markdown(table) for table in made()))
-        return
-    from rich.console import Console
-
-    show(made(), Console(width=None if sys.stdout.isatty() else 160))
 
 
 def _fit(arguments: argparse.Namespace) -> int:
@@ -164,11 +140,11 @@ def _ls(arguments: argparse.Namespace) -> int:
     if arguments.name:
         include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
         found = detail(arguments.kind, arguments.name, include)
-        _show(lambda: detail_tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
+        show_tables(lambda: detail_tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
         return 0
     rows = {kind: rows for kind, rows in listing().items() if arguments.kind in (None, kind)}
     if arguments.format != "table":
-        _show(lambda: list_tables(rows), arguments.format, lambda: json.dumps(rows, indent=2, ensure_ascii=False))
+        show_tables(lambda: list_tables(rows), arguments.format, lambda: json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     for kind, lines in rows.items():
         print(f"{kind}:")
@@ -194,7 +170,7 @@ def _score(arguments: argparse.Namespace) -> int:
     from traitbench.runs.finished import current, rescore
 
     for path in current(arguments.folder, _say):
-        _print(rescore(path, norms=arguments.norms), arguments.format)
+        show_results(rescore(path, norms=arguments.norms), arguments.format)
         _say(f"recomputed from the samples beside {path}")
     return 0
 
@@ -215,7 +191,7 @@ def _analyze(arguments: argparse.Namespace) -> int:
         print(f"ignored {len(found.ignored_columns)} columns that are no item: {some}", file=sys.stderr)
     if scores:
         print(f"scores: {scores}", file=sys.stderr)
-    _show(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
+    show_tables(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0
 
 
@@ -223,7 +199,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from traitbench.runs.compare import compare, tables
 
     found = compare(arguments.a, arguments.b, _say, arguments.effect)
-    _show(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
+    show_tables(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0
 
 
@@ -231,7 +207,7 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     from traitbench.reproduce import as_json, reproduce, tables
 
     found = reproduce(arguments.name, Path(arguments.papi).expanduser() if arguments.papi else None)
-    _show(lambda: tables(found), arguments.format, lambda: as_json(found))
+    show_tables(lambda: tables(found), arguments.format, lambda: as_json(found))
     return 0
 
 

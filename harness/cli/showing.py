@@ -1,0 +1,37 @@
+"""What goes to stdout: tables for a person, as Markdown, or what they were made of as JSON. Imported when shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from traitbench.runs.results import Results
+    from traitbench.tables import Table
+
+__all__ = ["show_results", "show_tables"]
+
+
+def show_results(results: Results, form: str) -> None:
+    """Print the tables of a run to stdout, and its warnings to stderr."""
+    from traitbench.runs.tables import tables
+
+    show_tables(lambda: tables(results), form, lambda: results.model_dump_json(by_alias=True, indent=2))
+    for warning in results.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def show_tables(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:
+    """Print tables to a person, as Markdown, or what they were made of as JSON."""
+    if form == "json":
+        print(as_json())
+        return
+    from traitbench.tables import markdown, show
+
+    if form == "markdown":
+        print("\n\n".join(markdown(table) for table in made()))
+        return
+    from rich.console import Console
+
+    show(made(), Console(width=None if sys.stdout.isatty() else 160))
