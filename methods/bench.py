@@ -6,15 +6,18 @@ IPIP-NEO-120, in halves. A strength is the one with the largest effect that leav
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
 
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.statistics.replies import choice_value
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
     from traitbench.types import Mode
 
-__all__ = ["Bench", "halves", "target_shift"]
+__all__ = ["Bench", "best", "halves", "target_shift", "top"]
 
 Array = NDArray[np.float64]
 DEVELOPMENT = "ipip_neo_300"
@@ -79,6 +82,23 @@ class Bench:
     def cache(self) -> Path:
         """Where work is kept that can be done again; name a file by a digest of all that decides its contents."""
         return _made(self._cache, "results/controls/cache")
+
+    def once(self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
+        """Take arrays from the cache, or make them and keep them there; a damaged file is made again.
+
+        `name` goes into the file's name: it ends in a digest of all that decides them.
+        """
+        path = self.cache / f"{name}.safetensors"
+        try:
+            held: Mapping[str, NDArray[Any]] = load_file(path)
+            return held
+        except (OSError, SafetensorError):
+            pass
+        found = {key: np.ascontiguousarray(value) for key, value in make().items()}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        save_file(found, temporary)
+        temporary.replace(path)
+        return found
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
@@ -216,11 +236,16 @@ class Bench:
         return held
 
 
-def best(curve: Sequence[Point], limit: float) -> Point:
-    """The point with the largest effect among those under the perplexity limit; strength 0 where none is above 0."""
+def top(curve: Sequence[Point], limit: float) -> Point | None:
+    """The point with the largest effect among those under the perplexity limit, of equals the weakest; None without."""
     sound = [p for p in curve if p.effect is not None and (p.perplexity is None or p.perplexity <= limit)]
-    top = max(sound, key=lambda p: (p.effect or 0.0, -abs(p.strength)), default=None)
-    return top if top is not None and (top.effect or 0.0) > 0 else Point(strength=0.0, effect=0.0)
+    return max(sound, key=lambda p: (p.effect or 0.0, -abs(p.strength)), default=None)
+
+
+def best(curve: Sequence[Point], limit: float) -> Point:
+    """The `top` of a curve, where its effect is above 0; else strength 0."""
+    found = top(curve, limit)
+    return found if found is not None and (found.effect or 0.0) > 0 else Point(strength=0.0, effect=0.0)
 
 
 def target_shift(moved: Array, items: Sequence[Item], target: Target) -> float:

@@ -36,6 +36,4 @@ class Dpo(Sft):
 
     def chosen(self, part: Sequence[Dialogue], target: Target | None) -> Sequence[Dialogue | Pair]:
         """Pair the levels of each scene; with a target, those in which its level is the better one."""
-        level = {1.0: "high", -1.0: "low"}
-        found = dialogues.pairs(part)
-        return [pair for pair in found if target is None or pair.level == level[target.levels[pair.trait]]]
+        return [pair for pair in dialogues.pairs(part) if target is None or pair.target == target]

@@ -177,8 +177,6 @@ def contrast(trait: Trait, styles: Sequence[Style], bench: Bench) -> Shifts:
 
     A mean is over styles x QUESTIONS. Kept in the bench's cache. BadData where both poles leave the same activations.
     """
-    from safetensors.numpy import load_file, save_file
-
     from traitbench.backends.packing import Item as Text
 
     doc = Doc(task="residual", scoring="generate", item="question", trait=trait, facet=None, keyed=1)
@@ -189,14 +187,13 @@ def contrast(trait: Trait, styles: Sequence[Style], bench: Bench) -> Shifts:
         for persona in [Prompting(Prompting.Config(style=style)).fit(Target(levels={trait: level}), bench)]
         for question in QUESTIONS
     ]
-    name = digest([bench.backend.identity, [request.content() for request in requests]])
-    path = bench.cache / f"residual-{name}.safetensors"
-    if not path.is_file():
+
+    def means() -> dict[str, Shifts]:
         states = bench.backend.states([Text(bench.backend.encode_prompt(r), ()) for r in requests], "residual")
-        temporary = path.with_suffix(".new")
-        save_file({"means": states.reshape(2, -1, *states.shape[1:]).mean(axis=1)}, temporary)
-        temporary.replace(path)
-    high, low = load_file(path)["means"]
+        return {"means": states.reshape(2, -1, *states.shape[1:]).mean(axis=1)}
+
+    name = digest([bench.backend.identity, [request.content() for request in requests]])
+    high, low = bench.once(f"residual-{name}", means)["means"]
     difference: Shifts = high - low
     if not difference.any(axis=1).all():
         raise BadData(f"the personas of high and low {trait} leave the same activations; is the chat template sound?")

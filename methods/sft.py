@@ -133,11 +133,9 @@ class Sft(Method):
         return dialogues.of_target(part, target) if target else part
 
     def _example(self, bench: Bench, each: Dialogue | Pair, told: bool) -> Example:
-        level = Target(levels={each.trait: 1.0 if each.level == "high" else -1.0})
-        messages = [*(instruction(level, bench) if told else ()), Message(role="user", content=each.input)]
+        messages = [*(instruction(each.target, bench) if told else ()), Message(role="user", content=each.input)]
         reply, rejected = (each.chosen, each.rejected) if isinstance(each, Pair) else (each.output, None)
-        what = f"scene {each.scene}, {each.trait} {each.level}"
-        return example(bench.backend, messages, reply, self.config.cutoff, rejected, what=what)
+        return example(bench.backend, messages, reply, self.config.cutoff, rejected, what=each.where)
 
 
 def opened(source: str, targets: Sequence[Target | None]) -> Corpus:

@@ -34,18 +34,41 @@ _SCENES = ("scene", "original_index", "env_idx", "scene_id", "env", "idx")
 all of them."""
 
 
-class Dialogue(Record):
-    """One turn and its reply."""
+class Said(Record):
+    """What somebody says to a person of a trait and level."""
 
     trait: Trait
     """Full name, as in `traitbench.types.TRAITS`."""
     level: Level
+    """Of the reply, and of the better one of two."""
     scene: str
     """Names the situation. The records of a trait that share it answer the same input at different levels."""
     input: str
     """What is said to the person."""
+
+    @property
+    def target(self) -> Target:
+        """The trait and level as a control aims at them."""
+        return Target(levels={self.trait: 1.0 if self.level == "high" else -1.0})
+
+    @property
+    def where(self) -> str:
+        """Name the record in a message."""
+        return f"scene {self.scene}, {self.trait} {self.level}"
+
+
+class Dialogue(Said):
+    """One turn and its reply."""
+
     output: str
     """How the person answers."""
+
+
+class Pair(Said):
+    """A preference: in one scene, the reply of the level aimed at and that of the opposite level."""
+
+    chosen: str
+    rejected: str
 
 
 class Corpus(Record):
@@ -59,18 +82,6 @@ class Corpus(Record):
     dialogues: tuple[Dialogue, ...]
     left_out: int = 0
     """Records of a set in BIG5-CHAT's columns that were dropped because they, or their opposite, have an empty text."""
-
-
-class Pair(Record):
-    """A preference: in one scene, the reply of the level aimed at and that of the opposite level."""
-
-    trait: Trait
-    level: Level
-    """Of the chosen reply."""
-    scene: str
-    input: str
-    chosen: str
-    rejected: str
 
 
 def load(source: str) -> Corpus:

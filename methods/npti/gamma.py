@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from traitbench.errors import BadData
+from traitbench.methods.bench import best
 from traitbench.store import read_json, write_json
 from traitbench.types import Continue, Control, Doc, Message, Point, Trait, Write, digest
 
@@ -103,8 +104,6 @@ def sweep(
 
     0 where none raises it.
     """
-    from traitbench.methods.bench import best
-
     before, curve = preference(bench, replies, None), list[Point]()
     with bench.progress("gamma", len(set(gammas))) as step:
         for gamma in sorted(set(gammas)):

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteriaList
 
@@ -24,7 +21,6 @@ from traitbench.controls.interventions import layers, recorded, site_width
 from traitbench.errors import BadData
 from traitbench.methods.npti.sources import Neurons
 from traitbench.statistics.quantiles import Bins, quantile
-from traitbench.store import read_json, write_json
 from traitbench.types import Write, digest
 
 if TYPE_CHECKING:
@@ -188,9 +184,11 @@ def search(bench: Bench, asked: Sequence[Asked], label: str, q: float, batch_siz
     backend = bench.backend
     prompts = [[backend.prompt(a.request), a.request.max_tokens, a.half] for a in asked]
     name = digest(["npti", _FORMAT, backend.identity, prompts, q, batch_size, list(bins)])
-    path = bench.cache / f"npti-{name}.safetensors"
-    if (held := _read(path)) is not None:
-        return held
+    return Activity(**bench.once(f"npti-{name}", lambda: _recorded(bench, asked, label, q, batch_size, bins)._asdict()))
+
+
+def _recorded(bench: Bench, asked: Sequence[Asked], label: str, q: float, batch_size: int, bins: Bins) -> Activity:
+    backend = bench.backend
     order = sorted(asked, key=lambda a: (a.half, len(backend.prompt(a.request))))
     halves = [[a.request for a in order if a.half == half] for half in (0, 1)]
     batches = [(n, h[i : i + batch_size]) for n, h in enumerate(halves) for i in range(0, len(h), batch_size)]
@@ -205,9 +203,7 @@ def search(bench: Bench, asked: Sequence[Asked], label: str, q: float, batch_siz
             step(len(batch))
             if not number:
                 _estimate(bench.tell, label, (time.perf_counter() - began) * len(batches))
-    found = tally.activity(q)
-    _write(path, found, {"what": label, "seconds": time.perf_counter() - began, "replies": len(asked)})
-    return found
+    return tally.activity(q)
 
 
 def choose(mine: Activity, other: Activity, threshold: float, least: int, half: int | None = None) -> Neurons:
@@ -248,23 +244,3 @@ def overlap(a: Neurons, b: Neurons, neurons: int, width: int) -> dict[str, float
 def _estimate(tell: Callable[[str], None], label: str, seconds: float) -> None:
     if seconds > _WORTH_SAYING:
         tell(f"search {label}: about {seconds / 60:.0f} min")
-
-
-def _read(path: Path) -> Activity | None:
-    note = path.with_suffix(".json")
-    if not (path.is_file() and note.is_file()):
-        return None
-    try:
-        read_json(note)
-        return Activity(**load_file(path))
-    except (BadData, OSError, SafetensorError, TypeError):
-        # A damaged file is searched again: it holds nothing that cannot be had once more.
-        return None
-
-
-def _write(path: Path, found: Activity, note: dict[str, Any]) -> None:
-    """Write the arrays and then the note, which says that they are complete."""
-    temporary = path.with_name(f".{path.name}")
-    save_file({name: np.ascontiguousarray(value) for name, value in found._asdict().items()}, temporary)
-    temporary.replace(path)
-    write_json(path.with_suffix(".json"), {**note, "tokens": found.tokens.tolist()})

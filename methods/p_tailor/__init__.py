@@ -238,8 +238,6 @@ class P_Tailor(Method):
     def _example(self, each: Dialogue, cutoff: int, bench: Bench) -> Example:
         from traitbench.methods.p_tailor.experts import slots
 
-        target = Target(levels={each.trait: 1.0 if each.level == "high" else -1.0})
-        said = instruction(target, bench) if self.config.worded else ()
+        said = instruction(each.target, bench) if self.config.worded else ()
         messages = (*said, Message(role="user", content=each.input))
-        what = f"scene {each.scene}, {each.trait} {each.level}"
-        return example(bench.backend, messages, each.output, cutoff, slots=slots(target), what=what)
+        return example(bench.backend, messages, each.output, cutoff, slots=slots(each.target), what=each.where)

@@ -28,6 +28,7 @@ from pydantic import Field
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.bench import top
 from traitbench.methods.method import Method
 from traitbench.methods.pas.contrasts import Contrasts
 from traitbench.methods.pas.heads import NEUTRAL, Heads, parted, select, sided
@@ -202,9 +203,8 @@ class PAS(Method):
                     )
                 )
                 step(1)
-        sound = [p for p in curve if p.perplexity is None or p.perplexity <= self.config.max_perplexity]
-        best = max(sound, key=lambda p: (p.effect or 0.0, -abs(p.strength)), default=None)
-        return (best.strength if best else 0.0), tuple(curve), len(fold)
+        found = top(curve, self.config.max_perplexity)
+        return (found.strength if found else 0.0), tuple(curve), len(fold)
 
     def _heads(self, goal: _Goal, bench: Bench) -> Heads:
         texts, config = self._contrasts.of(goal.items, goal.inventory, bench), self.config

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
 from traitbench.errors import BadData
 from traitbench.types import Choose, Request, digest
@@ -113,16 +111,13 @@ def _by_head(requests: Sequence[Request], name: str, bench: Bench, labels: tuple
     """Read contrast activations (heads, items, 4, head_dim) from the cache, or record them now."""
     from traitbench.controls.interventions import head_shape
 
-    path, n = bench.cache / f"contrasts-{name}.safetensors", len(requests) // 2
-    try:
-        found = load_file(path)["contrasts"]
-    except (OSError, KeyError, SafetensorError):
+    def contrasts() -> dict[str, Array]:
         with bench.progress("contrasts", 2 * len(requests)) as step:
             found = record(requests, bench.backend, labels)
             step(2 * len(requests))
-        temporary = path.with_name(f".{path.name}")
-        save_file({"contrasts": found}, temporary)
-        temporary.replace(path)
+        return {"contrasts": found}
+
+    found, n = bench.once(f"contrasts-{name}", contrasts)["contrasts"], len(requests) // 2
     return np.ascontiguousarray(found.reshape(n, 4, -1, head_shape(bench.backend.model)[1]).transpose(2, 0, 1, 3))
 
 

@@ -23,6 +23,7 @@ from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.questions import Question, QuestionKind
 from traitbench.methods.persllm.quotes import quote
 from traitbench.methods.persllm.similarity import Retrieval, cosines, nearest
+from traitbench.store import write_text
 from traitbench.targets.characters import Character
 from traitbench.types import Doc, Message, Record, Request, Write, digest
 
@@ -266,7 +267,7 @@ def ask(bench: Bench, backend: Backend, what: str, requests: Sequence[Request]) 
             found = {i: response for batch in backend.run(chunk) for i, response in batch.items()}
             lines = [{"status": found[i].status, "text": (found[i].text or "").strip()} for i in range(len(chunk))]
             held[start:] = lines
-            _write(path, held)
+            write_text(path, "".join(json.dumps(reply, ensure_ascii=False) + "\n" for reply in held))
             step(len(chunk))
     return held
 
@@ -284,10 +285,3 @@ def _read(path: Path) -> list[dict[str, str]]:
             # A damaged line and what follows are asked again.
             break
     return held
-
-
-def _write(path: Path, replies: Sequence[Mapping[str, str]]) -> None:
-    temporary = path.with_suffix(".new")
-    lines = (json.dumps(reply, ensure_ascii=False) + "\n" for reply in replies)
-    temporary.write_text("".join(lines), encoding="utf-8")
-    temporary.replace(path)
