@@ -58,6 +58,8 @@ def unchanged(model: Any, fresh: Any) -> None:
     mine, theirs = model.state_dict(keep_vars=True), fresh.state_dict()
     assert mine.keys() == theirs.keys() and len(mine) > 20
     assert all(torch.equal(mine[name], theirs[name]) and mine[name].dtype == theirs[name].dtype for name in theirs)
+    trained = [{name: p.requires_grad for name, p in each.named_parameters()} for each in (model, fresh)]
+    assert trained[0] == trained[1] and vars(model).keys() == vars(fresh).keys()
     assert perplexity(model) == perplexity(fresh)
 
 
