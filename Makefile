@@ -69,6 +69,10 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	MYPYPATH=$(INSTALLED) $(BIN)/mypy -p traitbench
 
+docs: .venv/.docs
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "open .cache/site/index.html"
+
 # One JSON line a benchmark: name, ratio, ours, peer, peer_name, unit, n.
 bench: .venv/.bench
 	@for file in tests/benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
