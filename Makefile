@@ -56,7 +56,7 @@ test: .venv/.dev
 
 # The layers contract and mypy see no editable install whole, so the package is installed beside it once.
 INSTALLED := .cache/installed
-$(INSTALLED): .venv/.dev $(shell git ls-files 'harness/*.py' 'inventories/*.py' 'methods/*.py' 'tasks/*.py') pyproject.toml
+$(INSTALLED): .venv/.dev $(shell find harness inventories methods tasks -name '*.py') pyproject.toml
 	@rm -rf $@ build
 	@$(BIN)/pip install --quiet --no-deps --target $@ .
 	@rm -rf build && touch $@
@@ -69,6 +69,7 @@ lint: $(INSTALLED)
 types: $(INSTALLED)
 	MYPYPATH=$(INSTALLED) $(BIN)/mypy -p traitbench
 
+# Strict: a broken link, a name that is gone or a command that fails stops it. Nothing is fetched.
 docs: .venv/.docs
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "open .cache/site/index.html"
