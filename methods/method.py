@@ -6,15 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from traitbench import controls
-from traitbench.errors import BadData
-from traitbench.store import contents, read_json, write_json
-from traitbench.types import Aim, Control, Kind, Record, Target, digest
+from traitbench.types import Aim, Control, Kind, Record, Target
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["Method", "fitted", "name_of"]
+__all__ = ["Method"]
 
 
 class Method(ABC):
@@ -51,34 +48,3 @@ class Method(ABC):
     @abstractmethod
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control for `target` (None only where `targets` is empty) with what `bench` offers."""
-
-
-def name_of(kind: type[Method]) -> str:
-    """What plans and fits call a method: its name where METHODS means this class by it, else module:Class.
-
-    So a class of one's own is never taken for one that ships, whose name it may have inherited.
-    """
-    from traitbench.methods import METHODS
-
-    name = getattr(kind, "name", "")
-    return name if name in METHODS and METHODS.load(name) is kind else f"{kind.__module__}:{kind.__qualname__}"
-
-
-def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
-    """Fit the control of `method` on `bench`, or take the one that was fitted there before in the same way."""
-    if not method.needs_model:
-        return method.fit(target, bench)
-    aim = target.model_dump(mode="json") if target else None
-    config = method.config.model_dump(mode="json")
-    name = digest(
-        [bench.backend.identity, name_of(type(method)), method.version, config, aim, bench.seed, contents(config)]
-    )
-    note = bench.folder / "fits" / f"{name}.json"
-    if note.is_file() and not bench.fresh:
-        return controls.read(bench.folder / read_json(note)["control"])
-    control = method.fit(target, bench)
-    if control.fit is None:
-        raise BadData(f"the method {method.name} says nothing of its fit; expected Control.fit to be set")
-    place = controls.keep(control, bench.folder)
-    write_json(note, {"control": place.name})
-    return control

@@ -9,44 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from pydantic import Field
-
 from traitbench.errors import unknown
+from traitbench.reproduce.rows import Reproduction
 from traitbench.tables import Table, number
-from traitbench.types import Record
 
-__all__ = ["CELLS", "NAMES", "Reproduction", "Row", "as_json", "reproduce", "tables"]
+__all__ = ["NAMES", "as_json", "reproduce", "tables"]
 
 NAMES = ("big5chat-correlation", "big5chat-ranges", "papi-baselines")
-
-CELLS = Path(__file__).with_name("published_cells.json")
-"""The published figures, each block with its source."""
-
-
-class Row(Record):
-    """One figure: as published, as recomputed, and a sentence on the difference."""
-
-    label: str
-    published: float | None
-    """None where it was not published."""
-    recomputed: float | None
-    """None where it cannot be recomputed here; `why` says what that takes."""
-    why: str
-
-
-class Reproduction(Record):
-    """What recomputing one published table or figure gave; numbers are unrounded."""
-
-    name: str = Field(serialization_alias="reproduction")
-    about: str
-    """What is recomputed, and what `published` and `recomputed` mean here."""
-    source: str
-    """Where the published figures are from."""
-    rows: tuple[Row, ...]
-
-    def details(self) -> list[Table]:
-        """Tables of what the rows rest on."""
-        return []
 
 
 def reproduce(name: str, papi: Path | None = None) -> Reproduction:
@@ -56,7 +25,6 @@ def reproduce(name: str, papi: Path | None = None) -> Reproduction:
     UnknownName for another name; BadData where the persons' answers are needed and are missing or damaged
     (`big5chat-correlation` can do without: the rows that rest on them then have no recomputed value).
     """
-    # These modules import the records above.
     from traitbench.reproduce.correlation import correlation
     from traitbench.reproduce.papi_baselines import baselines
     from traitbench.reproduce.ranges import ranges

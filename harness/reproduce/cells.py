@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench.reproduce import CELLS
+from traitbench.reproduce.rows import CELLS
 from traitbench.types import Record, Trait
 
 __all__ = ["Cells", "Distance", "Levels", "Matrix", "Overwritten", "People", "WithinPerson", "cells"]

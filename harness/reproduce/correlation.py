@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from traitbench import data
 from traitbench.humans import reference
 from traitbench.humans.similarity import Similarity, from_scores
-from traitbench.reproduce import Reproduction, Row
 from traitbench.reproduce.cells import Cells, Distance, Matrix, cells
+from traitbench.reproduce.rows import Reproduction, Row
 from traitbench.statistics.matrices import correlations
 from traitbench.tables import Table, number
 from traitbench.targets.papi import Persons, key, load_persons, unkeyed

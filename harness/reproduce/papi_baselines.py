@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench.reproduce import CELLS, Reproduction, Row
+from traitbench.reproduce.rows import CELLS, Reproduction, Row
 from traitbench.tables import Table, number
 from traitbench.targets.papi import Persons, guesses, key, load_persons, unkeyed
 from traitbench.types import BIG_FIVE, Record, Trait

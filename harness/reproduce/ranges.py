@@ -10,8 +10,8 @@ import numpy as np
 
 from traitbench import inventories
 from traitbench.humans import between_person_sd
-from traitbench.reproduce import Reproduction, Row
 from traitbench.reproduce.cells import Cells, Levels, cells
+from traitbench.reproduce.rows import Reproduction, Row
 from traitbench.tables import Table, number
 from traitbench.types import Record, Trait
 

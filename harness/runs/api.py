@@ -9,7 +9,8 @@ from typing import Any
 
 from traitbench import controls
 from traitbench.errors import BadData, TraitbenchUsage
-from traitbench.methods.method import Method, name_of
+from traitbench.methods.fitted import name_of
+from traitbench.methods.method import Method
 from traitbench.progress import Bar
 from traitbench.runs import evaluate as engine
 from traitbench.runs import fit as fits

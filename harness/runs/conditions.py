@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from traitbench.methods.method import Method, fitted
+from traitbench.methods.fitted import fitted
+from traitbench.methods.method import Method
 from traitbench.samples import Condition
 from traitbench.types import Control, Target
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from traitbench.errors import TraitbenchUsage
-from traitbench.methods.method import fitted
+from traitbench.methods.fitted import fitted
 from traitbench.runs.evaluate import served, workbench
 from traitbench.runs.plan import NOTHING, Given, Plan, prepare
 

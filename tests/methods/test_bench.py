@@ -17,7 +17,8 @@ from traitbench.backends.scripted import Scripted
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import bench as module
 from traitbench.methods.bench import Bench, best, halves, target_shift
-from traitbench.methods.method import Method, fitted
+from traitbench.methods.fitted import fitted
+from traitbench.methods.method import Method
 from traitbench.statistics.replies import choice_value
 from traitbench.types import BIG_FIVE, Control, Edit, Fit, Point, Target
 

@@ -23,7 +23,7 @@ from traitbench.backends.models import resolve
 from traitbench.controls.adapters import restored
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.methods.bench import Bench
-from traitbench.methods.method import fitted
+from traitbench.methods.fitted import fitted
 from traitbench.methods.p_tailor import P_Tailor
 from traitbench.methods.p_tailor.experts import (
     POLES,

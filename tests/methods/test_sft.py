@@ -20,7 +20,8 @@ from traitbench.controls.adapters import CONFIG, WEIGHTS
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
-from traitbench.methods.method import Method, fitted
+from traitbench.methods.fitted import fitted
+from traitbench.methods.method import Method
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import rescore
 from traitbench.runs.plan import Plan

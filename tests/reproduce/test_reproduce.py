@@ -18,11 +18,12 @@ import pytest
 from traitbench import inventories
 from traitbench.errors import BadData, UnknownName
 from traitbench.humans import reference
-from traitbench.reproduce import CELLS, NAMES, Reproduction, Row, as_json, reproduce, tables
+from traitbench.reproduce import NAMES, as_json, reproduce, tables
 from traitbench.reproduce.cells import cells
 from traitbench.reproduce.correlation import ROUNDING, CorrelationReproduction
 from traitbench.reproduce.papi_baselines import BaselineReproduction
 from traitbench.reproduce.ranges import RangeReproduction
+from traitbench.reproduce.rows import CELLS, Reproduction, Row
 from traitbench.tables import markdown
 from traitbench.targets.papi import Persons, key, load_persons, unkeyed
 from traitbench.types import BIG_FIVE

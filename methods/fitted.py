@@ -1,0 +1,42 @@
+"""Fit a method's control once, and find it again wherever it is asked for in the same way."""
+
+from __future__ import annotations
+
+from traitbench import controls
+from traitbench.errors import BadData
+from traitbench.methods import METHODS
+from traitbench.methods.bench import Bench
+from traitbench.methods.method import Method
+from traitbench.store import contents, read_json, write_json
+from traitbench.types import Control, Target, digest
+
+__all__ = ["fitted", "name_of"]
+
+
+def name_of(kind: type[Method]) -> str:
+    """What plans and fits call a method: its name where METHODS means this class by it, else module:Class.
+
+    So a class of one's own is never taken for one that ships, whose name it may have inherited.
+    """
+    name = getattr(kind, "name", "")
+    return name if name in METHODS and METHODS.load(name) is kind else f"{kind.__module__}:{kind.__qualname__}"
+
+
+def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
+    """Fit the control of `method` on `bench`, or take the one that was fitted there before in the same way."""
+    if not method.needs_model:
+        return method.fit(target, bench)
+    aim = target.model_dump(mode="json") if target else None
+    config = method.config.model_dump(mode="json")
+    name = digest(
+        [bench.backend.identity, name_of(type(method)), method.version, config, aim, bench.seed, contents(config)]
+    )
+    note = bench.folder / "fits" / f"{name}.json"
+    if note.is_file() and not bench.fresh:
+        return controls.read(bench.folder / read_json(note)["control"])
+    control = method.fit(target, bench)
+    if control.fit is None:
+        raise BadData(f"the method {method.name} says nothing of its fit; expected Control.fit to be set")
+    place = controls.keep(control, bench.folder)
+    write_json(note, {"control": place.name})
+    return control
