@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ import torch
 import transformers
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from tiny_models import CONFIGS, tokenizer
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from traitbench import controls, inventories
@@ -190,21 +190,13 @@ def test_overlap_and_what_chance_gives() -> None:
 # --- recording
 
 
-def _backend_conftest() -> Any:
-    spec = spec_from_file_location("tiny_models", Path(__file__).parents[1] / "backends" / "conftest.py")
-    assert spec and spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> HuggingFace:
     """A random Llama of three layers."""
-    source, folder = _backend_conftest(), tmp_path_factory.mktemp("untrained")
+    folder = tmp_path_factory.mktemp("untrained")
     torch.manual_seed(0)
-    transformers.AutoModelForCausalLM.from_config(source.CONFIGS["llama"]()).save_pretrained(folder)
-    source.tokenizer().save_pretrained(folder)
+    transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"]()).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
     return HuggingFace(resolve(str(folder)), device="cpu")
 
 
