@@ -42,8 +42,12 @@ SUITES: dict[str, tuple[str, ...]] = {
 }
 """Names that stand for several tasks."""
 
-FOR_TARGETS: dict[str, str] = {"person": "person_alignment", "character": "persona_consistency"}
-"""What a target is measured by where no task is named: how `--target` begins -> task."""
+FOR_TARGETS: dict[str, str] = {
+    "person": "person_alignment",
+    "character": "persona_consistency",
+    "characters": "persona_consistency",
+}
+"""What a target is measured by where no task is named: the word of `--target` before a colon -> task."""
 
 
 def names() -> list[str]:

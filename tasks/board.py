@@ -59,6 +59,8 @@ class Entry(Record):
     conditions: int
     profiles: int
     """Of these, targets whose levels were drawn independently (`--target profiles`)."""
+    respondents: int = 0
+    """Simulated respondents; 0: the model answered as itself."""
     n: int
     """Items."""
     limit: int | None

@@ -68,6 +68,14 @@ class Views:
         columns = ["rank", "model", "method", *([f"{first.name} [95 %]"] if first else []), *names, "verdict"]
         return [Table(title=f"{task}, {filter}", columns=columns, rows=rows)]
 
+    def legend(self, entries: Sequence[Entry]) -> list[str]:
+        """What a reader of the leaderboard must know of the columns that `entries` have."""
+        return []
+
+    def glossary(self) -> dict[str, str]:
+        """Term -> what it means, for those who read a report of such runs."""
+        return {}
+
     def cells(self, entry: Entry, filter: str) -> dict[str, Cell]:
         """Column of the overview -> its cell."""
         out = {}

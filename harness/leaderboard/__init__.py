@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -68,14 +67,19 @@ def published_results(published: Path) -> dict[str, Results]:
 
 def render(board: Leaderboard) -> str:
     """The leaderboard as Markdown: a table a task and scoring mode."""
+    legends = [
+        line
+        for kind in dict.fromkeys(e.kind for e in board.entries)
+        for line in views_of(kind).legend([e for e in board.entries if e.kind == kind])
+    ]
     out = [
         "# traitbench leaderboard",
         "",
         f"From the runs in results/published, the newest of {board.generated_at}. Rebuild with `make leaderboard`.",
-        "A rank is one plus the number of runs whose interval lies wholly above; runs that are not interpretable, "
-        "that were fitted on test items (contaminated), or that aim at nothing, stand in the table without one. Trait "
-        "levels and distances to people are never ranked.",
-        *_preface(board.entries),
+        "A rank is one plus the number of rivals whose interval lies wholly on the better side; runs that are not "
+        "interpretable, that were fitted on test items (contaminated), or that aim at nothing, stand in the table "
+        "without one.",
+        *legends,
         "",
     ]
     for task in dict.fromkeys(e.task for e in board.entries):
@@ -86,13 +90,3 @@ def render(board: Leaderboard) -> str:
                 found = views_of(kind).board(task, filter, [e for e in asked if e.kind == kind])
                 out += [text for table in found for text in (markdown(table), "")]
     return "\n".join(out).rstrip() + "\n"
-
-
-def _preface(entries: Sequence[Entry]) -> list[str]:
-    """Explain the columns that stand only where a run has them."""
-    if all(m.get("perplexity") is None for e in entries for m in e.metrics.values()):
-        return []
-    return [
-        "Damage is the largest perplexity of neutral text under the edits, over that without; fit (s) is the time that "
-        "fitting took, all targets together."
-    ]

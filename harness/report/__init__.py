@@ -123,6 +123,7 @@ def page(
         lead=_lead(sources),
         contents=_contents(sources, drawn),
         overview=overview(sources, board),
+        glossary=_glossary(sources),
         badges=" ".join(map(badge, VERDICTS)),
         sections="\n".join(_section(task, mine, sources) for task, mine in drawn.items()),
         runs=_runs(sources),
@@ -161,24 +162,31 @@ def _lead(sources: Mapping[str, Results]) -> str:
     who = escape(models[0]) if len(models) == 1 else _count(len(models), "model")
     newest = datetime.fromtimestamp(max(results.date for results in sources.values()), UTC)
     return (
-        f"{_count(len(sources), 'run')} of {who} on {_count(len(tasks), 'instrument')}, the newest of "
+        f"{_count(len(sources), 'run')} of {who} on {_count(len(tasks), 'task')}, the newest of "
         f'<time datetime="{newest:%Y-%m-%dT%H:%M:%SZ}">{newest.day} {newest:%B %Y}</time>.'
     )
 
 
+def _glossary(sources: Mapping[str, Results]) -> str:
+    """The terms of the tasks that are shown."""
+    kinds = dict.fromkeys(block.kind for results in sources.values() for block in results.tasks.values())
+    terms = {term: text for kind in kinds for term, text in views_of(kind).glossary().items()}
+    return "\n".join(f"<div><dt>{escape(t)}</dt><dd>{escape(text)}</dd></div>" for t, text in terms.items())
+
+
 def _contents(sources: Mapping[str, Results], drawn: Mapping[str, Sequence[Figure]]) -> str:
     links = [("overview", "Overview"), ("reading", "How to read this")]
-    links += [(f"task-{slug(task)}", _instrument(task, sources)) for task in drawn]
+    links += [(f"task-{slug(task)}", _name(task, sources)) for task in drawn]
     links.append(("runs", "The runs"))
     return "".join(f'<li><a href="#{anchor}">{escape(text)}</a></li>' for anchor, text in links)
 
 
-def _instrument(task: str, sources: Mapping[str, Results]) -> str:
+def _name(task: str, sources: Mapping[str, Results]) -> str:
     return next(str(r.configs[task].get("name", task)) for r in sources.values() if task in r.configs)
 
 
 def _section(task: str, drawn: Sequence[Figure], sources: Mapping[str, Results]) -> str:
-    """One instrument: its figures under a heading a kind, then the levels as a table."""
+    """One task: its figures under a heading a kind, then what it folds away."""
     anchor, out = f"task-{slug(task)}", []
     for kind in dict.fromkeys(figure.kind for figure in drawn):
         figures = "\n".join(_figure(figure) for figure in drawn if figure.kind == kind)
@@ -187,7 +195,7 @@ def _section(task: str, drawn: Sequence[Figure], sources: Mapping[str, Results])
     about = f"{task}: {source['citation']}" if source.get("citation") else task
     return (
         f'<section id="{anchor}" aria-labelledby="{anchor}-h">'
-        f'<h2 id="{anchor}-h">{escape(_instrument(task, sources))}</h2>'
+        f'<h2 id="{anchor}-h">{escape(_name(task, sources))}</h2>'
         f'<p class="sub">{escape(about)}</p>\n{"".join(out)}\n{_details(task, sources)}</section>'
     )
 
@@ -244,7 +252,7 @@ def _runs(sources: Mapping[str, Results]) -> str:
             f"{datetime.fromtimestamp(r.date, UTC):%Y-%m-%d %H:%M}", r.git_hash or "–",
         ])  # fmt: skip
         notes += [f"{name}: {warning}" for warning in r.warnings]
-    columns = ["results file", "model", "backend", "weights", "method", "instruments", "conditions", "asked", "time",
+    columns = ["results file", "model", "backend", "weights", "method", "tasks", "conditions", "asked", "time",
                "fitting", "date (UTC)", "commit"]  # fmt: skip
     table = Table(title="Where the numbers come from", columns=columns, rows=rows, notes=notes)
     return f'<div class="card">{_table(table)}</div>'

@@ -56,9 +56,8 @@ def overview(sources: Mapping[str, Results], board: Leaderboard | None) -> str:
     return (
         f'<div class="card">{_filters(rows)}<div class="scroll" role="region" aria-label="Table of all runs">'
         '<table id="board"><caption>One row a run, task and scoring. Columns sort by their heading; what is '
-        "measured in different units is sorted apart. For persons, the distance from their own answers stands in the "
-        "place of the effect: less is nearer. SDs: between people of the same instrument. Alpha: the least "
-        f"consistent scale.</caption><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table></div></div>"
+        f"measured in different units is sorted apart.</caption><thead><tr>{heads}</tr></thead>"
+        f"<tbody>\n{body}\n</tbody></table></div></div>"
     )
 
 
@@ -95,7 +94,7 @@ def _options(values: Iterable[str]) -> str:
 
 def _row(entry: Entry, mode: str, cells: Mapping[str, Cell], columns: Sequence[str]) -> str:
     row = entry.rows[mode]
-    name = entry.method + setup(entry.settings, entry.profiles, int(row.metrics.get("respondents") or 0))
+    name = entry.method + setup(entry.settings, entry.profiles, entry.respondents)
     limit = f" · first {entry.limit} items" if entry.limit is not None else ""
     rank = entry.metrics[mode].get("rank")
     place = VERDICTS.index(row.verdict) if row.verdict in VERDICTS else len(VERDICTS)

@@ -76,9 +76,9 @@ class Plan(Record):
     def _persons_task(cls, given: Any) -> Any:
         """Persons and characters have a task of their own, unless another one is named."""
         if isinstance(given, dict) and "tasks" not in given:
-            for word, task in FOR_TARGETS.items():
-                if str(given.get("target") or "").startswith(word):
-                    return {**given, "tasks": (task,)}
+            word = str(given.get("target") or "").partition(":")[0].strip().lower()
+            if word in FOR_TARGETS:
+                return {**given, "tasks": (FOR_TARGETS[word],)}
         return given
 
     def options(self) -> Options:

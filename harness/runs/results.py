@@ -194,6 +194,7 @@ class Results(Facts):
             kind=block.kind,
             conditions=len(self.conditions),
             profiles=sum(c.profile for c in self.conditions),
+            respondents=int(self.administration.get("respondents") or 0),
             n=self.n_samples[task]["effective"],
             limit=self.config.get("limit"),
             contaminated=self.contaminated.get(task, 0),

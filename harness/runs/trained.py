@@ -88,7 +88,7 @@ class Weighed(_Read):
 
 
 class Audit(_Read):
-    """How much of the inventories' wording stands in the training texts: counts of `methods.dialogue_leaks`."""
+    """How much of the inventories' wording stands in the training texts: counts of `methods.dialogues.leaks`."""
 
     n: int
     texts: int

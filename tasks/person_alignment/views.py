@@ -77,6 +77,14 @@ class AlignmentViews(Views):
         """One table for each set of persons and items."""
         return board_tables(task, filter, entries)
 
+    def glossary(self) -> dict[str, str]:
+        """What stands where other tasks have an effect."""
+        return {
+            "Persons": "Where a control aims at persons, what counts is the distance between its answers and theirs, "
+            "in the place of the effect: less is nearer. A guess that needs no model, such as the mean of what the "
+            "person said elsewhere, must be beaten first."
+        }
+
     def cells(self, entry: Entry, filter: str) -> dict[str, Cell]:
         """The run's own row: its method's, or that without control."""
         return overview_cells(entry, filter)

@@ -9,7 +9,22 @@ from traitbench.tables import Table, interval, number, ratio
 from traitbench.tasks.board import Cell, Entry, standing
 from traitbench.tasks.questionnaire.metrics import Metrics
 
-__all__ = ["board_table", "overview_cells"]
+__all__ = ["GLOSSARY", "board_table", "legend", "overview_cells"]
+
+GLOSSARY = {
+    "Effect": "How far a control moved the trait it was aimed at: high minus low, or the controlled model minus the "
+    "plain one. Not how much of the trait there is. A level of a trait is neither good nor bad, so no level is ranked. "
+    "In SDs: between people of the same instrument.",
+    "Scoring": "choice: the model picks an answer option. statement: how likely the model finds the sentence itself, "
+    "so that no order of options can pull it. generate: it writes a reply, which is parsed.",
+    "Units": "POMP: percent of the way from the lowest to the highest possible score. nats a token: how much likelier "
+    "each word became (0.1 is about a tenth). The two cannot be compared with each other.",
+    "Leakage": "How far the other traits moved along, with chance movement taken out. Small is precise.",
+    "Damage": "How much less likely plain prose became under the control's edits: its perplexity over that of the "
+    "plain model, at its worst. 1 is no damage, 2 a model as unsure as between twice as many words.",
+    "Lowest alpha": "Cronbach's alpha of the least consistent scale, over simulated respondents.",
+}
+"""Term -> what it means."""
 
 
 def board_table(task: str, mode: str, entries: Sequence[Entry]) -> Table:
@@ -48,6 +63,17 @@ def board_table(task: str, mode: str, entries: Sequence[Entry]) -> Table:
         *(["damage (perplexity)"] if damage else []), *(["fit (s)"] if cost else []), "verdict",
     ]  # fmt: skip
     return Table(title=f"{task}, {mode}", columns=columns, rows=rows)
+
+
+def legend(entries: Sequence[Entry]) -> list[str]:
+    """What is never ranked, and the columns that stand only where a run has them."""
+    out = ["Trait levels and distances to people are never ranked."]
+    if any(Metrics.model_validate(m).perplexity is not None for e in entries for m in e.metrics.values()):
+        out.append(
+            "Damage is the largest perplexity of neutral text under the edits, over that without; fit (s) is the time "
+            "that fitting took, all targets together."
+        )
+    return out
 
 
 def overview_cells(entry: Entry, mode: str) -> dict[str, Cell]:

@@ -9,7 +9,7 @@ from traitbench.charts.chart import Figure
 from traitbench.tables import Table, number
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Cell, Entry, Row
-from traitbench.tasks.questionnaire.board import board_table, overview_cells
+from traitbench.tasks.questionnaire.board import GLOSSARY, board_table, legend, overview_cells
 from traitbench.tasks.questionnaire.evidence import evidence
 from traitbench.tasks.questionnaire.figures import figures
 from traitbench.tasks.questionnaire.metrics import contender, metrics
@@ -85,6 +85,14 @@ class QuestionnaireViews(Views):
     def board(self, task: str, filter: str, entries: Sequence[Entry]) -> list[Table]:
         """One table a scoring mode."""
         return [board_table(task, filter, entries)]
+
+    def legend(self, entries: Sequence[Entry]) -> list[str]:
+        """What is never ranked, and the columns that stand only where a run has them."""
+        return legend(entries)
+
+    def glossary(self) -> dict[str, str]:
+        """What an effect is, and what stands beside it."""
+        return GLOSSARY
 
     def cells(self, entry: Entry, filter: str) -> dict[str, Cell]:
         """The columns that compare runs on different instruments."""

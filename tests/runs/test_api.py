@@ -366,7 +366,7 @@ def test_a_task_that_lacks_something_is_refused_by_name() -> None:
         def __init__(self, administration: Any = None) -> None:
             self.items = ()
 
-    with pytest.raises(TraitbenchUsage, match="Bare has no original"):
+    with pytest.raises(TraitbenchUsage, match=r"Bare has the id '\.\./up'"):
         evaluate(**{**PERSON, "tasks": Bare})
     bare = Bare()
     bare.original = 0

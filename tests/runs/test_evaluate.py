@@ -307,3 +307,11 @@ def test_a_target_that_no_task_measures_is_told(tmp_path: Path) -> None:
     results, _ = run(tmp_path, method="prompting", target="psychopathy=high")
     assert any("no task measures psychopathy" in warning for warning in results.warnings)
     assert all(c.effect is None and c.leakage is not None for c in contrasts(results))
+
+
+def test_only_a_target_that_names_persons_or_characters_brings_their_task() -> None:
+    asked = {"person:papi:2": "person_alignment", "character:mina": "persona_consistency"}
+    asked |= {"characters": "persona_consistency", "personality=high": "ipip_neo_120", "all": "ipip_neo_120"}
+    assert {target: Plan.model_validate({"target": target}).tasks[0] for target in asked} == asked
+    with pytest.raises(UnknownName, match="trait 'personality'"):
+        prepare(Plan.model_validate({"model": "scripted:person", "method": "prompting", "target": "personality=high"}))

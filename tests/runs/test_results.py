@@ -33,7 +33,7 @@ def test_it_is_kept_as_it_is(raw: dict[str, Any]) -> None:
 def test_its_metrics_are_those_of_the_file(raw: dict[str, Any]) -> None:
     results = Results.model_validate(raw)
     (table,) = tables(results)
-    assert table.title.endswith("Metrics, mini_ipip") and table.columns[:3] == ["condition", "metric", "filter"]
+    assert table.title.endswith("Metrics, mini_ipip") and table.columns[:3] == ["condition", "metric", "scoring"]
     shown = {(row[0], row[1]): row[3] for row in table.rows}
     assert len(table.rows) == len(shown) == 2 * 5
     for condition, key in (("baseline", "mini_ipip"), ("openness=high", "mini_ipip@openness=high")):
