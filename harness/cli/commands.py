@@ -214,9 +214,13 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 def _export(arguments: argparse.Namespace) -> int:
     from traitbench.runs.finished import current
     from traitbench.runs.publish import publish
+    from traitbench.store import read_json
 
     for path in current(arguments.folder, _say):
-        print(publish(path, Path(arguments.to)))
+        made = publish(path, Path(arguments.to))
+        print(made)
+        for warning in read_json(made)["warnings"]:
+            _say(f"warning: {warning}")
     return 0
 
 

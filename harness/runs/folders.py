@@ -110,40 +110,53 @@ def without_digest(name: str) -> str:
 def find_run(named: str | Path) -> Path:
     """Find the folder of a run, or a results file in it, by its path or by the beginning of the folder's name.
 
-    An exact name wins, then one that is exact up to its digest. BadData where there is none or more than one.
+    An exact name wins, then one that is exact up to its digest; a run that is not finished is one that may be meant,
+    so that no other stands in for it. BadData where there is none, more than one, or one that is not finished.
     """
     path = Path(named).expanduser()
-    if path.is_file() or (path.is_dir() and _is_run(path, None)):
+    if str(named) and path.is_file():
         return path
+    if str(named) and path.is_dir() and _is_run(path, None):
+        return _finished(path)
     file = path.name if re.fullmatch(r"results_.*\.json", path.name) else None
     wanted = path.parent if file else path
-    beside = wanted.parent.iterdir() if wanted.parent.is_dir() else ()
+    # Every name begins with an empty one, which therefore means none.
+    beside = wanted.parent.iterdir() if wanted.name and wanted.parent.is_dir() else ()
     held = sorted(p for p in beside if p.name.startswith(wanted.name) and _is_run(p, file))
-    found = [p for p in held if any(p.glob("results_*.json"))] or held
-    found = [p for p in found if without_digest(p.name) == wanted.name] or found
+    found = [p for p in held if without_digest(p.name) == wanted.name] or held
     if not found:
         raise BadData(
-            f"{named} holds no results_*.json; expected a folder that `traitbench run` wrote, or the beginning of its "
+            f"{str(named) or repr('')} holds no results_*.json; expected a folder that `traitbench run` wrote, or the beginning of its "
             "name"
         )
     if len(found) > 1:
         told = "; ".join(f"{p.name} ({what})" for p, what in zip(found, _differ(found), strict=True))
         raise BadData(f"{named} is the beginning of {len(found)} runs: {told}; type more of one name, up to its digest")
-    return found[0] / file if file else found[0]
+    return found[0] / file if file else _finished(found[0])
+
+
+def _finished(folder: Path) -> Path:
+    if not any(folder.glob("results_*.json")):
+        raise BadData(f"{folder} is not finished: repeat its `traitbench run`, which goes on where it stopped")
+    return folder
 
 
 def _is_run(path: Path, file: str | None) -> bool:
     if file:
         return (path / file).is_file()
-    return (path / "run.json").is_file() or any(path.glob("results_*.json"))
+    return any((path / begun).is_file() for begun in ("run.json", "responses.jsonl")) or any(
+        path.glob("results_*.json")
+    )
 
 
 def _differ(folders: Sequence[Path]) -> list[str]:
-    """Say of each folder what its plan has that those of the others have not."""
+    """Say of each folder what its plan has that those of the others have not, and whether it is unfinished."""
     plans = [_plan(folder) for folder in folders]
     names = [key for key in dict.fromkeys(k for plan in plans for k in plan) if key not in UNDECIDING]
     apart = [key for key in names if any(plan.get(key) != plans[0].get(key) for plan in plans)]
-    return [", ".join(f"{key}={_shown(plan.get(key))}" for key in apart) or "other files or versions" for plan in plans]
+    told = [[f"{key}={_shown(plan.get(key))}" for key in apart] or ["other files or versions"] for plan in plans]
+    unfinished = [[] if any(folder.glob("results_*.json")) else ["not finished"] for folder in folders]
+    return [", ".join(what + more) for what, more in zip(told, unfinished, strict=True)]
 
 
 def _plan(folder: Path) -> Mapping[str, Any]:

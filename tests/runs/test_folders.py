@@ -230,6 +230,54 @@ def test_no_run_of_that_name(runs: Path) -> None:
             find_run(named)
 
 
+@pytest.mark.parametrize("named", ["", ".", "./", "results_1.json"])
+def test_an_empty_name_means_no_run(runs: Path, named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every name begins with it, so one run alone in a folder would be found by nothing at all."""
+    (first,) = runs.glob("scripted__first*")
+    copy = shutil.copytree(first, tmp_path / first.name)
+    shutil.copy(next(copy.glob("results_*.json")), copy / "results_1.json")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadData, match=r"holds no results_\*\.json"):
+        find_run(named)
+    monkeypatch.chdir(copy)
+    assert named == "" or find_run(named).resolve() == (copy / named).resolve(), "what lies here is a run"
+
+
+def unfinish(folder: Path) -> None:
+    """Leave of a run what a killed one leaves."""
+    for path in (*folder.glob("results_*.json"), *folder.glob("samples_*")):
+        path.unlink()
+
+
+@pytest.mark.parametrize("command", ["score {}", "export {} --to out", "report {}", "compare {} {}"])
+def test_no_other_run_stands_in_for_an_unfinished_one(
+    runs: Path, tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(runs, tmp_path / "runs"))
+    named = "scripted__person@prompting"
+    whole, limited = sorted(Path().glob(f"{named}+*"), key=lambda path: plan_of(path)["limit"] is not None)
+    unfinish(whole)
+    capsys.readouterr()
+    assert main(command.format(named, named).split()) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and f"{named} is the beginning of 2 runs" in said.err
+    assert f"{whole.name} (limit=none, not finished)" in said.err and f"{limited.name} (limit=4)" in said.err
+    shutil.rmtree(limited)
+    for name in (named, whole.name):
+        assert main(command.format(name, name).split()) == 1
+        said = capsys.readouterr()
+        assert said.out == "" and said.err.count("\n") == 1, "though one with style=p2 begins alike"
+        assert f"{whole.name} is not finished: repeat its `traitbench run`" in said.err
+
+
+def test_export_says_what_the_results_warn_of(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (limited,) = (p for p in runs.glob("scripted__person@prompting+*") if plan_of(p)["limit"] == 4)
+    capsys.readouterr()
+    assert main(["export", str(limited), "--to", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 1 and "warning: " in said.err and "--limit 4" in said.err
+
+
 # --- which results of a folder count ---------------------------------------------------------------------------------
 
 
