@@ -8,7 +8,8 @@ from pathlib import Path
 from traitbench.errors import BadData
 from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
-from traitbench.runs.results import Results
+from traitbench.runs.results import SCHEMA_VERSION as CURRENT
+from traitbench.runs.results import Results, check_version, expected_sha256
 from traitbench.store import check_samples, read_json, samples_file
 from traitbench.tables import markdown
 from traitbench.tasks import views_of
@@ -51,16 +52,20 @@ def published_results(published: Path) -> dict[str, Results]:
         raise BadData(f"{published} holds no <run>/results_*.json; `traitbench export RUN` publishes a run there")
     found = {}
     for path in paths:
+        held = read_json(path)
+        check_version(path, held)
         try:
-            results = Results.model_validate(read_json(path))
+            results = Results.model_validate(held)
+            if results.schema_version < CURRENT:
+                raise ValueError(f"its schema version is {results.schema_version}, not {CURRENT}")
         except ValueError as error:
             raise BadData(
                 f"{path} is no results file of this version: {str(error).splitlines()[0]}; compute it again with "
                 f"`traitbench export '{path.parent}' --to '{published}'`"
             ) from None
-        for task, expected in results.samples_sha256.items():
+        for task in results.versions:
             stamp = path.stem.removeprefix("results_")
-            check_samples(samples_file(path.parent, task, stamp), expected)
+            check_samples(samples_file(path.parent, task, stamp), expected_sha256(path, results, task))
         found[path.relative_to(published).as_posix()] = results
     return found
 

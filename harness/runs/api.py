@@ -17,8 +17,8 @@ from traitbench.runs import fit as fits
 from traitbench.runs.finished import current, rescore
 from traitbench.runs.flags import listed, plan_of
 from traitbench.runs.plan import Given, Plan, prepare
-from traitbench.runs.results import SCHEMA_VERSION, Results
-from traitbench.store import read_json
+from traitbench.runs.results import SCHEMA_VERSION, Results, expected_sha256
+from traitbench.store import check_samples, read_json
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Target
 
@@ -92,8 +92,9 @@ def load_results(run: str | Path) -> Results:
     """Read the results of a run: its folder, any beginning of the folder's path that means one run, or a results file.
 
     Of several measurements in a folder the newest whole one counts, and what is passed over is logged. A file of
-    another version is computed again from the samples beside it. BadData where there is no such run, more than one,
-    or where its files are damaged.
+    an older version is computed again from the samples beside it. BadData where there is no such run, more than one,
+    where its file or the samples beside it are damaged, or where a newer version wrote them. A results file alone,
+    without samples, is read too.
     """
     paths = current(run, _LOGGER.warning)
     if len(paths) > 1:
@@ -104,10 +105,18 @@ def load_results(run: str | Path) -> Results:
     if held.get("schema_version") != SCHEMA_VERSION:
         return rescore(path).kept_at(path)
     try:
-        return Results.model_validate(held).kept_at(path)
+        results = Results.model_validate(held).kept_at(path)
     except ValueError as error:
         detail = str(error).splitlines()[0]
         raise BadData(f"{path} is damaged: {detail}; `traitbench score '{path}'` computes it again") from None
+    stamp = path.stem.removeprefix("results_")
+    for task in results.versions:
+        expected = expected_sha256(path, results, task)
+        for name in (f"samples_{task}_{stamp}.jsonl", f"samples_{task}_{stamp}.jsonl.gz"):
+            if (path.parent / name).is_file():
+                check_samples(path.parent / name, expected)
+                break
+    return results
 
 
 def _asked(

@@ -8,7 +8,7 @@ from pathlib import Path
 from traitbench import store, tasks
 from traitbench.errors import BadData
 from traitbench.runs.folders import UNDECIDING, find_run
-from traitbench.runs.results import Kept, Results, summarise
+from traitbench.runs.results import Kept, Results, check_version, expected_sha256, summarise
 from traitbench.samples import Sample
 from traitbench.samples import graded as with_grade
 from traitbench.tasks.administration import Administration
@@ -67,8 +67,10 @@ def _apart(kept: Kept, best: Kept) -> str:
 
 
 def _read(path: Path) -> Kept:
+    held = store.read_json(path)
+    check_version(path, held)
     try:
-        return Kept.model_validate(store.read_json(path))
+        return Kept.model_validate(held)
     except ValueError as error:
         detail = str(error).splitlines()[0]
         raise BadData(f"{path} is no results file of this version: {detail}; repeat the `traitbench run`") from None
@@ -92,7 +94,7 @@ def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Task]]:
                 "copy is incomplete: copy it again, or repeat the `traitbench run` that made it"
             )
         samples[name] = [with_grade(row, task.grade(row)) for row in rows]
-        written[name] = store.check_samples(source, old.samples_sha256.get(name))
+        written[name] = store.check_samples(source, expected_sha256(path, old, name))
     return old.model_copy(update={"samples_sha256": written}), samples, made
 
 

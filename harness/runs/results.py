@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from traitbench.charts.chart import Figure
 
-__all__ = ["SCHEMA_VERSION", "Kept", "Results", "UnknownBlock", "summarise"]
+__all__ = ["SCHEMA_VERSION", "Kept", "Results", "UnknownBlock", "check_version", "expected_sha256", "summarise"]
 
 SCHEMA_VERSION = 4
 
@@ -36,6 +36,7 @@ class Kept(Facts):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    schema_version: int = 0
     versions: dict[str, str]
     n_responses: dict[str, int]
     samples_sha256: dict[str, str] = {}
@@ -157,7 +158,7 @@ class Results(Facts):
         stamp = self.path.stem.removeprefix("results_")
         files = {task: samples_file(self.path.parent, task, stamp) for task in self.versions}
         for task, file in files.items():
-            check_samples(file, self.samples_sha256.get(task))
+            check_samples(file, expected_sha256(self.path, self, task))
         return sample_frame(files.values())
 
     def leaderboard(self) -> DataFrame:
@@ -207,6 +208,30 @@ class Results(Facts):
             place=without_digest(run),
             rows=rows,
         )
+
+
+def check_version(path: Path, held: Any) -> None:
+    """Refuse what a newer version wrote to `path`, which this one would read as its own: BadData."""
+    found = held.get("schema_version") if isinstance(held, dict) else None
+    if isinstance(found, int) and found > SCHEMA_VERSION:
+        raise BadData(
+            f"{path} was made by a newer traitbench: its schema version is {found}, and this one reads up to "
+            f"{SCHEMA_VERSION}; upgrade: pip install --upgrade traitbench"
+        )
+
+
+def expected_sha256(path: Path, held: Kept | Results, task: str) -> str | None:
+    """What the samples of `task` beside the results file `path` must digest to; None: older versions did not say.
+
+    BadData where a file that has to say it does not.
+    """
+    found = held.samples_sha256.get(task)
+    if found is None and held.schema_version >= 4:
+        raise BadData(
+            f"{path} lacks the sha256 of the samples of {task} (samples_sha256), so it was changed; copy it again, or "
+            "repeat the `traitbench run` that made it: its responses are kept, so this takes seconds"
+        )
+    return found
 
 
 def _blocks(given: Any, known: Any) -> Any:

@@ -159,6 +159,9 @@ def test_rescoring_does_not_believe_stored_values(tmp_path: Path) -> None:
     older = read_json(path)
     del older["samples_sha256"]
     write_json(path, older)
+    with pytest.raises(BadData, match="lacks the sha256 of the samples of mini_ipip"):
+        rescore(path)
+    write_json(path, {**older, "schema_version": 3})
     assert rescore(path).model_copy(update={"samples_sha256": results.samples_sha256}) == results
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from traitbench import inventories
+from traitbench import inventories, load_results
 from traitbench.backends.scripted import Scripted
 from traitbench.cli.commands import main
 from traitbench.errors import BadData
 from traitbench.runs.finished import rescore
 from traitbench.runs.publish import publish
+from traitbench.runs.results import Results
 from traitbench.samples import Sample
 from traitbench.store import read_json, read_lines
 from traitbench.types import Write
@@ -154,8 +155,52 @@ def test_results_of_an_older_version_name_no_digest_and_are_read(public: Path, t
     made = publish(public, tmp_path)
     old = read_json(made)
     del old["samples_sha256"]
-    made.write_text(json.dumps(old))
+    made.write_text(json.dumps({**old, "schema_version": 3}))
     assert numbers(rescore(made)) == numbers(public)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"samples_sha256": {}}, "lacks the sha256 of the samples of mini_ipip"),
+        ({"schema_version": 5}, "was made by a newer traitbench: its schema version is 5"),
+    ],
+)
+def test_a_file_without_its_digests_or_of_a_newer_version_is_refused_by_every_command(
+    public: Path, tmp_path: Path, capsys: Any, changed: dict[str, Any], told: str
+) -> None:
+    made = publish(public, tmp_path / "published")
+    made.write_text(json.dumps({**read_json(made), **changed}))
+    run, to = made.parent, tmp_path / "to"
+    for line in (["score", run], ["export", run, "--to", to], ["report", run, "-o", to], ["compare", run, run],
+                 ["leaderboard", "--published", run.parent, "-o", to]):  # fmt: skip
+        capsys.readouterr()
+        assert main([str(word) for word in line]) == 1, line
+        said = capsys.readouterr()
+        assert said.out == "" and f"{made} {told}" in said.err and said.err.count("\n") == 1
+    with pytest.raises(BadData, match=told):
+        load_results(run)
+    assert not to.exists()
+
+
+def test_a_published_file_that_says_it_is_older_is_no_way_round_its_digests(
+    public: Path, tmp_path: Path, capsys: Any
+) -> None:
+    made = publish(public, tmp_path / "published")
+    made.write_text(json.dumps({**read_json(made), "samples_sha256": {}, "schema_version": 3}))
+    assert main(["leaderboard", "--published", str(tmp_path / "published"), "-o", str(tmp_path / "to")]) == 1
+    assert "its schema version is 3, not 4; compute it again with `traitbench export" in capsys.readouterr().err
+
+
+def test_load_results_checks_the_samples_where_they_lie_beside(public: Path, tmp_path: Path) -> None:
+    made = publish(public, tmp_path)
+    assert load_results(made) == Results.model_validate(read_json(made)).kept_at(made)
+    (source,) = made.parent.glob("samples_*")
+    source.write_bytes(gzip.compress(gzip.decompress(source.read_bytes())[:-1]))
+    with pytest.raises(BadData, match="was changed or swapped"):
+        load_results(made)
+    source.unlink()
+    assert load_results(made) == Results.model_validate(read_json(made)).kept_at(made), "a results file alone"
 
 
 def test_the_published_folder_of_a_restricted_instrument_scores_without_its_texts(
