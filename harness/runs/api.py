@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,8 +50,8 @@ def evaluate(
     In place of a name a method may be a class or an object, a task a class (made of the plan's administration) or an
     object, and a target a `Target`. What no table names, plan and results call `module:Class` (a task object
     `module:Class:id`); that name, its `version` and its configuration (a task's `identity()`) decide the run's folder,
-    so raise the version when the code changes what is made or asked. Such a task cannot be scored again without the
-    object.
+    so raise the version when the code changes what is made or asked. Commands find tasks by name, so only the same call
+    of evaluate computes such a task again.
 
     Raises TraitbenchError before a model is loaded where the plan cannot work: UnknownName with a suggestion for a
     wrong flag, name or value.
@@ -69,23 +70,28 @@ def fit(
     *,
     model: str | None = None,
     method: _Method | None = None,
+    tasks: _Task | Sequence[_Task] | None = None,
     target: str | Target | None = None,
     **flags: Any,
 ) -> list[Control]:
-    """Make a method's controls, one a target, without measuring anything, as `traitbench fit` does.
+    """Make a method's controls, one a target, without measuring anything; none for the method `none`.
 
-    Arguments are those of `evaluate`. A control has its `messages`, its `edits` with the file `tensors`
-    (safetensors), or its `adapter` (a PEFT folder), its `target`, and in `fit` how it came about. Fitted controls
-    lie below output_path/controls, where runs find them; nothing is fitted twice.
+    Unlike `traitbench fit`, which refuses a method that needs no model, this gives the controls of such a method too.
+    Arguments are those of `evaluate`; `tasks` say what is aimed at where there is no target. A control has its
+    `messages`, its `edits` with the file `tensors` (safetensors), or its `adapter` (a PEFT folder), its `target`, and
+    in `fit` how it came about. Fitted controls lie below output_path/controls, where runs find them; nothing is fitted
+    twice.
     """
-    asked, given = _asked(plan, model, method, None, target, flags)
+    asked, given = _asked(plan, model, method, tasks, target, flags)
     prepared = prepare(asked, given)
     if not prepared.method.needs_model:
         return [control for condition, control in prepared.conditions[1:] if condition.headline]
     with Bar() as bar:
         places = list(fits.fit(asked, bar.tell, bar.begin, given))
+    if not places:  # accelerate started several processes, and only the first is told the places
+        return []
     made = [controls.read(place) for place in places]
-    return [control.model_copy(update={"target": aim}) for control, aim in zip(made, prepared.targets, strict=False)]
+    return [control.model_copy(update={"target": aim}) for control, aim in zip(made, prepared.targets, strict=True)]
 
 
 def load_results(run: str | Path) -> Results:
@@ -160,6 +166,7 @@ def _method(given: object) -> Method | type[Method]:
         raise TraitbenchUsage(
             f"the method {kind.__qualname__} has no {' and no '.join(missing)}; traitbench.Method says what each is"
         )
+    _refuse_abstract("method", kind)
     return given  # type: ignore[return-value]
 
 
@@ -168,8 +175,17 @@ def _named(task: object) -> str:
     kind = task if isinstance(task, type) else type(task)
     if not issubclass(kind, Task):
         raise TraitbenchUsage(f"tasks: {task!r}: expected a name, or a class or an object of traitbench.Task")
+    _refuse_abstract("task", kind)
     name = f"{kind.__module__}:{kind.__qualname__}"
     return name if isinstance(task, type) else f"{name}:{getattr(task, 'id', '')}"
+
+
+def _refuse_abstract(what: str, kind: type) -> None:
+    if inspect.isabstract(kind):
+        lacking = " and no ".join(sorted(kind.__abstractmethods__))
+        raise TraitbenchUsage(
+            f"the {what} {kind.__qualname__} has no {lacking}; see traitbench.{what.title()} for what each does"
+        )
 
 
 def _written(target: Target) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from traitbench.errors import TraitbenchUsage, refuse_others, unknown
+from traitbench.errors import TraitbenchUsage, UnknownName, refuse_others, unknown
 from traitbench.runs.plan import Plan
 
 __all__ = ["LISTS", "listed", "plan_of"]
@@ -22,6 +23,21 @@ def listed(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _written(value: Any) -> Any:
+    """Paths as text, wherever in `value` they stand: Python's users have objects where files and flags have words."""
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, Mapping):
+        return {key: _written(each) for key, each in value.items()}
+    return [_written(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _several(value: Any) -> Any:
+    """The value of a flag that takes several: a single one is a list of one."""
+    value = listed(value)
+    return [value] if isinstance(value, int | float) else value
+
+
 def plan_of(values: Mapping[str, Any], dashes: str = "--", help: str = "; see `traitbench run --help`") -> Plan:
     """Check `values` (flag -> value; those left out have Plan's defaults) and make the plan of them.
 
@@ -29,7 +45,7 @@ def plan_of(values: Mapping[str, Any], dashes: str = "--", help: str = "; see `t
     `dashes` stand before a flag in an error, and `help` behind it.
     """
     refuse_others("flag", values, Plan.model_fields)
-    given = {key: listed(value) if key in LISTS else value for key, value in values.items()}
+    given = {key: _several(_written(value)) if key in LISTS else _written(value) for key, value in values.items()}
     if given.get("batch_size") == "auto":
         given["batch_size"] = None
     for key in LISTS:
@@ -41,7 +57,7 @@ def plan_of(values: Mapping[str, Any], dashes: str = "--", help: str = "; see `t
         raise _usage(error, dashes, help) from None
 
 
-def _usage(error: ValidationError, dashes: str, help: str) -> Exception:
+def _usage(error: ValidationError, dashes: str, help: str) -> TraitbenchUsage | UnknownName:
     first = error.errors()[0]
     flag, value = str(first["loc"][0]), first["input"]
     allowed = (first.get("ctx") or {}).get("expected", "")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from traitbench.backends.models import ModelSpec
     from traitbench.runs.plan import Prepared
     from traitbench.tasks.task import Task
+    from traitbench.types import Target
 
 __all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name", "without_digest"]
 
@@ -93,7 +94,7 @@ def _task(task: Task, own: Mapping[str, str]) -> Any:
     return [own[task.id], task.version, task.identity()] if task.id in own else task.identity()
 
 
-def _aim(target: Any) -> Any:
+def _aim(target: Target | None) -> Any:
     """A target by what it is: levels, a person's known answers, or a character's texts."""
     if target is None or target.character is None:
         return target and target.model_dump(mode="json", exclude_defaults=True)

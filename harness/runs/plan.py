@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -25,6 +25,11 @@ from traitbench.targets import drawn
 from traitbench.tasks import FOR_TARGETS, Administration, load
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Mode, Record, Target
+
+if TYPE_CHECKING:
+    from traitbench.targets.persons import Participants
+else:
+    Participants = Any  # pydantic would import it, and numpy with it; a plan imports nothing heavy
 
 __all__ = ["NOTHING", "Given", "Plan", "Prepared", "make_method", "prepare"]
 
@@ -135,7 +140,7 @@ class Prepared(Record):
     """The baseline alone where the method is fitted on the model: evaluate makes the rest."""
     reference: Reference | None
     """The people of `plan.reference`."""
-    participants: Any = None
+    participants: Participants | None = None
     """The persons of `--target person:...` with their answers; None where traits are aimed at."""
 
 

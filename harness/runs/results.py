@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -234,7 +234,7 @@ def expected_sha256(path: Path, held: Kept | Results, task: str) -> str | None:
     return found
 
 
-def _blocks(given: Any, known: Any) -> Any:
+def _blocks(given: Any, known: Callable[[str], type[Block] | None]) -> Any:
     """Read each block by its kind; one of an unknown kind is kept raw."""
     if not isinstance(given, dict):
         return given

@@ -46,6 +46,7 @@ from traitbench import (
 from traitbench.cli.commands import main
 from traitbench.methods.prompting import Prompting
 from traitbench.runs.finished import rescore
+from traitbench.runs.flags import plan_of
 from traitbench.runs.frames import EFFECTS, ENTRIES, SAMPLES, SCORES
 from traitbench.runs.publish import publish
 from traitbench.store import read_json, write_json
@@ -72,6 +73,12 @@ class Shout(Method):
         ((trait, level),) = target.levels.items()
         text = f"YOUR {trait.upper()} IS {'HIGH' if level > 0 else 'LOW'}{'!' * self.config.marks}"
         return Control(messages=(Message(role="system", content=text),), target=target)
+
+
+class Mute(Method):
+    """Half a method: it says what it makes, and makes nothing."""
+
+    name, makes, targets = "mute", frozenset({"prompt"}), frozenset({"poles"})
 
 
 class Heard(Shout):
@@ -233,6 +240,8 @@ def test_a_plan_is_as_good_as_its_flags(results: Results, here: Path) -> None:
         ({"scoring": "choise"}, UnknownName, "unknown value of scoring 'choise'; did you mean 'choice'?"),
         ({"tasks": "mini_ipp"}, UnknownName, "did you mean 'mini_ipip'?"),
         ({"tasks": []}, TraitbenchUsage, "tasks is empty; name at least one"),
+        ({"tasks": Task}, TraitbenchUsage, "the task Task has no grade and no requests and no summarise; see"),
+        ({"method": Mute}, TraitbenchUsage, "the method Mute has no fit; see traitbench.Method"),
         ({"tasks": 3}, TraitbenchUsage, "tasks: 3: expected a name, or a class or an object of traitbench.Task"),
         ({"method": "promting"}, UnknownName, "did you mean 'prompting'?"),
         ({"method": Task}, TraitbenchUsage, "expected a name, or a class or an object of traitbench.Method"),
@@ -334,6 +343,27 @@ def test_fit_of_a_method_that_needs_no_model_gives_its_controls() -> None:
     assert len(made) == 10 and len({control.hash for control in made}) == 10
     assert {c.target.name for c in made if c.target} >= {"openness=high", "neuroticism=low"}
     assert not Path("results").exists()
+
+
+def test_fit_aims_at_what_tasks_measure_and_none_makes_none() -> None:
+    class Lucky(Coins):
+        traits = ("openness",)
+
+    named = [control.target.name for control in fit(method="prompting", tasks=Lucky) if control.target]
+    assert named == ["openness=high", "openness=low"]
+    assert fit(method="none") == []
+
+
+def test_paths_and_single_values_are_taken_as_they_are(here: Path) -> None:
+    (here / "own").mkdir()
+    asked: dict[str, Any] = {**PERSON, "scoring": "choice"}
+    made = evaluate(**asked, output_path=here / "out", include_path=here / "own")
+    assert place(made).parent == here / "out" and made.config["include_path"] == [str(here / "own")]
+    with pytest.raises(TraitbenchUsage, match="--coefs: the method none has no strength"):
+        evaluate(**asked, coefs=2.0)
+    with pytest.raises(BadData, match=r"answers\.csv"):
+        evaluate(**asked, reference=here / "answers.csv", keyed=True)
+    assert plan_of({"method_args": {"data": [Path("a/b")]}}).method_args == {"data": ("a/b",)}
 
 
 @pytest.mark.parametrize("task", [Coins, Coins()])
