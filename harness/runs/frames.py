@@ -1,6 +1,8 @@
 """A run's numbers as pandas data frames. pandas is imported when a frame is made, never before.
 
-Columns that hold nothing but numbers have a dtype of numbers; a value that is missing is NaN, in words too.
+The columns that every frame of a kind begins with have the same dtype whatever they hold, an empty frame's too: words
+are pandas' own text, numbers float64, what is never missing int64, `aimed` boolean. Of the others, those of nothing but
+numbers have a dtype of numbers. A value that is missing is NaN, in words too (`aimed`: NA).
 """
 
 from __future__ import annotations
@@ -33,6 +35,13 @@ ENTRIES = (
     "contaminated", "backend", "revision", "evaluation_seconds", "fit_seconds", "stored_parameters", "run",
 )  # fmt: skip
 """What every frame of its kind begins with, in this order; what a task adds follows."""
+
+_NUMBERS = frozenset({
+    "coef", "value", "se", "ci_low", "ci_high", "respondent", "value_raw", "value_keyed", "option_mass", "loglik",
+    "tokens", "rank", "limit", "evaluation_seconds", "fit_seconds", "stored_parameters",
+})  # fmt: skip
+_COUNTS = frozenset({"keyed", "template", "repeat", "conditions", "profiles", "n", "contaminated"})
+"""Of the leading columns: those of numbers that are never missing; what is in neither set, nor `aimed`, is words."""
 
 _SETTINGS = frozenset({"method_version", "kind", "metrics", "administration_hash"})
 """Of an entry: what is no column."""
@@ -128,10 +137,21 @@ def _frame(rows: Sequence[Row], first: Sequence[str]) -> DataFrame:
 
     columns = [*first, *(name for name in dict.fromkeys(n for row in rows for n in row) if name not in first)]
     frame = pandas.DataFrame.from_records(rows, columns=columns)
-    for name in columns:
+    for name in first:
+        frame[name] = frame[name].astype(_dtype(name))
+    for name in columns[len(first) :]:
         held = [row[name] for row in rows if row.get(name) is not None]
         if held and all(isinstance(value, int | float) and not isinstance(value, bool) for value in held):
             frame[name] = pandas.to_numeric(frame[name])
         elif rows and not held:
             frame[name] = frame[name].astype(float)
     return frame
+
+
+def _dtype(name: str) -> Any:
+    """The dtype of a leading column; text is `str` from pandas 3 on, and objects before."""
+    import pandas
+
+    if name in _NUMBERS or name in _COUNTS:
+        return "float64" if name in _NUMBERS else "int64"
+    return "boolean" if name == "aimed" else pandas.Series(["words"]).dtype

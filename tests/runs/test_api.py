@@ -47,7 +47,16 @@ from traitbench.cli.commands import main
 from traitbench.methods.prompting import Prompting
 from traitbench.runs.finished import rescore
 from traitbench.runs.flags import plan_of
-from traitbench.runs.frames import EFFECTS, ENTRIES, SAMPLES, SCORES
+from traitbench.runs.frames import (
+    EFFECTS,
+    ENTRIES,
+    SAMPLES,
+    SCORES,
+    effect_frame,
+    entry_frame,
+    sample_frame,
+    score_frame,
+)
 from traitbench.runs.publish import publish
 from traitbench.store import read_json, write_json
 
@@ -469,6 +478,23 @@ def test_what_is_not_there_is_missing_and_columns_stay() -> None:
     assert none.effects().empty and tuple(none.effects().columns) == EFFECTS
     frame = none.scores()
     assert frame.se.isna().any() and frame.target.isna().all()
+
+
+def test_leading_columns_have_the_same_dtypes_whatever_they_hold(results: Results) -> None:
+    none = evaluate(**{**PERSON, "limit": 3, "scoring": "statement"})
+    kinds: list[tuple[list[pandas.DataFrame], tuple[str, ...]]] = [
+        ([results.scores(), none.scores(), score_frame({}, [], {})], SCORES),
+        ([results.effects(), none.effects(), effect_frame({})], EFFECTS),
+        ([results.samples(), none.samples(), sample_frame([])], SAMPLES),
+        ([results.leaderboard(), none.leaderboard(), entry_frame([])], ENTRIES),
+    ]
+    for (full, bare, empty), leading in kinds:
+        assert len(full) and not len(empty)
+        assert full[[*leading]].dtypes.to_dict() == bare[[*leading]].dtypes.to_dict() == empty.dtypes.to_dict()
+    words, sampled = results.scores().dtypes, results.samples().dtypes
+    assert words["target"] == pandas.Series(["a"]).dtype and words["coef"] == sampled["tokens"] == "float64"
+    assert sampled["keyed"] == sampled["repeat"] == "int64" and results.effects().dtypes["aimed"] == "boolean"
+    assert none.samples().reply.isna().all() and none.scores().coef.isna().all()
 
 
 def test_the_leaderboard_of_one_run_and_of_those_published(results: Results, here: Path) -> None:
