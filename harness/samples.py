@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal, Protocol
 
+from traitbench.errors import TraitbenchUsage
 from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write
 
 __all__ = ["Condition", "Grade", "Item", "Sample", "graded", "make_sample", "without_texts"]
@@ -149,7 +150,15 @@ def make_sample(
 
 
 def graded(sample: Sample, grade: Grade) -> Sample:
-    """The sample with its grade; one of a call that failed keeps that status and has no value."""
+    """The sample with its grade; one of a call that failed keeps that status and has no value.
+
+    TraitbenchUsage where the task gave something else.
+    """
+    if not isinstance(grade, Grade):
+        raise TraitbenchUsage(
+            f"the task {sample.task}: grade gives {type(grade).__name__} {str(grade)[:60]!r} for the item "
+            f"{sample.item}; expected a traitbench.Grade"
+        )
     if sample.status == "error":
         grade = Grade(status="error")
     raw = grade.value_raw

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from traitbench import controls
-from traitbench.errors import BadData
+from traitbench.errors import BadData, TraitbenchUsage
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
@@ -25,7 +25,7 @@ def name_of(kind: type[Method]) -> str:
 def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
     """Fit the control of `method` on `bench`, or take the one that was fitted there before in the same way."""
     if not method.needs_model:
-        return method.fit(target, bench)
+        return _fit(method, target, bench)
     aim = target.model_dump(mode="json") if target else None
     config = method.config.model_dump(mode="json")
     name = digest(
@@ -34,9 +34,19 @@ def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
     note = bench.folder / "fits" / f"{name}.json"
     if note.is_file() and not bench.fresh:
         return controls.read(bench.folder / read_json(note)["control"])
-    control = method.fit(target, bench)
+    control = _fit(method, target, bench)
     if control.fit is None:
         raise BadData(f"the method {method.name} says nothing of its fit; expected Control.fit to be set")
     place = controls.keep(control, bench.folder)
     write_json(note, {"control": place.name})
+    return control
+
+
+def _fit(method: Method, target: Target | None, bench: Bench) -> Control:
+    control: object = method.fit(target, bench)
+    if not isinstance(control, Control):
+        raise TraitbenchUsage(
+            f"the method {method.name}: fit gives {type(control).__name__} {str(control)[:60]!r}; expected a "
+            "traitbench.Control"
+        )
     return control

@@ -49,6 +49,11 @@ class Backend(ABC):
     def identity(self) -> dict[str, Any]:
         """What decides an answer besides the request: model, revision, precision, template. Part of every key."""
 
+    @classmethod
+    def refuses(cls, request: Request) -> str | None:
+        """Say why no model of this backend can answer `request`; None where it can. Asked before a run begins."""
+        return None
+
     @abstractmethod
     def under(self, control: Control | None) -> AbstractContextManager[None]:
         """Apply `control` to every request of the block."""

@@ -99,6 +99,13 @@ class Scripted(Backend):
         """The kind and its parameters."""
         return {"backend": self.name, "model": f"scripted:{self.kind}", **self.respondent.model_dump(mode="json")}
 
+    @classmethod
+    def refuses(cls, request: Request) -> str | None:
+        """Refuse free text: a respondent answers items."""
+        if isinstance(request, Continue) or request.values:
+            return None
+        return "a scripted respondent answers items and cannot speak freely; take a model, e.g. --model smollm2"
+
     @contextmanager
     def under(self, control: Control | None) -> Iterator[None]:
         """Let the control's target move the respondent as far as its obedience goes."""
@@ -125,10 +132,8 @@ class Scripted(Backend):
         told = hashlib.sha256(text.encode()).hexdigest()
         if isinstance(request, Continue):
             return self._statement(request, told)
-        if not request.values:
-            raise UnsupportedControl(
-                "a scripted respondent answers items and cannot speak freely; take a model, e.g. --model smollm2"
-            )
+        if refused := self.refuses(request):
+            raise UnsupportedControl(refused)
         shares = self._shares(request.doc, request.values)
         refuses = self._draw("refuse", request.doc).random() < self.respondent.refusals
         if isinstance(request, Choose):

@@ -121,7 +121,7 @@ def _prompt(arguments: argparse.Namespace) -> int:
             print(f"[{message.role}] {message.content}")
     for task in prepared.tasks:
         seen = set()
-        for request in task.requests(prepared.plan.seed):
+        for request in prepared.requests[task.id]:
             kind = (request.doc.scoring, request.doc.order, request.doc.symbols, request.doc.template)
             if kind in seen:
                 continue

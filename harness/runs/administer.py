@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from traitbench.backends.backend import Backend
 from traitbench.errors import BadData
 from traitbench.progress import Progress
+from traitbench.runs.owed import requests_owed
 from traitbench.samples import Condition, Item, Sample, graded, make_sample
 from traitbench.store import RunFolder
 from traitbench.tasks.task import Task
@@ -46,7 +47,7 @@ def administer(
     tasks = {task.id: task for task in prepared.tasks}
     items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
     desk = _Desk(tasks, items, backend, folder, held, progress, plan.seed)
-    requests: list[Request] = [r for task in prepared.tasks for r in task.requests(plan.seed)]
+    requests = [request for asked in prepared.requests.values() for request in asked]
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
     progress.plan(len(prepared.conditions), len(every), sum(key in held for key in every))
     samples: dict[str, list[Sample]] = {task.id: [] for task in prepared.tasks}
@@ -60,10 +61,14 @@ def administer(
             while asked:
                 for sample in _ask(desk, condition, control, asked):
                     mine[sample.task].append(sample)
-                asked = [r for name, task in desk.tasks.items() for r in task.follow_up(mine[name])]
+                asked = [r for name, task in tasks.items() for r in _more(task, mine[name])]
         for name, rows in mine.items():
             samples[name] += rows
     return samples
+
+
+def _more(task: Task, samples: Sequence[Sample]) -> list[Request]:
+    return requests_owed(task, task.follow_up(samples), "follow_up")
 
 
 def _ask(desk: _Desk, condition: Condition, control: Control, requests: Sequence[Request]) -> list[Sample]:

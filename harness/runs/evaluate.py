@@ -73,7 +73,7 @@ def evaluate(
 
 
 def served(prepared: Prepared) -> type[Backend]:
-    """Return the backend of a plan; UnsupportedControl where it cannot apply what the method makes."""
+    """Return the backend of a plan; UnsupportedControl where it cannot apply the controls or answer the requests."""
     plan, method = prepared.plan, prepared.method
     made = {kind for _, control in prepared.conditions for kind in control.kinds}
     needed = method.makes if method.needs_model else frozenset(made)
@@ -89,6 +89,9 @@ def served(prepared: Prepared) -> type[Backend]:
             f"the method {plan.method} makes adapters of rank {method.rank}, which the backend {prepared.backend} "
             f"cannot serve; it serves the ranks {', '.join(map(str, sorted(kind.ranks)))}"
         )
+    for task, asked in prepared.requests.items():
+        if refused := next(filter(None, map(kind.refuses, asked)), None):
+            raise UnsupportedControl(f"the task {task}: {refused}")
     return kind
 
 

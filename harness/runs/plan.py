@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SkipValidation, ValidationError, model_validator
 
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Options
@@ -19,12 +19,13 @@ from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
 from traitbench.runs.aims import meant, targets
 from traitbench.runs.conditions import conditions
+from traitbench.runs.owed import requests_owed
 from traitbench.runs.people import aimed_at, norms, people
 from traitbench.samples import Condition
 from traitbench.targets import drawn
 from traitbench.tasks import FOR_TARGETS, Administration, load
 from traitbench.tasks.task import Task
-from traitbench.types import Control, Mode, Record, Target
+from traitbench.types import Control, Mode, Record, Request, Target
 
 if TYPE_CHECKING:
     from traitbench.targets.persons import Participants
@@ -129,6 +130,8 @@ class Prepared(Record):
     backend: str
     tasks: list[Task]
     """Tasks, in the order of the plan."""
+    requests: SkipValidation[dict[str, list[Request]]]
+    """Id of a task -> what each condition asks of it at first."""
     own: dict[str, str] = {}
     """Id of a task that is the caller's own -> its name in the plan."""
     method: Method
@@ -170,6 +173,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     participants = aimed_at(target, plan.model_dump())
     for task in tasks:
         task.check(target, participants)
+    requests = {task.id: requests_owed(task, task.requests(plan.seed)) for task in tasks}
     aims = targets(plan.target, method, tasks, participants, plan.seed)
     _check_strengths(plan, method)
     method.check(aims)
@@ -180,8 +184,8 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
         settings = {**settings, "matched": True}
     made = conditions(method, settings, aims, plan.coefs, bench, drawn(plan.target) > 0, plan.matched)
     return Prepared(
-        plan=plan, spec=spec, backend=backend, tasks=tasks, own=own, method=method, settings=settings, targets=aims,
-        conditions=made, reference=reference, participants=participants,
+        plan=plan, spec=spec, backend=backend, tasks=tasks, requests=requests, own=own, method=method,
+        settings=settings, targets=aims, conditions=made, reference=reference, participants=participants,
     )  # fmt: skip
 
 
@@ -229,10 +233,16 @@ def _tasks(plan: Plan, administration: Administration, given: Given) -> tuple[li
 
 def _check_task(name: str, task: Task) -> None:
     """Refuse a task of the caller's own that lacks what the frame reads."""
-    if missing := [what for what in ("id", "items", "original") if not hasattr(task, what)]:
+    if missing := [what for what in ("id", "items") if not hasattr(task, what)]:
         raise TraitbenchUsage(
             f"the task {name} has no {' and no '.join(missing)}; see traitbench.Task for what each is"
         )
+    for item in task.items:
+        if lacking := [what for what in ("id", "number", "text", "text_hash") if not hasattr(item, what)]:
+            raise TraitbenchUsage(
+                f"the task {name} has an item without {' and without '.join(lacking)}; expected id, number, text and "
+                "text_hash"
+            )
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", task.id):
         raise TraitbenchUsage(
             f"the task {name} has the id {task.id!r}, which cannot be part of a file's name; expected letters, digits "

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SerializeAsAny, field_valid
 
 from traitbench.errors import BadData
 from traitbench.runs.folders import without_digest
+from traitbench.runs.owed import block_owed, finite
 from traitbench.runs.trained import spent
 from traitbench.samples import Sample
 from traitbench.store import check_samples, samples_file
@@ -247,8 +248,14 @@ def _blocks(given: Any, known: Callable[[str], type[Block] | None]) -> Any:
 
 
 def summarise(facts: Facts, tasks: Mapping[str, Task], samples: Mapping[str, Sequence[Sample]]) -> Results:
-    """Compute every number of a run from its samples (task -> samples). No model, no randomness but the seed's."""
-    blocks = {name: tasks[name].summarise(facts, rows) for name, rows in samples.items()}
+    """Compute every number of a run from its samples (task -> samples). No model, no randomness but the seed's.
+
+    TraitbenchUsage where a task gives no block, BadData where a number in it is not finite.
+    """
+    blocks = {name: block_owed(tasks[name], tasks[name].summarise(facts, rows)) for name, rows in samples.items()}
+    for name, block in blocks.items():
+        finite(name, block.model_dump())
+        finite(name, block.metrics())
     joined = {name: ACROSS.load(name)().join(facts, tasks, samples) for name in ACROSS}
     counts = {
         name: {"original": tasks[name].original or len(tasks[name].items), "effective": len({row.item for row in rows})}

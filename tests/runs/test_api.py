@@ -6,6 +6,7 @@ import ast
 import json
 import math
 import pkgutil
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -38,6 +39,7 @@ from traitbench import (
     Task,
     TraitbenchUsage,
     UnknownName,
+    UnsupportedControl,
     evaluate,
     fit,
     load_leaderboard,
@@ -354,6 +356,72 @@ def test_fit_of_a_method_that_needs_no_model_gives_its_controls() -> None:
     assert not Path("results").exists()
 
 
+def changed(kind: type, **said: Any) -> Any:
+    return type(kind.__name__, (kind,), {"__module__": __name__, **said})
+
+
+def twice(task: Any, seed: int) -> list[Any]:
+    return Coins.requests(task, seed)[:1] * 2
+
+
+def moved(**place: Any) -> Any:
+    def requests(task: Any, seed: int) -> list[Any]:
+        return [r.model_copy(update={"doc": r.doc.model_copy(update=place)}) for r in Coins.requests(task, seed)]
+
+    return requests
+
+
+@pytest.mark.parametrize(
+    ("requests", "told"),
+    [
+        (lambda task, seed: None, "the task coins: requests gives None; expected a list of Choose, Continue and Write"),
+        (lambda task, seed: (r for r in ()), "requests gives generator"),
+        (lambda task, seed: ["Toss?"], "requests gives str 'Toss?' at place 0; expected Choose, Continue or Write"),
+        (moved(task="dice"), "requests gives a Doc of the task 'dice' at place 0; expected 'coins'"),
+        (moved(item="c9"), "asks about the item 'c9', which is not among its items; expected the id of one of them, "
+                           "e.g. c1, c2, c3"),
+        (twice, "gives two requests of one place, choice of the item 'c1'; expected Docs that differ"),
+    ],
+)  # fmt: skip
+def test_requests_that_are_not_as_owed_are_refused_before_a_model_is_loaded(requests: Any, told: str) -> None:
+    with pytest.raises(TraitbenchUsage, match=re.escape(told)):
+        evaluate(model="smollm2", tasks=changed(Coins, requests=requests))
+    assert not Path("results").exists()
+
+
+def test_what_a_task_and_a_method_give_is_named_where_it_is_something_else() -> None:
+    asked: dict[str, Any] = {"model": "scripted:uniform", "bootstrap_iters": 20}
+    with pytest.raises(TraitbenchUsage, match=r"task coins: grade gives float '1.0' for the item c1; expected .*Grade"):
+        evaluate(**asked, tasks=changed(Coins, grade=lambda task, sample: 1.0))
+    with pytest.raises(TraitbenchUsage, match=r"task coins: summarise gives dict .*; expected a traitbench\.Block"):
+        evaluate(**asked, tasks=changed(Coins, summarise=lambda task, facts, samples: {"heads": 1}))
+    with pytest.raises(TraitbenchUsage, match="task coins: follow_up gives None; expected a list"):
+        evaluate(**asked, tasks=changed(Coins, follow_up=lambda task, samples: None))
+    with pytest.raises(TraitbenchUsage, match=r"method shout: fit gives str 'LOUD'; expected a traitbench\.Control"):
+        fit(method=changed(Shout, fit=lambda method, target, bench: "LOUD"))
+    with pytest.raises(TraitbenchUsage, match="has an item without number and without text_hash"):
+        bare = type("Bare", (Record,), {"__annotations__": {"id": str, "text": str}, "__module__": __name__})
+        task = Coins()
+        task.items = (bare(id="c1", text="Toss?"),)  # type: ignore[call-arg, assignment]
+        evaluate(**asked, tasks=task)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_refused_by_its_field(number: float) -> None:
+    def summarise(task: Any, facts: Any, samples: Any) -> Block:
+        return CoinsBlock(heads={"baseline": number})
+
+    with pytest.raises(BadData, match=rf"task coins computed {number} as heads\.baseline; .* null \(None\)"):
+        evaluate(model="scripted:uniform", tasks=changed(Coins, summarise=summarise), bootstrap_iters=20)
+    assert not list(Path("results").rglob("results_*.json"))
+
+
+def test_free_text_is_refused_before_a_folder_is_made() -> None:
+    with pytest.raises(UnsupportedControl, match="the task persona_consistency: a scripted respondent answers items"):
+        evaluate(model="scripted:person", method="prompting", method_args={"style": "character"}, target="characters")
+    assert not Path("results").exists()
+
+
 def test_fit_aims_at_what_tasks_measure_and_none_makes_none() -> None:
     class Lucky(Coins):
         traits = ("openness",)
@@ -403,12 +471,12 @@ def test_a_task_that_lacks_something_is_refused_by_name() -> None:
         id = "../up"
 
         def __init__(self, administration: Any = None) -> None:
-            self.items = ()
+            pass
 
-    with pytest.raises(TraitbenchUsage, match=r"Bare has the id '\.\./up'"):
+    with pytest.raises(TraitbenchUsage, match="Bare has no items"):
         evaluate(**{**PERSON, "tasks": Bare})
     bare = Bare()
-    bare.original = 0
+    bare.items = ()
     with pytest.raises(TraitbenchUsage, match=r"has the id '\.\./up', which cannot be part of a file's name"):
         evaluate(**{**PERSON, "tasks": bare})
 

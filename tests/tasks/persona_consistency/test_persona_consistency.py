@@ -164,6 +164,7 @@ def spoken(monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
     monkeypatch.setattr(Scripted, "_answer", answer)
+    monkeypatch.setattr(Scripted, "refuses", lambda *asked: None)
 
 
 def block(results: Results) -> ConsistencyBlock:
@@ -224,6 +225,7 @@ def test_traits_are_measured_beside_it(tmp_path: Path, monkeypatch: pytest.Monke
         return plain(self, request)
 
     monkeypatch.setattr(Scripted, "_answer", answer)
+    monkeypatch.setattr(Scripted, "refuses", lambda *asked: None)
     results, path = run(plan(tmp_path, tasks=("mini_ipip", NAME), limit=4))
     alone, _ = run(plan(tmp_path / "alone", tasks=("mini_ipip",), limit=4))
     assert results.tasks["mini_ipip"] == alone.tasks["mini_ipip"]
