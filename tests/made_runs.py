@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from traitbench import inventories
-from traitbench.runs.results import Facts, Results, summarise
+from traitbench.runs.results import Facts, Results
+from traitbench.runs.summary import summarise
 from traitbench.samples import Condition, Sample, graded
 from traitbench.targets.papi import split
 from traitbench.targets.persons import Participants

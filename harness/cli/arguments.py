@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 __all__ = ["COMMANDS", "normalised", "parser"]
@@ -197,7 +197,7 @@ def _asking(p: argparse.ArgumentParser) -> None:
     add("--format", choices=_FORMATS, default="table", help="what goes to stdout (table)")
 
 
-def _runs(made: dict[str, argparse.ArgumentParser]) -> None:
+def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     """Verbs on finished runs."""
     made["score"].add_argument("folder", help=_FOLDER)
     made["score"].add_argument("--norms", metavar="SEX,AGE", help=_NORMS)
@@ -218,7 +218,7 @@ def _runs(made: dict[str, argparse.ArgumentParser]) -> None:
     )
 
 
-def _tables(made: dict[str, argparse.ArgumentParser]) -> None:
+def _tables(made: Mapping[str, argparse.ArgumentParser]) -> None:
     """Verbs on tables of answers and published figures."""
     analyze = made["analyze"].add_argument
     analyze("table", help="CSV, TSV (also .gz) or Parquet; a column an item, a row a person; missing: empty, NA or 0")
@@ -234,7 +234,7 @@ def _tables(made: dict[str, argparse.ArgumentParser]) -> None:
     made["reproduce"].add_argument("--format", choices=_FORMATS, default="table")
 
 
-def _shelves(made: dict[str, argparse.ArgumentParser]) -> None:
+def _shelves(made: Mapping[str, argparse.ArgumentParser]) -> None:
     """Verbs that say what there is, and fetch or check it."""
     ls = made["ls"].add_argument
     ls("kind", nargs="?", choices=["models", "methods", "tasks", "backends"], help="all if left out")

@@ -182,7 +182,7 @@ def _named(task: object) -> str:
 
 def _refuse_abstract(what: str, kind: type) -> None:
     if inspect.isabstract(kind):
-        lacking = " and no ".join(sorted(kind.__abstractmethods__))
+        lacking = " and no ".join(sorted(getattr(kind, "__abstractmethods__", ())))
         raise TraitbenchUsage(
             f"the {what} {kind.__qualname__} has no {lacking}; see traitbench.{what.title()} for what each does"
         )

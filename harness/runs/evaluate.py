@@ -26,7 +26,8 @@ from traitbench.runs.administer import administer, key_of
 from traitbench.runs.conditions import conditions
 from traitbench.runs.folders import run_name
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
-from traitbench.runs.results import Results, summarise
+from traitbench.runs.results import Results
+from traitbench.runs.summary import summarise
 from traitbench.samples import Condition
 from traitbench.targets import drawn
 from traitbench.tasks.block import Facts

@@ -8,7 +8,8 @@ from pathlib import Path
 from traitbench import store, tasks
 from traitbench.errors import BadData
 from traitbench.runs.folders import UNDECIDING, find_run
-from traitbench.runs.results import Kept, Results, check_version, expected_sha256, summarise
+from traitbench.runs.results import Kept, Results, check_version, expected_sha256
+from traitbench.runs.summary import summarise
 from traitbench.samples import Sample
 from traitbench.samples import graded as with_grade
 from traitbench.tasks.administration import Administration

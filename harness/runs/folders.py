@@ -127,8 +127,8 @@ def find_run(named: str | Path) -> Path:
     found = [p for p in held if without_digest(p.name) == wanted.name] or held
     if not found:
         raise BadData(
-            f"{str(named) or repr('')} holds no results_*.json; expected a folder that `traitbench run` wrote, or the beginning of its "
-            "name"
+            f"{str(named) or repr('')} holds no results_*.json; expected a folder that `traitbench run` wrote, or the "
+            "beginning of its name"
         )
     if len(found) > 1:
         told = "; ".join(f"{p.name} ({what})" for p, what in zip(found, _differ(found), strict=True))
