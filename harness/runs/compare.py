@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import BadData
-from traitbench.runs.finished import current, graded, rescore
+from traitbench.runs.finished import computed, current, graded
 from traitbench.statistics.coefficient import Coefficient
 from traitbench.statistics.comparison import PairedDifference, holm, n_for_power, paired, power
 from traitbench.tables import Table, interval, number
@@ -113,8 +113,9 @@ def _one_design(shared: Sequence[Key], left: Mapping[Key, _Side], right: Mapping
 def _sides(run: str | Path, tell: Callable[[str], None]) -> dict[Key, _Side]:
     found: dict[Key, _Side] = {}
     for path in current(run, tell):
-        kept, samples, made = graded(path)
-        results = rescore(path)
+        graded_anew = graded(path)
+        kept, samples, made = graded_anew
+        results = computed(path, graded_anew)
         for task, block in results.tasks.items():
             rows = views_of(block.kind).entry(task, block, results)
             for shifts in made[task].shifts(kept, samples[task]):

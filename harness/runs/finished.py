@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from traitbench import store, tasks
-from traitbench.errors import BadData
+from traitbench.errors import BadData, UnknownName
 from traitbench.runs.folders import UNDECIDING, find_run
 from traitbench.runs.results import Kept, Results, check_version, expected_sha256
 from traitbench.runs.summary import summarise
@@ -17,7 +19,21 @@ from traitbench.tasks.block import Facts
 from traitbench.tasks.task import Task
 from traitbench.types import digest
 
-__all__ = ["current", "graded", "rescore", "task_of"]
+__all__ = ["Graded", "computed", "current", "graded", "rescore", "task_of"]
+
+
+class Graded(NamedTuple):
+    """What a results file is computed from."""
+
+    kept: Kept
+    """The run's facts, with the sha256 of the samples that were read."""
+    samples: dict[str, list[Sample]]
+    """Task -> its samples, graded anew."""
+    tasks: dict[str, Task]
+
+
+_OWN = re.compile(r"[\w.]+:[\w.<>]+(:.*)?")
+"""What a plan calls a task of the caller's own: module:Class, or module:Class:id of an object."""
 
 
 def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
@@ -77,8 +93,8 @@ def _read(path: Path) -> Kept:
         raise BadData(f"{path} is no results file of this version: {detail}; repeat the `traitbench run`") from None
 
 
-def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Task]]:
-    """Read what a results file was computed from, graded anew: the run's facts, and samples and task of each name.
+def graded(path: Path) -> Graded:
+    """Read what a results file was computed from, graded anew.
 
     BadData where files are missing, damaged or not those that the numbers were computed from.
     """
@@ -96,7 +112,7 @@ def graded(path: Path) -> tuple[Kept, dict[str, list[Sample]], dict[str, Task]]:
             )
         samples[name] = [with_grade(row, task.grade(row)) for row in rows]
         written[name] = store.check_samples(source, expected_sha256(path, old, name))
-    return old.model_copy(update={"samples_sha256": written}), samples, made
+    return Graded(old.model_copy(update={"samples_sha256": written}), samples, made)
 
 
 def rescore(path: Path, **config: str | None) -> Results:
@@ -105,22 +121,41 @@ def rescore(path: Path, **config: str | None) -> Results:
     `config` overrides what of the run's configuration decides no answer (norms). Nothing is written. BadData where
     files are missing or damaged.
     """
-    old, samples, made = graded(path)
+    return computed(path, graded(path), **config)
+
+
+def computed(path: Path, found: Graded, **config: str | None) -> Results:
+    """Compute the numbers of a results file of what `graded` found, see `rescore`; `path` is for messages."""
+    old = found.kept
     facts = Facts(**{name: getattr(old, name) for name in Facts.model_fields})
     given = {name: value for name, value in config.items() if value is not None}
     facts = facts.model_copy(update={"config": {**facts.config, **given}})
     try:
-        results = summarise(facts, made, samples)
+        results = summarise(facts, found.tasks, found.samples)
     except BadData as error:
         raise BadData(f"{path}: {error}") from None
     return results.model_copy(update={"samples_sha256": old.samples_sha256})
 
 
 def task_of(name: str, old: Facts) -> Task:
-    """Make a task of `old` again from where the run took it; texts are not needed."""
+    """Make a task of `old` again from where the run took it; texts are not needed.
+
+    BadData where the run took it from its caller, and no table names it.
+    """
     asked = Administration.model_validate(old.administration)
     include = [Path(folder) for folder in old.config.get("include_path", ())]
-    for given in (*old.config["tasks"], name):
-        if found := next((t for t in tasks.load(given, asked, include, texts=False) if t.id == name), None):
+    own = [given for given in old.config["tasks"] if _OWN.fullmatch(given) and not given.endswith(".json")]
+    for given in (*(each for each in old.config["tasks"] if each not in own), name):
+        try:
+            made = tasks.load(given, asked, include, texts=False)
+        except UnknownName:
+            if given == name and own:
+                mine = [each for each in own if each.endswith(f":{name}")] or own
+                raise BadData(
+                    f"task {name} was the caller's own class {' or '.join(mine)}, which cannot be made again here; the "
+                    "same evaluate call computes it again, or name it by an entry point (traitbench.tasks)"
+                ) from None
+            raise
+        if found := next((task for task in made if task.id == name), None):
             return found
     raise BadData(f"no task is called {name}; expected one that --tasks takes, or that of a run with --include_path")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from traitbench.runs.finished import rescore, task_of
+from traitbench.runs.finished import computed, graded
 from traitbench.runs.results import Results
 from traitbench.samples import Sample, without_texts
-from traitbench.store import read_lines, samples_file, write_json, write_lines
+from traitbench.store import read_json, write_json, write_lines
 
 __all__ = ["publish"]
 
@@ -18,29 +19,38 @@ def publish(path: Path, to: Path) -> Path:
     """Publish the results file `path` below `to`, in a folder of the run's name; return the file made.
 
     Every number is computed again from the samples. Each prompt is kept once, by its hash and followed by the
-    statements scored after it, in prompts_{task}_{date}.json.gz; of a restricted instrument only ids and hashes go out,
-    and of persons no prompt and no answer. BadData where the run is damaged.
+    statements scored after it, in prompts_{task}_{date}.json.gz, which is carried over from a published run; of a
+    restricted instrument only ids and hashes go out, and of persons no prompt and no answer. BadData where the run is
+    damaged.
     """
-    results = rescore(path)
+    found = graded(path)
+    results = computed(path, found)
     folder = to / path.resolve().parent.name
     stamp = path.stem.removeprefix("results_")
     written = {}
-    for task in results.versions:
-        rows = read_lines(samples_file(path.parent, task, stamp), Sample)
-        restricted = task_of(task, results).restricted
+    for task, rows in found.samples.items():
+        restricted = found.tasks[task].restricted
+        name = f"prompts_{task}_{stamp}.json.gz"
         # A prompt may hold a person's answers.
         closed = restricted or bool(results.persons)
-        prompts: dict[str, list[str]] = {}
-        for row in rows:
-            kept = prompts.setdefault(row.prompt_hash, [])
-            kept += [text for text in row.arguments if text not in kept]
-        if not closed and any(prompts.values()):
-            write_json(folder / f"prompts_{task}_{stamp}.json.gz", dict(sorted(prompts.items())))
+        prompts = {} if closed else _prompts(rows, path.parent / name)
+        if any(prompts.values()):
+            write_json(folder / name, prompts)
         cleared = [_cleared(row, restricted) for row in rows]
         written[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", cleared)
     results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": written})
     write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
     return folder / path.name
+
+
+def _prompts(rows: Sequence[Sample], published: Path) -> dict[str, list[str]]:
+    """Hash of a prompt -> the prompt and what was scored after it, of the samples or the file `published` with them."""
+    carried = read_json(published) if published.is_file() else {}
+    prompts: dict[str, list[str]] = {}
+    for row in rows:
+        kept = prompts.setdefault(row.prompt_hash, list(carried.get(row.prompt_hash, ())))
+        kept += [text for text in row.arguments if text not in kept]
+    return dict(sorted(prompts.items()))
 
 
 def _without_answers(results: Results) -> dict[str, list[dict[str, str]]]:

@@ -462,7 +462,14 @@ def test_a_task_of_ones_own_runs_beside_one_that_ships(task: Any, capsys: pytest
     held = load_results(place(first))
     assert held.tasks["coins"].model_dump()["heads"] == first.tasks["coins"].model_dump()["heads"]
     pandas.testing.assert_frame_equal(held.scores(), first.scores())
-    with pytest.raises(UnknownName, match="Coins"):
+    own = f"{Coins.__module__}:Coins{'' if isinstance(task, type) else ':coins'}"
+    told = f"task coins was the caller's own class {own}, which cannot be made again here; the same evaluate call"
+    for command in ("score {}", "export {} --to out", "report {}", "compare {} {}"):
+        capsys.readouterr()
+        assert main(command.replace("{}", str(held.path)).split()) == 1
+        said = capsys.readouterr()
+        assert said.out == "" and told in said.err and said.err.count("\n") == 1
+    with pytest.raises(BadData, match="or name it by an entry point"):
         rescore(held.path)
 
 

@@ -8,14 +8,18 @@ import shlex
 import shutil
 from collections import defaultdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from traitbench import store
 from traitbench.cli.commands import main
 from traitbench.errors import BadData
+from traitbench.runs import finished
 from traitbench.runs.compare import compare
+from traitbench.samples import Sample
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +61,18 @@ def test_differences_and_p_values_are_those_by_hand(runs: dict[str, Path]) -> No
     assert one.paired.t is not None
     assert one.paired.p == pytest.approx(2 * stats.t.sf(abs(one.paired.t), 8))
     assert all(p.p_holm is None or p.p_holm >= (p.paired.p or 0) for p in found.values())
+
+
+def test_samples_are_read_and_graded_once(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path, kind: type[Sample]) -> list[Sample]:
+        read.append(path)
+        return store.read_lines(path, kind)
+
+    monkeypatch.setattr(finished, "store", SimpleNamespace(**{**vars(store), "read_lines": counted}))
+    compare(runs["strong"], runs["weak"], print)
+    assert [path.parent for path in read] == [runs["strong"], runs["weak"]]
 
 
 def test_holm_is_over_the_targets_of_one_mode(runs: dict[str, Path]) -> None:

@@ -19,7 +19,7 @@ from traitbench.runs.finished import rescore
 from traitbench.runs.publish import publish
 from traitbench.runs.results import Results
 from traitbench.samples import Sample
-from traitbench.store import read_json, read_lines
+from traitbench.store import read_json, read_lines, write_json
 from traitbench.types import Write
 
 PERSON = "run -M scripted:person -a obedience=0.2,noise=0.1,refusals=0.1 --bootstrap_iters 20"
@@ -94,6 +94,11 @@ def test_a_reply_that_quotes_a_restricted_item_goes_out_without_it(
     path = ran(tmp_path / "runs", "-t bfi_44 --scoring generate --model_args refusals=0")
     assert sum(any(plain(text) in plain(reply) for text in texts) for reply in resps(path)) == 2 * 22
     made = publish(path, tmp_path / "published")
+    stamp = path.stem.removeprefix("results_")
+    write_json(made.parent / f"prompts_bfi_44_{stamp}.json.gz", {row.prompt_hash: texts for row in samples_of(path)})
+    publish(made, tmp_path / "again")
+    assert len(list((tmp_path / "again").glob("*/*"))) == 2 and quoted(tmp_path / "again", texts) == []
+    next(made.parent.glob("prompts_*")).unlink()
     assert quoted(tmp_path / "published", texts) == []
     rows = read_lines(next(made.parent.glob("samples_*.gz")), Sample)
     assert {row.resps[0][0] for row in rows} == {"B", "I see myself as someone who [item], indeed: A"}
@@ -101,8 +106,12 @@ def test_a_reply_that_quotes_a_restricted_item_goes_out_without_it(
     assert numbers(rescore(made)) == numbers(rescore(path))
 
 
+def samples_of(path: Path) -> list[Sample]:
+    return read_lines(next(path.parent.glob("samples_*.jsonl")), Sample)
+
+
 def resps(path: Path) -> list[str]:
-    return [row.resps[0][0] for row in read_lines(next(path.parent.glob("samples_*.jsonl")), Sample)]
+    return [row.resps[0][0] for row in samples_of(path)]
 
 
 def numbers(made: Any) -> dict[str, Any]:
@@ -259,8 +268,8 @@ def test_a_published_folder_can_be_published_again(public: Path, tmp_path: Path)
     assert {p.name: p.read_bytes() for p in first.parent.iterdir()} == before, "in place: the prompts stay"
     second = publish(first, tmp_path / "two")
     assert second.read_bytes() == first.read_bytes()
-    samples = [next(p.parent.glob("samples_*.gz")).read_bytes() for p in (first, second)]
-    assert samples[0] == samples[1]
+    after = {p.name: p.read_bytes() for p in second.parent.iterdir()}
+    assert after == before and any(name.startswith("prompts_") for name in after), "elsewhere: the prompts go with it"
 
 
 def test_an_inventory_given_by_its_path_is_published(tmp_path: Path) -> None:
