@@ -80,7 +80,8 @@ def render(board: Leaderboard) -> str:
     out = [
         "# traitbench leaderboard",
         "",
-        f"From the runs in results/published, the newest of {board.generated_at}. Rebuild with `make leaderboard`.",
+        f"From {len({e.run for e in board.entries})} published runs, the newest of {board.generated_at}. Rebuild with "
+        "`make leaderboard`.",
         "A rank is one plus the number of rivals whose interval lies wholly on the better side; runs that are not "
         "interpretable, that were fitted on test items (contaminated), or that aim at nothing, stand in the table "
         "without one.",

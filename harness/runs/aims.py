@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from traitbench.errors import UnsupportedControl
+from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods.method import Method
 from traitbench.targets import cast, drawn, profiles
 from traitbench.tasks.task import Task
@@ -52,6 +52,11 @@ def targets(
     elif target in (None, "all"):
         if not method.makes and target is None:
             return []
+        if not traits and method.makes:
+            raise TraitbenchUsage(
+                f"--target {given or 'all'}: {', '.join(task.id for task in tasks)} measures no trait, so there is "
+                "nothing to aim at; name a target, e.g. --target agreeableness=high, or take --method none"
+            )
         found = [Target(levels={t: v}) for t in traits for v in (1.0, -1.0)]
     elif number := drawn(target):
         found = list(profiles(traits, number, seed))

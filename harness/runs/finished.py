@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from traitbench import store, tasks
-from traitbench.errors import BadData, UnknownName
+from traitbench.errors import BadData, TraitbenchError, UnknownName
 from traitbench.runs.folders import UNDECIDING, find_run
 from traitbench.runs.results import Kept, Results, check_version, expected_sha256
 from traitbench.runs.summary import summarise
@@ -148,14 +148,20 @@ def task_of(name: str, old: Facts) -> Task:
     for given in (*(each for each in old.config["tasks"] if each not in own), name):
         try:
             made = tasks.load(given, asked, include, texts=False)
-        except UnknownName:
-            if given == name and own:
+        except TraitbenchError as error:
+            if isinstance(error, UnknownName) and given == name and own:
                 mine = [each for each in own if each.endswith(f":{name}")] or own
                 raise BadData(
                     f"task {name} was the caller's own class {' or '.join(mine)}, which cannot be made again here; the "
                     "same evaluate call computes it again, or name it by an entry point (traitbench.tasks)"
                 ) from None
-            raise
+            if not include:
+                raise
+            named = ",".join(map(str, include))
+            raise BadData(
+                f"{error}; the run was made with --include_path {named}: type this in the folder in which the run was "
+                "made"
+            ) from None
         if found := next((task for task in made if task.id == name), None):
             return found
     raise BadData(f"no task is called {name}; expected one that --tasks takes, or that of a run with --include_path")

@@ -26,6 +26,7 @@ so that a folder is named before anything is loaded, and alike on every machine.
 _RESOLVED = frozenset({
     "model", "backend", "method", "method_args", "target", "tasks", "include_path", "reference", "keyed", "gen_kwargs",
 })  # fmt: skip
+_RUNS, _PUBLISHED = Path("results/runs"), Path("results/published")
 _DIGEST = re.compile(r"\+[0-9a-f]{8}(?=/|$)")
 _LONGEST = 160
 """Characters of a name before its digest; file systems take 255 bytes."""
@@ -112,7 +113,8 @@ def find_run(named: str | Path) -> Path:
     """Find the folder of a run, or a results file in it, by its path or by the beginning of the folder's name.
 
     An exact name wins, then one that is exact up to its digest; a run that is not finished is one that may be meant,
-    so that no other stands in for it. BadData where there is none, more than one, or one that is not finished.
+    so that no other stands in for it. A bare name is looked for here, then in results/runs, then in results/published.
+    BadData where there is none, more than one, or one that is not finished.
     """
     path = Path(named).expanduser()
     if str(named) and path.is_file():
@@ -121,9 +123,9 @@ def find_run(named: str | Path) -> Path:
         return _finished(path)
     file = path.name if re.fullmatch(r"results_.*\.json", path.name) else None
     wanted = path.parent if file else path
-    # Every name begins with an empty one, which therefore means none.
-    beside = wanted.parent.iterdir() if wanted.name and wanted.parent.is_dir() else ()
-    held = sorted(p for p in beside if p.name.startswith(wanted.name) and _is_run(p, file))
+    # A bare name is looked for where runs lie, unless there is one of that name here.
+    places = [wanted.parent, *((_RUNS, _PUBLISHED) if len(wanted.parts) == 1 else ())]
+    held = next((runs for place in places if (runs := _beginning(place, wanted.name, file))), [])
     found = [p for p in held if without_digest(p.name) == wanted.name] or held
     if not found:
         raise BadData(
@@ -134,6 +136,12 @@ def find_run(named: str | Path) -> Path:
         told = "; ".join(f"{p.name} ({what})" for p, what in zip(found, _differ(found), strict=True))
         raise BadData(f"{named} is the beginning of {len(found)} runs: {told}; type more of one name, up to its digest")
     return found[0] / file if file else _finished(found[0])
+
+
+def _beginning(place: Path, name: str, file: str | None) -> list[Path]:
+    """The runs in `place` whose name begins so. Every name begins with an empty one, which therefore means none."""
+    beside = place.iterdir() if name and place.is_dir() else ()
+    return sorted(p for p in beside if p.name.startswith(name) and _is_run(p, file))
 
 
 def _finished(folder: Path) -> Path:

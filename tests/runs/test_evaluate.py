@@ -14,11 +14,13 @@ from blocks import modes
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
+from traitbench.runs.aims import targets
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import current, rescore
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan, make_method, prepare
 from traitbench.runs.results import Results
 from traitbench.store import read_json, write_json
+from traitbench.tasks.task import Task
 from traitbench.types import BIG_FIVE, DARK_TRIAD
 
 ALL_MODES = ("choice", "statement", "generate")
@@ -318,3 +320,26 @@ def test_only_a_target_that_names_persons_or_characters_brings_their_task() -> N
     assert {target: Plan.model_validate({"target": target}).tasks[0] for target in asked} == asked
     with pytest.raises(UnknownName, match="trait 'personality'"):
         prepare(Plan.model_validate({"model": "scripted:person", "method": "prompting", "target": "personality=high"}))
+
+
+def test_a_control_without_a_trait_to_aim_at_is_refused() -> None:
+    plan = {"model": "scripted:person", "method": "prompting"}
+    with pytest.raises(TraitbenchUsage, match=r"measures no trait, so there is nothing to aim at; name a target"):
+        targets(None, make_method("prompting", {})[0], [Empty()])
+    assert prepare(Plan.model_validate({**plan, "tasks": ("mini_ipip",)})).targets
+
+
+class Empty(Task):
+    """A task that measures no trait."""
+
+    id = "empty"
+    items = ()
+
+    def requests(self, seed: int) -> list[Any]:
+        return []
+
+    def grade(self, sample: Any) -> Any:
+        raise AssertionError
+
+    def summarise(self, facts: Any, samples: Any) -> Any:
+        raise AssertionError

@@ -332,3 +332,34 @@ def test_published_folders_hold_one_plan_each() -> None:
         plans = {json.dumps(read_json(path)["config"]) for path in folder.glob("results_*.json")}
         assert len(plans) == 1 and find_run(PUBLISHED / folder.name[:-1]) == folder
         assert all(read_json(path)["samples_sha256"] for path in folder.glob("results_*.json"))
+
+
+def test_a_bare_name_is_looked_for_where_runs_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in ("results/runs/a@none+11111111", "results/published/a@none+22222222", "b@none+33333333"):
+        folder = tmp_path / place
+        folder.mkdir(parents=True)
+        (folder / "results_x.json").write_text("{}", encoding="utf-8")
+    assert find_run("a@none") == Path("results/runs/a@none+11111111")
+    assert find_run("a@none+2") == Path("results/published/a@none+22222222")
+    assert find_run("b@") == Path("b@none+33333333")
+    with pytest.raises(BadData, match="holds no results"):
+        find_run("elsewhere/a@none")
+
+
+def test_a_run_with_an_own_inventory_says_where_it_must_be_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = Path(inventories.__file__).with_name("mini_ipip.json")
+    mine = json.loads(source.read_text(encoding="utf-8")) | {"id": "mine"}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.json").write_text(json.dumps(mine), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main("-M scripted:uniform -t mine --include_path mine --scoring choice -L 2 -o runs".split()) == 0
+    (run,) = (tmp_path / "runs").glob("*@none*")
+    assert main(["score", str(run)]) == 0
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    capsys.readouterr()
+    assert main(["score", str(run)]) == 1
+    assert "made with --include_path mine: type this in the folder in which the run was made" in capsys.readouterr().err
