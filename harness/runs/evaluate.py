@@ -194,10 +194,9 @@ def _contaminated(prepared: Prepared) -> dict[str, int]:
 def _unmeasured(prepared: Prepared) -> list[str]:
     """Say which targets no task measures: they show what else moves, and no effect."""
     measured = {trait for task in prepared.tasks for trait in task.traits}
-    if not measured:
-        return []
+    told = "there is leakage but no effect" if measured else "what the tasks report is no effect on it"
     aimed = dict.fromkeys(trait for condition, _ in prepared.conditions for trait in condition.levels)
-    return [f"no task measures {trait}, so there is leakage but no effect" for trait in aimed if trait not in measured]
+    return [f"no task measures {trait}, so {told}" for trait in aimed if trait not in measured]
 
 
 def _git_hash() -> str | None:
