@@ -225,26 +225,34 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:
-    from traitbench.leaderboard import build, published_results, render
+    from traitbench.leaderboard import board_of, published_results, render
+    from traitbench.progress import Bar
     from traitbench.report import write_report
     from traitbench.store import write_json, write_text
 
     published, to = Path(arguments.published), Path(arguments.output_path)
-    board = build(published)
+    runs = published_results(published)
+    board = board_of(runs)
     write_json(to / "leaderboard.json", board.model_dump(mode="json"))
     write_text(to / "leaderboard.md", render(board))
-    _written(write_report(published_results(published), to / "leaderboard.html", "traitbench leaderboard", board))
+    with Bar() as bar:
+        files = write_report(runs, to / "leaderboard.html", "traitbench leaderboard", board, bar.begin)
+    _written(files)
     print(render(board), end="")
     return 0
 
 
 def _report(arguments: argparse.Namespace) -> int:
+    from traitbench.progress import Bar
     from traitbench.report import write_report
     from traitbench.runs.finished import current, rescore
 
     paths = current(arguments.folder, _say)
     to = Path(arguments.output_path or paths[0].parent)
-    _written(write_report({p.name: rescore(p) for p in paths}, to / "report.html", paths[0].resolve().parent.name))
+    sources, name = {path.name: rescore(path) for path in paths}, paths[0].resolve().parent.name
+    with Bar() as bar:
+        files = write_report(sources, to / "report.html", name, begin=bar.begin)
+    _written(files)
     print(to / "report.html")
     return 0
 

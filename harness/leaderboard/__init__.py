@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from traitbench.tasks import views_of
 from traitbench.tasks.board import Entry
 from traitbench.types import Record
 
-__all__ = ["SCHEMA_VERSION", "Leaderboard", "build", "published_results", "render"]
+__all__ = ["SCHEMA_VERSION", "Leaderboard", "board_of", "build", "published_results", "render"]
 
 SCHEMA_VERSION = 4
 
@@ -33,8 +34,13 @@ class Leaderboard(Record):
 
 def build(published: Path) -> Leaderboard:
     """Read every results file below `published`; BadData where there is none or one is damaged."""
+    return board_of(published_results(published))
+
+
+def board_of(runs: Mapping[str, Results]) -> Leaderboard:
+    """The leaderboard of `runs`: results by their path below the published folder."""
     newest, entries = 0.0, []
-    for run, results in published_results(published).items():
+    for run, results in runs.items():
         newest = max(newest, results.date)
         entries += [entry for task in results.tasks if (entry := results.entry(task, run)).rows]
     entries.sort(key=lambda e: (e.task, e.model, e.method, e.place, e.run))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from html import escape
@@ -37,18 +37,27 @@ WIDE = 620
 """Pixels of all panels beside each other from which a figure gets the page's full width."""
 
 
-def write_report(sources: Mapping[str, Results], to: Path, title: str, board: Leaderboard | None = None) -> list[Path]:
+def write_report(
+    sources: Mapping[str, Results],
+    to: Path,
+    title: str,
+    board: Leaderboard | None = None,
+    begin: Callable[[str, int], Callable[[int], None]] | None = None,
+) -> list[Path]:
     """Write the page `to` and figures/<name>.svg and .png beside it; return the files, the page first.
 
     `sources`: results by what a leaderboard's `run` calls them; without a board any name does and nothing is ranked.
-    The page and the SVG files are the same bytes for the same input; a PNG also depends on the fonts of the machine.
-    BadData without results.
+    `begin` (what, how much) starts a progress bar and returns what moves it on. The page and the SVG files are the same
+    bytes for the same input; a PNG also depends on the fonts of the machine. BadData without results.
     """
     drawn = _drawn(sources)
     write_text(to, page(sources, title, board, drawn))
-    files = [to]
-    for figure in (figure for mine in drawn.values() for figure in mine):
+    files, figures = [to], [figure for mine in drawn.values() for figure in mine]
+    step = begin("figures", len(figures)) if begin and figures else None
+    for figure in figures:
         files += _export(figure, to.parent / "figures")
+        if step:
+            step(1)
     return files
 
 
