@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 import random
 import re
-from pathlib import Path
 
 import pytest
 from made_runs import person_run
 
-from traitbench.leaderboard import Leaderboard, build, render
+from traitbench.leaderboard import Leaderboard, board_of, render
 from traitbench.runs.results import Results
-from traitbench.store import write_json
 from traitbench.tasks.board import Entry
 from traitbench.tasks.person_alignment.alignment import BASELINES, Alignment
 from traitbench.tasks.person_alignment.ranking import PersonRow, head, held
@@ -27,15 +25,14 @@ def near(results: Results) -> Alignment:
     return block.modes["choice"].alignment
 
 
-def published(made: dict[str, Results], to: Path) -> Path:
-    for name, results in made.items():
-        write_json(to / name / "results_1.json", results.model_dump(mode="json", by_alias=True))
-    return to
+def placed(made: dict[str, Results]) -> dict[str, Results]:
+    """The runs by the path that each would have below the published folder."""
+    return {f"{name}/results_1.json": results for name, results in made.items()}
 
 
 @pytest.fixture(scope="module")
-def board(made: dict[str, Results], tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
-    return build(published(made, tmp_path_factory.mktemp("persons")))
+def board(made: dict[str, Results]) -> Leaderboard:
+    return board_of(placed(made))
 
 
 def entry(board: Leaderboard, name: str) -> Entry:
@@ -136,10 +133,10 @@ def test_the_table_holds_each_baseline_and_no_control_once(board: Leaderboard) -
     assert "facet mean, rounded: -" in plain[columns.index("vs nearest trivial baseline [95 %]")]
 
 
-def test_the_order_of_the_files_does_not_matter(made: dict[str, Results], board: Leaderboard, tmp_path: Path) -> None:
+def test_the_order_of_the_files_does_not_matter(made: dict[str, Results], board: Leaderboard) -> None:
     shuffled = list(made.items())
     random.Random(3).shuffle(shuffled)
-    again = build(published(dict(shuffled), tmp_path))
+    again = board_of(placed(dict(shuffled)))
     assert again == board and render(again) == render(board)
     assert Leaderboard.model_validate_json(again.model_dump_json()).model_dump() == again.model_dump()
     json.dumps(again.model_dump(mode="json"), allow_nan=False)
