@@ -2,6 +2,8 @@
 
 A line of its own such as `{{ options pas }}` in a page stands for what the function of that name in PARTS returns. A
 name that is not there, and a command that fails, stop the build. Nothing that is written here is committed.
+
+Over 300 lines: mkdocs takes one module as a hook, and the parts are one table of small functions.
 """
 
 from __future__ import annotations
