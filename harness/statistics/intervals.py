@@ -26,6 +26,10 @@ class Estimate(NamedTuple):
     n: int
     sd: float | None = None
     """Within-stratum SD of the items."""
+    df: float | None = None
+    """Degrees of freedom of the t distribution behind the interval."""
+    covers: tuple[str, ...] = ()
+    """What was drawn at random in the interval: items, facets, templates, fits."""
 
 
 class Leakage(NamedTuple):
@@ -72,7 +76,7 @@ def stratified_mean(
     variance = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / df
     se = float(np.sqrt(variance * sum(w**2 / g.size for w, g in zip(shares, groups, strict=True))))
     half = float(special.stdtrit(df, (1 + level) / 2)) * se
-    return Estimate(value, se, (value - half, value + half), x.size, float(np.sqrt(variance)))
+    return Estimate(value, se, (value - half, value + half), x.size, float(np.sqrt(variance)), df, ("items",))
 
 
 def leakage(

@@ -7,17 +7,40 @@ from statistics import median
 
 from traitbench.tasks.block import Facts
 from traitbench.tasks.board import Contender
-from traitbench.tasks.questionnaire.scorecard import Contrast
+from traitbench.tasks.questionnaire.scorecard import PROFILES, Contrast, Shift
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.types import Mode, Record
 
-__all__ = ["Metrics", "contender", "metrics"]
+__all__ = ["Metrics", "TargetCell", "contender", "metrics"]
+
+
+class TargetCell(Record):
+    """One target of a run, in the unit of the row and the direction aimed at."""
+
+    target: str
+    effect: float | None
+    effect_ci: tuple[float, float] | None = None
+    specific: float | None = None
+    specific_ci: tuple[float, float] | None = None
+    check: str | None = None
 
 
 class Metrics(Record):
     """One run in one scoring mode."""
 
     unit: str
+    design: str = ""
+    """poles, baseline or profiles; rivals share it."""
+    specific: float | None = None
+    """Mean over targets of the effect minus the evaluative component."""
+    specific_ci: tuple[float, float] | None = None
+    covers: list[str] = []
+    """What the interval of the effect covers: items, facets, templates, fits."""
+    by_target: list[TargetCell] = []
+    superiority: float | None = None
+    """Probability that the run is better than another of its group, ties counted half; mean over the others."""
+    rank_high: int | None = None
+    """The highest rank that it may have: how many of its group are not significantly worse."""
     effect: float | None
     """Mean over targets of the shift of the trait aimed at, in the direction aimed at."""
     effect_ci: tuple[float, float] | None
@@ -76,6 +99,9 @@ def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
     sds = [next(iter(c.aimed.values())) * c.effect.sds for c in contrasts if c.effect and c.effect.sds is not None]
     return Metrics(
         unit="nats a token" if mode == "statement" else "POMP",
+        design=_design(card.contrasts, facts.conditions[0].name),
+        covers=sorted({name for c in contrasts if c.effect for name in c.effect.covers}),
+        by_target=[_cell(c, factor) for c in contrasts],
         effect=effect,
         effect_ci=ci,
         effect_sds=sum(sds) / len(sds) if sds and len(sds) == len(contrasts) else None,
@@ -100,6 +126,28 @@ def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
         verdict=scored.verdict.verdict,
         rank=None,
     )
+
+
+def _design(contrasts: Sequence[Contrast], baseline: str) -> str:
+    """What the contrasts are, if they are all the same."""
+    kinds = {"profiles" if c.high == PROFILES else "baseline" if c.low == baseline else "poles" for c in contrasts}
+    return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else ""
+
+
+def _cell(contrast: Contrast, factor: float) -> TargetCell:
+    """One target in the direction aimed at; `factor` takes scale points to the row's unit."""
+    sign = factor * next(iter(contrast.aimed.values()))
+    effect, effect_ci = _turned(contrast.effect, sign)
+    specific, specific_ci = _turned(contrast.specific, factor)
+    return TargetCell(target=contrast.target, effect=effect, effect_ci=effect_ci, specific=specific,
+                      specific_ci=specific_ci, check=contrast.check)  # fmt: skip
+
+
+def _turned(shift: Shift | None, factor: float) -> tuple[float | None, tuple[float, float] | None]:
+    if shift is None or shift.value is None:
+        return None, None
+    ends = sorted(factor * end for end in shift.ci) if shift.ci else None
+    return factor * shift.value, (ends[0], ends[1]) if ends else None
 
 
 def _lowest(values: Sequence[float | None]) -> float | None:

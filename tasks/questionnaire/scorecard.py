@@ -41,6 +41,12 @@ class Shift(Record):
     plus: float | None = None
     minus: float | None = None
     n: int = 0
+    covers: list[str] = []
+    """What the interval covers: items, facets, templates, fits."""
+    p: float | None = None
+    """Two-sided, of no shift."""
+    p_holm: float | None = None
+    """Adjusted (Holm 1979) over the contrasts of the run."""
 
 
 class Contrast(Record):
@@ -56,6 +62,13 @@ class Contrast(Record):
     shifts: list[Shift]
     effect: Shift | None = None
     """The shift of the one trait aimed at."""
+    specific: Shift | None = None
+    """The effect minus the evaluative component, in the effect's unit; more is more in the direction aimed at."""
+    evaluative: float | None = None
+    """Desirability-signed mean shift of the traits not aimed at: how much better or worse the control makes appear."""
+    items: dict[str, list[float | None]] = {}
+    """Item of the trait aimed at -> its keyed shift in the direction aimed at, one a template and fit; by it two runs
+    are compared."""
     leakage: float | None = None
     leakage_ci: tuple[float, float] | None = None
     mean_abs_shift: float | None = None
@@ -121,6 +134,7 @@ class Setting:
     ) -> None:
         """Group the items by trait; `sds` are between-person SDs of the instrument on item means."""
         self.mode, self.iterations, self.seed = mode, iterations, seed
+        self.ids = [item.id for item in items]
         self.keys = np.array([item.keyed for item in items])
         self.weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
         self.span = inventory.response_scale.max - inventory.response_scale.min
@@ -144,10 +158,13 @@ def contrast(difference: Difference, setting: Setting) -> Contrast:
     )
     effect = next((s for s in shifts if s.trait in aimed), None) if len(aimed) == 1 else None
     check, reasons = _check(effect, next(iter(aimed.values()), 1.0))
+    sign = next(iter(aimed.values()), 1.0)
+    own = groups.get(effect.trait, np.array([], dtype=int)) if effect else np.array([], dtype=int)
     return Contrast(
         target=target, high=high, low=low, aimed=aimed, shifts=shifts, effect=effect,
         leakage=leak.value if leak else None, leakage_ci=leak.ci if leak else None,
         mean_abs_shift=leak.mean_abs if leak else None, check=check, reasons=reasons,
+        items={setting.ids[i]: [float(sign * keyed[i]) if np.isfinite(keyed[i]) else None] for i in own},
     )  # fmt: skip
 
 
@@ -225,6 +242,7 @@ def _shift(
     plus, minus = (float(h.mean()) if h.size else None for h in halves)
     return Shift(
         trait=trait, value=estimate.value, se=estimate.se, ci=estimate.ci, n=estimate.n, plus=plus, minus=minus,
+        covers=list(estimate.covers),
         pomp=100 * estimate.value / span if mode != "statement" and estimate.value is not None else None,
         sds=estimate.value / sd if sd and mode != "statement" and estimate.value is not None else None,
         d=effect_size(estimate) if mode == "statement" else None,
