@@ -8,13 +8,14 @@ the same bytes on every machine.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-__all__ = ["Estimate", "Leakage", "leakage", "stratified_mean"]
+__all__ = ["Estimate", "Leakage", "leakage", "mean_estimate", "stratified_mean"]
 
 
 class Estimate(NamedTuple):
@@ -77,6 +78,34 @@ def stratified_mean(
     se = float(np.sqrt(variance * sum(w**2 / g.size for w, g in zip(shares, groups, strict=True))))
     half = float(special.stdtrit(df, (1 + level) / 2)) * se
     return Estimate(value, se, (value - half, value + half), x.size, float(np.sqrt(variance)), df, ("items",))
+
+
+def mean_estimate(estimates: Sequence[Estimate], signs: Sequence[float] | None = None, level: float = 0.95) -> Estimate:
+    """Mean of independent estimates, such as a run's effects on several targets: their errors add up.
+
+    `signs` turns each estimate, +1 or -1, before the mean (a run that aims at a low level); None leaves all as they
+    are. SE = sqrt(sum se^2) / m; the interval is t with Satterthwaite's (1946) df, (sum se^2)^2 / sum(se^4 / df): an
+    estimate without df counts as exact. `n` is the sum of theirs, `covers` all that one of them covers. No value
+    where one has none, no interval where one has no SE. ValueError where signs and estimates differ in number.
+    """
+    turns = [1.0] * len(estimates) if signs is None else list(signs)
+    turned = [t * e.value for t, e in zip(turns, estimates, strict=True) if e.value is not None]
+    n = sum(e.n for e in estimates)
+    if not turned or len(turned) < len(estimates):
+        return Estimate(None, None, None, n)
+    value = sum(turned) / len(turned)
+    squares = [e.se**2 for e in estimates if e.se is not None]
+    if len(squares) < len(estimates):
+        return Estimate(value, None, None, n)
+    total = sum(squares)
+    rest = sum(e.se**4 / e.df for e in estimates if e.se is not None and e.df is not None)
+    df = total**2 / rest if rest else float("inf")
+    se = total**0.5 / len(turned)
+    half = (
+        float(special.stdtrit(df, (1 + level) / 2)) if df < float("inf") else float(special.ndtri((1 + level) / 2))
+    ) * se
+    covers = tuple(dict.fromkeys(name for e in estimates for name in e.covers))
+    return Estimate(value, se, (value - half, value + half), n, None, df if df < float("inf") else None, covers)
 
 
 def leakage(
