@@ -13,7 +13,8 @@ from scipy import integrate, special, stats
 
 from traitbench.errors import BadData, UnknownName
 from traitbench.statistics.coefficient import Coefficient
-from traitbench.statistics.intervals import stratified_mean
+from traitbench.statistics.intervals import interval
+from traitbench.statistics.skewness import shrunk
 from traitbench.types import Record
 
 __all__ = ["PairedDifference", "holm", "n_for_power", "paired", "power"]
@@ -30,8 +31,8 @@ class PairedDifference(Record):
     se: float | None = None
     ci: tuple[float, float] | None = None
     t: float | None = None
-    df: int | None = None
-    """Pairs minus strata."""
+    df: float | None = None
+    """Of the t distribution: pairs minus strata, or Satterthwaite's."""
     p: float | None = None
     """Two-sided, of no difference."""
     d_z: float | None = None
@@ -40,6 +41,8 @@ class PairedDifference(Record):
     """Pairs."""
     missing: int = 0
     """Items without a value in one run or both: left out, never imputed."""
+    covers: list[str] = []
+    """What was drawn at random in the interval: items, facets, templates, fits."""
     reason: str = ""
 
 
@@ -67,47 +70,63 @@ def paired(
     strata: ArrayLike | None = None,
     weights: Literal["items", "halves"] = "items",
     level: float = 0.95,
+    clusters: Sequence[object] | None = None,
+    over: Sequence[str] = (),
 ) -> PairedDifference:
-    """Difference `a` - `b` of two runs' item values (k,), item by item, NaN where unscored.
+    """Difference `a` - `b` of two runs' item values, (k,) or (k, r1, ...), cell by cell, NaN where unscored.
 
-    Estimate, standard error and interval are those of `stratified_mean` on the differences, so that they agree with
-    the intervals of single scores: `strata` (k,) is the items' key (one stratum where it is left out) and `weights`
-    "halves" is for statement likelihood. The t test is the one whose acceptance region that interval is. BadData
-    where the lengths differ.
+    Estimate, standard error, df and interval are those of `stratified_mean` on the differences, so that they agree
+    with the intervals of single scores: `strata` (k,) is the items' key (one stratum where it is left out), `weights`
+    "halves" is for statement likelihood, `clusters` and `over` are facets and random axes. One thing is added: where
+    the differences over items have outliers, the critical value comes from flipping their signs
+    (`skewness.shrunk`), since two runs that are alike differ one way as often as the other.
+
+    The test is the one whose acceptance region the interval is: p < 1 - `level` exactly where the interval leaves out
+    0. p is the tail of t beyond |t| over what the side towards 0 is longer than that of t; away from 1 - `level` it
+    is as good as that factor. BadData where the shapes differ.
     """
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    keys = np.ones(x.shape, dtype=int) if strata is None else np.asarray(strata)
-    if x.ndim != 1 or x.shape != y.shape or keys.shape != x.shape:
+    keys = np.ones(x.shape[:1], dtype=int) if strata is None else np.asarray(strata)
+    each = "".join(f" and each of the {name}" for name in over)
+    if x.ndim != 1 + len(over) or x.shape != y.shape or keys.shape != x.shape[:1]:
         raise BadData(
             f"item values of shape {x.shape} and {y.shape} with strata of shape {keys.shape} are no pairs: expected "
-            "one value of each run and one stratum for every item"
+            f"one value of each run and one stratum for every item{each}"
         )
-    both = np.isfinite(x) & np.isfinite(y)
-    x, y, keys = x[both], y[both], keys[both]
-    missing = int((~both).sum())
-    differences = x - y
-    estimate = stratified_mean(differences, keys, weights, level)
-    if estimate.value is None:
+    differences = np.where(np.isfinite(x) & np.isfinite(y), x - y, np.nan)
+    found = interval(differences, keys, weights, level, clusters, over)
+    estimate, n = found.estimate, found.estimate.n
+    missing = len(keys) - n
+    value, se, df = estimate.value, estimate.se, estimate.df
+    if value is None:
         return PairedDifference(difference=None, n=0, missing=missing, reason="no item has a value in both runs")
-    if estimate.se is None or estimate.ci is None or estimate.sd is None:
+    if se is None or df is None or found.design is None or estimate.sd is None:
         few = "too few pairs: a stratum needs a second item before differences can vary"
-        return PairedDifference(difference=estimate.value, n=x.size, missing=missing, reason=few)
-    df = x.size - np.unique(keys).size
+        return PairedDifference(difference=value, n=n, missing=missing, reason=few)
+    covers = list(estimate.covers)
     # Equal differences of unequal numbers are equal but for their last digits.
-    if estimate.sd <= 1e-12 * float(max(np.abs(x).max(), np.abs(y).max())):
-        same, d = "no differences vary: every item of a stratum differs by the same amount", estimate.value
-        return PairedDifference(difference=d, se=0.0, ci=(d, d), df=df, n=x.size, missing=missing, reason=same)
-    t = estimate.value / estimate.se
+    if se <= 1e-12 * float(np.nanmax(np.abs([x, y]))):
+        same = "no differences vary: every item of a stratum differs by the same amount"
+        return PairedDifference(
+            difference=value, se=0.0, ci=(value, value), df=df, n=n, missing=missing, reason=same, covers=covers
+        )
+    critical = found.critical
+    if estimate.covers == ("items",):
+        critical *= shrunk(found.values, found.design, critical, level)
+    below, above = (max(critical, side * found.critical) if side > 1 else critical for side in found.longer)
+    t = value / se
+    factor = (below if value > 0 else above) / found.critical
     return PairedDifference(
-        difference=estimate.value,
-        se=estimate.se,
-        ci=estimate.ci,
+        difference=value,
+        se=se,
+        ci=(value - below * se, value + above * se),
         t=t,
         df=df,
-        p=float(2 * stats.t.sf(abs(t), df)),
-        d_z=estimate.value / estimate.sd,
-        n=x.size,
+        p=float(2 * special.stdtr(df, -abs(t) / factor)),
+        d_z=value / estimate.sd if estimate.sd > 0 else None,
+        n=n,
         missing=missing,
+        covers=covers,
     )
 
 

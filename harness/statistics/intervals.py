@@ -15,7 +15,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
+from traitbench.errors import BadData
+from traitbench.statistics.skewness import lengthened
+from traitbench.statistics.variances import Layout, Spread, facets, items, layout, replicates
+
 __all__ = ["Estimate", "Leakage", "leakage", "mean_estimate", "stratified_mean"]
+
+
+Weights = Literal["items", "halves"]
 
 
 class Estimate(NamedTuple):
@@ -45,112 +52,187 @@ class Leakage(NamedTuple):
     """Traits that entered."""
 
 
+class Interval(NamedTuple):
+    """An estimate with what a test needs of it beside."""
+
+    estimate: Estimate
+    values: NDArray[np.float64]
+    """Mean of each item over its scored replicates, (k,), unscored items left out."""
+    design: Layout | None
+    critical: float
+    """Of t at the level asked for, with the estimate's df."""
+    longer: tuple[float, float]
+    """What the lower and the upper side are longer than t, at least 1: the values are skewed."""
+
+
 def stratified_mean(
     values: ArrayLike,
     strata: ArrayLike,
-    weights: Literal["items", "halves"] = "items",
+    weights: Weights = "items",
     level: float = 0.95,
+    clusters: Sequence[object] | None = None,
+    over: Sequence[str] = (),
 ) -> Estimate:
-    """Mean of item values with an interval over items, stratified by key.
+    """Mean of item values with an interval over items, stratified by key, and over what else was drawn.
 
-    `values` (k,) item values, NaN where unscored; `strata` (k,) the key, +1 or -1. Weights "items": every item counts
-    the same (a scale mean); "halves": the mean of the plus-keyed mean and the minus-keyed mean, so that agreement as
-    such cancels (statement likelihood).
+    `values` (k,) item values, or (k, r1, ...) with a random axis for each name in `over` (templates, fits), NaN where
+    unscored; `strata` (k,) the key, +1 or -1; `clusters` (k,) the facet of each item, None where there are none.
+    Weights "items": every item counts the same (a scale mean); "halves": the mean of the plus-keyed mean and the
+    minus-keyed mean, so that agreement as such cancels (statement likelihood).
 
-    The items are redrawn within their stratum, residuals pooled over strata (a stratum of two items says too little
-    of its own variance): SE^2 = s^2 * sum_h w_h^2 / k_h with s^2 the pooled within-stratum variance at its unbiased
-    divisor k - H, which is the bootstrap variance times k / (k - H); the interval is studentised, t with k - H
-    degrees of freedom. Plain percentile intervals of 8 to 24 items cover 90 to 94 %.
+    Items: each stratum with its own variance and Satterthwaite's df from five items a stratum (Welch 1947), pooled
+    below: SE^2 = s^2 * sum_h w_h^2 / k_h with k - H df. Facets: the cluster-robust SE where it is the larger, from
+    four facets. Replicates: (MS_items + MS_replicates - MS_residual) / (k r), never below the variance over items;
+    the value and the variance over items are those of each item's mean over its scored cells, what the replicates add
+    comes from the items scored in every cell, and a replicate with no scored item is left out. The interval is t; a
+    side that a bootstrap-t of skewed items makes longer is as long as that (`skewness.lengthened`). `covers` says
+    what of this was drawn at random in it. BadData where the shapes do not fit.
     """
-    x = np.asarray(values, dtype=float)
-    keys = np.asarray(strata)
-    keep = ~np.isnan(x)
-    x, keys = x[keep], keys[keep]
-    if x.size == 0:
-        return Estimate(None, None, None, 0)
-    groups = [x[keys == key] for key in np.unique(keys)]
-    shares = [1 / len(groups) if weights == "halves" else g.size / x.size for g in groups]
-    value = float(sum(w * g.mean() for w, g in zip(shares, groups, strict=True)))
-    df = x.size - len(groups)
-    if df < 1:
-        return Estimate(value, None, None, x.size)
-    variance = sum(float(((g - g.mean()) ** 2).sum()) for g in groups) / df
-    se = float(np.sqrt(variance * sum(w**2 / g.size for w, g in zip(shares, groups, strict=True))))
-    half = float(special.stdtrit(df, (1 + level) / 2)) * se
-    return Estimate(value, se, (value - half, value + half), x.size, float(np.sqrt(variance)), df, ("items",))
+    return interval(values, strata, weights, level, clusters, over).estimate
+
+
+def interval(
+    values: ArrayLike, strata: ArrayLike, weights: Weights, level: float, clusters: Sequence[object] | None,
+    over: Sequence[str],
+) -> Interval:  # fmt: skip
+    """As `stratified_mean`, with what stands behind it."""
+    cells, keys = np.asarray(values, dtype=float), np.asarray(strata)
+    if cells.ndim != 1 + len(over) or keys.shape != cells.shape[:1] or len(keys) != len(clusters or keys):
+        raise BadData(
+            f"item values of shape {cells.shape} with strata of shape {keys.shape}"
+            f"{'' if clusters is None else f', {len(clusters)} facets'} and random axes {list(over)}: expected a "
+            "stratum (and a facet) for each item and an axis for each name"
+        )
+    kept = ~np.isnan(cells).all(axis=tuple(range(1, cells.ndim)))
+    if not kept.any():
+        return Interval(Estimate(None, None, None, 0), np.empty(0), None, np.nan, (1.0, 1.0))
+    cells, names = _filled(cells[kept], over)
+    x = cells if cells.ndim == 1 else np.nanmean(cells.reshape(len(cells), -1), axis=1)
+    design = layout(tuple(keys[kept].tolist()), weights)
+    value = float(design.shares @ design.means(x))
+    spread, sd = items(x, design)
+    if spread is None:
+        return Interval(Estimate(value, None, None, x.size), x, design, np.nan, (1.0, 1.0))
+    half = float(special.stdtrit(spread.df, (1 + level) / 2))
+    longer = lengthened(x, design, half, level)
+    covers: tuple[str, ...] = ("items",)
+    labels = [label for label, held in zip(clusters or (), kept, strict=False) if held]
+    if labels and all(labels) and (robust := facets(x, design, labels)) and robust.variance > spread.variance:
+        spread, covers = robust, ("facets",)
+    whole = ~np.isnan(cells).any(axis=tuple(range(1, cells.ndim)))
+    if names and (added := _replicates(cells, whole, design, weights)):
+        spread, covers = _together(spread, *added), (*covers, *names)
+    critical = float(special.stdtrit(spread.df, (1 + level) / 2))
+    se = float(np.sqrt(spread.variance))
+    ci = (value - longer[0] * critical * se, value + longer[1] * critical * se)
+    return Interval(Estimate(value, se, ci, x.size, sd, spread.df, covers), x, design, critical, longer)
+
+
+def _filled(cells: NDArray[np.float64], over: Sequence[str]) -> tuple[NDArray[np.float64], list[str]]:
+    """Leave out replicates without a scored item, and axes of which one replicate is left."""
+    names = []
+    for axis, name in zip(range(len(over), 0, -1), reversed(over), strict=True):
+        others = tuple(a for a in range(cells.ndim) if a != axis)
+        cells = np.compress(~np.isnan(cells).all(axis=others), cells, axis=axis)
+        if cells.shape[axis] == 1:
+            cells = cells.squeeze(axis)
+        else:
+            names.insert(0, name)
+    return cells, names
+
+
+def _replicates(
+    cells: NDArray[np.float64], whole: NDArray[np.bool_], design: Layout, weights: Weights
+) -> tuple[float, list[Spread]] | None:
+    """What replicates add, from the items that are scored in every cell; None where a stratum has none."""
+    if whole.all():
+        return replicates(cells, design)
+    codes = tuple(design.codes[whole].tolist())
+    return replicates(cells[whole], layout(codes, weights)) if len(set(codes)) == len(design.sizes) else None
+
+
+def _together(base: Spread, added: float, parts: Sequence[Spread]) -> Spread:
+    """Sum of the variance over items and what replicates add, with Satterthwaite's df; never below the former."""
+    if added <= 0:
+        return base
+    total = base.variance + added
+    rest = sum((s.variance / total) ** 2 / s.df for s in (base, *parts))
+    return Spread(total, min(1 / rest, base.df) if rest > 0 else base.df)
 
 
 def mean_estimate(estimates: Sequence[Estimate], signs: Sequence[float] | None = None, level: float = 0.95) -> Estimate:
     """Mean of independent estimates, such as a run's effects on several targets: their errors add up.
 
-    `signs` turns each estimate, +1 or -1, before the mean (a run that aims at a low level); None leaves all as they
-    are. SE = sqrt(sum se^2) / m; the interval is t with Satterthwaite's (1946) df, (sum se^2)^2 / sum(se^4 / df): an
-    estimate without df counts as exact. `n` is the sum of theirs, `covers` all that one of them covers. No value
-    where one has none, no interval where one has no SE. ValueError where signs and estimates differ in number.
+    `signs` is what each is multiplied with before: -1 turns the effect of a run that aims at a low level, and a factor
+    changes its unit; None leaves all as they are. SE = sqrt(sum se^2) / m; the interval is t with Satterthwaite's
+    (1946) df, (sum se^2)^2 / sum(se^4 / df), an estimate without df counting as exact. `n` is the sum of theirs,
+    `covers` all that one of them covers. No value where one has none, no interval where one has no SE. BadData where
+    signs and estimates differ in number.
     """
-    turns = [1.0] * len(estimates) if signs is None else list(signs)
-    turned = [t * e.value for t, e in zip(turns, estimates, strict=True) if e.value is not None]
+    factors = [1.0] * len(estimates) if signs is None else list(signs)
+    if len(factors) != len(estimates):
+        raise BadData(f"{len(factors)} signs for {len(estimates)} estimates; expected one each")
     n = sum(e.n for e in estimates)
-    if not turned or len(turned) < len(estimates):
+    found = [f * e.value for f, e in zip(factors, estimates, strict=True) if e.value is not None]
+    if not found or len(found) < len(estimates):
         return Estimate(None, None, None, n)
-    value = sum(turned) / len(turned)
-    squares = [e.se**2 for e in estimates if e.se is not None]
+    value = sum(found) / len(found)
+    squares = [(f * e.se) ** 2 for f, e in zip(factors, estimates, strict=True) if e.se is not None]
     if len(squares) < len(estimates):
         return Estimate(value, None, None, n)
     total = sum(squares)
-    rest = sum(e.se**4 / e.df for e in estimates if e.se is not None and e.df is not None)
-    df = total**2 / rest if rest else float("inf")
-    se = total**0.5 / len(turned)
-    half = (
-        float(special.stdtrit(df, (1 + level) / 2)) if df < float("inf") else float(special.ndtri((1 + level) / 2))
-    ) * se
+    rest = sum((q / total) ** 2 / e.df for q, e in zip(squares, estimates, strict=True) if e.df) if total else 0.0
+    critical = float(special.stdtrit(1 / rest, (1 + level) / 2) if rest else special.ndtri((1 + level) / 2))
+    se = total**0.5 / len(found)
     covers = tuple(dict.fromkeys(name for e in estimates for name in e.covers))
-    return Estimate(value, se, (value - half, value + half), n, None, df if df < float("inf") else None, covers)
+    ci = (value - critical * se, value + critical * se)
+    return Estimate(value, se, ci, n, None, 1 / rest if rest else None, covers)
 
 
 def leakage(
-    values: list[NDArray[np.float64]],
-    strata: list[NDArray[np.int_]],
-    weights: Literal["items", "halves"],
+    values: Sequence[NDArray[np.float64]],
+    strata: Sequence[NDArray[np.int_]],
+    weights: Weights,
     iterations: int,
     seed: int,
+    clusters: Sequence[Sequence[object] | None] | None = None,
+    over: Sequence[str] = (),
 ) -> Leakage | None:
     """Summarise the shifts of the traits a control did not aim at; None where none has a shift with an SE.
 
-    `values` holds, per other trait, its items' shifts. The interval comes from a bootstrap over items on the squared
-    scale, where the statistic is unbiased, as estimate +- t bootstrap SDs (t with the traits' k - H added up), then
-    the root, floored at 0.
+    `values` holds, per other trait, its items' shifts, `clusters` their facets; all as in `stratified_mean`, whose SE
+    is the noise that is taken off. The interval comes from a bootstrap over items on the squared scale, where the
+    statistic is unbiased, each redraw of a trait's mean stretched to its SE, as estimate +- t bootstrap SDs (t with
+    the traits' df added up), then the root, floored at 0.
     """
-    estimates = [stratified_mean(v, s, weights) for v, s in zip(values, strata, strict=True)]
-    held = [i for i, e in enumerate(estimates) if e.se is not None]
+    groups = clusters or [None] * len(values)
+    found = [interval(v, s, weights, 0.95, c, over) for v, s, c in zip(values, strata, groups, strict=True)]
+    held = [(place, f) for place, f in enumerate(found) if f.estimate.se is not None]
     if not held:
         return None
-    shift = np.array([estimates[i].value for i in held], dtype=float)
-    noise = np.array([estimates[i].se for i in held], dtype=float) ** 2
+    shift = np.array([f.estimate.value for _, f in held], dtype=float)
+    noise = np.array([f.estimate.se for _, f in held], dtype=float) ** 2
     square = float(np.mean(shift**2 - noise))
-    redrawn = np.array([_redraw(values[i], strata[i], weights, iterations, seed + i) for i in held])
-    spread = float(np.std(np.mean(redrawn**2, axis=0), ddof=1)) if iterations > 1 else None
     ci = None
-    if spread is not None:
-        df = sum(estimates[i].n - np.unique(strata[i][~np.isnan(values[i])]).size for i in held)
-        half = float(special.stdtrit(df, 0.975)) * spread
+    if iterations > 1:
+        redrawn = np.array([_redraw(f, iterations, seed + place) for place, f in held])
+        spread = float(np.std(np.mean(redrawn**2, axis=0), ddof=1))
+        half = float(special.stdtrit(sum(f.estimate.df or 0.0 for _, f in held), 0.975)) * spread
         ci = (float(np.sqrt(max(square - half, 0))), float(np.sqrt(max(square + half, 0))))
     return Leakage(float(np.sqrt(max(square, 0))), ci, float(np.abs(shift).mean()), len(held))
 
 
-def _redraw(
-    values: NDArray[np.float64], strata: NDArray[np.int_], weights: str, iterations: int, seed: int
-) -> NDArray[np.float64]:
-    """Bootstrap means, (iterations,): residuals redrawn as `stratified_mean` pools and inflates them."""
+def _redraw(found: Interval, iterations: int, seed: int) -> NDArray[np.float64]:
+    """Bootstrap means, (iterations,), with the estimate's SE: residuals redrawn as `items` pools them."""
     rng = np.random.default_rng(seed)
-    keep = ~np.isnan(values)
-    x, keys = values[keep], strata[keep]
-    groups = [x[keys == key] for key in np.unique(keys)]
-    residuals = np.concatenate([group - group.mean() for group in groups])
-    residuals *= np.sqrt(x.size / (x.size - len(groups)))
-    total = np.zeros(iterations)
-    for group in groups:
-        share = 1 / len(groups) if weights == "halves" else group.size / x.size
-        drawn = residuals[rng.integers(0, residuals.size, (iterations, group.size))].mean(axis=1)
-        total += share * (group.mean() + drawn)
-    return total
+    x, design, estimate = found.values, found.design, found.estimate
+    if design is None or estimate.value is None or not estimate.se:
+        return np.full(iterations, estimate.value, dtype=float)
+    residuals = x - design.means(x)[design.codes]
+    moved, variance = np.zeros(iterations), 0.0
+    for stratum, share in enumerate(design.shares):
+        mine = design.codes == stratum
+        source, k = residuals[mine] if design.own else residuals, int(mine.sum())
+        moved += share * source[rng.integers(0, source.size, (iterations, k))].mean(axis=1)
+        variance += share**2 * float(np.square(source).mean()) / k
+    return estimate.value + moved * (estimate.se / variance**0.5 if variance > 0 else 0.0)
