@@ -68,6 +68,8 @@ class Sample(Record):
     template: int
     respondent: int | None = None
     repeat: int
+    fit: int | None = None
+    """Which fit of the control answered (`--fit_seeds`), from 0; null where there is one, or none."""
     seed: int
     control_hash: str | None = None
     option_logprobs: list[float] | None = None

@@ -20,6 +20,7 @@ from traitbench.errors import UnknownName, unknown
 __all__ = [
     "BIG_FIVE",
     "DARK_TRIAD",
+    "DESIRABILITY",
     "TRAITS",
     "Aim",
     "Choose",
@@ -50,6 +51,8 @@ __all__ = [
 BIG_FIVE = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 DARK_TRIAD = ("machiavellianism", "narcissism", "psychopathy")
 TRAITS = (*BIG_FIVE, *DARK_TRIAD)
+DESIRABILITY = {trait: -1 if trait in (*DARK_TRIAD, "neuroticism") else 1 for trait in TRAITS}
+"""Trait -> 1 where more of it is socially desirable, -1 where less is; an inventory says so of traits of its own."""
 
 Trait = str
 Kind = Literal["prompt", "weights", "activations"]
@@ -362,7 +365,9 @@ class Score(Record):
     """Items without a valid answer; they are missing, never imputed."""
     se: float | None = None
     ci: tuple[float, float] | None = None
-    """95 % interval over items."""
+    """95 % interval over what `covers` names."""
+    covers: list[str] = []
+    """What was drawn at random in the interval: items, facets, templates, fits."""
     plus: float | None = None
     """The same value from the plus-keyed items alone."""
     minus: float | None = None

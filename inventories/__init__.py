@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError
 from traitbench import data
 from traitbench.errors import BadData, BadInventory, UnknownName, unknown
 from traitbench.inventories.validation import Document, Finding, findings, read, structural, text_hash
-from traitbench.types import Record, Trait
+from traitbench.types import DESIRABILITY, Record, Trait
 
 __all__ = [
     "Alternative", "Finding", "Inventory", "Item", "ResponseScale", "Statement", "load", "names", "text_hash",
@@ -94,6 +94,9 @@ class Inventory(Record):
     """Scale letter -> trait."""
     facets: dict[str, str] = Field(default_factory=dict)
     """Facet code -> name."""
+    desirability: dict[Trait, Literal[1, 0, -1]] = Field(default_factory=dict)
+    """Trait -> 1 where more of it is socially desirable, -1 where less is, 0 where neither; the Big Five and the Dark
+    Triad are known."""
     response_scale: ResponseScale
     statement_rule: Statement = Field(default=Statement(), alias="statement")
     data: str | None = None
@@ -108,6 +111,12 @@ class Inventory(Record):
     def traits(self) -> tuple[Trait, ...]:
         """The measured traits, in the order of `scales`."""
         return tuple(dict.fromkeys(self.scales.values()))
+
+    @property
+    def desirable(self) -> dict[Trait, int]:
+        """Which end of each measured trait is socially desirable, where that is known or declared."""
+        known = {**DESIRABILITY, **self.desirability}
+        return {trait: known[trait] for trait in self.traits if trait in known}
 
     def reverse(self, value: float) -> float:
         """Turn a raw answer to a minus-keyed item into its keyed value, or back: min + max - value."""

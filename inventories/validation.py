@@ -139,6 +139,7 @@ def findings(source: Document) -> list[Finding]:
     if raw.get("id") and str(raw["id"]) != source.path.stem:
         say("warning", f"id {raw['id']!r} is not the file's name {source.path.stem!r}; results are filed under the id")
     _response_scale(raw.get("response_scale"), say)
+    _desirability(raw, say)
     _items(raw, items, say)
     _balance(raw, items, say)
     return found
@@ -161,6 +162,15 @@ def _response_scale(scale: Any, say: Say) -> None:
             say("error", "response_scale: two options have the same label")
         if not all(str(label).strip() for label in labels):
             say("error", "response_scale: a label is empty")
+
+
+def _desirability(raw: Mapping[str, Any], say: Say) -> None:
+    """Which end of a trait is desirable: of traits that are measured only."""
+    scales, told = raw.get("scales"), raw.get("desirability")
+    measured = list(map(str, scales.values())) if isinstance(scales, dict) else []
+    for trait in told if isinstance(told, dict) else ():
+        if trait not in measured:
+            say("error", f"desirability names {trait!r}, which no scale measures; expected {', '.join(measured)}")
 
 
 def _items(raw: Mapping[str, Any], items: Sequence[Mapping[str, Any]], say: Say) -> None:

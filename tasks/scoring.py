@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,13 @@ from traitbench.types import Mode, Score, Trait
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
 
-__all__ = ["answer", "effect_size", "grade", "item_values", "modes", "scale_scores", "style"]
+__all__ = [
+    "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_means", "item_values", "modes",
+    "scale_scores", "style",
+]  # fmt: skip
+
+RANDOM = ("templates", "fits")
+"""Axes of an item grid behind the items: each is a sample of what might as well have been asked or fitted."""
 
 
 def grade(sample: Sample, inventory: Inventory) -> Grade:
@@ -77,6 +83,52 @@ def item_values(samples: Sequence[Sample], items: Sequence[Item]) -> NDArray[np.
     return np.array([np.mean(found[item.id]) if found[item.id] else np.nan for item in items], dtype=float)
 
 
+def item_grid(samples: Sequence[Sample], items: Sequence[Item], templates: Sequence[int]) -> NDArray[np.float64]:
+    """Raw value of each item under each template and fit of one condition: (items, templates, fits).
+
+    A cell is the mean of its valid answers over orders, symbols, respondents and repeats; NaN where there is none. A
+    condition that was not fitted, or once only, has one fit.
+    """
+    fits = sorted({sample.fit for sample in samples if sample.fit is not None}) or [None]
+    cells: dict[tuple[int, int | None], list[Sample]] = defaultdict(list)
+    for sample in samples:
+        cells[sample.template, sample.fit].append(sample)
+    grid = [[item_values(cells[template, fit], items) for fit in fits] for template in templates]
+    return np.moveaxis(np.array(grid, dtype=float).reshape(len(templates), len(fits), len(items)), -1, 0)
+
+
+def item_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of each item (items,) over the templates and fits that have a value; NaN where none has."""
+    flat = values.reshape(values.shape[0], -1)
+    counts = (~np.isnan(flat)).sum(axis=1)
+    return np.where(counts > 0, np.nansum(flat, axis=1) / np.maximum(counts, 1), np.nan)
+
+
+def facets_of(items: Sequence[Item]) -> NDArray[np.str_] | None:
+    """Facet of each item (items,), the clusters of its interval; None where an item has none."""
+    facets = [item.facet for item in items]
+    return np.array(facets) if facets and all(facets) else None
+
+
+def estimated(
+    values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, facets: NDArray[np.str_] | None = None
+) -> Estimate:
+    """Mean of keyed item values with its interval, over all that was drawn at random.
+
+    `values` (items,) or (items, templates, fits); an axis of one template or fit says nothing of others and is no part
+    of the interval. `keys` and `facets` (items,).
+    """
+    kept = [axis for axis in range(1, values.ndim) if values.shape[axis] > 1]
+    over = tuple(RANDOM[axis - 1] for axis in kept)
+    x = values.reshape(values.shape[0], *(values.shape[axis] for axis in kept))
+    weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
+    import inspect  # SHIM
+
+    if "over" not in inspect.signature(stratified_mean).parameters:  # SHIM
+        return stratified_mean(item_means(x), keys, weights)
+    return stratified_mean(x, keys, weights, clusters=facets, over=over)
+
+
 def scale_scores(
     raw: NDArray[np.float64],
     inventory: Inventory,
@@ -84,10 +136,10 @@ def scale_scores(
     mode: Mode,
     reference: NDArray[np.float64] | None = None,
 ) -> list[Score]:
-    """Score every trait of `items`; `raw` (items,) as `item_values` returns them.
+    """Score every trait of `items`; `raw` (items,) or (items, templates, fits), as `item_grid` returns them.
 
-    Statement needs `reference` (items,), the same items in the reference condition; without it the value is null,
-    since a log-likelihood has no absolute level.
+    Statement needs `reference`, the same items in the reference condition; without it the value is null, since a
+    log-likelihood has no absolute level.
     """
     ends = inventory.response_scale.min + inventory.response_scale.max
     scores = []
@@ -96,13 +148,16 @@ def scale_scores(
         if not index:
             continue
         keys = np.array([items[i].keyed for i in index])
+        facets = facets_of([items[i] for i in index])
         mine = raw[index]
+        signs = keys.reshape(-1, *[1] * (raw.ndim - 1))
+        unscored = int(np.isnan(item_means(mine)).sum())
         if mode == "statement":
-            shift = keys * (mine - reference[index]) if reference is not None else np.full(len(index), np.nan)
-            scores.append(_score(trait, shift, keys, mode, None, int(np.isnan(mine).sum())))
+            shift = signs * (mine - reference[index]) if reference is not None else np.full(mine.shape, np.nan)
+            scores.append(_score(trait, shift, keys, facets, mode, None, unscored))
         else:
-            keyed = np.where(keys == 1, mine, ends - mine)
-            scores.append(_score(trait, keyed, keys, mode, inventory.response_scale, int(np.isnan(mine).sum())))
+            keyed = np.where(signs == 1, mine, ends - mine)
+            scores.append(_score(trait, keyed, keys, facets, mode, inventory.response_scale, unscored))
     return scores
 
 
@@ -110,12 +165,13 @@ def _score(
     trait: Trait,
     values: NDArray[np.float64],
     keys: NDArray[np.int_],
+    facets: NDArray[np.str_] | None,
     mode: Mode,
     scale: ResponseScale | None,
     unscored: int,
 ) -> Score:
-    estimate = stratified_mean(values, keys, "halves" if mode == "statement" else "items")
-    halves = {key: _mean(values[keys == key]) for key in (1, -1)}
+    estimate, means = estimated(values, keys, mode, facets), item_means(values)
+    halves = {key: _mean(means[keys == key]) for key in (1, -1)}
     value = estimate.value
     return Score(
         trait=trait,
@@ -126,6 +182,7 @@ def _score(
         unscored=unscored,
         se=estimate.se,
         ci=estimate.ci,
+        covers=list(estimate.covers),
         plus=halves[1],
         minus=halves[-1],
         note="fewer than 8 items: the interval is approximate" if 0 < estimate.n < 8 else "",

@@ -53,7 +53,7 @@ def doses(
 ) -> list[Dose]:
     """Make the curve of every trait target whose control has a strength.
 
-    `values`: condition -> raw item values (items,), as for the scorecard; `styles`: condition -> response style.
+    `values`: condition -> raw item values, as for the scorecard; `styles`: condition -> response style.
     """
     curves: dict[str, list[Condition]] = {}
     for condition in conditions:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Condition
-from traitbench.statistics.intervals import leakage, stratified_mean
-from traitbench.tasks.scoring import effect_size
+from traitbench.statistics.comparison import holm
+from traitbench.statistics.intervals import Estimate, leakage
+from traitbench.tasks.questionnaire.differences import PROFILES, Difference, aims, differences
+from traitbench.tasks.questionnaire.specific import combined, p_value, parts_of
+from traitbench.tasks.scoring import effect_size, estimated, facets_of, item_means
 from traitbench.types import Mode, Record, Trait
 
 if TYPE_CHECKING:
@@ -21,8 +24,8 @@ __all__ = [
     "scorecard",
 ]  # fmt: skip
 
-PROFILES = "profiles"
-"""Where a contrast names its conditions: all the drawn profiles together."""
+ALPHA = 0.05
+"""Above it an adjusted p is no finding."""
 
 
 class Shift(Record):
@@ -66,6 +69,7 @@ class Contrast(Record):
     """The effect minus the evaluative component, in the effect's unit; more is more in the direction aimed at."""
     evaluative: float | None = None
     """Desirability-signed mean shift of the traits not aimed at: how much better or worse the control makes appear."""
+    evaluative_ci: tuple[float, float] | None = None
     items: dict[str, list[float | None]] = {}
     """Item of the trait aimed at -> its keyed shift in the direction aimed at, one a template and fit; by it two runs
     are compared."""
@@ -73,7 +77,8 @@ class Contrast(Record):
     leakage_ci: tuple[float, float] | None = None
     mean_abs_shift: float | None = None
     check: Literal["ok", "caution"] | None = None
-    """caution: the key halves disagree in sign, or the interval reaches zero."""
+    """caution: the key halves disagree in sign, an interval reaches zero (of the effect or the specific one), or does
+    so once the run's contrasts are counted (Holm)."""
     reasons: list[str] = []
 
 
@@ -86,36 +91,18 @@ class Scorecard(Record):
     """How well two halves of the items agree on all shifts: mean r over splits, stepped up by Spearman-Brown."""
 
 
-def pairs(conditions: Sequence[Condition]) -> list[tuple[str, Condition, Condition, dict[Trait, float]]]:
-    """The contrasts a set of conditions allows: high minus low where a trait has both poles, else minus baseline."""
-    poles = {(t, v): c for c in conditions if c.headline and len(c.levels) == 1 for t, v in c.levels.items()}
-    out: list[tuple[str, Condition, Condition, dict[Trait, float]]] = []
-    for condition in (c for c in conditions[1:] if c.headline and not c.profile and c.person is None):
-        levels = condition.levels
-        trait, level = next(iter(levels.items())) if len(levels) == 1 else ("", 0.0)
-        other = poles.get((trait, -level))
-        if trait and abs(level) == 1 and other is not None:
-            if level == 1:
-                out.append((trait, condition, other, {trait: 1.0}))
-        else:
-            out.append((condition.name, condition, conditions[0], aims(condition)))
-    return out
-
-
-def aims(condition: Condition) -> dict[Trait, float]:
-    """Trait -> sign of the shift that the condition aims at; a level of 0 aims at none."""
-    return {trait: 1.0 if level > 0 else -1.0 for trait, level in condition.levels.items() if level}
-
-
 def scorecard(
     values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition], setting: Setting
 ) -> Scorecard:
-    """Contrast conditions item by item. `values`: condition -> raw item values (items,), NaN where unscored."""
+    """Contrast conditions item by item.
+
+    `values`: condition -> raw item values, (items,) or (items, templates, fits), NaN where unscored.
+    """
     found = list(differences(values, conditions))
-    keyed = np.array([setting.keys * moved for *_, moved in found])
+    keyed = np.array([setting.keys * item_means(moved) for *_, moved in found])
     return Scorecard(
         unit="nats a token" if setting.mode == "statement" else "scale points",
-        contrasts=[contrast(difference, setting) for difference in found],
+        contrasts=_judged([contrast(difference, setting) for difference in found]),
         split_half=_split_half(keyed, setting.keys, list(setting.groups.values()), setting.weights, setting.seed),
     )
 
@@ -134,7 +121,7 @@ class Setting:
     ) -> None:
         """Group the items by trait; `sds` are between-person SDs of the instrument on item means."""
         self.mode, self.iterations, self.seed = mode, iterations, seed
-        self.ids = [item.id for item in items]
+        self.inventory, self.items = inventory, items
         self.keys = np.array([item.keyed for item in items])
         self.weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
         self.span = inventory.response_scale.max - inventory.response_scale.min
@@ -146,54 +133,52 @@ class Setting:
 def contrast(difference: Difference, setting: Setting) -> Contrast:
     """One row of the matrix, from how far each item's raw value moved."""
     target, high, low, aimed, moved = difference
-    keys, groups = setting.keys, setting.groups
-    keyed = keys * moved
-    shifts = [
-        _shift(trait, keyed[i], keys[i], setting.mode, setting.span, setting.sds.get(trait))
-        for trait, i in groups.items()
-    ]
+    groups, weights = setting.groups, setting.weights
+    keyed = setting.keys.reshape(-1, *[1] * (moved.ndim - 1)) * moved
+    means = item_means(keyed)
+    shifts = [_shift(trait, keyed[i], i, setting) for trait, i in groups.items()]
     others = [index for trait, index in groups.items() if trait not in aimed]
     leak = leakage(
-        [keyed[i] for i in others], [keys[i] for i in others], setting.weights, setting.iterations, setting.seed
+        [means[i] for i in others], [setting.keys[i] for i in others], weights, setting.iterations, setting.seed
     )
     effect = next((s for s in shifts if s.trait in aimed), None) if len(aimed) == 1 else None
-    check, reasons = _check(effect, next(iter(aimed.values()), 1.0))
-    sign = next(iter(aimed.values()), 1.0)
-    own = groups.get(effect.trait, np.array([], dtype=int)) if effect else np.array([], dtype=int)
-    return Contrast(
+    own = Contrast(
         target=target, high=high, low=low, aimed=aimed, shifts=shifts, effect=effect,
         leakage=leak.value if leak else None, leakage_ci=leak.ci if leak else None,
-        mean_abs_shift=leak.mean_abs if leak else None, check=check, reasons=reasons,
-        items={setting.ids[i]: [float(sign * keyed[i]) if np.isfinite(keyed[i]) else None] for i in own},
+        mean_abs_shift=leak.mean_abs if leak else None,
     )  # fmt: skip
+    return own.model_copy(update=_specific(own, keyed, setting)) if effect else own
 
 
-Difference = tuple[str, str, str, dict[Trait, float], NDArray[np.float64]]
+def _specific(own: Contrast, keyed: NDArray[np.float64], setting: Setting) -> dict[str, Any]:
+    """What is known of a contrast that aims at one trait: its specific effect and the item shifts."""
+    ((trait, sign),) = own.aimed.items()
+    items = {
+        setting.items[i].id: [float(v) if np.isfinite(v) else None for v in np.atleast_1d(sign * keyed[i]).ravel()]
+        for i in setting.groups[trait]
+    }
+    net, halo, reason = parts_of(trait, sign, setting.inventory, setting.items, keyed)
+    if reason:
+        return {"items": items, "reasons": [reason]}
+    found, looks = combined(net, setting.mode), combined(halo, setting.mode)
+    return {
+        "items": items, "evaluative": looks.value, "evaluative_ci": looks.ci,
+        "specific": _as_shift(trait, found, setting) if found.value is not None else None,
+    }  # fmt: skip
 
 
-def differences(values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition]) -> Iterator[Difference]:
-    """Every contrast: target, names of both sides, signs, and how far each item's raw value moved (items,)."""
-    for target, high, low, aimed in pairs(conditions):
-        yield target, high.name, low.name, aimed, values[high.name] - values[low.name]
-    profiles = [c for c in conditions if c.profile]
-    traits = list(dict.fromkeys(t for c in profiles for t in c.levels))
-    if len(profiles) <= len(traits) + 1:
-        return
-    levels = np.array([[1.0, *(c.levels.get(t, 0.0) for t in traits)] for c in profiles])
-    slopes = _slopes(levels, np.array([values[c.name] for c in profiles]))
-    for place, trait in enumerate(traits, 1):
-        yield trait, PROFILES, PROFILES, {trait: 1.0}, 2 * slopes[place]
-
-
-def _slopes(levels: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least squares of item values (n, items) on levels (n, 1 + traits): coefficients (1 + traits, items)."""
-    out = np.full((levels.shape[1], values.shape[1]), np.nan)
-    whole = ~np.isnan(values).any(axis=0)
-    out[:, whole] = np.linalg.lstsq(levels, values[:, whole], rcond=None)[0]
-    for item in np.flatnonzero(~whole):
-        kept = ~np.isnan(values[:, item])
-        if kept.sum() > levels.shape[1]:
-            out[:, item] = np.linalg.lstsq(levels[kept], values[kept, item], rcond=None)[0]
+def _judged(contrasts: Sequence[Contrast]) -> list[Contrast]:
+    """Say of each contrast that aims at one trait whether it did what it should, all contrasts counted (Holm)."""
+    own = holm([c.effect.p if c.effect else None for c in contrasts])
+    net = holm([c.specific.p if c.specific else None for c in contrasts])
+    out = []
+    for each, p_own, p_net in zip(contrasts, own, net, strict=True):
+        effect = each.effect.model_copy(update={"p_holm": p_own}) if each.effect else None
+        specific = each.specific.model_copy(update={"p_holm": p_net}) if each.specific else None
+        shifts = [effect if effect and s.trait == effect.trait else s for s in each.shifts]
+        made = each.model_copy(update={"effect": effect, "specific": specific, "shifts": shifts})
+        check, reasons = _check(made)
+        out.append(made.model_copy(update={"check": check, "reasons": reasons}))
     return out
 
 
@@ -234,24 +219,32 @@ def _split_half(
     return 2 * r / (1 + r) if r > -1 else None
 
 
-def _shift(
-    trait: Trait, values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, span: int, sd: float | None
-) -> Shift:
-    estimate = stratified_mean(values, keys, "halves" if mode == "statement" else "items")
-    halves = [v[~np.isnan(v)] for v in (values[keys == 1], values[keys == -1])]
+def _shift(trait: Trait, values: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> Shift:
+    """The shift of one trait; `values` are the keyed moves of its items, which stand at `index`."""
+    keys, mode, sd = setting.keys[index], setting.mode, setting.sds.get(trait)
+    estimate = estimated(values, keys, mode, facets_of([setting.items[i] for i in index]))
+    means = item_means(values)
+    halves = [v[~np.isnan(v)] for v in (means[keys == 1], means[keys == -1])]
     plus, minus = (float(h.mean()) if h.size else None for h in halves)
+    return _as_shift(trait, estimate, setting).model_copy(update={
+        "plus": plus, "minus": minus, "d": effect_size(estimate) if mode == "statement" else None,
+        "sds": estimate.value / sd if sd and mode != "statement" and estimate.value is not None else None,
+    })  # fmt: skip
+
+
+def _as_shift(trait: Trait, found: Estimate, setting: Setting) -> Shift:
+    pomp = 100 * found.value / setting.span if setting.mode != "statement" and found.value is not None else None
     return Shift(
-        trait=trait, value=estimate.value, se=estimate.se, ci=estimate.ci, n=estimate.n, plus=plus, minus=minus,
-        covers=list(estimate.covers),
-        pomp=100 * estimate.value / span if mode != "statement" and estimate.value is not None else None,
-        sds=estimate.value / sd if sd and mode != "statement" and estimate.value is not None else None,
-        d=effect_size(estimate) if mode == "statement" else None,
+        trait=trait, value=found.value, se=found.se, ci=found.ci, n=found.n, covers=list(found.covers),
+        p=p_value(found), pomp=pomp,
     )  # fmt: skip
 
 
-def _check(effect: Shift | None, sign: float) -> tuple[Literal["ok", "caution"] | None, list[str]]:
+def _check(contrast: Contrast) -> tuple[Literal["ok", "caution"] | None, list[str]]:
+    effect, specific = contrast.effect, contrast.specific
     if effect is None or effect.value is None:
-        return None, []
+        return None, contrast.reasons
+    sign = next(iter(contrast.aimed.values()))
     reasons = []
     if effect.plus is not None and effect.minus is not None and effect.plus * effect.minus < 0:
         reasons.append("key halves disagree in sign")
@@ -261,6 +254,23 @@ def _check(effect: Shift | None, sign: float) -> tuple[Literal["ok", "caution"] 
         reasons.append("no interval")
     elif effect.ci[0] <= 0 <= effect.ci[1]:
         reasons.append("interval reaches zero")
+    elif effect.p_holm is not None and effect.p_holm >= ALPHA:
+        reasons.append("p (Holm) of the effect is .05 or more")
     if effect.value * sign < 0:
         reasons.append("moves against the target")
+    else:
+        reasons += [*contrast.reasons, *_halo(specific)]
     return ("caution" if reasons else "ok"), reasons
+
+
+def _halo(specific: Shift | None) -> list[str]:
+    """Why an effect in the direction aimed at may yet be halo."""
+    if specific is None:
+        return []
+    if specific.ci is None:
+        return ["the specific effect has no interval: it may be halo"]
+    if specific.ci[0] <= 0:
+        return ["the specific effect's interval reaches zero: it may be halo"]
+    if specific.p_holm is not None and specific.p_holm >= ALPHA:
+        return ["p (Holm) of the specific effect is .05 or more: it may be halo"]
+    return []

@@ -16,7 +16,7 @@ from traitbench.tasks.questionnaire.scorecard import Scorecard, Setting, scoreca
 from traitbench.tasks.questionnaire.validity import Structure, structure
 from traitbench.tasks.questionnaire.variance import Variance, variance
 from traitbench.tasks.questionnaire.verdict import verdict
-from traitbench.tasks.scoring import item_values, modes, scale_scores, style
+from traitbench.tasks.scoring import item_grid, modes, scale_scores, style
 from traitbench.tasks.verdict import Verdict
 from traitbench.types import Mode, Record, Score, Trait
 
@@ -104,7 +104,8 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
     traits = [trait for trait in inventory.traits if any(item.trait == trait for item in items)]
     baseline = facts.conditions[0].name
     conditions = by_condition(facts, rows)
-    values = {name: item_values(mine, items) for name, mine in conditions.items()}
+    templates = sorted({row.template for row in rows})
+    values = {name: item_grid(mine, items, templates) for name, mine in conditions.items()}
     reference = {name: None if name == baseline else values[baseline] for name in values}
     scores = {n: scale_scores(raw, inventory, items, mode, reference[n]) for n, raw in values.items()}
     headline = {condition.name for condition in facts.conditions if condition.headline}

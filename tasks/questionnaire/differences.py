@@ -1,0 +1,70 @@
+"""How far each item moved between two conditions, or over drawn profiles: what effects are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitbench.samples import Condition
+from traitbench.types import Trait
+
+__all__ = ["PROFILES", "Difference", "aims", "differences"]
+
+PROFILES = "profiles"
+"""Where a contrast names its conditions: all the drawn profiles together."""
+
+Difference = tuple[str, str, str, dict[Trait, float], NDArray[np.float64]]
+
+
+def aims(condition: Condition) -> dict[Trait, float]:
+    """Trait -> sign of the shift that the condition aims at; a level of 0 aims at none."""
+    return {trait: 1.0 if level > 0 else -1.0 for trait, level in condition.levels.items() if level}
+
+
+def differences(values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition]) -> Iterator[Difference]:
+    """Every contrast: target, names of both sides, signs, and how far each item's raw value moved.
+
+    `values`: condition -> raw item values (items,) or (items, templates, fits), as `item_grid` gives them; the moves
+    have the same shape. The one fit of a baseline stands for all.
+    """
+    for target, high, low, aimed in _pairs(conditions):
+        yield target, high.name, low.name, aimed, values[high.name] - values[low.name]
+    profiles = [c for c in conditions if c.profile]
+    traits = list(dict.fromkeys(t for c in profiles for t in c.levels))
+    if len(profiles) <= len(traits) + 1:
+        return
+    levels = np.array([[1.0, *(c.levels.get(t, 0.0) for t in traits)] for c in profiles])
+    slopes = _slopes(levels, np.array([values[c.name] for c in profiles]))
+    for place, trait in enumerate(traits, 1):
+        yield trait, PROFILES, PROFILES, {trait: 1.0}, 2 * slopes[place]
+
+
+def _pairs(conditions: Sequence[Condition]) -> list[tuple[str, Condition, Condition, dict[Trait, float]]]:
+    """The contrasts a set of conditions allows: high minus low where a trait has both poles, else minus baseline."""
+    poles = {(t, v): c for c in conditions if c.headline and len(c.levels) == 1 for t, v in c.levels.items()}
+    out: list[tuple[str, Condition, Condition, dict[Trait, float]]] = []
+    for condition in (c for c in conditions[1:] if c.headline and not c.profile and c.person is None):
+        levels = condition.levels
+        trait, level = next(iter(levels.items())) if len(levels) == 1 else ("", 0.0)
+        other = poles.get((trait, -level))
+        if trait and abs(level) == 1 and other is not None:
+            if level == 1:
+                out.append((trait, condition, other, {trait: 1.0}))
+        else:
+            out.append((condition.name, condition, conditions[0], aims(condition)))
+    return out
+
+
+def _slopes(levels: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares of item values (n, items, ...) on levels (n, 1 + traits): coefficients (1 + traits, items, ...)."""
+    flat = values.reshape(values.shape[0], -1)
+    out = np.full((levels.shape[1], flat.shape[1]), np.nan)
+    whole = ~np.isnan(flat).any(axis=0)
+    out[:, whole] = np.linalg.lstsq(levels, flat[:, whole], rcond=None)[0]
+    for cell in np.flatnonzero(~whole):
+        kept = ~np.isnan(flat[:, cell])
+        if kept.sum() > levels.shape[1]:
+            out[:, cell] = np.linalg.lstsq(levels[kept], flat[kept, cell], rcond=None)[0]
+    return out.reshape(levels.shape[1], *values.shape[1:])
