@@ -89,7 +89,7 @@ def item_grid(samples: Sequence[Sample], items: Sequence[Item], templates: Seque
     A cell is the mean of its valid answers over orders, symbols, respondents and repeats; NaN where there is none. A
     condition that was not fitted, or once only, has one fit.
     """
-    fits = sorted({sample.fit for sample in samples if sample.fit is not None}) or [None]
+    fits: list[int | None] = [*sorted({sample.fit for sample in samples if sample.fit is not None})] or [None]
     cells: dict[tuple[int, int | None], list[Sample]] = defaultdict(list)
     for sample in samples:
         cells[sample.template, sample.fit].append(sample)
@@ -104,14 +104,14 @@ def item_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(counts > 0, np.nansum(flat, axis=1) / np.maximum(counts, 1), np.nan)
 
 
-def facets_of(items: Sequence[Item]) -> NDArray[np.str_] | None:
-    """Facet of each item (items,), the clusters of its interval; None where an item has none."""
-    facets = [item.facet for item in items]
-    return np.array(facets) if facets and all(facets) else None
+def facets_of(items: Sequence[Item]) -> tuple[str, ...] | None:
+    """Facet of each item, the clusters of its interval; None where an item has none."""
+    facets = tuple(item.facet for item in items if item.facet)
+    return facets if facets and len(facets) == len(items) else None
 
 
 def estimated(
-    values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, facets: NDArray[np.str_] | None = None
+    values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, facets: Sequence[str] | None = None
 ) -> Estimate:
     """Mean of keyed item values with its interval, over all that was drawn at random.
 
@@ -165,7 +165,7 @@ def _score(
     trait: Trait,
     values: NDArray[np.float64],
     keys: NDArray[np.int_],
-    facets: NDArray[np.str_] | None,
+    facets: Sequence[str] | None,
     mode: Mode,
     scale: ResponseScale | None,
     unscored: int,

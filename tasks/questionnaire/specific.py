@@ -27,7 +27,7 @@ class Part(NamedTuple):
     values: NDArray[np.float64]
     """Keyed item shifts, (items,) or (items, templates, fits)."""
     keys: NDArray[np.int_]
-    facets: NDArray[np.str_] | None = None
+    facets: tuple[str, ...] | None = None
 
 
 def parts_of(
@@ -82,8 +82,26 @@ def combined(parts: Sequence[Part], mode: Mode, level: float = 0.95) -> Estimate
     rest += shared**2 / min((parts[0].values.shape[axis] - 1 for axis in axes), default=1)
     df = variance**2 / rest if rest > 0 else None
     half = float(special.stdtrit(df or 1e9, (1 + level) / 2)) * variance**0.5
+    low, high = _lengths(shares, whole, squares[0], level)
     covers = tuple(dict.fromkeys(name for e in whole for name in e.covers))
-    return Estimate(value, variance**0.5, (value - half, value + half), n, None, df, covers)
+    return Estimate(value, variance**0.5, (value - low * half, value + high * half), n, None, df, covers)
+
+
+def _lengths(
+    shares: NDArray[np.float64], parts: Sequence[Estimate], squares: NDArray[np.float64], level: float
+) -> tuple[float, float]:
+    """How much longer than t both sides of a sum are because those of its parts are: skewed items lengthen one."""
+    if not squares.sum():
+        return 1.0, 1.0
+    sides = []
+    for side in (0, 1):
+        longer = []
+        for share, e in zip(shares, parts, strict=True):
+            end = e.ci[side if share > 0 else 1 - side] if e.ci else e.value or 0.0
+            half = float(special.stdtrit(e.df or 1e9, (1 + level) / 2)) * (e.se or 0.0)
+            longer.append(abs(end - (e.value or 0.0)) / half if half else 1.0)
+        sides.append(float(np.sqrt((squares * np.square(longer)).sum() / squares.sum())))
+    return sides[0], sides[1]
 
 
 def _common(parts: Sequence[Part], mode: Mode, axis: int) -> float:
@@ -96,7 +114,8 @@ def _common(parts: Sequence[Part], mode: Mode, axis: int) -> float:
     means = means[:, ~np.isnan(means).any(axis=0)]
     if means.shape[1] < 2:
         return 0.0
-    return float(means.sum(axis=0).var(ddof=1) - means.var(axis=1, ddof=1).sum()) / levels
+    common = float(means.sum(axis=0).var(ddof=1)) - float(means.var(axis=1, ddof=1).sum())
+    return common / levels
 
 
 def _mean(values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode) -> float:
@@ -107,10 +126,16 @@ def _mean(values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode) -> fl
     return sum(means) / len(means) if means else float("nan")
 
 
-def p_value(estimate: Estimate) -> float | None:
-    """Two-sided p of no effect, whose .05 is where the 95 % interval reaches zero; None without an interval."""
-    if estimate.value is None or estimate.se is None:
+def p_value(estimate: Estimate, level: float = 0.95) -> float | None:
+    """Two-sided p of no effect: that of the t whose acceptance region is the interval's side towards zero.
+
+    At .05 the 95 % interval ends at zero, where one side is longer than t as well. None without an interval.
+    """
+    if estimate.value is None or estimate.ci is None:
         return None
-    if estimate.se <= 1e-12 * abs(estimate.value) or abs(estimate.value) < 1e-12:
-        return float(abs(estimate.value) < 1e-12)
-    return float(2 * special.stdtr(estimate.df or 1e9, -abs(estimate.value) / estimate.se))
+    size = abs(estimate.value)
+    half = estimate.value - estimate.ci[0] if estimate.value > 0 else estimate.ci[1] - estimate.value
+    if size < 1e-12 or half <= 1e-12 * size:
+        return float(size < 1e-12)
+    df = estimate.df or 1e9
+    return float(2 * special.stdtr(df, -float(special.stdtrit(df, (1 + level) / 2)) * size / half))
