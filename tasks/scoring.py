@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
 
 __all__ = [
-    "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_means", "item_values", "modes",
+    "COVERS", "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_means", "item_values", "modes",
     "scale_scores", "style",
 ]  # fmt: skip
 
 RANDOM = ("templates", "fits")
 """Axes of an item grid behind the items: each is a sample of what might as well have been asked or fitted."""
+COVERS = ("items", "facets", *RANDOM)
+"""What an interval may cover, in the order in which it is told."""
 
 
 def grade(sample: Sample, inventory: Inventory) -> Grade:

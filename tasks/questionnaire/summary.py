@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from traitbench.humans import loadings
@@ -12,11 +12,11 @@ from traitbench.statistics.style import Style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.questionnaire.dose import Dose, doses
 from traitbench.tasks.questionnaire.respondents import Reliability, grid, reliability
-from traitbench.tasks.questionnaire.scorecard import Scorecard, Setting, scorecard
+from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Setting, Shift, scorecard
 from traitbench.tasks.questionnaire.validity import Structure, structure
 from traitbench.tasks.questionnaire.variance import Variance, variance
 from traitbench.tasks.questionnaire.verdict import verdict
-from traitbench.tasks.scoring import item_grid, modes, scale_scores, style
+from traitbench.tasks.scoring import COVERS, item_grid, modes, scale_scores, style
 from traitbench.tasks.verdict import Verdict
 from traitbench.types import Mode, Record, Score, Trait
 
@@ -51,10 +51,8 @@ class QuestionnaireBlock(Block):
     """An inventory's part of the results."""
 
     kind: Literal["questionnaire"] = "questionnaire"
-    uncertainty: dict[str, str] = {
-        "clusters": "items", "strata": "key", "distribution": "t, items - keys degrees of freedom",
-    }  # fmt: skip
-    """What the intervals of scores and shifts are over."""
+    uncertainty: dict[str, str] = {}
+    """What the intervals of scores and shifts are over: `random`, and how."""
     modes: dict[Mode, Scored]
 
     def metrics(self) -> dict[str, dict[str, float | None]]:
@@ -84,17 +82,48 @@ class QuestionnaireBlock(Block):
             {"target": contrast.target, "high": contrast.high, "low": contrast.low, "scoring": mode,
              "metric": shift.trait, "aimed": shift.trait in contrast.aimed, "value": shift.value, "se": shift.se,
              "ci_low": shift.ci[0] if shift.ci else None, "ci_high": shift.ci[1] if shift.ci else None,
-             "pomp": shift.pomp, "sds": shift.sds, "d": shift.d, "plus": shift.plus, "minus": shift.minus,
-             "leakage": contrast.leakage, "check": contrast.check, "verdict": scored.verdict.verdict}
+             "p": shift.p, "p_holm": shift.p_holm, "covers": ",".join(shift.covers), "pomp": shift.pomp,
+             "sds": shift.sds, "d": shift.d, "plus": shift.plus, "minus": shift.minus, "leakage": contrast.leakage,
+             "evaluative": contrast.evaluative, **_specific(contrast, shift), "check": contrast.check,
+             "verdict": scored.verdict.verdict}
             for mode, scored in self.modes.items()
             for contrast in scored.scorecard.contrasts
             for shift in contrast.shifts
         ]  # fmt: skip
 
 
+def _specific(contrast: Contrast, shift: Shift) -> dict[str, float | None]:
+    """The specific effect as columns, beside the trait aimed at; null beside the others."""
+    mine = contrast.specific if contrast.effect and shift.trait == contrast.effect.trait else None
+    low, high = mine.ci if mine and mine.ci else (None, None)
+    return {
+        "specific": mine.value if mine else None, "specific_ci_low": low, "specific_ci_high": high,
+        "specific_p_holm": mine.p_holm if mine else None,
+    }  # fmt: skip
+
+
+def _random(found: Mapping[Mode, Scored]) -> dict[str, str]:
+    """What the intervals of all modes are over."""
+    named = {
+        name
+        for scored in found.values()
+        for each in (
+            *(score for scores in scored.scores.values() for score in scores),
+            *(shift for contrast in scored.scorecard.contrasts for shift in contrast.shifts),
+        )
+        for name in each.covers
+    }
+    return {
+        "random": ", ".join(name for name in COVERS if name in named),
+        "strata": "key",
+        "distribution": "t, Satterthwaite's degrees of freedom; a side is longer where the items are skewed",
+    }
+
+
 def summarise(facts: Facts, samples: Sequence[Sample], inventory: Inventory) -> QuestionnaireBlock:
     """Compute the block of `inventory` from all samples of the task."""
-    return QuestionnaireBlock(modes={mode: _scored(facts, samples, inventory, mode) for mode in modes(samples)})
+    found = {mode: _scored(facts, samples, inventory, mode) for mode in modes(samples)}
+    return QuestionnaireBlock(modes=found, uncertainty=_random(found))
 
 
 def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: Mode) -> Scored:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from traitbench.tables import Table, interval, number, ratio
 from traitbench.tasks.questionnaire.scorecard import PROFILES, Contrast, Scorecard, Shift
+from traitbench.tasks.scoring import COVERS
 from traitbench.tasks.style_tables import statement_first
 from traitbench.types import Mode
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from traitbench.tasks.questionnaire.dose import DosePoint
     from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 
-__all__ = ["curves", "effects", "levels", "matrix"]
+__all__ = ["covered", "curves", "effects", "levels", "matrix"]
 
 
 def effects(title: str, cards: Mapping[Mode, Scorecard]) -> Table:
@@ -24,22 +25,37 @@ def effects(title: str, cards: Mapping[Mode, Scorecard]) -> Table:
     for mode in statement_first(cards):
         for contrast in cards[mode].contrasts:
             rows.append(_effect_row(mode, contrast))
-    drawn = any(c.high == PROFILES for card in cards.values() for c in card.contrasts)
+    contrasts = [c for card in cards.values() for c in card.contrasts]
+    drawn = any(c.high == PROFILES for c in contrasts)
     return Table(
         title=title,
-        columns=["target", "scoring", "effect [95 %]", "unit", "SDs", "d", "plus", "minus", "leakage [95 %]", "check"],
+        columns=["target", "scoring", "effect [95 %]", "p (Holm)", "specific [95 %]", "specific p (Holm)",
+                 "evaluative [95 %]", "unit", "SDs", "d", "plus", "minus", "leakage [95 %]", "check"],
         rows=rows,
         notes=[
             "Effect: high minus low, or the condition minus the baseline. plus, minus: the same from plus- and from "
             "minus-keyed items. Leakage: how far the other traits moved, noise removed. SDs: in between-person SDs of "
             "the same instrument.",
+            "Evaluative: mean shift of the other traits towards their desirable ends. Specific: the effect in the "
+            "direction aimed at without that part of it; where it is no more than zero, the effect may be halo. p: two-"
+            "sided, adjusted over the targets of the scoring mode.",
+            *covered([c.effect.covers for c in contrasts if c.effect]),
             *(["Over drawn profiles an effect is twice the slope on the level, all levels together."] if drawn else []),
         ],
-    )
+    )  # fmt: skip
+
+
+def covered(found: Iterable[Sequence[str]]) -> list[str]:
+    """Say what intervals are over; nothing where there are none."""
+    names = {name for names in found for name in names}
+    if not names:
+        return []
+    alone = "" if "templates" in names else " One wording of the request was used: what others change is not in them."
+    return [f"Intervals cover what varies over {', '.join(name for name in COVERS if name in names)}.{alone}"]
 
 
 def _effect_row(mode: str, contrast: Contrast) -> list[str]:
-    effect, scale = contrast.effect, 1.0
+    effect, specific, scale = contrast.effect, contrast.specific, 1.0
     if effect is not None and effect.pomp is not None and effect.value:
         scale = effect.pomp / effect.value
     unit = "nats/token" if mode == "statement" else "POMP"
@@ -47,20 +63,25 @@ def _effect_row(mode: str, contrast: Contrast) -> list[str]:
     def scaled(value: float | None) -> float | None:
         return None if value is None else value * scale
 
-    def bounds(ci: tuple[float, float] | None) -> tuple[float, float] | None:
-        return None if ci is None else (ci[0] * scale, ci[1] * scale)
+    def spanned(value: float | None, ci: tuple[float, float] | None) -> str:
+        return interval(scaled(value), None if ci is None else (ci[0] * scale, ci[1] * scale))
+
+    def tested(shift: Shift | None) -> list[str]:
+        return [spanned(shift.value, shift.ci), number(shift.p_holm, 4)] if shift else ["–", "–"]
 
     check = "; ".join([contrast.check or "–", *contrast.reasons]).replace("caution; ", "caution: ")
     return [
         contrast.target,
         mode,
-        interval(scaled(effect.value), bounds(effect.ci)) if effect else "–",
+        *tested(effect),
+        *tested(specific),
+        spanned(contrast.evaluative, contrast.evaluative_ci),
         unit,
         number(effect.sds) if effect else "–",
         number(effect.d) if effect else "–",
         number(scaled(effect.plus)) if effect else "–",
         number(scaled(effect.minus)) if effect else "–",
-        interval(scaled(contrast.leakage), bounds(contrast.leakage_ci)),
+        spanned(contrast.leakage, contrast.leakage_ci),
         check,
     ]
 
@@ -93,6 +114,7 @@ def levels(block: QuestionnaireBlock, facts: Facts, task: str) -> Table:
     notes = ["A level is neither good nor bad; it is never ranked. Statement scoring has no absolute level."]
     if drawn:
         notes.append(f"The {len(drawn)} profiles are left out; every condition is in the results file.")
+    notes += covered([s.covers for s in every])
     if any(s.note for s in every):
         notes.append("Scales of fewer than 8 items: their intervals are approximate and may leave the scale.")
     return Table(
