@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Literal, Protocol
 
+from pydantic import Field
+
 from traitbench.errors import TraitbenchUsage
 from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write
 
@@ -20,18 +22,22 @@ class Condition(Record):
     person: str | None = None
     """Id of the person aimed at."""
     coef: float | None = None
-    """Strength of the control's edits, in the method's own unit."""
+    """Strength of the control's edits, in the method's own unit; null where fits chose different ones."""
     headline: bool = True
     """Whether the control is as the method made it; else it is a point of the dose curve or a part of the control."""
     variant: Literal["prompt only", "shift only"] | None = None
     """Which part of the control it is."""
     perplexity: float | None = None
-    """On neutral text under the edits, over the baseline's."""
+    """On neutral text under the edits, over the baseline's; of several fits the mean."""
     dose: float | None = None
     """Size of the edits beside the activations that they change, on neutral text."""
     profile: bool = False
     """One of a set of targets whose levels were drawn independently; they are analysed together."""
     control_hash: str | None = None
+    """Null where several fits answered; each sample has its own."""
+    fit: int | None = Field(default=None, exclude=True)
+    """Which fit of the control, from 0, while a run is made (`--fit_seeds`); null where there is one, and in results,
+    which hold a condition once."""
 
     @property
     def aim(self) -> str:
@@ -140,6 +146,7 @@ def make_sample(
         target=condition.target,
         coef=condition.coef,
         control_hash=condition.control_hash,
+        fit=condition.fit,
         seed=request.seed or seed,
         option_logprobs=list(response.option_logprobs) if response.option_logprobs else None,
         option_values=list(request.values) if isinstance(request, Choose | Write) else None,

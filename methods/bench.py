@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,12 @@ class Bench:
     def cache(self) -> Path:
         """Where work is kept that can be done again; name a file by a digest of all that decides its contents."""
         return _made(self._cache, "results/controls/cache")
+
+    def reseeded(self, seed: int) -> Bench:
+        """The same bench, model and folders, with the draws of another seed."""
+        other = copy(self)
+        other.seed, other._plain = seed, {}
+        return other
 
     def once(self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
         """Take arrays from the cache, or make them and keep them there; a damaged file is made again.

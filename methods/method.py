@@ -27,6 +27,8 @@ class Method(ABC):
     strength: ClassVar[str | None] = None
     """What it calls the strength of its edits (--coefs sets it); None: it has none."""
 
+    seeded: ClassVar[bool] = False
+    """Whether its fit draws by `bench.seed`, so that --fit_seeds can fit it again; what is made elsewhere does not."""
     matched: ClassVar[bool] = True
     """Whether --matched can put the instruction that all methods share in front of its controls."""
 

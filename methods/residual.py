@@ -81,6 +81,7 @@ class Residual(Method):
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several"})
     needs_model = True
+    seeded = True
     strength = "strength"
 
     class Config(Record):

@@ -43,6 +43,7 @@ class Sft(Method):
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", batch=(64,)),
         "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), epochs=2, warmup=3, scenes=100, evaluations=3),

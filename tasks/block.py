@@ -27,7 +27,9 @@ class Facts(Record):
     controls: dict[str, list[dict[str, str]]]
     """Condition -> the control's messages."""
     fits: dict[str, Fit] = {}
-    """Condition -> how its control was fitted, where it was."""
+    """Condition -> how its control was fitted, where it was; of several fits the first."""
+    refits: dict[str, list[Fit]] = {}
+    """Condition -> its further fits, with other seeds (`--fit_seeds`)."""
     contaminated: dict[str, int] = {}
     """Task -> how many of its items the method was fitted on; such a run is not ranked."""
     config: dict[str, Any]
@@ -46,6 +48,15 @@ class Facts(Record):
     """fit_seconds of all fits, whenever they were made; evaluation_seconds without fits, of this process alone (a run
     that was resumed asked the rest before); peak_memory_bytes of this process; stored_parameters of the adapters."""
     warnings: list[str] = []
+
+    @property
+    def every_fit(self) -> dict[str, Fit]:
+        """Every fit by its condition, the further ones with their number."""
+        out = {}
+        for name, fit in self.fits.items():
+            out[name] = fit
+            out |= {f"{name} (fit {n})": other for n, other in enumerate(self.refits.get(name, ()), 2)}
+        return out
 
     @property
     def iterations(self) -> int:

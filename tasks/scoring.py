@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
 
 __all__ = [
-    "COVERS", "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_means", "item_values", "modes",
-    "scale_scores", "style",
+    "COVERS", "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_means", "item_values",
+    "modes", "scale_scores", "style",
 ]  # fmt: skip
 
 RANDOM = ("templates", "fits")

@@ -53,6 +53,9 @@ class Task(ABC):
     heeds: ClassVar[tuple[str, ...]] = ("limit",)
     """Fields of the administration that change what it asks."""
 
+    fits: ClassVar[bool] = False
+    """Whether it sums up several fits of a control (`--fit_seeds`), which its samples tell apart by `fit`."""
+
     @classmethod
     def block(cls) -> type[Block]:
         """Return the class of what `summarise` returns."""

@@ -189,6 +189,11 @@ def _asking(p: argparse.ArgumentParser) -> None:
     )
     add("--norms", metavar="SEX,AGE", help=_NORMS)
     add("--coefs", metavar="a,b", help="dose curve: more strengths of the method's edits; 0: its messages alone")
+    add(
+        "--fit_seeds",
+        metavar="N",
+        help="fits of each control, with the seeds SEED, SEED + 1, ...; all are measured (1)",
+    )
     add("--matched", action="store_true", default=None, help="also tell each control's target, in one sentence for all")
     add("--bootstrap_iters", metavar="N", help="for the interval of leakage (1000)")
     add("--write_out", "-w", action="store_true", default=None, help="show the exact prompt of the first item")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from traitbench.methods.fitted import fitted
@@ -13,7 +14,7 @@ from traitbench.types import Control, Target
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["BASELINE", "conditions"]
+__all__ = ["BASELINE", "conditions", "once"]
 
 BASELINE = "baseline"
 Made = tuple[Condition, Control]
@@ -27,17 +28,20 @@ def conditions(
     bench: Bench | None,
     profiles: bool = False,
     matched: bool = False,
+    fits: int = 1,
 ) -> list[Made]:
     """Make the controls on `bench` and name the conditions; the baseline alone where there is no bench.
 
     `coefs` are further strengths of their edits; `profiles` says that the targets were drawn; `matched` puts the
-    instruction that all methods share in front of each control.
+    instruction that all methods share in front of each control. Of several `fits`, with seeds from the bench's on, each
+    is a condition of the same name.
     """
     made: list[Made] = [(Condition(name=BASELINE), Control())]
     if bench is None:
         return made
-    step = bench.begin(f"fitting {method.name}", len(targets)) if method.needs_model else None
-    for number, target in enumerate(targets, 1):
+    step = bench.begin(f"fitting {method.name}", len(targets) * fits) if method.needs_model else None
+    benches = [bench.reseeded(bench.seed + n) if n else bench for n in range(fits)]
+    for (number, target), (n, bench) in product(enumerate(targets, 1), enumerate(benches)):
         name = target.name if target else str(settings.get("style", method.name))
         control = fitted(method, target, bench).model_copy(update={"target": target})
         if matched and target is not None:
@@ -48,6 +52,7 @@ def conditions(
             levels=target.levels if target else {},
             person=target.person.id if target and target.person else None,
             profile=profiles,
+            fit=n if fits > 1 else None,
         )
         made += [
             (changed.model_copy(update={"control_hash": mine.hash}), mine)
@@ -56,6 +61,24 @@ def conditions(
         if step:
             step(1)
     return made
+
+
+def once(made: Sequence[Made]) -> list[Condition]:
+    """The conditions as results hold them: several fits of one as one."""
+    named: dict[str, list[Condition]] = {}
+    for condition, _ in made:
+        named.setdefault(condition.name, []).append(condition)
+    return [_joined(mine) if len(mine) > 1 else mine[0] for mine in named.values()]
+
+
+def _joined(fits: Sequence[Condition]) -> Condition:
+    perplexity = [c.perplexity for c in fits if c.perplexity is not None]
+    dose = [c.dose for c in fits if c.dose is not None]
+    return fits[0].model_copy(update={
+        "coef": fits[0].coef if len({c.coef for c in fits}) == 1 else None,
+        "perplexity": sum(perplexity) / len(perplexity) if perplexity else None,
+        "dose": sum(dose) / len(dose) if dose else None, "control_hash": None, "fit": None,
+    })  # fmt: skip
 
 
 def _told(control: Control, target: Target, bench: Bench) -> Control:

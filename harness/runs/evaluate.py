@@ -23,7 +23,7 @@ from traitbench.methods import neutral
 from traitbench.methods.bench import Bench
 from traitbench.progress import Progress
 from traitbench.runs.administer import administer, key_of
-from traitbench.runs.conditions import conditions
+from traitbench.runs.conditions import conditions, once
 from traitbench.runs.folders import run_name
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
 from traitbench.runs.results import Results
@@ -31,7 +31,7 @@ from traitbench.runs.summary import summarise
 from traitbench.samples import Condition
 from traitbench.targets import drawn
 from traitbench.tasks.block import Facts
-from traitbench.types import Control, Response
+from traitbench.types import Control, Fit, Response
 
 __all__ = ["evaluate", "served", "workbench"]
 
@@ -114,7 +114,9 @@ def _conditions(prepared: Prepared, bench: Bench) -> list[tuple[Condition, Contr
         return prepared.conditions
     plan = prepared.plan
     profiles = drawn(plan.target) > 0
-    return conditions(prepared.method, prepared.settings, prepared.targets, plan.coefs, bench, profiles, plan.matched)
+    return conditions(
+        prepared.method, prepared.settings, prepared.targets, plan.coefs, bench, profiles, plan.matched, plan.fit_seeds
+    )  # fmt: skip
 
 
 def _damage(
@@ -156,20 +158,25 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, eval
     notes = [note for task in prepared.tasks for note in task.notes()]
     config = plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"})
     told = list(prepared.participants.notes) if prepared.participants else []
-    fits = {c.name: control.fit for c, control in prepared.conditions if control.fit and c.headline}
-    # Work that several fits have in common, and an adapter that serves several targets, count once.
-    seconds_of = {fit.shared or name: fit.seconds for name, fit in fits.items()}
-    held = {control.weights or c.name: control.fit.parameters for c, control in prepared.conditions
-            if control.fit and c.headline}  # fmt: skip
+    fits: dict[str, list[Fit]] = {}
+    seconds: dict[tuple[int | None, str], float] = {}
+    held: dict[str | tuple[str, int | None], int] = {}
+    for c, control in prepared.conditions:
+        if control.fit and c.headline:
+            fits.setdefault(c.name, []).append(control.fit)
+            # Work that several fits have in common, and an adapter that serves several targets, count once.
+            seconds[c.fit, control.fit.shared or c.name] = control.fit.seconds
+            held[control.weights or (c.name, c.fit)] = control.fit.parameters
     return Facts(
         model_name=prepared.spec.label,
         model_source=prepared.backend,
         model=dict(identity),
         method={"name": plan.method, "version": prepared.method.version,
                 "config": prepared.method.config.model_dump(mode="json"), "settings": prepared.settings},
-        conditions=[condition for condition, _ in prepared.conditions],
+        conditions=once(prepared.conditions),
         controls={c.name: [m.model_dump() for m in control.messages] for c, control in prepared.conditions},
-        fits=fits,
+        fits={name: mine[0] for name, mine in fits.items()},
+        refits={name: mine[1:] for name, mine in fits.items() if mine[1:]},
         persons=prepared.participants.hashes if prepared.participants else {},
         contaminated=_contaminated(prepared),
         config=config,
@@ -178,7 +185,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, eval
         git_hash=_git_hash(),
         date=started,
         total_evaluation_time_seconds=time.time() - started,
-        cost={"fit_seconds": sum(seconds_of.values()), "evaluation_seconds": evaluation,
+        cost={"fit_seconds": sum(seconds.values()), "evaluation_seconds": evaluation,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
         warnings=(limited if plan.limit else []) + _unmeasured(prepared) + notes + told,
     )  # fmt: skip

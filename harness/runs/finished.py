@@ -66,8 +66,13 @@ def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
 def _design(kept: Kept) -> str:
     """Name what a run asked, on all items or some: one that asked something else stands beside it."""
     asked = {name: value for name, value in kept.administration.items() if name != "limit"}
-    aims = [kept.config.get("target") or "all", list(kept.config.get("coefs", ()))]
+    aims = [kept.config.get("target") or "all", list(kept.config.get("coefs", ())), *_fits(kept)]
     return digest([sorted(kept.versions), asked, kept.method["name"], kept.method["settings"], aims])
+
+
+def _fits(kept: Kept) -> list[int]:
+    """How many fits, where several: a name of before there were such runs stays as it was."""
+    return [n] if (n := kept.config.get("fit_seeds", 1)) > 1 else []
 
 
 def _apart(kept: Kept, best: Kept) -> str:

@@ -26,6 +26,8 @@ def fit(
     fitted before in the same way is not fitted again. `given` holds what the plan names and no table does.
     TraitbenchUsage for a method that needs no model.
     """
+    if plan.fit_seeds > 1:
+        raise TraitbenchUsage(f"--fit_seeds {plan.fit_seeds}: fit makes one control a target; give each fit its --seed")
     prepared = prepare(plan, given)
     if not prepared.method.needs_model:
         raise TraitbenchUsage(

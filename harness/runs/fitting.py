@@ -16,7 +16,7 @@ __all__ = ["choices", "trainings"]
 
 def choices(facts: Facts) -> list[Table]:
     """What each fit chose on development data: one table, or none where nothing was fitted with a strength."""
-    fits = {name: fit for name, fit in facts.fits.items() if fit.strength is not None}
+    fits = {name: fit for name, fit in facts.every_fit.items() if fit.strength is not None}
     if not fits:
         return []
     sizes = {c.name: c for c in facts.conditions}
@@ -31,8 +31,8 @@ def choices(facts: Facts) -> list[Table]:
                     number(fit.strength),
                     number(_chosen(fit)),
                     str(len(fit.curve)),
-                    ratio(sizes[name].perplexity),
-                    number(sizes[name].dose),
+                    ratio(sizes[name].perplexity) if name in sizes else "–",
+                    number(sizes[name].dose) if name in sizes else "–",
                     str(fit.parameters),
                     number(fit.seconds, 1),
                 ]

@@ -27,8 +27,8 @@ EFFECTS = (
 )  # fmt: skip
 SAMPLES = (
     "task", "condition", "target", "coef", "scoring", "item", "trait", "facet", "keyed", "order", "symbols", "template",
-    "respondent", "repeat", "status", "value_raw", "value_keyed", "option_mass", "loglik", "tokens", "reply", "text",
-    "prompt",
+    "respondent", "repeat", "fit", "status", "value_raw", "value_keyed", "option_mass", "loglik", "tokens", "reply",
+    "text", "prompt",
 )  # fmt: skip
 ENTRIES = (
     "task", "scoring", "model", "method", "settings", "row", "rank", "verdict", "conditions", "profiles", "n", "limit",
@@ -37,8 +37,8 @@ ENTRIES = (
 """What every frame of its kind begins with, in this order; what a task adds follows."""
 
 _NUMBERS = frozenset({
-    "coef", "value", "se", "ci_low", "ci_high", "respondent", "value_raw", "value_keyed", "option_mass", "loglik",
-    "tokens", "rank", "limit", "evaluation_seconds", "fit_seconds", "stored_parameters",
+    "coef", "value", "se", "ci_low", "ci_high", "respondent", "fit", "value_raw", "value_keyed", "option_mass",
+    "loglik", "tokens", "rank", "limit", "evaluation_seconds", "fit_seconds", "stored_parameters",
 })  # fmt: skip
 _COUNTS = frozenset({"keyed", "template", "repeat", "conditions", "profiles", "n", "contaminated"})
 """Of the leading columns: those of numbers that are never missing; what is in neither set, nor `aimed`, is words."""

@@ -21,6 +21,7 @@ from traitbench.runs.aims import meant, targets
 from traitbench.runs.conditions import conditions
 from traitbench.runs.owed import requests_owed
 from traitbench.runs.people import aimed_at, norms, people
+from traitbench.runs.refits import check_fits
 from traitbench.samples import Condition
 from traitbench.targets import drawn
 from traitbench.tasks import FOR_TARGETS, Administration, load
@@ -71,6 +72,8 @@ class Plan(Record):
     """SEX,AGE of the people to give z, T and percentile among, e.g. F,30."""
     coefs: tuple[float, ...] = ()
     """Strengths of the method's edits to run besides the one it chose; 0 is its messages alone."""
+    fit_seeds: int = Field(default=1, ge=1)
+    """How often each control is fitted, with the seeds `seed`, `seed` + 1 and so on; every fit is measured."""
     matched: bool = False
     """Put one instruction, the same for every method, in front of each control."""
     bootstrap_iters: int = Field(default=1000, ge=2)
@@ -176,6 +179,8 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     requests = {task.id: requests_owed(task, task.requests(plan.seed)) for task in tasks}
     aims = targets(plan.target, method, tasks, participants, plan.seed)
     _check_strengths(plan, method)
+    if plan.fit_seeds > 1:
+        check_fits(plan.fit_seeds, plan.method, method, plan.coefs, tasks)
     method.check(aims)
     # Methods that are fitted on the model make their controls once it is loaded.
     bench = None if method.needs_model else Bench(plan.seed)

@@ -131,7 +131,8 @@ class Results(Facts):
         Columns: `task`; `target`, the trait or condition aimed at; `high` and `low`, the conditions compared;
         `scoring`; `metric`, of an inventory the trait that moved; `aimed`, whether it is the one aimed at; `value`,
         `se`, `ci_low`, `ci_high`; the `verdict` on the scoring. Inventories add `pomp`, `sds` (between-person SDs),
-        `d`, `plus`, `minus`, and of the contrast `leakage` and `check`.
+        `d`, `plus`, `minus`, `p` (two-sided, of no shift), `covers` (what the interval is over), of the trait aimed at
+        `p_holm` and the `specific` effect with its interval and p, of the contrast `evaluative`, `leakage`, `check`.
         """
         from traitbench.runs.frames import effect_frame
 
@@ -141,7 +142,7 @@ class Results(Facts):
         """Return every response as a pandas data frame, a row each, from the samples files beside the results.
 
         Columns: `task`, `condition`, `target`, `coef`, `scoring`; the cell of the grid (`item`, `trait`, `facet`,
-        `keyed`, `order`, `symbols`, `template`, `respondent`, `repeat`); `status`; `value_raw`, `value_keyed`;
+        `keyed`, `order`, `symbols`, `template`, `respondent`, `repeat`, `fit`); `status`; `value_raw`, `value_keyed`;
         `option_mass`, `loglik` (nats) and `tokens`; the written `reply`; `text` of the item and the `prompt`, where
         they are kept. BadData where the files are not there, or are not those that the numbers were computed from.
         """

@@ -133,7 +133,7 @@ class Adapted(NamedTuple):
 def adapted(facts: Facts) -> list[Adapted]:
     """Every training of a run once; empty where none was trained, or where the details have another form."""
     groups: dict[str, list[Adapted]] = {}
-    for name, fit in facts.fits.items():
+    for name, fit in facts.every_fit.items():
         if found := _read(name, fit):
             digests = [stage.training for stage in found.stages]
             key = fit.shared or ("+".join(digests) if all(digests) else name)
@@ -231,7 +231,7 @@ def spent(facts: Facts) -> tuple[float, int] | None:
 
     A run says so itself (`cost`); of results without it the fits are added up.
     """
-    fits = [fit for fit in facts.fits.values() if fit.seconds or fit.parameters]
+    fits = [fit for fit in facts.every_fit.values() if fit.seconds or fit.parameters]
     if not fits:
         return None
     seconds = facts.cost.get("fit_seconds", sum(fit.seconds for fit in fits))

@@ -63,6 +63,7 @@ class NPTI(Method):
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True
+    seeded = True
     strength = "gamma"
 
     class Config(Record):

@@ -73,6 +73,7 @@ class P_Tailor(Method):
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True
+    seeded = True
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", batch=(64,)),
         "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=3, scenes=60, evaluations=2, trial_steps=8),

@@ -75,6 +75,7 @@ class PAS(Method):
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several", "person"})
     needs_model = True
+    seeded = True
     strength = "alpha"
 
     class Config(Record):

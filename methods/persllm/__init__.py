@@ -52,6 +52,7 @@ class PersLLM(Method):
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "character"})
     needs_model: ClassVar[bool] = True
+    seeded: ClassVar[bool] = True
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", lr=(5e-5,), batch=(8,), warmup=5),
         "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=2, patience=2, evaluations=3, trial_steps=6),

@@ -34,6 +34,7 @@ class Questionnaire(Task):
     inventory: Inventory
     items: tuple[Item, ...]
     heeds: ClassVar[tuple[str, ...]] = tuple(Administration.model_fields)
+    fits: ClassVar[bool] = True
 
     def __init__(self, inventory: Inventory, administration: Administration) -> None:
         """Take the inventory as loaded; `administration.limit` keeps its first items."""
