@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
 
 __all__ = [
-    "COVERS", "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_means", "item_values",
-    "modes", "scale_scores", "style",
+    "COVERS", "answer", "drawn", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_means",
+    "item_values", "modes", "scale_scores", "style",
 ]  # fmt: skip
 
 RANDOM = ("templates", "fits")
@@ -112,22 +112,21 @@ def facets_of(items: Sequence[Item]) -> tuple[str, ...] | None:
     return facets if facets and len(facets) == len(items) else None
 
 
+def drawn(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """Values without the axes of one template or fit, which say nothing of others, and the names of those that stay."""
+    kept = [axis for axis in range(1, values.ndim) if values.shape[axis] > 1]
+    return values.reshape(values.shape[0], *(values.shape[axis] for axis in kept)), tuple(RANDOM[a - 1] for a in kept)
+
+
 def estimated(
     values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode, facets: Sequence[str] | None = None
 ) -> Estimate:
     """Mean of keyed item values with its interval, over all that was drawn at random.
 
-    `values` (items,) or (items, templates, fits); an axis of one template or fit says nothing of others and is no part
-    of the interval. `keys` and `facets` (items,).
+    `values` (items,) or (items, templates, fits); `keys` and `facets` (items,).
     """
-    kept = [axis for axis in range(1, values.ndim) if values.shape[axis] > 1]
-    over = tuple(RANDOM[axis - 1] for axis in kept)
-    x = values.reshape(values.shape[0], *(values.shape[axis] for axis in kept))
+    x, over = drawn(values)
     weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
-    import inspect  # SHIM
-
-    if "over" not in inspect.signature(stratified_mean).parameters:  # SHIM
-        return stratified_mean(item_means(x), keys, weights)
     return stratified_mean(x, keys, weights, clusters=facets, over=over)
 
 

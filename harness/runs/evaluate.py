@@ -187,7 +187,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, eval
         total_evaluation_time_seconds=time.time() - started,
         cost={"fit_seconds": sum(seconds.values()), "evaluation_seconds": evaluation,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
-        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + notes + told,
+        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + _alike(prepared) + notes + told,
     )  # fmt: skip
 
 
@@ -204,6 +204,16 @@ def _unmeasured(prepared: Prepared) -> list[str]:
     told = "there is leakage but no effect" if measured else "what the tasks report is no effect on it"
     aimed = dict.fromkeys(trait for condition, _ in prepared.conditions for trait in condition.levels)
     return [f"no task measures {trait}, so {told}" for trait in aimed if trait not in measured]
+
+
+def _alike(prepared: Prepared) -> list[str]:
+    """Say which targets' fits are the same in spite of their seeds, as where every choice is a setting."""
+    made: dict[str, set[str]] = {}
+    for condition, control in prepared.conditions:
+        if condition.fit is not None and condition.headline:
+            made.setdefault(condition.name, set()).add(control.hash)
+    same = [name for name, hashes in made.items() if len(hashes) == 1]
+    return [f"all fits are the same control, whatever the seed: {', '.join(same)}"] if same else []
 
 
 def _git_hash() -> str | None:

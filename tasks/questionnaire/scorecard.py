@@ -13,7 +13,7 @@ from traitbench.statistics.comparison import holm
 from traitbench.statistics.intervals import Estimate, leakage
 from traitbench.tasks.questionnaire.differences import PROFILES, Difference, aims, differences
 from traitbench.tasks.questionnaire.specific import combined, p_value, parts_of
-from traitbench.tasks.scoring import effect_size, estimated, facets_of, item_means
+from traitbench.tasks.scoring import drawn, effect_size, estimated, facets_of, item_means
 from traitbench.types import Mode, Record, Trait
 
 if TYPE_CHECKING:
@@ -129,18 +129,23 @@ class Setting:
         self.groups = {trait: index for trait, index in places.items() if index.size}
         self.sds = sds or {}
 
+    def facets(self, index: NDArray[np.int_]) -> tuple[str, ...] | None:
+        """Facets of the items at `index`, where all have one."""
+        return facets_of([self.items[i] for i in index])
+
 
 def contrast(difference: Difference, setting: Setting) -> Contrast:
     """One row of the matrix, from how far each item's raw value moved."""
     target, high, low, aimed, moved = difference
-    groups, weights = setting.groups, setting.weights
+    groups = setting.groups
     keyed = setting.keys.reshape(-1, *[1] * (moved.ndim - 1)) * moved
-    means = item_means(keyed)
     shifts = [_shift(trait, keyed[i], i, setting) for trait, i in groups.items()]
     others = [index for trait, index in groups.items() if trait not in aimed]
+    cells, over = drawn(keyed)
     leak = leakage(
-        [means[i] for i in others], [setting.keys[i] for i in others], weights, setting.iterations, setting.seed
-    )
+        [cells[i] for i in others], [setting.keys[i] for i in others], setting.weights, setting.iterations,
+        setting.seed, [setting.facets(i) for i in others], over,
+    )  # fmt: skip
     effect = next((s for s in shifts if s.trait in aimed), None) if len(aimed) == 1 else None
     own = Contrast(
         target=target, high=high, low=low, aimed=aimed, shifts=shifts, effect=effect,
@@ -222,7 +227,7 @@ def _split_half(
 def _shift(trait: Trait, values: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> Shift:
     """The shift of one trait; `values` are the keyed moves of its items, which stand at `index`."""
     keys, mode, sd = setting.keys[index], setting.mode, setting.sds.get(trait)
-    estimate = estimated(values, keys, mode, facets_of([setting.items[i] for i in index]))
+    estimate = estimated(values, keys, mode, setting.facets(index))
     means = item_means(values)
     halves = [v[~np.isnan(v)] for v in (means[keys == 1], means[keys == -1])]
     plus, minus = (float(h.mean()) if h.size else None for h in halves)

@@ -114,8 +114,7 @@ def _common(parts: Sequence[Part], mode: Mode, axis: int) -> float:
     means = means[:, ~np.isnan(means).any(axis=0)]
     if means.shape[1] < 2:
         return 0.0
-    common = float(means.sum(axis=0).var(ddof=1)) - float(means.var(axis=1, ddof=1).sum())
-    return common / levels
+    return float((means.sum(axis=0).var(ddof=1) - means.var(axis=1, ddof=1).sum()) / levels)
 
 
 def _mean(values: NDArray[np.float64], keys: NDArray[np.int_], mode: Mode) -> float:

@@ -104,15 +104,11 @@ def _specific(contrast: Contrast, shift: Shift) -> dict[str, float | None]:
 
 def _random(found: Mapping[Mode, Scored]) -> dict[str, str]:
     """What the intervals of all modes are over."""
-    named = {
-        name
-        for scored in found.values()
-        for each in (
-            *(score for scores in scored.scores.values() for score in scores),
-            *(shift for contrast in scored.scorecard.contrasts for shift in contrast.shifts),
-        )
-        for name in each.covers
-    }
+    every: list[Score | Shift] = []
+    for scored in found.values():
+        every += [score for scores in scored.scores.values() for score in scores]
+        every += [shift for contrast in scored.scorecard.contrasts for shift in contrast.shifts]
+    named = {name for each in every for name in each.covers}
     return {
         "random": ", ".join(name for name in COVERS if name in named),
         "strata": "key",
