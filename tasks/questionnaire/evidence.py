@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from traitbench.tables import Table, interval, number
+from traitbench.tasks.questionnaire.invariance import functioning_tables
 from traitbench.tasks.questionnaire.variance import TARGET
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ __all__ = ["evidence"]
 def evidence(block: QuestionnaireBlock, task: str, drawn: Collection[str]) -> list[Table]:
     """The tables of one task; a table that would be empty is left out. `drawn` are the conditions that are profiles."""
     found = [_human(block, task), _norms(block, task, drawn), _reliability(block, task), _variance(block, task)]
+    found += functioning_tables(
+        [(mode, one) for mode, scored in block.modes.items() for one in scored.functioning], task
+    )
     return [table for table in found if table.rows]
 
 

@@ -11,6 +11,7 @@ from traitbench.samples import Sample
 from traitbench.statistics.style import Style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.questionnaire.dose import Dose, doses
+from traitbench.tasks.questionnaire.invariance import Functioning, between_conditions
 from traitbench.tasks.questionnaire.respondents import Reliability, grid, reliability
 from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Setting, Shift, scorecard
 from traitbench.tasks.questionnaire.validity import Structure, structure
@@ -42,6 +43,8 @@ class Scored(Record):
     human: Human
     """Trait correlations and levels beside people."""
     scorecard: Scorecard
+    functioning: list[Functioning] = []
+    """Whether items and scales work alike in the two conditions of each contrast, over the simulated respondents."""
     dose: list[Dose] = []
     """A curve a target, of methods whose controls have a strength."""
     verdict: Verdict
@@ -157,6 +160,7 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
             facts.seed,
         ),
         scorecard=card,
+        functioning=between_conditions(conditions, facts.conditions, items, mode),
         dose=doses(values, facts.conditions, styles, setting),
         verdict=verdict(mode, styles.get("all"), card, scales, shape, len(inventory.traits), max(damage, default=None)),
     )  # fmt: skip
