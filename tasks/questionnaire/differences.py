@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from traitbench.samples import Condition
 from traitbench.types import Trait
 
-__all__ = ["PROFILES", "Difference", "aims", "differences"]
+__all__ = ["PROFILES", "Difference", "aims", "differences", "pairs"]
 
 PROFILES = "profiles"
 """Where a contrast names its conditions: all the drawn profiles together."""
@@ -29,7 +29,7 @@ def differences(values: Mapping[str, NDArray[np.float64]], conditions: Sequence[
     `values`: condition -> raw item values (items,) or (items, templates, fits), as `item_grid` gives them; the moves
     have the same shape. The one fit of a baseline stands for all.
     """
-    for target, high, low, aimed in _pairs(conditions):
+    for target, high, low, aimed in pairs(conditions):
         yield target, high.name, low.name, aimed, values[high.name] - values[low.name]
     profiles = [c for c in conditions if c.profile]
     traits = list(dict.fromkeys(t for c in profiles for t in c.levels))
@@ -41,7 +41,7 @@ def differences(values: Mapping[str, NDArray[np.float64]], conditions: Sequence[
         yield trait, PROFILES, PROFILES, {trait: 1.0}, 2 * slopes[place]
 
 
-def _pairs(conditions: Sequence[Condition]) -> list[tuple[str, Condition, Condition, dict[Trait, float]]]:
+def pairs(conditions: Sequence[Condition]) -> list[tuple[str, Condition, Condition, dict[Trait, float]]]:
     """The contrasts a set of conditions allows: high minus low where a trait has both poles, else minus baseline."""
     poles = {(t, v): c for c in conditions if c.headline and len(c.levels) == 1 for t, v in c.levels.items()}
     out: list[tuple[str, Condition, Condition, dict[Trait, float]]] = []

@@ -14,7 +14,7 @@ from traitbench.samples import Condition, Sample
 from traitbench.statistics.thresholds import THRESHOLDS
 from traitbench.tables import Table, number
 from traitbench.tasks.questionnaire.respondents import grid
-from traitbench.tasks.questionnaire.scorecard import pairs
+from traitbench.tasks.questionnaire.differences import pairs
 from traitbench.types import Mode, Record
 
 if TYPE_CHECKING:
