@@ -13,8 +13,8 @@ from traitbench.answers.functioning import ScaleFunctioning, functioning
 from traitbench.samples import Condition, Sample
 from traitbench.statistics.thresholds import THRESHOLDS
 from traitbench.tables import Table, number
-from traitbench.tasks.questionnaire.respondents import grid
 from traitbench.tasks.questionnaire.differences import pairs
+from traitbench.tasks.questionnaire.respondents import grid
 from traitbench.types import Mode, Record
 
 if TYPE_CHECKING:
