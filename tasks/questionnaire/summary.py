@@ -87,7 +87,7 @@ class QuestionnaireBlock(Block):
              "ci_low": shift.ci[0] if shift.ci else None, "ci_high": shift.ci[1] if shift.ci else None,
              "p": shift.p, "p_holm": shift.p_holm, "covers": ",".join(shift.covers), "pomp": shift.pomp,
              "sds": shift.sds, "d": shift.d, "plus": shift.plus, "minus": shift.minus, "leakage": contrast.leakage,
-             "evaluative": contrast.evaluative, **_specific(contrast, shift), "check": contrast.check,
+             **_specific(contrast, shift), "check": contrast.check,
              "verdict": scored.verdict.verdict}
             for mode, scored in self.modes.items()
             for contrast in scored.scorecard.contrasts
@@ -96,10 +96,13 @@ class QuestionnaireBlock(Block):
 
 
 def _specific(contrast: Contrast, shift: Shift) -> dict[str, float | None]:
-    """The specific effect as columns, beside the trait aimed at; null beside the others."""
+    """The contrast's evaluative component, and the specific effect, null beside traits that are not aimed at."""
     mine = contrast.specific if contrast.effect and shift.trait == contrast.effect.trait else None
     low, high = mine.ci if mine and mine.ci else (None, None)
     return {
+        "evaluative": contrast.evaluative,
+        "evaluative_ci_low": contrast.evaluative_ci[0] if contrast.evaluative_ci else None,
+        "evaluative_ci_high": contrast.evaluative_ci[1] if contrast.evaluative_ci else None,
         "specific": mine.value if mine else None, "specific_ci_low": low, "specific_ci_high": high,
         "specific_p_holm": mine.p_holm if mine else None,
     }  # fmt: skip

@@ -29,16 +29,16 @@ def effects(title: str, cards: Mapping[Mode, Scorecard]) -> Table:
     drawn = any(c.high == PROFILES for c in contrasts)
     return Table(
         title=title,
-        columns=["target", "scoring", "effect [95 %]", "p (Holm)", "specific [95 %]", "specific p (Holm)",
-                 "evaluative [95 %]", "unit", "SDs", "d", "plus", "minus", "leakage [95 %]", "check"],
+        columns=["target", "scoring", "effect [95 %]", "p", "specific [95 %]", "p specific", "evaluative", "unit",
+                 "SDs or d", "plus", "minus", "leakage [95 %]", "check"],
         rows=rows,
         notes=[
             "Effect: high minus low, or the condition minus the baseline. plus, minus: the same from plus- and from "
             "minus-keyed items. Leakage: how far the other traits moved, noise removed. SDs: in between-person SDs of "
-            "the same instrument.",
+            "the same instrument; d, of statement: over the SD between items.",
             "Evaluative: mean shift of the other traits towards their desirable ends. Specific: the effect in the "
             "direction aimed at without that part of it; where it is no more than zero, the effect may be halo. p: two-"
-            "sided, adjusted over the targets of the scoring mode.",
+            "sided, adjusted (Holm) over the targets of the scoring mode.",
             *covered([c.effect.covers for c in contrasts if c.effect]),
             *(["Over drawn profiles an effect is twice the slope on the level, all levels together."] if drawn else []),
         ],
@@ -67,7 +67,7 @@ def _effect_row(mode: str, contrast: Contrast) -> list[str]:
         return interval(scaled(value), None if ci is None else (ci[0] * scale, ci[1] * scale))
 
     def tested(shift: Shift | None) -> list[str]:
-        return [spanned(shift.value, shift.ci), number(shift.p_holm, 4)] if shift else ["–", "–"]
+        return [spanned(shift.value, shift.ci), number(shift.p_holm, 3)] if shift else ["–", "–"]
 
     check = "; ".join([contrast.check or "–", *contrast.reasons]).replace("caution; ", "caution: ")
     return [
@@ -75,10 +75,9 @@ def _effect_row(mode: str, contrast: Contrast) -> list[str]:
         mode,
         *tested(effect),
         *tested(specific),
-        spanned(contrast.evaluative, contrast.evaluative_ci),
+        number(scaled(contrast.evaluative)),
         unit,
-        number(effect.sds) if effect else "–",
-        number(effect.d) if effect else "–",
+        number(effect.d if mode == "statement" else effect.sds) if effect else "–",
         number(scaled(effect.plus)) if effect else "–",
         number(scaled(effect.minus)) if effect else "–",
         spanned(contrast.leakage, contrast.leakage_ci),
