@@ -38,7 +38,7 @@ def test_the_adjective_prompt_moves_what_it_aims_at(tmp_path: Path) -> None:
     for trait, contrast in contrasts.items():
         assert contrast.effect is not None and contrast.effect.value is not None and contrast.effect.ci is not None
         assert contrast.effect.value > 0, trait
-        if trait != "openness":
+        if trait != "agreeableness":
             assert contrast.effect.ci[0] > 0, trait
         disagree = contrast.effect.plus * contrast.effect.minus < 0
         assert (contrast.check == "caution") >= disagree
