@@ -76,8 +76,12 @@ class Entry(Record):
     administration_hash: str
     run: str
     """The results file, below results/published."""
+    label: str = ""
+    """A short name, unlike those of the other runs of the task and model; the leaderboard gives it."""
     place: str = Field(default="", exclude=True)
     """The run by name and date, to order by: digests would shuffle the runs of one name."""
+    asked: dict[str, Any] = Field(default={}, exclude=True)
+    """How the run was asked: orders, symbols, templates and the rest."""
     rows: dict[str, Row] = Field(default={}, exclude=True)
     """What the metrics were made of."""
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from traitbench.errors import BadData
+from traitbench.leaderboard.labels import labelled
 from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
 from traitbench.runs.results import SCHEMA_VERSION as CURRENT
@@ -45,7 +46,7 @@ def board_of(runs: Mapping[str, Results]) -> Leaderboard:
         entries += [entry for task in results.tasks if (entry := results.entry(task, run)).rows]
     entries.sort(key=lambda e: (e.task, e.model, e.method, e.place, e.run))
     stamp = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Leaderboard(generated_at=stamp, suite="self-report", entries=ranked(entries))
+    return Leaderboard(generated_at=stamp, suite="self-report", entries=ranked(labelled(entries)))
 
 
 def published_results(published: Path) -> dict[str, Results]:

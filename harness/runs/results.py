@@ -204,6 +204,7 @@ class Results(Facts):
             administration_hash=digest({"administration": self.administration, "asked": self.task_hashes[task]}),
             run=run,
             place=without_digest(run),
+            asked=self.administration,
             rows=rows,
         )
 
