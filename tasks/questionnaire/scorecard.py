@@ -89,6 +89,12 @@ class Scorecard(Record):
     contrasts: list[Contrast]
     split_half: float | None = None
     """How well two halves of the items agree on all shifts: mean r over splits, stepped up by Spearman-Brown."""
+    keys: dict[str, int] = {}
+    """Item -> its key, 1 or -1."""
+    facets: dict[str, str] = {}
+    """Item -> its facet, of items that have one."""
+    templates: int = 1
+    """Wordings that each item was asked in: `Contrast.items` has their values in this order, each with its fits."""
 
 
 def scorecard(
@@ -104,6 +110,9 @@ def scorecard(
         unit="nats a token" if setting.mode == "statement" else "scale points",
         contrasts=_judged([contrast(difference, setting) for difference in found]),
         split_half=_split_half(keyed, setting.keys, list(setting.groups.values()), setting.weights, setting.seed),
+        keys={item.id: item.keyed for item in setting.items},
+        facets={item.id: item.facet for item in setting.items if item.facet},
+        templates=next((raw.shape[1] for raw in values.values() if raw.ndim > 1), 1),
     )
 
 
