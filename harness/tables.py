@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-__all__ = ["Table", "interval", "markdown", "number", "ratio", "show"]
+__all__ = ["Table", "escaped", "interval", "markdown", "number", "ratio", "show"]
 
 
 class Table(Record):
@@ -50,16 +50,16 @@ def markdown(table: Table) -> str:
     """Render a table as GitHub Markdown; pipes and angle brackets of a run's texts are escaped."""
 
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+        return "| " + " | ".join(escaped(cell) for cell in cells) + " |"
 
     sides = ["--:" if place > 1 and column not in _WORDS else "---" for place, column in enumerate(table.columns)]
     rule = f"|{'|'.join(sides)}|"
-    title = "**" + "**  \n**".join(map(_escaped, table.title.split("\n"))) + "**"
-    notes = [_escaped(note) for note in table.notes]
+    title = "**" + "**  \n**".join(map(escaped, table.title.split("\n"))) + "**"
+    notes = [escaped(note) for note in table.notes]
     return "\n".join([title, "", line(table.columns), rule, *map(line, table.rows), "", *(f"{n}\n" for n in notes)])
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Keep a text in its cell: no HTML, no link, no end of a cell or a row."""
     text = re.sub(r"[\r\n]+", " ", text).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

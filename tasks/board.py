@@ -9,13 +9,34 @@ from pydantic import Field
 from traitbench.tasks.verdict import Word
 from traitbench.types import Record
 
-__all__ = ["Cell", "Contender", "Entry", "Row", "standing"]
+__all__ = ["Cell", "Contender", "Entry", "Part", "Ranked", "Row", "rank_text", "standing"]
+
+
+class Part(Record):
+    """One part of a ranked number, such as one target: a mean over units, by which two contenders are compared."""
+
+    name: str
+    """Contenders are compared over the parts that both have."""
+    values: dict[str, list[float | None]]
+    """Unit (item, person) -> its values, one for each cell of `shape`; null where there is none."""
+    over: list[str] = []
+    """What else was drawn at random and varies in `values`: templates, fits; empty where a unit has one value."""
+    shape: list[int] = []
+    """How many of each; the last varies fastest."""
+    strata: dict[str, int] = {}
+    """Unit -> its stratum, such as the key of an item; empty: there is one."""
+    clusters: dict[str, str] = {}
+    """Unit -> what it hangs together with, such as the facet of an item; empty: nothing."""
+    weights: Literal["items", "halves"] = "items"
+    """What counts alike in the mean: each unit, or each stratum."""
 
 
 class Contender(Record):
     """A number that is ranked among the others of its group.
 
-    A rank is one plus the contenders whose interval lies wholly on the better side.
+    Every two of a group are compared by a test: of `parts`, unit by unit, where both have them, else of the two
+    intervals as if they were independent, which is the safe side where the units are the same. Of one that may not be
+    ranked no comparison is made.
     """
 
     name: str
@@ -30,6 +51,19 @@ class Contender(Record):
     """Why it may not be ranked; empty where it may."""
     once: Literal["run", "model", "all"] = "run"
     """How often it may stand in a group: once a run; once a model and administration, whichever run brings it; once."""
+    parts: list[Part] = []
+    """What it is the mean of; the value is the mean of the parts' means."""
+
+
+class Ranked(NamedTuple):
+    """Where a contender stands in its group; all null where it may not be ranked."""
+
+    rank: int | None = None
+    """One plus the number of those that are significantly better."""
+    rank_high: int | None = None
+    """The number of those that are not significantly worse, itself among them."""
+    superiority: float | None = None
+    """Probability that it is better than another of the group, mean over the others."""
 
 
 class Row(Record):
@@ -102,3 +136,10 @@ def standing(entry: Entry, filter: str) -> str:
     if entry.contaminated:
         return f"contaminated ({entry.contaminated} item{'' if entry.contaminated == 1 else 's'})"
     return str(entry.metrics[filter].get("verdict") or "–")
+
+
+def rank_text(low: int | None, high: int | None) -> str:
+    """A rank as a range: "2", "1–3"; a dash where there is none."""
+    if low is None:
+        return "–"
+    return str(low) if high is None or high == low else f"{low}–{high}"

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from traitbench.charts.chart import Figure
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Block, Facts
-from traitbench.tasks.board import Cell, Entry, Row, standing
+from traitbench.tasks.board import Cell, Entry, Ranked, Row, rank_text, standing
 
 __all__ = ["Shown", "Views", "named", "setup"]
 
@@ -43,24 +43,24 @@ class Views:
         """Filter -> the run's row on the leaderboard; empty where the task has none."""
         return {}
 
-    def ranked(self, metrics: Mapping[str, Any], ranks: Mapping[str, int | None]) -> dict[str, Any]:
-        """Put the ranks (contender -> rank) among the metrics of a row: the first is that of the row."""
-        return {**metrics, "rank": next(iter(ranks.values()), None)}
+    def ranked(self, metrics: Mapping[str, Any], ranks: Mapping[str, Ranked]) -> dict[str, Any]:
+        """Put the ranks (contender -> where it stands) among the metrics of a row: the first is that of the row."""
+        return {**metrics, **next(iter(ranks.values()), Ranked())._asdict()}
 
     def board(self, task: str, filter: str, entries: Sequence[Entry]) -> list[Table]:
         """The leaderboard's tables of one filter: the ranked number first, then the other metrics as they come."""
         first = next((c for e in entries for c in e.rows[filter].contenders[:1]), None)
-        own = {first.name, f"{first.name}_ci", "rank", "verdict"} if first else {"rank", "verdict"}
+        own = {"verdict", *Ranked._fields, *((first.name, f"{first.name}_ci") if first else ())}
         names = dict.fromkeys(n for e in entries for n, v in e.metrics[filter].items() if n not in own and _plain(v))
-        order = sorted(entries, key=lambda e: (e.metrics[filter].get("rank") or len(entries) + 1, e.place))
+        order = sorted(entries, key=lambda e: (e.metrics[filter].get("rank") is None, self.order(e, filter), e.place))
         rows = []
         for entry in order:
             metrics = entry.metrics[filter]
             told = entry.rows[filter].contenders[:1]
             rows.append([
-                number(metrics.get("rank"), 0),
+                rank_text(metrics.get("rank"), metrics.get("rank_high")),
                 entry.model,
-                entry.method + setup(entry.settings, entry.profiles, 0),
+                entry.label or entry.method,
                 *([interval(told[0].value, told[0].ci) if told else "–"] if first else []),
                 *(_shown(metrics.get(name)) for name in names),
                 standing(entry, filter),

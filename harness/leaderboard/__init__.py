@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from traitbench.errors import BadData
-from traitbench.leaderboard.labels import labelled
+from traitbench.leaderboard.labels import labelled, left_out
 from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
 from traitbench.runs.results import SCHEMA_VERSION as CURRENT
 from traitbench.runs.results import Results, check_version, expected_sha256
 from traitbench.store import check_samples, read_json, samples_file
-from traitbench.tables import markdown
+from traitbench.tables import escaped, markdown
 from traitbench.tasks import views_of
 from traitbench.tasks.board import Entry
 from traitbench.types import Record
@@ -78,7 +79,7 @@ def published_results(published: Path) -> dict[str, Results]:
 
 
 def render(board: Leaderboard) -> str:
-    """The leaderboard as Markdown: a table a task and scoring mode."""
+    """The leaderboard as Markdown: tables a task and scoring mode, the task with most ranked runs first."""
     legends = [
         line
         for kind in dict.fromkeys(e.kind for e in board.entries)
@@ -89,17 +90,41 @@ def render(board: Leaderboard) -> str:
         "",
         f"From {len({e.run for e in board.entries})} published runs, the newest of {board.generated_at}. Rebuild with "
         "`make leaderboard`.",
-        "A rank is one plus the number of rivals whose interval lies wholly on the better side; runs that are not "
-        "interpretable, that were fitted on test items (contaminated), or that aim at nothing, stand in the table "
-        "without one.",
-        *legends,
+        "",
+        *(f"- {line}" for line in (*RANKS, *legends, *_left_out(board.entries))),
         "",
     ]
-    for task in dict.fromkeys(e.task for e in board.entries):
+    for task in sorted(dict.fromkeys(e.task for e in board.entries), key=lambda task: -_most_ranked(board, task)):
         mine = [e for e in board.entries if e.task == task]
-        for filter in sorted({f for e in mine for f in e.metrics}, key=lambda f: f != "statement"):
+        for filter in sorted({f for e in mine for f in e.metrics}, key=lambda f: (f != "statement", f)):
             asked = [e for e in mine if filter in e.metrics]
             for kind in dict.fromkeys(e.kind for e in asked):
                 found = views_of(kind).board(task, filter, [e for e in asked if e.kind == kind])
                 out += [text for table in found for text in (markdown(table), "")]
     return "\n".join(out).rstrip() + "\n"
+
+
+RANKS = (
+    "Rank: every two runs of a table are compared by a test over the same items (or persons), corrected for the number "
+    "of comparisons (Holm). 2–4 means: at least one run is better beyond doubt, and four runs are not worse beyond "
+    "doubt, this one among them. Runs that share a rank cannot be told apart.",
+    "No rank: the interval reaches zero, the effect goes the wrong way, the answers are not interpretable, the method "
+    "was fitted on test items (contaminated), or part of the items was asked. Such runs stand below, and hold back "
+    "nobody.",
+    "P(better): the probability that a run is better than another one with a rank, mean over the others.",
+)
+"""What every table with ranks has in common."""
+
+
+def _most_ranked(board: Leaderboard, task: str) -> int:
+    """Runs with a rank in the task's best filled filter."""
+    counts = Counter(f for e in board.entries if e.task == task for f, m in e.metrics.items() if m.get("rank"))
+    return max(counts.values(), default=0)
+
+
+def _left_out(entries: Sequence[Entry]) -> list[str]:
+    """Settings that no name holds, since all runs of the method have them."""
+    shared = {f"{method} {k}={v}": None for (_, method), mine in left_out(entries).items() for k, v in mine.items()}
+    return (
+        [f"Left out of the names, since all runs of a method share it: {escaped(', '.join(shared))}."] if shared else []
+    )

@@ -1,33 +1,37 @@
-"""Ranks: one plus the contenders of the same group whose interval lies wholly on the better side."""
+"""Ranks: every two contenders of a group are compared by a test, and a rank is the range that the tests leave open."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import combinations
 
+from traitbench.leaderboard.pairs import difference
+from traitbench.statistics.ranking import ranks
 from traitbench.tasks import views_of
-from traitbench.tasks.board import Contender, Entry
+from traitbench.tasks.board import Contender, Entry, Ranked
 
 __all__ = ["ranked"]
 
 Key = tuple[str, ...]
-Groups = dict[tuple[str, str, str], dict[Key, Contender]]
-"""Task, filter, and what a contender calls its group -> those that stand in it."""
+Group = tuple[str, str, str]
+"""Task, filter, and what a contender calls its group."""
 
 
 def ranked(entries: Sequence[Entry]) -> list[Entry]:
-    """Rank inside one task and one filter; none stands in for another.
+    """Rank inside one task, one filter and one group; none stands in for another.
 
     What several runs bring stands in its group once: as the run has it that brings nothing of its own, where there is
     one, such as the run without a method for the answers without control.
     """
-    held: Groups = {}
+    held: dict[Group, dict[Key, Contender]] = {}
     for filter in dict.fromkeys(filter for entry in entries for filter in entry.rows):
         mine = [entry for entry in entries if filter in entry.rows]
         for entry in sorted(mine, key=lambda e: (any(c.once == "run" for c in e.rows[filter].contenders), e.place)):
             for contender in entry.rows[filter].contenders:
                 group = held.setdefault((entry.task, filter, contender.group), {})
                 group.setdefault(_key(entry, contender), contender)
-    return [_with_ranks(entry, held) for entry in entries]
+    found = {group: _ranks(contenders) for group, contenders in held.items()}
+    return [_with_ranks(entry, found) for entry in entries]
 
 
 def _key(entry: Entry, contender: Contender) -> Key:
@@ -38,21 +42,22 @@ def _key(entry: Entry, contender: Contender) -> Key:
     return contender.name, entry.run
 
 
-def _with_ranks(entry: Entry, held: Groups) -> Entry:
+def _ranks(group: dict[Key, Contender]) -> dict[Key, Ranked]:
+    """Rank those that may be ranked; who may not be holds back nobody either."""
+    # In the order of their names, so that the order of the files decides nothing, not even a last digit.
+    mine = sorted(key for key, contender in group.items() if not contender.unranked and contender.ci is not None)
+    pairs = {
+        (i, j): difference(group[a], group[b]) for (i, a), (j, b) in combinations(enumerate(mine), 2)
+    }  # fmt: skip
+    return {key: Ranked(*found) for key, found in zip(mine, ranks(len(mine), pairs), strict=True)}
+
+
+def _with_ranks(entry: Entry, found: dict[Group, dict[Key, Ranked]]) -> Entry:
     views, metrics = views_of(entry.kind), {}
     for filter, row in entry.rows.items():
-        ranks = {}
-        for contender in row.contenders:
-            group = held[entry.task, filter, contender.group]
-            ranks[contender.name] = _rank(group[_key(entry, contender)], group.values())
-        metrics[filter] = views.ranked(row.metrics, ranks)
+        places = {
+            contender.name: found[entry.task, filter, contender.group].get(_key(entry, contender), Ranked())
+            for contender in row.contenders
+        }
+        metrics[filter] = views.ranked(row.metrics, places)
     return entry.model_copy(update={"metrics": metrics})
-
-
-def _rank(mine: Contender, rivals: Iterable[Contender]) -> int | None:
-    """Null for a contender that may not be ranked; it holds back nobody either."""
-    if mine.unranked or mine.ci is None:
-        return None
-    low, high = mine.ci
-    bounds = [rival.ci for rival in rivals if not rival.unranked and rival.ci is not None]
-    return 1 + sum(ci[0] > high if mine.higher_is_better else ci[1] < low for ci in bounds)

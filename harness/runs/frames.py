@@ -31,14 +31,15 @@ SAMPLES = (
     "text", "prompt",
 )  # fmt: skip
 ENTRIES = (
-    "task", "scoring", "model", "method", "settings", "row", "rank", "verdict", "conditions", "profiles", "n", "limit",
-    "contaminated", "backend", "revision", "evaluation_seconds", "fit_seconds", "stored_parameters", "run",
+    "task", "scoring", "model", "method", "settings", "row", "rank", "rank_high", "verdict", "conditions", "profiles",
+    "n", "limit", "contaminated", "backend", "revision", "evaluation_seconds", "fit_seconds", "stored_parameters",
+    "run",
 )  # fmt: skip
 """What every frame of its kind begins with, in this order; what a task adds follows."""
 
 _NUMBERS = frozenset({
     "coef", "value", "se", "ci_low", "ci_high", "respondent", "fit", "value_raw", "value_keyed", "option_mass",
-    "loglik", "tokens", "rank", "limit", "evaluation_seconds", "fit_seconds", "stored_parameters",
+    "loglik", "tokens", "rank", "rank_high", "limit", "evaluation_seconds", "fit_seconds", "stored_parameters",
 })  # fmt: skip
 _COUNTS = frozenset({"keyed", "template", "repeat", "conditions", "profiles", "n", "contaminated"})
 """Of the leading columns: those of numbers that are never missing; what is in neither set, nor `aimed`, is words."""
@@ -118,7 +119,8 @@ def entry_frame(entries: Iterable[Entry]) -> DataFrame:
 
 
 def _is_rows(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) for each in value)
+    """Whether it is rows of a table, each with a name; what has none (a run's targets) is no column."""
+    return isinstance(value, list) and bool(value) and all(isinstance(each, dict) and "name" in each for each in value)
 
 
 def _flat(metrics: Mapping[str, Any]) -> Row:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from traitbench.charts.chart import Estimate, plain, signed
 from traitbench.tables import Table, interval, number, ratio
-from traitbench.tasks.board import Cell, Entry
+from traitbench.tasks.board import Cell, Entry, rank_text
 from traitbench.tasks.person_alignment.ranking import Apart, Line, PersonRow, head, held, lines
 
 __all__ = ["board_tables", "overview_cells"]
@@ -37,10 +37,10 @@ def _board(task: str, mode: str, entries: Sequence[Entry], label: str = "") -> T
         columns=columns,
         rows=[_cells(line, mode, damage, cost) for line in found],
         notes=[
-            "Error: mean |expected answer - the person's answer| by trait, summed over traits; lower is nearer, and a "
-            "rank is one plus the rows whose interval lies wholly below. argmax: the likeliest option. published: "
-            "that, counted as PAPI does. Differences are paired; below 0 is nearer. oracle: the strength chosen for "
-            "each person on the test items, a bound and not a result.",
+            "Error: mean |expected answer - the person's answer| by trait, summed over traits; lower is nearer. Ranks "
+            "come from paired tests over the persons. argmax: the likeliest option. published: that, counted as PAPI "
+            "does. Differences are paired; below 0 is nearer. oracle: the strength chosen for each person on the test "
+            "items, a bound and not a result.",
         ],
     )
 
@@ -48,12 +48,11 @@ def _board(task: str, mode: str, entries: Sequence[Entry], label: str = "") -> T
 def _cells(line: Line, mode: str, damage: bool, cost: bool) -> list[str]:
     entry, row = line
     made = row.kind == "method"
-    settings = ", ".join(f"{k}={v}" for k, v in entry.settings.items())
     name = row.name
-    if row.kind in ("method", "part") and settings:
-        name = f"{entry.method} ({settings}){row.name.removeprefix(entry.method)}"
+    if row.kind in ("method", "part"):
+        name = (entry.label or entry.method) + row.name.removeprefix(entry.method)
     return [
-        "–" if row.rank is None else str(row.rank),
+        rank_text(row.rank, row.rank_high),
         "(trivial)" if row.kind == "baseline" else entry.model,
         name,
         interval(row.error, row.error_ci),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from traitbench.statistics.thresholds import THRESHOLDS
 from traitbench.tasks.block import Facts
-from traitbench.tasks.board import Contender, Entry
+from traitbench.tasks.board import Contender, Entry, Part
 from traitbench.tasks.person_alignment.rows import NO_CONTROL
 from traitbench.types import Record, digest
 
@@ -70,7 +70,12 @@ class PersonRow(Record):
     unranked: str = ""
     """Why it may not be ranked; empty where it may."""
     rank: int | None = None
-    """One plus the rows of the same table whose interval lies wholly below; null where `unranked` says why."""
+    """One plus the rows of the same table that are significantly nearer, by paired tests over the persons and Holm over
+    all pairs; null where `unranked` says why."""
+    rank_high: int | None = None
+    """How many rows are not significantly farther, itself among them."""
+    superiority: float | None = None
+    """Probability that the row is nearer than another of the table that has a rank; mean over the others."""
 
 
 class Metrics(Record):
@@ -91,6 +96,8 @@ class Metrics(Record):
     verdict: str
     rank: int | None = None
     """Of the run's own row: its method's, or that without control."""
+    rank_high: int | None = None
+    superiority: float | None = None
     persons: list[PersonRow]
 
 
@@ -184,8 +191,8 @@ def _answers(near: Near, facts: Facts, row: AlignmentRow, kind: str) -> str:
     return ""
 
 
-def contender(row: PersonRow, group: str) -> Contender:
-    """The row among those of the same persons and items.
+def contender(row: PersonRow, group: str, found: AlignmentRow) -> Contender:
+    """The row among those of the same persons and items; by the persons' own errors, which `found` has, it is compared.
 
     Each baseline stands there once, and `no control` once a model and administration.
     """
@@ -193,6 +200,7 @@ def contender(row: PersonRow, group: str) -> Contender:
     return Contender(
         name=row.name, value=row.error, ci=row.error_ci, higher_is_better=False, group=group, unranked=row.unranked,
         once=once.get(row.kind, "run"),
+        parts=[Part(name="persons", values={id: [person.mae_sum] for id, person in found.persons.items()})],
     )  # fmt: skip
 
 

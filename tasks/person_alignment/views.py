@@ -9,7 +9,7 @@ from typing import Any, cast
 from traitbench.charts.chart import Figure
 from traitbench.tables import Table
 from traitbench.tasks.block import Block, Facts
-from traitbench.tasks.board import Cell, Entry, Row
+from traitbench.tasks.board import Cell, Entry, Ranked, Row
 from traitbench.tasks.person_alignment.board import board_tables, overview_cells
 from traitbench.tasks.person_alignment.figures import near, persons
 from traitbench.tasks.person_alignment.ranking import (
@@ -59,19 +59,21 @@ class AlignmentViews(Views):
         for mode, found in cast(AlignmentBlock, block).modes.items():
             rows = person_rows(found, facts, facts.contaminated.get(task, 0))
             made = _metrics(task, found, facts, rows)
-            contenders = [contender(row, made.persons_hash) for row in rows]
+            held_by = {row.name: row for row in found.alignment.rows}
+            contenders = [contender(row, made.persons_hash, held_by[row.name]) for row in rows]
             out[str(mode)] = Row(
                 metrics=made.model_dump(mode="json"), contenders=contenders, verdict=found.verdict.verdict,
                 reasons=found.verdict.reasons,
             )  # fmt: skip
         return out
 
-    def ranked(self, metrics: Mapping[str, Any], ranks: Mapping[str, int | None]) -> dict[str, Any]:
+    def ranked(self, metrics: Mapping[str, Any], ranks: Mapping[str, Ranked]) -> dict[str, Any]:
         """Each row's rank, and that of the row that stands for the run."""
         made = Metrics.model_validate(metrics)
-        rows = [row.model_copy(update={"rank": ranks[row.name]}) for row in made.persons]
+        rows = [row.model_copy(update=ranks[row.name]._asdict()) for row in made.persons]
         own = head(rows)
-        return made.model_copy(update={"persons": rows, "rank": own.rank if own else None}).model_dump(mode="json")
+        told = ranks[own.name] if own else Ranked()
+        return made.model_copy(update={"persons": rows, **told._asdict()}).model_dump(mode="json")
 
     def board(self, task: str, filter: str, entries: Sequence[Entry]) -> list[Table]:
         """One table for each set of persons and items."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from traitbench.charts.chart import Estimate, digits, plain
 from traitbench.tables import Table, interval, number, ratio
-from traitbench.tasks.board import Cell, Entry, standing
+from traitbench.tasks.board import Cell, Entry, rank_text, standing
 from traitbench.tasks.questionnaire.metrics import Metrics
 
-__all__ = ["GLOSSARY", "board_table", "legend", "overview_cells"]
+__all__ = ["GLOSSARY", "board_tables", "legend", "overview_cells"]
 
 GLOSSARY = {
     "Effect": "How far a control moved the trait it was aimed at: high minus low, or the controlled model minus the "
@@ -27,51 +27,106 @@ GLOSSARY = {
 """Term -> what it means."""
 
 
-def board_table(task: str, mode: str, entries: Sequence[Entry]) -> Table:
-    """The leaderboard of one scoring mode."""
-    mine = {entry.run: Metrics.model_validate(entry.metrics[mode]) for entry in entries}
-    unit = mine[entries[0].run].unit
-    # A wide interval can leave a larger effect behind a smaller one.
-    order = sorted(entries, key=lambda e: (mine[e.run].rank or len(entries) + 1, -(mine[e.run].effect or 0), e.place))
-    damage = any(m.perplexity is not None for m in mine.values())
-    cost = any(e.fit_seconds is not None for e in entries)
+def board_tables(task: str, mode: str, entries: Sequence[Entry]) -> list[Table]:
+    """The leaderboard of one scoring mode: a table a group of rivals, the largest first, then what aims at nothing."""
+    held = {entry.run: Metrics.model_validate(entry.metrics[mode]) for entry in entries}
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(held[entry.run].group, []).append(entry)
+    plain = groups.pop("", [])
+    order = sorted(groups, key=lambda name: (-len(groups[name]), name))
+    titles = _titles(order)
+    out = [_board(f"{task}, {mode}: {titles[name]}", mode, groups[name], held) for name in order]
+    return [*out, _plain(f"{task}, {mode}: baselines", mode, plain, held)] if plain else out
+
+
+def _titles(groups: Sequence[str]) -> dict[str, str]:
+    """Group -> the design, and the first of targets and questions by which it differs from others of that design."""
+    parts = {name: name.split("; ") for name in groups}
+    out = {}
+    for name, mine in parts.items():
+        others = [other for key, other in parts.items() if key != name and other[0] == mine[0]]
+        odd = next((i for i in range(1, len(mine)) if any(other[i] != mine[i] for other in others)), None)
+        out[name] = mine[0] if odd is None else f"{mine[0]}, {mine[odd]}"
+    return out
+
+
+def _board(title: str, mode: str, entries: Sequence[Entry], held: Mapping[str, Metrics]) -> Table:
+    """Runs that are ranked with each other: those with a rank by their effect, then the others by theirs."""
+    order = sorted(entries, key=lambda e: (held[e.run].rank is None, -(held[e.run].effect or 0), e.place))
+    mine = [held[entry.run] for entry in order]
+    shown = [name for name, has in _OPTIONAL.items() if any(has(e, m) for e, m in zip(order, mine, strict=True))]
     rows = []
-    for entry in order:
-        m = mine[entry.run]
-        settings = ", ".join([f"{k}={v}" for k, v in entry.settings.items()]
-                             + ([f"{entry.profiles} profiles"] if entry.profiles else []))  # fmt: skip
+    for entry, m in zip(order, mine, strict=True):
+        cells = {
+            "rank": rank_text(m.rank, m.rank_high),
+            "model": entry.model,
+            "method": entry.label or entry.method,
+            f"effect ({m.unit}) [95 %]": interval(m.effect, m.effect_ci),
+            "specific [95 %]": interval(m.specific, m.specific_ci),
+            "leakage": number(m.leakage),
+            "damage": ratio(m.perplexity),
+            "targets ok": f"{m.targets - m.cautions}/{m.targets}",
+            "P(better)": number(m.superiority),
+            "distance to people": _people(m),
+            "fit (s)": number(entry.fit_seconds, 0),
+            "verdict": _verdict(entry, m, mode),
+        }
+        rows.append({name: text for name, text in cells.items() if name not in _OPTIONAL or name in shown})
+    return Table(title=title, columns=list(rows[0]), rows=[list(row.values()) for row in rows])
+
+
+_OPTIONAL: dict[str, Callable[[Entry, Metrics], bool]] = {
+    "specific [95 %]": lambda entry, m: m.specific is not None,
+    "damage": lambda entry, m: m.perplexity is not None,
+    "P(better)": lambda entry, m: m.superiority is not None,
+    "distance to people": lambda entry, m: m.human_distance is not None,
+    "fit (s)": lambda entry, m: entry.fit_seconds is not None,
+}
+"""Columns that stand only where a run has them."""
+
+
+def _plain(title: str, mode: str, entries: Sequence[Entry], held: Mapping[str, Metrics]) -> Table:
+    """What aims at nothing: no control, respondents that do not read, the same prompt without a trait."""
+    rows = []
+    for entry in sorted(entries, key=lambda e: (e.model.startswith("scripted:"), e.place)):
+        m = held[entry.run]
+        alpha = f"{number(m.alpha)} ({m.respondents})" if m.respondents else "–"
         rows.append([
-            "–" if m.rank is None else str(m.rank),
-            entry.model,
-            f"{entry.method}{f' ({settings})' if settings else ''}",
-            interval(m.effect, m.effect_ci),
-            number(m.effect_sds),
-            number(m.leakage),
-            number(m.mean_abs_shift),
-            f"{m.targets - m.cautions}/{m.targets}" if m.targets else "–",
-            number(m.position_bias),
-            number(m.option_mass),
-            f"{number(m.alpha)} ({m.respondents})" if m.respondents else "–",
-            f"{number(m.human_distance)} ({m.human_mode})" if m.human_distance is not None else "–",
-            *([ratio(m.perplexity)] if damage else []),
-            *([number(entry.fit_seconds, 0)] if cost else []),
-            standing(entry, mode),
+            entry.model, entry.label or entry.method, number(m.mean_abs_shift), number(m.position_bias),
+            number(m.option_mass), alpha, _verdict(entry, m, mode),
         ])  # fmt: skip
-    columns = [
-        "rank", "model", "method", f"effect ({unit}) [95 %]", "effect (SDs)", "leakage", "mean abs. shift", "traits ok",
-        "position bias", "option mass", "lowest alpha (respondents)", "distance to people",
-        *(["damage (perplexity)"] if damage else []), *(["fit (s)"] if cost else []), "verdict",
-    ]  # fmt: skip
-    return Table(title=f"{task}, {mode}", columns=columns, rows=rows)
+    columns = ["model", "method", "mean abs. shift", "position bias", "option mass", "lowest alpha (respondents)",
+               "verdict"]  # fmt: skip
+    return Table(title=title, columns=columns, rows=rows)
+
+
+def _people(m: Metrics) -> str:
+    """Distance of the trait correlations to people's, with that of traits without any correlation in brackets."""
+    return number(m.human_distance) + (f" ({number(m.human_identity)})" if m.human_identity is not None else "")
+
+
+def _verdict(entry: Entry, m: Metrics, mode: str) -> str:
+    """The verdict, and why there is no rank where that is not it."""
+    said = standing(entry, mode)
+    return said if not m.targets or m.unranked in ("", said) else f"{said}; {m.unranked}"
 
 
 def legend(entries: Sequence[Entry]) -> list[str]:
-    """What is never ranked, and the columns that stand only where a run has them."""
-    out = ["Trait levels and distances to people are never ranked."]
-    if any(Metrics.model_validate(m).perplexity is not None for e in entries for m in e.metrics.values()):
+    """What the columns mean, and what is never ranked."""
+    held = [Metrics.model_validate(m) for e in entries for m in e.metrics.values()]
+    out = [
+        "Effect: how far the traits aimed at moved, in the direction aimed at, mean over targets, with its 95 % "
+        "interval. Specific: the same without what made everything look better or worse. Leakage: how far the other "
+        "traits moved along. Targets ok: those that moved as aimed beyond doubt. Effects of two designs, or on other "
+        "targets, are not compared: each has a table of its own.",
+        "Trait levels and distances to people are never ranked; in brackets, the distance of traits that have nothing "
+        "to do with each other.",
+    ]
+    if any(m.perplexity is not None for m in held):
         out.append(
-            "Damage is the largest perplexity of neutral text under the edits, over that without; fit (s) is the time "
-            "that fitting took, all targets together."
+            "Damage: the largest perplexity of neutral text under the edits, over that without. Fit (s): the time that "
+            "fitting took, all targets together."
         )
     return out
 

@@ -1,17 +1,20 @@
-"""A questionnaire on the leaderboard: the numbers of a run in one scoring mode, and what of them is ranked."""
+"""A questionnaire on the leaderboard: the numbers of a run in one scoring mode."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median
 
+from scipy import special
+
+from traitbench.statistics.intervals import Estimate, mean_estimate
 from traitbench.tasks.block import Facts
-from traitbench.tasks.board import Contender
-from traitbench.tasks.questionnaire.scorecard import PROFILES, Contrast, Shift
+from traitbench.tasks.questionnaire.groups import design, group
+from traitbench.tasks.questionnaire.scorecard import Contrast, Shift
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.types import Mode, Record
 
-__all__ = ["Metrics", "TargetCell", "contender", "metrics"]
+__all__ = ["Metrics", "TargetCell", "metrics"]
 
 
 class TargetCell(Record):
@@ -30,7 +33,9 @@ class Metrics(Record):
 
     unit: str
     design: str = ""
-    """poles, baseline or profiles; rivals share it."""
+    """poles, baseline or profiles; mixed where contrasts differ in it, empty without any."""
+    group: str = ""
+    """Design, targets and how the items were asked: those who share it are ranked with each other."""
     specific: float | None = None
     """Mean over targets of the effect minus the evaluative component."""
     specific_ci: tuple[float, float] | None = None
@@ -38,13 +43,16 @@ class Metrics(Record):
     """What the interval of the effect covers: items, facets, templates, fits."""
     by_target: list[TargetCell] = []
     superiority: float | None = None
-    """Probability that the run is better than another of its group, ties counted half; mean over the others."""
+    """Probability that the run's effect is above that of another with a rank in its group; mean over the others."""
     rank_high: int | None = None
-    """The highest rank that it may have: how many of its group are not significantly worse."""
+    """The highest rank that it may have: how many of its group are not significantly worse, itself among them."""
+    unranked: str = ""
+    """Why it has no rank; empty where it has one, or might."""
     effect: float | None
     """Mean over targets of the shift of the trait aimed at, in the direction aimed at."""
     effect_ci: tuple[float, float] | None
-    """From the targets' standard errors: the targets are taken as they are, the items as a sample."""
+    """95 %, from the targets' standard errors: the targets are taken as they are, and what `covers` names as drawn at
+    random."""
     effect_sds: float | None
     """The effect in between-person SDs of the same instrument; null for statement, and where none are held."""
     leakage: float | None
@@ -79,8 +87,8 @@ class Metrics(Record):
     targets: int
     verdict: str
     rank: int | None
-    """One plus the runs on the same task and mode whose interval lies wholly above; null where not interpretable, with
-    no effect to rank, on part of the items, or contaminated."""
+    """The lowest rank that it may have: one plus the number of its group that are significantly better, by paired tests
+    over the same items and Holm over all pairs; null where `unranked` says why."""
 
 
 def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
@@ -88,8 +96,9 @@ def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
     scored = block.modes[mode]
     card, style = scored.scorecard, scored.response_style.get("all")
     contrasts = [c for c in card.contrasts if c.effect is not None and c.effect.value is not None]
-    effect, ci = _mean_effect(contrasts, mode)
     factor = _pomp(card.contrasts, mode)
+    effect = _mean([c.effect for c in contrasts], [next(iter(c.aimed.values())) for c in contrasts], factor)
+    specific = _mean([c.specific for c in contrasts], [1.0] * len(contrasts), factor)
     leaks = [c.leakage for c in contrasts if c.leakage is not None]
     moved = [c.mean_abs_shift for c in card.contrasts if c.mean_abs_shift is not None]
     scales = scored.reliability
@@ -99,11 +108,14 @@ def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
     sds = [next(iter(c.aimed.values())) * c.effect.sds for c in contrasts if c.effect and c.effect.sds is not None]
     return Metrics(
         unit="nats a token" if mode == "statement" else "POMP",
-        design=_design(card.contrasts, facts.conditions[0].name),
-        covers=sorted({name for c in contrasts if c.effect for name in c.effect.covers}),
+        design=design(contrasts, facts.conditions[0].name),
+        group=group(contrasts, facts, mode),
+        specific=specific.value,
+        specific_ci=specific.ci,
+        covers=list(effect.covers),
         by_target=[_cell(c, factor) for c in contrasts],
-        effect=effect,
-        effect_ci=ci,
+        effect=effect.value,
+        effect_ci=effect.ci,
         effect_sds=sum(sds) / len(sds) if sds and len(sds) == len(contrasts) else None,
         leakage=factor * (sum(x * x for x in leaks) / len(leaks)) ** 0.5 if leaks else None,
         mean_abs_shift=factor * sum(moved) / len(moved) if moved else None,
@@ -126,12 +138,6 @@ def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
         verdict=scored.verdict.verdict,
         rank=None,
     )
-
-
-def _design(contrasts: Sequence[Contrast], baseline: str) -> str:
-    """What the contrasts are, if they are all the same."""
-    kinds = {"profiles" if c.high == PROFILES else "baseline" if c.low == baseline else "poles" for c in contrasts}
-    return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else ""
 
 
 def _cell(contrast: Contrast, factor: float) -> TargetCell:
@@ -162,30 +168,20 @@ def _pomp(contrasts: Sequence[Contrast], mode: Mode) -> float:
     return next((s.pomp / s.value for s in shifts if s.pomp is not None and s.value), 1.0)
 
 
-def _mean_effect(contrasts: Sequence[Contrast], mode: Mode) -> tuple[float | None, tuple[float, float] | None]:
-    """Mean effect over targets with its interval; other traits' items are other items, so the errors add up."""
-    if not contrasts:
-        return None, None
-    factor = _pomp(contrasts, mode)
-    signed = [next(iter(c.aimed.values())) * (c.effect.value or 0.0) for c in contrasts if c.effect]
-    errors = [c.effect.se for c in contrasts if c.effect]
-    mean = factor * sum(signed) / len(signed)
-    known = [e for e in errors if e is not None]
-    if len(known) < len(errors):
-        return mean, None
-    half = 1.96 * abs(factor) * sum(e * e for e in known) ** 0.5 / len(known)
-    return mean, (mean - half, mean + half)
+def _mean(shifts: Sequence[Shift | None], signs: Sequence[float], factor: float) -> Estimate:
+    """Mean over targets, each turned by its sign; other traits' items are other items, so the errors add up."""
+    known = [_estimate(shift) for shift in shifts if shift is not None]
+    if not known or len(known) < len(shifts):
+        return Estimate(None, None, None, 0)
+    found = mean_estimate(known, signs)
+    ci = (factor * found.ci[0], factor * found.ci[1]) if found.ci else None
+    return found._replace(value=None if found.value is None else factor * found.value, ci=ci)
 
 
-def contender(found: Metrics, facts: Facts, contaminated: int) -> Contender:
-    """The mean effect, ranked inside one task and one scoring mode; no mode stands in for another."""
-    unranked = ""
-    if found.verdict == "not interpretable":
-        unranked = found.verdict
-    elif found.effect_ci is None:
-        unranked = "no interval"
-    elif (limit := facts.config.get("limit")) is not None:
-        unranked = f"first {limit} items"
-    elif contaminated:
-        unranked = f"contaminated ({contaminated} items)"
-    return Contender(name="effect", value=found.effect, ci=found.effect_ci, unranked=unranked)
+def _estimate(shift: Shift) -> Estimate:
+    """A shift as it was estimated; its degrees of freedom are those at which its interval is so much wider than SE."""
+    df = None
+    if shift.se and shift.ci is not None:
+        found = float(special.stdtridf(0.975, (shift.ci[1] - shift.ci[0]) / 2 / shift.se))
+        df = found if 0 < found < 1e6 else None
+    return Estimate(shift.value, shift.se, shift.ci, shift.n, None, df, tuple(shift.covers))

@@ -9,10 +9,11 @@ from traitbench.charts.chart import Figure
 from traitbench.tables import Table, number
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Cell, Entry, Row
-from traitbench.tasks.questionnaire.board import GLOSSARY, board_table, legend, overview_cells
+from traitbench.tasks.questionnaire.board import GLOSSARY, board_tables, legend, overview_cells
+from traitbench.tasks.questionnaire.contender import contender
 from traitbench.tasks.questionnaire.evidence import evidence
 from traitbench.tasks.questionnaire.figures import figures
-from traitbench.tasks.questionnaire.metrics import contender, metrics
+from traitbench.tasks.questionnaire.metrics import metrics
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.tasks.questionnaire.tables import curves, effects, levels, matrix
 from traitbench.tasks.style_tables import headed, statement_first, styles, verdicts
@@ -74,17 +75,18 @@ class QuestionnaireViews(Views):
         out = {}
         for mode, scored in mine.modes.items():
             found = metrics(mine, facts, mode)
+            told = contender(found, scored.scorecard, facts, facts.contaminated.get(task, 0))
             out[str(mode)] = Row(
-                metrics=found.model_dump(mode="json"),
-                contenders=[contender(found, facts, facts.contaminated.get(task, 0))],
+                metrics=found.model_copy(update={"unranked": told.unranked}).model_dump(mode="json"),
+                contenders=[told],
                 verdict=scored.verdict.verdict,
                 reasons=scored.verdict.reasons,
             )
         return out
 
     def board(self, task: str, filter: str, entries: Sequence[Entry]) -> list[Table]:
-        """One table a scoring mode."""
-        return [board_table(task, filter, entries)]
+        """A table for each group of runs that are ranked with each other, and one of what aims at nothing."""
+        return board_tables(task, filter, entries)
 
     def legend(self, entries: Sequence[Entry]) -> list[str]:
         """What is never ranked, and the columns that stand only where a run has them."""

@@ -10,8 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy import stats
 
+from traitbench import inventories
 from traitbench.cli.commands import main
 from traitbench.errors import BadData
 from traitbench.leaderboard import Leaderboard, build, render
@@ -79,17 +82,8 @@ def test_effects_are_those_that_the_respondents_were_given(
 
 
 def test_an_effect_with_an_interval_is_the_mean_over_targets_by_hand(board: Leaderboard, published: Path) -> None:
-    lines = next((published.parent / "runs" / "demo").glob("*/samples_*.jsonl")).read_text("utf-8").splitlines()
-    items: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for row in map(json.loads, lines):
-        trait, _, level = row.get("target", "").partition("=")
-        if row["scoring"] == "choice" and trait == row["trait"]:
-            items[trait, row["item"]].append(row["value_keyed"] * (1 if level == "high" else -1))
-    shifts = defaultdict(list)
-    for (trait, _), values in items.items():
-        assert len(values) == 4  # two orders, high and low
-        shifts[trait].append(sum(values) / 2 * 100 / 4)
-    by_hand = sum(sum(mine) / len(mine) for mine in shifts.values()) / 5
+    moved = {trait: [25 * v for v in mine.values()] for trait, mine in shifts(published, "demo").items()}
+    by_hand = sum(sum(mine) / len(mine) for mine in moved.values()) / 5
     found = metrics(board, "demo")
     assert found.effect == pytest.approx(by_hand, abs=1e-9)
     assert 0 < by_hand < 50
@@ -100,17 +94,68 @@ def test_an_effect_with_an_interval_is_the_mean_over_targets_by_hand(board: Lead
     assert low < 40 < high
 
 
-def test_a_rank_is_one_plus_the_runs_wholly_above(board: Leaderboard) -> None:
-    for mode in ("choice", "statement"):
-        ranks = {name: metrics(board, name, mode).rank for name in RUNS}
-        assert ranks["adjective"] == 1
-        assert ranks["demo"] == 1, "its interval holds 40"
-        assert ranks["p2"] == 3, "both of the others are wholly above, so there is no second"
-        assert ranks["user"] is None, "60 POMP, but on the first ten items only"
-        assert ranks["none"] is None, "it aims at nothing"
-    assert metrics(board, "first").verdict == "not interpretable"
-    assert metrics(board, "first").rank is None
+def test_ranks_are_what_paired_tests_tell_apart(board: Leaderboard) -> None:
+    ranges = {
+        mode: {name: (m.rank, m.rank_high) for name in RUNS if (m := metrics(board, name, mode))}
+        for mode in ("choice", "statement")
+    }
+    for mode in ranges:
+        assert ranges[mode]["adjective"] == (1, 2), "demo may be as good"
+        assert ranges[mode]["demo"] == (1, 2)
+        assert ranges[mode]["p2"] == (3, 3), "both of the others are better"
+        assert metrics(board, "user", mode).unranked == "first 10 items", "60 POMP, but on these alone"
+        assert metrics(board, "none", mode).unranked == "no effect to rank"
+        assert {ranges[mode][name] for name in ("user", "none", "first")} == {(None, None)}
+    assert metrics(board, "first").verdict == metrics(board, "first").unranked == "not interpretable"
+    assert metrics(board, "first", "statement").unranked in ("not interpretable", "interval reaches zero")
     assert abs(metrics(board, "first").position_bias or 0) == pytest.approx(1)
+
+
+def shifts(published: Path, name: str) -> dict[str, dict[str, float]]:
+    """Trait -> item -> how far its keyed value moved from the low to the high pole, from the samples of a run."""
+    lines = next((published.parent / "runs" / name).glob("*/samples_*.jsonl")).read_text("utf-8").splitlines()
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for row in map(json.loads, lines):
+        trait, _, level = row.get("target", "").partition("=")
+        if row["scoring"] == "choice" and trait == row["trait"]:
+            values[trait, row["item"]].append(row["value_keyed"] * (1 if level == "high" else -1))
+    found: dict[str, dict[str, float]] = defaultdict(dict)
+    for (trait, item), mine in values.items():
+        assert len(mine) == 4  # two orders, high and low
+        found[trait][item] = sum(mine) / 2
+    return found
+
+
+def test_superiority_by_hand(board: Leaderboard, published: Path) -> None:
+    """The mean over the others of the probability that the paired difference is above zero."""
+    keys = {item.id: item.keyed for item in inventories.load("mini_ipip").items}
+    runs = {name: shifts(published, name) for name in ("adjective", "demo", "p2")}
+
+    def chance(a: str, b: str) -> float:
+        """Items drawn within key, residuals pooled; errors add up over the traits."""
+        values, squares = [], []
+        for trait in runs[a]:
+            differences = {item: runs[a][trait][item] - runs[b][trait][item] for item in runs[a][trait]}
+            halves = [np.array([d for item, d in differences.items() if keys[item] == key]) for key in (1, -1)]
+            values.append(sum(differences.values()) / 4)
+            squares.append((sum(((half - half.mean()) ** 2).sum() for half in halves) / 2 / 4, 2))
+        total = sum(square for square, _ in squares)
+        df = total**2 / sum(square**2 / df for square, df in squares)
+        return float(stats.t.cdf(sum(values) / total**0.5, df))
+
+    assert metrics(board, "adjective").superiority == pytest.approx((chance("adjective", "demo") + 1) / 2, abs=1e-6)
+    expected = (chance("demo", "adjective") + chance("demo", "p2")) / 2
+    assert metrics(board, "demo").superiority == pytest.approx(expected, abs=1e-6)
+    assert metrics(board, "p2").superiority == pytest.approx(chance("p2", "demo") / 2, abs=1e-6)
+
+
+def test_groups_say_what_was_asked_and_aimed_at(board: Leaderboard) -> None:
+    traits = "agreeableness, conscientiousness, extraversion, neuroticism, openness"
+    assert metrics(board, "p2").group == (
+        f"high minus low; {traits}; orders forward+reverse; symbols letters; respondents 0; repeats 1"
+    )
+    assert metrics(board, "p2", "statement").group == f"high minus low; {traits}; respondents 0; repeats 1"
+    assert metrics(board, "none").group == metrics(board, "none").design == ""
 
 
 def test_counts_limits_and_what_has_no_effect(board: Leaderboard) -> None:
@@ -165,28 +210,73 @@ def test_a_rebuild_gives_the_same_bytes(published: Path, tmp_path: Path, capsys:
     assert Leaderboard.model_validate_json(made[0][0]).model_dump() == build(published).model_dump()
 
 
-def test_the_markdown_holds_a_table_a_mode_in_the_order_of_ranks(board: Leaderboard) -> None:
+def rows_of(text: str, title: str) -> list[str]:
+    """The rows of the table that has this title."""
+    return [line for line in text.partition(f"**{title}**")[2].partition("\n\n\n")[0].splitlines() if line[:2] == "| "][
+        1:
+    ]
+
+
+def test_the_markdown_holds_a_table_a_mode_in_the_order_of_effects(board: Leaderboard) -> None:
     text = render(board)
-    assert text.index("**mini_ipip, statement**") < text.index("**mini_ipip, choice**")
-    rows = [line for line in text.partition("**mini_ipip, choice**")[2].splitlines() if line.startswith("| ")][1:]
-    assert len(rows) == 6
-    assert rows[0].startswith("| 1 | scripted:person | prompting | 40.00 [40.00, 40.00] | 1.81 | 0.00 |")
-    assert rows[1].startswith("| 1 | scripted:person | prompting (style=demo) | ")
-    assert rows[2].startswith("| 3 | scripted:person | prompting (style=p2) | 20.00 [20.00, 20.00] | ")
+    titles = re.findall(r"^\*\*(.*)\*\*$", text, re.M)
+    assert titles == [
+        "mini_ipip, statement: high minus low", "mini_ipip, statement: baselines",
+        "mini_ipip, choice: high minus low", "mini_ipip, choice: baselines",
+    ]  # fmt: skip
+    rows = rows_of(text, titles[2])
+    assert len(rows) == 5
+    first, second, third = sorted(rows[:2]) + rows[2:3]
+    assert first.startswith("| 1–2 | scripted:person | prompting (style=demo) | ")
+    assert second.startswith("| 1–2 | scripted:person | prompting | 40.00 [40.00, 40.00] | ")
+    assert third.startswith("| 3 | scripted:person | prompting (style=p2) | 20.00 [20.00, 20.00] | ")
+    effects = [metrics(board, name).effect or 0 for name in ("adjective", "demo")]
+    assert ("prompting |" in rows[0]) == (effects[0] > effects[1])
     assert all(row.startswith("| – | ") for row in rows[3:])
+    assert rows[3].endswith("| caution; first 10 items |") and rows[4].endswith("| not interpretable |")
+    (alone,) = rows_of(text, titles[3])
+    assert alone.startswith("| scripted:person | none | – | ")
 
 
 def test_a_rank_comes_before_the_size_of_an_effect(board: Leaderboard) -> None:
-    def demoted(entry: Any) -> Any:
-        if entry.settings != {"style": "demo"}:
-            return entry
-        metrics = {mode: {**m, "rank": 4} for mode, m in entry.metrics.items()}
-        return entry.model_copy(update={"metrics": metrics})
+    """What has no rank stands below, whatever its effect: 60 POMP on ten items."""
+    rows = rows_of(render(board), "mini_ipip, choice: high minus low")
+    assert [row.split(" | ")[0] for row in rows] == ["| 1–2", "| 1–2", "| 3", "| –", "| –"]
+    assert "60.00" in rows[3]
 
-    text = render(board.model_copy(update={"entries": [demoted(entry) for entry in board.entries]}))
-    rows = [line for line in text.partition("**mini_ipip, choice**")[2].splitlines() if line.startswith("| ")][1:]
-    assert [row.split(" | ")[0] for row in rows[:4]] == ["| 1", "| 3", "| 4", "| –"]
-    assert "style=demo" in rows[2]
+
+def test_the_task_with_most_ranks_comes_first(board: Leaderboard) -> None:
+    def renamed(entry: Entry) -> Entry:
+        return entry.model_copy(
+            update={"task": "a_task", "metrics": {f: {**m, "rank": None} for f, m in entry.metrics.items()}}
+        )
+
+    both = board.model_copy(update={"entries": [*map(renamed, board.entries), *board.entries]})
+    text = render(both)
+    assert text.index("**mini_ipip, choice") < text.index("**a_task, statement")
+
+
+def test_other_designs_and_targets_have_tables_and_ranks_of_their_own(
+    board: Leaderboard, published: Path, tmp_path: Path
+) -> None:
+    """One run at one pole of one trait, one over drawn profiles: each is alone, and moves no other's rank."""
+    for name, target in (("one", "extraversion=high"), ("drawn", "profiles:12")):
+        line = f"{RUNS['adjective']} -t mini_ipip --scoring choice --bootstrap_iters 20 --target {target}"
+        assert main(["run", *line.split(), "-o", str(tmp_path / "runs" / name)]) == 0
+        run = next((tmp_path / "runs" / name).iterdir())
+        assert main(["export", str(run), "--to", str(tmp_path / "published")]) == 0
+    for folder in published.iterdir():
+        shutil.copytree(folder, tmp_path / "published" / folder.name)
+    made = build(tmp_path / "published")
+    added = [e for e in made.entries if e.conditions != 11 and e.method != "none"]
+    assert {held(e).design for e in added} == {"baseline", "profiles"}
+    assert [(held(e).rank, held(e).rank_high, held(e).superiority) for e in added] == [(1, 1, None)] * 2
+    before = {e.run: e.metrics for e in board.entries}
+    assert {e.run: e.metrics for e in made.entries if e not in added} == before
+    text = render(made)
+    assert len(rows_of(text, "mini_ipip, choice: controlled minus plain")) == 1
+    (drawn,) = rows_of(text, "mini_ipip, choice: over drawn profiles")
+    assert "| prompting, profiles | " in drawn
 
 
 def copied(published: Path, to: Path) -> Path:
@@ -230,7 +320,7 @@ def test_a_contaminated_run_says_so_and_has_no_rank(published: Path, tmp_path: P
     assert entry.contaminated == 7
     assert [m["rank"] for m in entry.metrics.values()] == [None, None]
     assert held(entry).effect == pytest.approx(40), "its numbers stay"
-    assert metrics(board, "demo").rank == 1
+    assert (metrics(board, "demo").rank, metrics(board, "demo").rank_high) == (1, 1)
     assert metrics(board, "p2").rank == 2, "who is contaminated beats nobody"
     rows = [line for line in render(board).splitlines() if line.startswith("| – | scripted:person | prompting |")]
     assert len(rows) == 2 and all(row.endswith("| contaminated (7 items) |") for row in rows)
@@ -256,11 +346,15 @@ def test_damage_and_cost_are_those_of_the_controls_as_they_were_made(published: 
     assert {(e.fit_seconds, e.stored_parameters) for e in others} == {(None, None)}, "missing is not zero"
     assert {m["perplexity"] for e in others for m in e.metrics.values()} == {None}
     text = render(board)
-    assert text.count("| damage (perplexity) | fit (s) | verdict |") == 2
+    heads = [line for line in text.splitlines() if line.startswith("| rank |")]
+    assert len(heads) == 2 and all(
+        "| leakage | damage | targets ok |" in h and "| fit (s) | verdict |" in h for h in heads
+    )
     (row,) = [line for line in text.splitlines() if "| scripted:person | prompting | 40.00 [" in line]
-    assert row.endswith("| 1.70 | 3 | caution |")
+    cells = dict(zip(heads[0].split(" | "), row.split(" | "), strict=True))
+    assert (cells["damage"], cells["fit (s)"], cells["verdict |"]) == ("1.70", "3", "caution |")
     plain = render(build(published))
-    assert "damage" not in plain and "fit (s)" not in plain, "no column without a value"
+    assert "| damage |" not in plain and "| fit (s) |" not in plain, "no column without a value"
 
 
 def test_no_runs_is_an_error_that_says_how_to_publish_one(tmp_path: Path) -> None:

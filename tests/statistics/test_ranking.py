@@ -92,20 +92,13 @@ def test_against_brute_force() -> None:
             (i, j): None if rng.uniform() < 0.1 else estimate(means[i] - means[j], rng.uniform(0.1, 0.5), 30)
             for i, j in combinations(range(count), 2)
         }
-        order = list(pairs)
-        p = holm([None if (d := pairs[pair]) is None else p_value(d) for pair in order])
-
-        def beats(i: int, j: int) -> bool:
-            if i == j:
-                return False
-            pair, sign = ((i, j), 1) if i < j else ((j, i), -1)
-            found, adjusted = pairs[pair], p[order.index(pair)]
-            return found is not None and (adjusted or 1) < 0.05 and sign * (found.value or 0) > 0
-
-        every = range(count)
-        expected = [
-            (1 + sum(beats(j, i) for j in every), sum(not beats(i, j) for j in every)) for i in every
-        ]  # fmt: skip
+        p = holm([None if found is None else p_value(found) for found in pairs.values()])
+        # Who is significantly better than whom.
+        beats = np.zeros((count, count), dtype=bool)
+        for ((i, j), found), adjusted in zip(pairs.items(), p, strict=True):
+            if found is not None and found.value and adjusted is not None and adjusted < 0.05:
+                beats[(i, j) if found.value > 0 else (j, i)] = True
+        expected = [(1 + sum(beats[:, i]), sum(~beats[i])) for i in range(count)]
         assert [(r.low, r.high) for r in ranks(count, pairs)] == expected
         assert all(1 <= low <= high <= count for low, high in expected)
 
