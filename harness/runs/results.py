@@ -204,7 +204,7 @@ class Results(Facts):
             administration_hash=digest({"administration": self.administration, "asked": self.task_hashes[task]}),
             run=run,
             place=without_digest(run),
-            asked=self.administration,
+            asked={**self.administration, "fit_seeds": self.config.get("fit_seeds", 1)},
             rows=rows,
         )
 

@@ -89,7 +89,7 @@ _OPTIONAL: dict[str, Callable[[Entry, Metrics], bool]] = {
 def _plain(title: str, mode: str, entries: Sequence[Entry], held: Mapping[str, Metrics]) -> Table:
     """What aims at nothing: no control, respondents that do not read, the same prompt without a trait."""
     rows = []
-    for entry in sorted(entries, key=lambda e: (e.model.startswith("scripted:"), e.place)):
+    for entry in sorted(entries, key=lambda e: e.place):
         m = held[entry.run]
         alpha = f"{number(m.alpha)} ({m.respondents})" if m.respondents else "–"
         rows.append([
@@ -98,7 +98,8 @@ def _plain(title: str, mode: str, entries: Sequence[Entry], held: Mapping[str, M
         ])  # fmt: skip
     columns = ["model", "method", "mean abs. shift", "position bias", "option mass", "lowest alpha (respondents)",
                "verdict"]  # fmt: skip
-    return Table(title=title, columns=columns, rows=rows)
+    kept = [place for place in range(len(columns)) if any(row[place] != "–" for row in rows)]
+    return Table(title=title, columns=[columns[i] for i in kept], rows=[[row[i] for i in kept] for row in rows])
 
 
 def _people(m: Metrics) -> str:

@@ -237,7 +237,8 @@ def test_the_leaderboard_ranks_it(folder: Path, published: Path, command: Comman
     assert "| rank | model | method | good [95 %] | sure | verdict |" in lines
     entries = json.loads((folder / "board" / "leaderboard.json").read_text("utf-8"))["entries"]
     assert {e["model"]: e["metrics"]["choice"] for e in entries} == {
-        "scripted:last": {"good": 1.0, "sure": 1.0, "rank": 1}, "scripted:first": {"good": 0.0, "sure": 0.0, "rank": 2},
+        "scripted:last": {"good": 1.0, "sure": 1.0, "rank": 1, "rank_high": 1, "superiority": 1.0},
+        "scripted:first": {"good": 0.0, "sure": 0.0, "rank": 2, "rank_high": 2, "superiority": 0.0},
     }  # fmt: skip
     page = (folder / "board" / "leaderboard.html").read_text("utf-8")
     assert page.index("1.00 [0.90, 1.10]") < page.index("0.00 [-0.10, 0.10]")

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import random
 import re
+from itertools import combinations
 
+import numpy as np
 import pytest
 from made_runs import person_run
+from scipy.stats import ttest_rel
 
 from traitbench.leaderboard import Leaderboard, board_of, render
 from traitbench.runs.results import Results
+from traitbench.statistics.comparison import holm
 from traitbench.tasks.board import Entry
 from traitbench.tasks.person_alignment.alignment import BASELINES, Alignment
 from traitbench.tasks.person_alignment.ranking import PersonRow, head, held
@@ -71,26 +75,40 @@ def test_rows_are_those_of_the_alignment_without_its_strengths(made: dict[str, R
     assert head([]) is None
 
 
-def test_a_rank_is_one_plus_the_rows_wholly_below(board: Leaderboard) -> None:
+def errors_of(made: dict[str, Results], name: str) -> dict[str, list[float | None]]:
+    """Row -> the error of each person."""
+    return {row.name: [person.mae_sum for person in row.persons.values()] for row in near(made[name]).rows}
+
+
+def test_ranks_are_what_paired_tests_over_the_persons_tell_apart(made: dict[str, Results], board: Leaderboard) -> None:
     same = ("pas", "none", "prompting", "leak", "flat")
     assert len({held(entry(board, name), "choice").persons_hash for name in same}) == 1
     assert held(entry(board, "others"), "choice").persons_hash != held(entry(board, "pas"), "choice").persons_hash
     # By hand over all rows that may be ranked, baselines and `no control` counted once.
-    unique = {(row.name if row.kind in ("baseline", "no control") else f"{name} {row.name}"): row
+    unique = {(row.name if row.kind in ("baseline", "no control") else f"{name} {row.name}"): (row, name)
               for name in same for row in rows(board, name).values()}  # fmt: skip
-    allowed = [row for row in unique.values() if not row.unranked]
+    allowed = [(row, errors_of(made, name)[row.name]) for row, name in unique.values() if not row.unranked]
     assert len(allowed) > len(BASELINES)
-    for row in unique.values():
-        if row.unranked:
-            assert row.rank is None
-            continue
-        assert row.error_ci is not None
-        assert row.rank == 1 + sum(o.error_ci[1] < row.error_ci[0] for o in allowed if o.error_ci)
+    pairs = list(combinations(range(len(allowed)), 2))
+    tests = [ttest_rel(allowed[i][1], allowed[j][1]) for i, j in pairs]
+    better = np.zeros((len(allowed), len(allowed)), dtype=bool)
+    for (i, j), found, p in zip(pairs, tests, holm([float(t.pvalue) for t in tests]), strict=True):
+        if p is not None and p < 0.05:
+            better[(i, j) if found.statistic < 0 else (j, i)] = True
+    assert better.any() and not better[np.triu_indices(len(allowed))].all()
+    for place, (row, _) in enumerate(allowed):
+        assert row.rank == 1 + better[:, place].sum()
+        assert row.rank_high == len(allowed) - better[place].sum()
+        chances = [1 - float(ttest_rel(allowed[place][1], other, alternative="greater").pvalue)
+                   for k, (_, other) in enumerate(allowed) if k != place]  # fmt: skip
+        assert row.superiority == pytest.approx(1 - sum(chances) / len(chances))
+    assert all(row.rank is row.rank_high is row.superiority is None for row, _ in unique.values() if row.unranked)
     assert rows(board, "pas")["pas"].rank == 1
-    assert entry(board, "pas").metrics["choice"]["rank"] == 1
+    told = entry(board, "pas").metrics["choice"]
+    assert (told["rank"], told["rank_high"]) == (1, rows(board, "pas")["pas"].rank_high)
     for name in same:
         mine = rows(board, name)
-        assert [mine[b].rank for b in BASELINES] == [unique[b].rank for b in BASELINES], "the same in every run"
+        assert [mine[b].rank for b in BASELINES] == [unique[b][0].rank for b in BASELINES], "the same in every run"
     assert rows(board, "others")["others"].rank is not None
     assert rows(board, "others")["facet mean"].error != rows(board, "pas")["facet mean"].error
 
