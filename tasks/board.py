@@ -115,7 +115,7 @@ class Entry(Record):
     place: str = Field(default="", exclude=True)
     """The run by name and date, to order by: digests would shuffle the runs of one name."""
     asked: dict[str, Any] = Field(default={}, exclude=True)
-    """How the run was asked, orders, symbols, templates and the rest, and how often it was fitted."""
+    """What the run aims at, how it was asked (orders, symbols, templates and the rest) and how often fitted."""
     rows: dict[str, Row] = Field(default={}, exclude=True)
     """What the metrics were made of."""
 

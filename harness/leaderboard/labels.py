@@ -90,10 +90,11 @@ def _alike(entries: Iterable[Entry], names: Mapping[Place, str]) -> list[list[En
 
 
 def _asked(entry: Entry, group: Sequence[Entry]) -> str:
-    """What of the administration differs in the group."""
+    """What of the target and the administration differs in the group."""
     keys = dict.fromkeys(key for each in group for key in each.asked)
     odd = [key for key in keys if any(each.asked.get(key) != group[0].asked.get(key) for each in group)]
-    return ", ".join(f"{key}={_plain(entry.asked.get(key))}" for key in odd)
+    told = {key: _plain(entry.asked.get(key)) for key in odd}
+    return ", ".join(value if key == "target" else f"{key}={value}" for key, value in told.items())
 
 
 _APART: tuple[Callable[[Entry, Sequence[Entry]], str], ...] = (

@@ -204,9 +204,15 @@ class Results(Facts):
             administration_hash=digest({"administration": self.administration, "asked": self.task_hashes[task]}),
             run=run,
             place=without_digest(run),
-            asked={**self.administration, "fit_seeds": self.config.get("fit_seeds", 1)},
+            asked=self._asked(),
             rows=rows,
         )
+
+    def _asked(self) -> dict[str, Any]:
+        """What a run aims at, how it was asked and how often fitted; a file by its name alone."""
+        target = str(self.config.get("target") or "all").rpartition("/")[2]
+        asked = {name: value for name, value in self.administration.items() if name != "scoring"}
+        return {"target": target, **asked, "fit_seeds": self.config.get("fit_seeds", 1)}
 
 
 def check_version(path: Path, held: Any) -> None:

@@ -235,7 +235,7 @@ def test_the_markdown_holds_a_table_a_mode_in_the_order_of_effects(board: Leader
     assert all(row.startswith("| – | ") for row in rows[3:])
     assert rows[3].endswith("| caution; first 10 items |") and rows[4].endswith("| not interpretable |")
     (alone,) = rows_of(text, titles[3])
-    assert alone.startswith("| scripted:person | none | – | ")
+    assert alone == "| scripted:person | none | 0.00 | 1.00 | caution |", "columns without a value are left out"
 
 
 def test_a_rank_comes_before_the_size_of_an_effect(board: Leaderboard) -> None:
@@ -260,7 +260,7 @@ def test_other_designs_and_targets_have_tables_and_ranks_of_their_own(
     board: Leaderboard, published: Path, tmp_path: Path
 ) -> None:
     """One run at one pole of one trait, one over drawn profiles: each is alone, and moves no other's rank."""
-    for name, target in (("one", "extraversion=high"), ("drawn", "profiles:12")):
+    for name, target in (("one", "extraversion=high"), ("drawn", "profiles:100")):
         line = f"{RUNS['adjective']} -t mini_ipip --scoring choice --bootstrap_iters 20 --target {target}"
         assert main(["run", *line.split(), "-o", str(tmp_path / "runs" / name)]) == 0
         run = next((tmp_path / "runs" / name).iterdir())
@@ -277,6 +277,9 @@ def test_other_designs_and_targets_have_tables_and_ranks_of_their_own(
     assert len(rows_of(text, "mini_ipip, choice: controlled minus plain")) == 1
     (drawn,) = rows_of(text, "mini_ipip, choice: over drawn profiles")
     assert "| prompting, profiles | " in drawn
+    assert {e.label for e in made.entries if e.settings == {} and e.method == "prompting"} == {
+        "prompting, all", "prompting, extraversion=high", "prompting, profiles", "prompting",
+    }  # fmt: skip
 
 
 def copied(published: Path, to: Path) -> Path:
