@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from traitbench.tables import Table
     from traitbench.tasks.administration import Administration
     from traitbench.tasks.block import Block, Facts
-    from traitbench.tasks.board import Contender, Row
+    from traitbench.tasks.board import Contender, Part, Row
     from traitbench.tasks.task import About, Task
     from traitbench.tasks.views import Shown, Views
     from traitbench.types import (
@@ -57,7 +57,7 @@ __version__ = "0.1.0"
 __all__ = [
     "About", "Administration", "Backend", "BadData", "BadInventory", "Bench", "Block", "Choose", "Condition",
     "Contender", "Continue", "Control", "Doc", "Edit", "Facts", "Figure", "Fit", "Grade", "Inventory", "Item",
-    "Message", "Method", "MissingExtra", "ModelSpec", "Options", "Person", "Plan", "Point", "Record", "Request",
+    "Message", "Method", "MissingExtra", "ModelSpec", "Options", "Part", "Person", "Plan", "Point", "Record", "Request",
     "Response", "Results", "Row", "Sample", "Score", "Shown", "Table", "Target", "Task", "TraitbenchError",
     "TraitbenchUsage", "UnknownName", "UnsupportedControl", "Views", "Write", "evaluate", "fit", "load_leaderboard",
     "load_results",
@@ -89,6 +89,7 @@ _PLACES = {
     "MissingExtra": "traitbench.errors",
     "ModelSpec": "traitbench.backends.models",
     "Options": "traitbench.backends.backend",
+    "Part": "traitbench.tasks.board",
     "Person": "traitbench.types",
     "Plan": "traitbench.runs.plan",
     "Point": "traitbench.types",
