@@ -96,7 +96,15 @@ class Answers:
         )
 
 
-def open_answers(path: Path, inventory: Inventory) -> Answers:
+def open_answers(
+    path: Path,
+    inventory: Inventory,
+    *,
+    coding: tuple[int, int] | None = None,
+    missing: Sequence[float] = (),
+    columns: Mapping[str, str] | None = None,
+    id: str | None = None,
+) -> Answers:
     """Open a table and match its columns with the items; the kind of file is told by its content, not by its name.
 
     A column is an item's whose id it has, in whatever case. Where ids are i1, i2, ... (IPIP-NEO) and no column has
