@@ -1,24 +1,33 @@
-"""What `traitbench analyze` finds, as records and as tables for the terminal."""
+"""What `traitbench analyze` finds, as records; `answers.showing` lays them out for the terminal."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field
 
+from traitbench.answers.carelessness import Carelessness
 from traitbench.answers.consistency import Consistency
-from traitbench.tables import Table, interval, number
+from traitbench.answers.itemtable import ItemAnalysis
+from traitbench.answers.keying import Acquiescence, Keying
 from traitbench.types import Record
 
-__all__ = ["Analysis", "Correlations", "ScaleAnalysis", "Sphericity", "tables"]
+__all__ = ["Analysis", "Correlations", "Rows", "ScaleAnalysis", "Sphericity"]
+
+Rows = Literal["scale", "pairwise", "listwise"]
+"""Which rows a scale's figures are of: those complete on the scale, each pair of items' own, those without any gap."""
 
 
 class ScaleAnalysis(Consistency):
-    """One scale or facet; its items are those that have a column, its rows complete over the whole table."""
+    """One scale or facet; its items are those that have a column, its rows those of the analysis's `rows`."""
 
     facet: str | None = None
     """Name of the facet; None for a whole scale."""
+    alpha_standardised: float | None = None
+    """Alpha of the standardised items."""
+    alpha_pairwise: float | None = None
+    """Alpha from the covariances over the rows that answer both items of a pair, as psych gives it by default."""
+    table: list[ItemAnalysis]
 
 
 class Sphericity(Record):
@@ -30,13 +39,16 @@ class Sphericity(Record):
 
 
 class Correlations(Record):
-    """Correlations of the scale scores over the complete rows."""
+    """Correlations of the scale scores; by scale those over the rows complete on both scales."""
 
     order: list[str]
     """Scale letters."""
     matrix: list[list[float | None]]
     """Null where a scale has no items or no variance."""
     n: int
+    """The fewest rows behind one of them, of scales that have items."""
+    ns: list[list[int]]
+    """Rows behind each."""
 
 
 class Analysis(Record):
@@ -45,98 +57,31 @@ class Analysis(Record):
     inventory: str
     keyed: bool
     """As declared: the minus-keyed items were already reversed."""
+    rows: Rows
     n: int
     """Rows."""
     n_complete: int
-    """Rows with an answer to every item that has a column; all statistics are theirs."""
+    """Rows with an answer to every item that has a column: KMO, Bartlett and components are of them."""
     missing_items: list[str]
     """Items without a column, or without a single answer."""
     ignored_columns: list[str]
     scales: dict[str, ScaleAnalysis]
     facets: dict[str, ScaleAnalysis]
     kmo: float | None = None
-    """Kaiser-Meyer-Olkin measure over all items."""
+    """Kaiser-Meyer-Olkin measure over all items that vary."""
     kmo_items: dict[str, float | None] = Field(default_factory=dict)
     bartlett: Sphericity | None = None
-    """Over all items."""
+    """Over all items that vary."""
     components: int | None = None
-    """Of all items, by parallel analysis (Horn 1965, 95th percentile)."""
+    """Of all items that vary, by parallel analysis (Horn 1965, 95th percentile)."""
     correlations: Correlations
-    keying: float | None = None
-    """Mean correlation of plus- and minus-keyed items of one facet in the table as given, over all its rows."""
+    keying: Keying | None = None
+    acquiescence: Acquiescence | None = None
+    carelessness: Carelessness | None = None
+    """Where it was asked for."""
     reasons: dict[str, str] = Field(default_factory=dict)
     """Field -> why it is null."""
+    warnings: list[str] = []
+    """What should be looked at before the figures are used."""
     notes: list[str] = []
     """How the table was read, where its column names do not say it."""
-
-
-def tables(analysis: Analysis) -> list[Table]:
-    """Lay the analysis out for the terminal: scales, their correlations, facets."""
-    found = [_grid("scale", analysis.inventory, analysis.scales, _notes(analysis))]
-    order = analysis.correlations.order
-    cells = [[number(r) for r in row] for row in analysis.correlations.matrix]
-    found.append(
-        Table(
-            title="Correlations of the scale scores",
-            columns=["scale", *order],
-            rows=[[scale, *row] for scale, row in zip(order, cells, strict=True)],
-        )
-    )
-    if analysis.facets:
-        found.append(_grid("facet", analysis.inventory, analysis.facets, []))
-    return found
-
-
-def _grid(kind: str, inventory: str, scales: Mapping[str, ScaleAnalysis], notes: list[str]) -> Table:
-    rows = [
-        [
-            name,
-            s.facet or s.trait,
-            str(s.items),
-            number(s.mean),
-            number(s.sd),
-            interval(s.alpha, s.alpha_ci),
-            number(s.omega_total),
-            number(s.lambda_6),
-            number(s.mean_inter_item_r),
-            number(s.min_item_rest_r) + (f" ({s.min_item_rest_item})" if s.min_item_rest_item else ""),
-        ]
-        for name, s in scales.items()
-    ]
-    columns = [
-        kind, "measures", "items", "mean", "SD", "alpha [95 %]", "omega total", "lambda-6", "mean r",
-        "lowest item-rest r",
-    ]  # fmt: skip
-    return Table(title=f"{inventory}: {kind}s", columns=columns, rows=rows, notes=[*notes, *_whys(scales)])
-
-
-def _whys(scales: Mapping[str, ScaleAnalysis]) -> list[str]:
-    """Say why there are dashes, each reason once."""
-    whose: dict[str, dict[str, None]] = defaultdict(dict)
-    for name, scale in scales.items():
-        for reason in scale.reasons.values():
-            whose[reason][name] = None
-    return [f"– {', '.join(names)}: {reason}." for reason, names in whose.items()]
-
-
-def _notes(analysis: Analysis) -> list[str]:
-    test, declared = analysis.bartlett, "keyed" if analysis.keyed else "raw"
-    bartlett = f"chi2 {test.chi2:.1f}, df {test.df}, p {_probability(test.p)}" if test else "–"
-    notes = [
-        f"n = {analysis.n}, complete {analysis.n_complete}: all but the check of the keying is of the complete rows.",
-        f"All items: KMO {number(analysis.kmo)}; Bartlett {bartlett}; components by parallel analysis "
-        f"{'–' if analysis.components is None else analysis.components}.",
-        f"Declared {declared}; opposite items of one facet correlate {number(analysis.keying)} in the table as it is.",
-        *(f"– {field}: {reason}." for field, reason in analysis.reasons.items()),
-    ]
-    if analysis.missing_items:
-        notes.append(f"Without a column: {_some(analysis.missing_items)}.")
-    return [*notes, *(f"{note[0].upper()}{note[1:]}." for note in analysis.notes)]
-
-
-def _probability(p: float) -> str:
-    return f"{p:.2g}" if p else "below 1e-300"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")

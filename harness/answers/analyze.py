@@ -1,6 +1,7 @@
 """Reliability and structure of a table of answers, from one pass over it: `traitbench analyze`.
 
-The table is streamed into sums and cross-products; every coefficient follows from those of the complete rows.
+The table is streamed into sums and cross-products; every coefficient follows from those. Signs of careless answers need
+the table's means and covariances first, so they take a second pass.
 """
 
 from __future__ import annotations
@@ -9,30 +10,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from traitbench.answers.analysis import Analysis, Correlations, ScaleAnalysis, Sphericity
-from traitbench.answers.consistency import CompleteRows, consistency
-from traitbench.answers.keying import assert_keyed_correlations
+from traitbench.answers import findings, samples
+from traitbench.answers.analysis import Analysis, Rows
+from traitbench.answers.carelessness import INDICES, Carelessness, Screening
+from traitbench.answers.itemtable import Frequencies
+from traitbench.answers.keying import Acquiescence, Keying, acquiescence, contradiction, doubt, keying
 from traitbench.answers.personscores import groups, score_file
 from traitbench.answers.reading import Answers, open_answers
 from traitbench.errors import BadData
-from traitbench.statistics import structure
-from traitbench.statistics.coefficient import Coefficient
-from traitbench.statistics.moments import Moments, to_correlation
-from traitbench.types import Trait
+from traitbench.statistics.moments import Moments
 
 if TYPE_CHECKING:
-    from traitbench.inventories import Inventory, Item
+    from traitbench.inventories import Inventory
 
 __all__ = ["analyze"]
 
-_ROUNDING = 1e-12
-"""A scale's variance up to this is round-off: an SD of a millionth of a scale point."""
+Write = Callable[[NDArray[np.floating], Sequence[pa.Array]], None]
 
 
 def analyze(
@@ -41,47 +41,94 @@ def analyze(
     keyed: bool,
     scores: Path | None = None,
     progress: Callable[[int], None] | None = None,
+    *,
+    rows: Rows = "scale",
+    trust_key: bool = False,
+    careless: bool = False,
+    coding: tuple[int, int] | None = None,
+    missing: Sequence[float] = (),
+    columns: Mapping[str, str] | None = None,
+    id: str | None = None,
 ) -> Analysis:
     """Analyse the answers in `path`: CSV, TSV (also gzipped) or Parquet with a column an item.
 
-    `keyed` says whether minus-keyed items are already reversed; a table whose correlations contradict it is refused.
-    `scores` is a file for the persons' facet and domain scores (see `score_file`). `progress` is given the number of
-    rows of each batch. A column without a single answer counts as absent, at the cost of a second pass. BadData for
-    what cannot be read, is out of range or contradicts its keying.
+    `keyed` says whether minus-keyed items are already reversed; a table whose correlations contradict it is refused,
+    unless `trust_key`. `rows` says which rows a scale's figures are of. `careless` asks for signs of careless answers,
+    in the analysis and in the scores. `scores` is a file for the persons' facet and domain scores (see `score_file`).
+    `progress` is given the number of rows of each batch. `coding`, `missing`, `columns` and `id` say how to read the
+    table (see `open_answers`). A column without a single answer counts as absent, at the cost of another pass. BadData
+    for what cannot be read, is out of range or contradicts its keying, and for a table of fewer than two rows.
     """
-    answers = open_answers(path, inventory)
+    answers = open_answers(path, inventory, coding=coding, missing=missing, columns=columns, id=id)
     if scores is not None and scores.resolve() == path.resolve():
         raise BadData(f"--scores {scores} is the table itself; give the scores a file of their own")
     # One thread reads and one computes. More of them in the matrix products would compete with the reader, and where
     # another program has one of two cores they wait for each other longer than they compute.
     with threadpool_limits(1, "blas"):
-        with score_file(scores, inventory, answers.items) if scores else nullcontext() as write:
-            moments = _moments(answers, keyed, write, progress)
-            keying = _checked_keying(moments, answers.items, keyed)
+        first = scores if scores and not careless else None
+        with score_file(first, inventory, answers.items) if first else nullcontext() as write:
+            table = _read(answers, keyed, write, progress)
+            found = _checked_keying(table, answers, keyed, trust_key)
         notes = list(answers.notes)
-        empty = [item.id for item, count in zip(answers.items, moments.answered, strict=True) if not count]
+        empty = [item.id for item, count in zip(answers.items, table.moments.answered, strict=True) if not count]
         if empty and len(empty) < len(answers.items):
             notes.append(f"without a single answer, so taken as absent: {', '.join(empty)}")
             answers = answers.without(empty)
-            moments = _moments(answers, keyed, None, progress)
-        return _analysis(answers, moments, keyed, keying, notes)
+            table = _read(answers, keyed, None, progress)
+        signs = _screened(answers, table, keyed, scores, progress) if careless else None
+        return _analysis(answers, table, keyed, rows, found, signs, notes)
 
 
-def _moments(
-    answers: Answers,
-    keyed: bool,
-    write: Callable[[NDArray[np.floating]], None] | None,
-    progress: Callable[[int], None] | None,
-) -> Moments:
+class _Table(NamedTuple):
+    """What one pass over the table leaves."""
+
+    moments: Moments
+    frequencies: Frequencies
+
+
+class _Checked(NamedTuple):
+    """The keying of the table as given, with what is to be said of it."""
+
+    keying: Keying | None
+    acquiescence: Acquiescence | None
+    warnings: list[str]
+
+
+def _read(answers: Answers, keyed: bool, write: Write | None, progress: Callable[[int], None] | None) -> _Table:
     scale = answers.inventory.response_scale
-    moments = Moments(len(answers.items), (scale.min + scale.max) // 2)
+    scales, facets = groups(answers.inventory, answers.items)
+    moments = Moments(len(answers.items), (scale.min + scale.max) // 2, [*scales.values(), *facets.values()])
+    frequencies = Frequencies(answers.inventory, len(answers.items))
     for values in _ahead(answers.batches(keyed)):
         moments.add(values)
+        frequencies.add(values)
         if write:
-            write(values)
+            write(values, ())
         if progress:
             progress(len(values))
-    return moments
+    if moments.rows < 2:
+        raise BadData(
+            f"{answers.path} holds {'one row' if moments.rows else 'no row'} of answers; expected a row for each of at "
+            "least two persons below the column names"
+        )
+    return _Table(moments, frequencies)
+
+
+def _screened(
+    answers: Answers, table: _Table, keyed: bool, scores: Path | None, progress: Callable[[int], None] | None
+) -> Carelessness:
+    """Compute signs of careless answers in another pass, and write them beside the scores."""
+    screening = Screening(
+        answers.inventory, answers.items, answers.columns, keyed, table.moments.complete_rows(), table.moments.pairs()
+    )
+    with score_file(scores, answers.inventory, answers.items, INDICES) if scores else nullcontext() as write:
+        for values in _ahead(answers.batches(keyed)):
+            signs = screening(values)
+            if write:
+                write(values, [pa.array(signs[name], mask=np.isnan(signs[name])) for name in INDICES])
+            if progress:
+                progress(len(values))
+    return screening.summary()
 
 
 def _ahead(batches: Iterator[NDArray[np.floating]]) -> Iterator[NDArray[np.floating]]:
@@ -93,84 +140,76 @@ def _ahead(batches: Iterator[NDArray[np.floating]]) -> Iterator[NDArray[np.float
             yield batch
 
 
-def _checked_keying(moments: Moments, items: Sequence[Item], keyed: bool) -> float | None:
-    """Mean correlation of opposite items in the table as given; BadData where it contradicts the declared keying."""
-    key = np.array([1 if keyed else item.keyed for item in items])
-    return assert_keyed_correlations(moments.pairwise_correlation() * np.outer(key, key), items, keyed)
+def _checked_keying(table: _Table, answers: Answers, keyed: bool, trust: bool) -> _Checked:
+    """Compare the declared keying with the answers; BadData where they contradict it and it is not to be trusted."""
+    scale, pairs = answers.inventory.response_scale, table.moments.pairs()
+    found = keying(pairs, answers.items, keyed)
+    warnings = []
+    if found:
+        if found.verdict == "contradicts":
+            text = contradiction(found, keyed)
+            if not trust:
+                raise BadData(f"{text}. Correct --raw or --keyed, or the key; analyze --trust_key goes on as declared")
+            warnings.append(f"{text}. It was taken as declared (--trust_key)")
+        elif text := doubt(found, keyed):
+            warnings.append(text)
+    yes = acquiescence(np.diag(pairs.mean), pairs, answers.items, scale.min + scale.max)
+    return _Checked(found, yes, [*warnings, *findings.acquiescent(yes, answers.inventory)])
 
 
-def _analysis(answers: Answers, moments: Moments, keyed: bool, keying: float | None, notes: list[str]) -> Analysis:
-    inventory, n, k = answers.inventory, moments.complete, len(answers.items)
-    sample = CompleteRows(
-        answers.items,
-        n,
-        moments.mean() if n else np.zeros(k),
-        moments.covariance() if n > 1 else np.zeros((k, k)),
-    )
+def _analysis(
+    answers: Answers,
+    table: _Table,
+    keyed: bool,
+    rows: Rows,
+    checked: _Checked,
+    signs: Carelessness | None,
+    notes: list[str],
+) -> Analysis:
+    inventory, moments = answers.inventory, table.moments
+    held = samples.Samples(answers.items, moments, table.frequencies, rows)
     scales, facets = groups(inventory, answers.items)
     trait_of = {item.facet: item.trait for item in inventory.items}
-    adequacy, test, parallel = _whole(sample)
-    correlations, undefined = _correlations(sample, scales)
+    whole = samples.whole(held.complete)
+    correlations, undefined = samples.correlations(held, scales)
     reasons = {
-        "kmo": adequacy.overall.reason,
-        "bartlett": test.reason,
-        "components": parallel.reason,
+        **whole.reasons,
         "correlations": undefined,
-        "keying": "" if keying is not None else "fewer than 10 persons, or no items keyed in opposite directions",
+        "keying": "" if checked.keying else "fewer than 10 persons, or no items keyed in opposite directions",
+        "acquiescence": "" if checked.acquiescence else "fewer than 10 persons, or no scale with items of both keys",
     }
-    sphericity = None
-    if test.chi2 is not None and test.p is not None:
-        sphericity = Sphericity(chi2=test.chi2, df=test.df, p=test.p)
+    by_scale = {s: held.scale(i, p, inventory.scales[s], None) for i, (s, p) in enumerate(scales.items())}
+    by_facet = {
+        f: held.scale(len(scales) + i, p, trait_of[f], inventory.facets.get(f, f))
+        for i, (f, p) in enumerate(facets.items())
+    }
+    if whole.flat:
+        notes.append(f"without variance, so not among all items: {', '.join(whole.flat)}")
     return Analysis(
         inventory=inventory.id,
         keyed=keyed,
+        rows=rows,
         n=moments.rows,
-        n_complete=n,
+        n_complete=moments.complete,
         missing_items=list(answers.missing),
         ignored_columns=list(answers.ignored),
-        scales={s: _scale(sample, places, inventory.scales[s], None) for s, places in scales.items()},
-        facets={f: _scale(sample, p, trait_of[f], inventory.facets.get(f, f)) for f, p in facets.items()},
-        kmo=adequacy.overall.value,
-        kmo_items={item.id: c.value for item, c in zip(answers.items, adequacy.items, strict=True)},
-        bartlett=sphericity,
-        components=parallel.factors,
+        scales=by_scale,
+        facets=by_facet,
+        kmo=whole.kmo,
+        kmo_items=whole.kmo_items,
+        bartlett=whole.bartlett,
+        components=whole.components,
         correlations=correlations,
-        keying=keying,
+        keying=checked.keying,
+        acquiescence=checked.acquiescence,
+        carelessness=signs,
         reasons={field: reason for field, reason in reasons.items() if reason},
+        warnings=[
+            *checked.warnings,
+            *findings.few(by_scale),
+            *findings.dropped(by_scale, moments.rows, rows, moments.complete),
+            *findings.reversed_items(by_scale, by_facet),
+            *findings.copies(moments, answers.items),
+        ],
         notes=notes,
     )
-
-
-def _whole(sample: CompleteRows) -> tuple[structure.KMO, structure.Bartlett, structure.ParallelAnalysis]:
-    """Measures of the correlation matrix of all items together."""
-    k = len(sample.items)
-    if reason := sample.no_correlation(range(k)):
-        none = Coefficient(None, reason)
-        return (
-            structure.KMO(none, [none] * k),
-            structure.Bartlett(None, k * (k - 1) // 2, None, reason),
-            structure.ParallelAnalysis(None, None, None, reason),
-        )
-    r, n = to_correlation(sample.covariance), sample.n
-    return structure.kmo(r), structure.bartlett(r, n), structure.parallel_analysis(r, n)
-
-
-def _scale(sample: CompleteRows, places: Sequence[int], trait: Trait, facet: str | None) -> ScaleAnalysis:
-    """Everything about one scale or facet whose items stand at `places`."""
-    return ScaleAnalysis(trait=trait, facet=facet, **consistency(sample, places))
-
-
-def _correlations(sample: CompleteRows, scales: Mapping[str, Sequence[int]]) -> tuple[Correlations, str]:
-    """Correlate the scale scores; also why some of them have none."""
-    member = np.zeros((len(scales), len(sample.items)))
-    for row, places in enumerate(scales.values()):
-        member[row, places] = 1 / max(len(places), 1)
-    covariance = member @ sample.covariance @ member.T
-    held = np.diag(covariance) > _ROUNDING
-    defined = np.flatnonzero(held)
-    matrix: list[list[float | None]] = [[None] * len(scales) for _ in scales]
-    for (a, b), r in np.ndenumerate(to_correlation(covariance[np.ix_(defined, defined)])):
-        matrix[defined[a]][defined[b]] = float(r)
-    without = ", ".join(scale for scale, there in zip(scales, held, strict=True) if not there)
-    reason = (sample.no_people(2) or f"no item or no variance: {without}") if without else ""
-    return Correlations(order=list(scales), matrix=matrix, n=sample.n), reason

@@ -26,7 +26,7 @@ class Consistency(Record):
     trait: Trait
     items: int
     n: int
-    """Who answered every item."""
+    """Who answered every item; with pairwise covariances the fewest who answered both items of a pair."""
     mean: float | None = None
     """Of the scale scores; a score is the mean of the keyed items."""
     sd: float | None = None
@@ -44,7 +44,7 @@ class Consistency(Record):
 
 
 class CompleteRows(NamedTuple):
-    """The complete rows of a table as its moments."""
+    """The complete rows of a table, or its pairs of items, as moments."""
 
     items: Sequence[Item]
     n: int
@@ -52,10 +52,12 @@ class CompleteRows(NamedTuple):
     """(items,); of no use without a complete row."""
     covariance: NDArray[np.float64]
     """(items, items); zeros with fewer than two complete rows."""
+    answered: str = "every item of the table"
+    """What a row must hold to count."""
 
     def no_people(self, least: int) -> str:
         """Say so where fewer than `least` (1 or 2) rows are complete."""
-        return "" if self.n >= least else f"{'one' if self.n else 'no'} person answered every item of the table"
+        return "" if self.n >= least else f"{'one' if self.n else 'no'} person answered {self.answered}"
 
     def no_covariance(self, places: Sequence[int]) -> str:
         """Say why these items have no covariance matrix; empty where they do."""

@@ -32,27 +32,28 @@ def groups(inventory: Inventory, items: Sequence[Item]) -> tuple[dict[str, list[
 
 @contextmanager
 def score_file(
-    path: Path, inventory: Inventory, items: Sequence[Item]
-) -> Iterator[Callable[[NDArray[np.floating]], None]]:
+    path: Path, inventory: Inventory, items: Sequence[Item], more: Sequence[str] = ()
+) -> Iterator[Callable[[NDArray[np.floating], Sequence[pa.Array]], None]]:
     """Open a file of scores (.parquet or .csv) and yield a function that scores and writes a batch.
 
     A batch is (rows, items) in keyed space, NaN where an answer is missing. A line a person, in the table's order:
     `row` (from 1); each scale's mean over the items answered, null where there is none, and `n_missing_<scale>`, the
-    items of the whole inventory that were not; each facet's mean. Nothing is imputed and no score is withheld for
-    missing items: their number is there to filter by. The file appears, whole, when the block ends without an error;
-    until then an older one of that name stays.
+    items of the whole inventory that were not; each facet's mean; the columns called `more`, whose values, arrays of
+    (rows,), come with each batch. Nothing is imputed and no score is withheld for missing items: their number is there
+    to filter by. The file appears, whole, when the block ends without an error; until then an older one of that name
+    stays.
     """
     suffix = path.suffix.lower()
     if suffix not in (".parquet", ".csv"):
         raise BadData(f"cannot write scores to {path}: expected a name that ends in .parquet or .csv, not {suffix!r}")
-    scoring = _Scoring(inventory, items)
+    scoring = _Scoring(inventory, items, more)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as sink:
             maker = parquet.ParquetWriter if suffix == ".parquet" else csv.CSVWriter
             with maker(sink, scoring.schema) as writer:
-                yield lambda values: writer.write_batch(scoring(values))
+                yield lambda values, columns: writer.write_batch(scoring(values, columns))
             sink.flush()
             os.fsync(sink.fileno())
         temporary.replace(path)
@@ -66,7 +67,7 @@ def score_file(
 class _Scoring:
     """Scores batches: one product with the items' memberships gives all sums at once."""
 
-    def __init__(self, inventory: Inventory, items: Sequence[Item]) -> None:
+    def __init__(self, inventory: Inventory, items: Sequence[Item], more: Sequence[str]) -> None:
         scales, facets = groups(inventory, items)
         whole = groups(inventory, inventory.items)[0]
         self.members = np.zeros((len(items), len(scales) + len(facets)), dtype=np.float32)
@@ -80,10 +81,10 @@ class _Scoring:
         for scale in scales:
             fields += [pa.field(scale, pa.float64()), pa.field(f"n_missing_{scale}", pa.int32(), nullable=False)]
         fields += [pa.field(f"facet_{name}" if name in scales else name, pa.float64()) for name in facets]
-        self.schema = pa.schema(fields)
+        self.schema = pa.schema([*fields, *(pa.field(name, pa.float64()) for name in more)])
 
-    def __call__(self, values: NDArray[np.floating]) -> pa.RecordBatch:
-        """Score one batch, (rows, items)."""
+    def __call__(self, values: NDArray[np.floating], more: Sequence[pa.Array]) -> pa.RecordBatch:
+        """Score one batch, (rows, items), and add the columns `more`."""
         absent = np.isnan(values)
         sums = (np.where(absent, 0, values - self.shift) @ self.members).astype(np.float64)
         counts = (~absent).astype(np.float32) @ self.members
@@ -94,4 +95,4 @@ class _Scoring:
             if column < len(self.sizes):
                 columns.append(pa.array((self.sizes[column] - counts[:, column]).astype(np.int32)))
         self.rows += len(values)
-        return pa.record_batch(columns, schema=self.schema)
+        return pa.record_batch([*columns, *more], schema=self.schema)

@@ -81,11 +81,14 @@ def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentP
 
 def normalised(argv: Sequence[str]) -> list[str]:
     """`-` and `_` are interchangeable in flags, and a line without a verb means `run`."""
-    out = []
+    out: list[str] = []
     for word in argv:
         if word.startswith("--") and len(word) > 2:
             flag, equals, value = word.partition("=")
             word = "--" + flag[2:].replace("-", "_") + equals + value
+        # argparse takes -9,99 for a flag.
+        if out and out[-1] == "--missing" and word.startswith("-") and word[1:2].isdigit():
+            word = f"{out.pop()}={word}"
         out.append(word)
     if out and out[0].startswith("-") and out[0] not in ("-h", "--help", "--version"):
         out.insert(0, "run")
@@ -231,6 +234,18 @@ def _tables(made: Mapping[str, argparse.ArgumentParser]) -> None:
     keying = made["analyze"].add_mutually_exclusive_group(required=True)
     keying.add_argument("--keyed", action="store_true", help="minus-keyed items are reversed already")
     keying.add_argument("--raw", dest="keyed", action="store_false", help="answers as given; reversed here, once")
+    analyze(
+        "--missing", action="append", default=[], metavar="scale|pairwise|listwise|CODES",
+        help="a scale's figures are of the rows complete on it (scale, the default), of each pair's own (pairwise), of "
+        "those without any gap (listwise); numbers, as in -9,99, are more answers that count as missing",
+    )  # fmt: skip
+    analyze("--trust_key", action="store_true", help="go on where the correlations contradict --raw or --keyed")
+    analyze("--items", action="store_true", help="also show the items of each scale (json always has them)")
+    analyze(
+        "--careless",
+        action="store_true",
+        help="signs of careless answers, also in --scores; reads the table twice",
+    )
     analyze("--scores", metavar="FILE", help="also write each person's scores, to a .csv or .parquet")
     analyze("--include_path", action="append", default=[], metavar="DIR", help="folders with inventories of your own")
     analyze("--format", choices=_FORMATS, default="table")

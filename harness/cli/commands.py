@@ -176,23 +176,9 @@ def _score(arguments: argparse.Namespace) -> int:
 
 
 def _analyze(arguments: argparse.Namespace) -> int:
-    from traitbench import inventories
-    from traitbench.answers.analysis import tables
-    from traitbench.answers.analyze import analyze
-    from traitbench.progress import Rows
+    from traitbench.cli.answers import analyze_table
 
-    include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
-    inventory = inventories.load(arguments.inventory, texts=False, include=include)
-    scores = Path(arguments.scores).expanduser() if arguments.scores else None
-    with Rows() as bar:
-        found = analyze(Path(arguments.table).expanduser(), inventory, arguments.keyed, scores, bar.done)
-    if found.ignored_columns:
-        some = ", ".join(found.ignored_columns[:8]) + (", ..." if len(found.ignored_columns) > 8 else "")
-        print(f"ignored {len(found.ignored_columns)} columns that are no item: {some}", file=sys.stderr)
-    if scores:
-        print(f"scores: {scores}", file=sys.stderr)
-    show_tables(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
-    return 0
+    return analyze_table(arguments)
 
 
 def _compare(arguments: argparse.Namespace) -> int:

@@ -166,18 +166,19 @@ def loadings(instrument: str) -> Loadings | None:
 def reference_from_analysis(analysis: Analysis, inventory: Inventory, name: str) -> Reference:
     """Make a reference sample of a user's table, as `analyze` summarised it.
 
-    `analysis` has had its declared keying checked; its figures are those of the complete cases. BadData where the
-    analysis is of another inventory, or no respondent answered everything.
+    `analysis` has had its declared keying checked. BadData where the analysis is of another inventory, or fewer than
+    two respondents stand behind a correlation.
     """
     if analysis.inventory != inventory.id:
         raise BadData(
             f"the table is of {analysis.inventory!r}, the reference was to be of {inventory.id!r}; "
             f"analyse it with --inventory {inventory.id}, or name {analysis.inventory} here"
         )
-    if analysis.n_complete < 2:
+    n = analysis.correlations.n
+    if n < 2:
         raise BadData(
-            f"reference {name!r}: {analysis.n_complete} of {analysis.n} respondents answered every item; expected at "
-            f"least 2 complete rows (missing is empty, NA or 0)"
+            f"reference {name!r}: {n} of {analysis.n} respondents answered every item of two scales; expected at "
+            f"least 2 (missing is empty, NA or 0)"
         )
     order = analysis.correlations.order
     scales = [analysis.scales[letter] for letter in order]
@@ -186,9 +187,9 @@ def reference_from_analysis(analysis: Analysis, inventory: Inventory, name: str)
         label=name,
         instrument=inventory.id,
         scale=(inventory.response_scale.min, inventory.response_scale.max),
-        n=analysis.n_complete,
+        n=n,
         source=f"a table of the user's own ({name})",
-        note=f"{analysis.n_complete} complete of {analysis.n} respondents",
+        note=f"{n} of {analysis.n} respondents are complete on the two scales with most gaps",
         traits=tuple(inventory.scales[letter] for letter in order),
         correlations=tuple(map(tuple, analysis.correlations.matrix)),
         means=tuple(scale.mean for scale in scales),

@@ -20,8 +20,8 @@ from traitbench.statistics.intraclass import ICC, Intraclass, icc
 from traitbench.statistics.rotation import oblimin, schmid_leiman
 
 __all__ = [
-    "ICC", "Intraclass", "SplitHalf", "alpha", "alpha_interval", "icc", "item_rest", "lambda6", "mean_inter_item_r",
-    "omega_hierarchical", "omega_total", "split_half",
+    "ICC", "Intraclass", "SplitHalf", "alpha", "alpha_dropped", "alpha_interval", "icc", "item_rest", "item_whole",
+    "lambda6", "mean_inter_item_r", "omega_hierarchical", "omega_total", "split_half",
 ]  # fmt: skip
 
 ALL_SPLITS = 16
@@ -95,6 +95,32 @@ def item_rest(covariance: ArrayLike) -> list[Coefficient]:
         else:
             found.append(Coefficient(float(shared[item] / np.sqrt(own[item] * rest[item]))))
     return found
+
+
+def item_whole(correlation: ArrayLike) -> list[Coefficient]:
+    """Correlation of each item with the whole scale, for overlap and unreliability corrected (psych's r.cor).
+
+    Each item's variance in the sum of the standardised items is replaced by its squared multiple correlation with the
+    others; from the correlation matrix (k, k) (Revelle, psych 2.2.9).
+    """
+    r = square(correlation).copy()
+    reason = flaw(r)
+    common = None if reason else smc(r)
+    if common is None:
+        return [Coefficient(None, reason or NOT_INVERTIBLE)] * len(r)
+    np.fill_diagonal(r, common)
+    total = float(r.sum())
+    if total <= CONSTANT:
+        return [Coefficient(None, "what the items have in common has no variance")] * len(r)
+    return [Coefficient(float(value)) for value in r.sum(axis=0) / np.sqrt(total)]
+
+
+def alpha_dropped(covariance: ArrayLike) -> list[Coefficient]:
+    """Alpha of the scale without each item, from the covariance matrix (k, k)."""
+    c = square(covariance)
+    if len(c) < 3:
+        return [Coefficient(None, "fewer than two items remain")] * len(c)
+    return [alpha(np.delete(np.delete(c, item, 0), item, 1)) for item in range(len(c))]
 
 
 def mean_inter_item_r(correlation: ArrayLike) -> Coefficient:

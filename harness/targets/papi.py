@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench import data, inventories
-from traitbench.answers.keying import assert_keyed_correlations
+from traitbench.answers.keying import contradiction, keying
 from traitbench.errors import BadData
 from traitbench.statistics.moments import Moments
 
@@ -60,13 +60,12 @@ def load_persons(folder: Path | None = None) -> Persons:
         )
     moments = Moments(len(key()), shift=3)
     moments.add(answers)
-    try:
-        assert_keyed_correlations(moments.pairwise_correlation(), key(), keyed=True)
-    except BadData as error:
+    found = keying(moments.pairs(), key(), keyed=True)
+    if found and found.verdict == "contradicts":
         raise BadData(
             f"{folder / _ANSWERS} is not in keyed space; expected the released answers, whose minus-keyed items are "
-            f"reversed already: {error}"
-        ) from None
+            f"reversed already: {contradiction(found, keyed=True)}"
+        )
     return Persons(answers, known, test, ids)
 
 

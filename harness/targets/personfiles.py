@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from traitbench import inventories
-from traitbench.answers.keying import assert_keyed_correlations
+from traitbench.answers.keying import contradiction, keying
 from traitbench.answers.reading import open_answers
 from traitbench.answers.tablefiles import MISSING, DelimitedText, Parquet, open_table
 from traitbench.errors import BadData
@@ -167,8 +167,7 @@ def _check_ids(path: Path, ids: Sequence[str]) -> None:
 def _check_keying(path: Path, raw: Array, keyed: bool) -> None:
     """Refuse answers whose correlations contradict the declared keying; fewer than ten persons cannot tell."""
     moments = Moments(len(key()), shift=_NEUTRAL)
-    moments.add(unkeyed(raw) if keyed else raw)
-    try:
-        assert_keyed_correlations(moments.pairwise_correlation(), key(), keyed)
-    except BadData as error:
-        raise BadData(f"{path}: {error}") from None
+    moments.add(unkeyed(raw))
+    found = keying(moments.pairs(), key(), keyed)
+    if found and found.verdict == "contradicts":
+        raise BadData(f"{path}: {contradiction(found, keyed)}; correct --raw or --keyed")

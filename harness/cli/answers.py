@@ -1,0 +1,80 @@
+"""`traitbench analyze`: what its flags mean, and what goes where."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from traitbench.cli.showing import show_tables
+
+if TYPE_CHECKING:
+    from traitbench.answers.analysis import Rows
+
+__all__ = ["analyze_table", "missing_of"]
+
+
+def analyze_table(arguments: argparse.Namespace) -> int:
+    """Run `traitbench analyze`."""
+    from traitbench import inventories
+    from traitbench.answers.analyze import analyze
+    from traitbench.answers.showing import tables
+    from traitbench.progress import Rows
+
+    include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
+    inventory = inventories.load(arguments.inventory, texts=False, include=include)
+    scores = Path(arguments.scores).expanduser() if arguments.scores else None
+    rows, codes = missing_of(arguments.missing)
+    with Rows() as bar:
+        found = analyze(
+            Path(arguments.table).expanduser(),
+            inventory,
+            arguments.keyed,
+            scores,
+            bar.done,
+            rows=rows,
+            trust_key=arguments.trust_key,
+            careless=arguments.careless,
+            missing=codes,
+        )
+    if arguments.format == "json":
+        for warning in found.warnings:
+            print(f"warning: {warning}", file=sys.stderr)
+    if found.ignored_columns:
+        some = ", ".join(found.ignored_columns[:8]) + (", ..." if len(found.ignored_columns) > 8 else "")
+        print(f"ignored {len(found.ignored_columns)} columns that are no item: {some}", file=sys.stderr)
+    if scores:
+        print(f"scores: {scores}", file=sys.stderr)
+    low = inventory.response_scale.min
+    show_tables(lambda: tables(found, arguments.items, low), arguments.format, lambda: found.model_dump_json(indent=2))
+    return 0
+
+
+def missing_of(given: Sequence[str]) -> tuple[Rows, tuple[float, ...]]:
+    """Read `--missing`: words say which rows a scale's figures are of, numbers which answers count as missing.
+
+    TraitbenchUsage for two different words, and for what is neither word nor number.
+    """
+    from traitbench.answers.analysis import Rows
+    from traitbench.errors import TraitbenchUsage
+
+    words: list[Rows] = []
+    codes: list[float] = []
+    for part in (part.strip() for text in given for part in text.split(",")):
+        if part in get_args(Rows):
+            words.append(part)  # type: ignore[arg-type]
+            continue
+        try:
+            codes.append(float(part))
+        except ValueError:
+            raise TraitbenchUsage(
+                f"--missing {part!r}: expected scale, pairwise or listwise, or numbers that stand for a missing "
+                "answer, as in --missing -9,99"
+            ) from None
+    if len(set(words)) > 1:
+        raise TraitbenchUsage(
+            f"--missing {' and '.join(dict.fromkeys(words))}: expected one of them; leave the others out"
+        )
+    return (words[0] if words else "scale"), tuple(codes)
