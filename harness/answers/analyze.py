@@ -75,6 +75,7 @@ def analyze(
             notes.append(f"without a single answer, so taken as absent: {', '.join(empty)}")
             answers = answers.without(empty)
             table = _read(answers, keyed, None, progress)
+            found = _checked_keying(table, answers, keyed, trust_key)
         signs = _screened(answers, table, keyed, scores, progress) if careless else None
         return _analysis(answers, table, keyed, rows, found, signs, notes)
 

@@ -40,19 +40,18 @@ class Samples:
         reasons = found.pop("reasons")
         unlike = sample.no_correlation(range(k))
         block = self.pairs.covariance[np.ix_(places, places)]
-        more = {
-            "alpha_standardised": Coefficient(None, unlike)
-            if unlike
-            else reliability.alpha(to_correlation(sample.covariance)),
-            "alpha_pairwise": Coefficient(None, sample.no_covariance(range(k))) if k < 2 else reliability.alpha(block),
-        }
+        none = Coefficient(None, sample.no_covariance(range(k)))
+        standardised = Coefficient(None, unlike) if unlike else reliability.alpha(to_correlation(sample.covariance))
+        pairwise = reliability.alpha(block) if k > 1 else none
+        more = {"alpha_standardised": standardised, "alpha_pairwise": pairwise}
         return ScaleAnalysis(
             trait=trait,
             facet=facet,
             reasons=reasons | {name: c.reason for name, c in more.items() if c.value is None},
             table=items(sample, places, self.moments.answered, self.frequencies),
+            alpha_standardised=standardised.value,
+            alpha_pairwise=pairwise.value,
             **found,
-            **{name: c.value for name, c in more.items()},
         )
 
     def _sample(self, group: int, places: Sequence[int]) -> CompleteRows:
@@ -87,7 +86,7 @@ def whole(sample: CompleteRows) -> Whole:
     reason = sample.no_covariance(range(k))
     varies = np.diag(sample.covariance) > 0
     flat = [] if reason else [item.id for item, held in zip(sample.items, varies, strict=True) if not held]
-    places = np.flatnonzero(varies)
+    places = np.flatnonzero(varies).tolist()
     kmo_items: dict[str, float | None] = dict.fromkeys(item.id for item in sample.items)
     if reason or len(places) < 2:
         reason = reason or "fewer than two items vary"

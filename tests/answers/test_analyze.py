@@ -16,9 +16,9 @@ from pyarrow import parquet
 
 from traitbench import inventories
 from traitbench.answers import tablefiles
-from traitbench.answers.analysis import Analysis, ScaleAnalysis, tables
+from traitbench.answers.analysis import Analysis, Rows, ScaleAnalysis
 from traitbench.answers.analyze import analyze
-from traitbench.answers.keying import assert_keyed_correlations
+from traitbench.answers.showing import tables
 from traitbench.errors import BadData
 from traitbench.inventories import Inventory
 
@@ -76,11 +76,15 @@ def sound(found: Analysis) -> Analysis:
     for scale in (*found.scales.values(), *found.facets.values()):
         null = {name for name in ScaleAnalysis.model_fields if getattr(scale, name) is None}
         assert null - {"facet", "min_item_rest_item"} == set(scale.reasons) and all(scale.reasons.values())
-    null = {name for name in ("kmo", "bartlett", "components", "keying") if getattr(found, name) is None}
+        for item in scale.table:
+            assert {name for name in type(item).model_fields if getattr(item, name) is None} == set(item.reasons)
+            assert all(item.reasons.values()) and (not item.frequencies or sum(item.frequencies) == item.n)
+    fields = ("kmo", "bartlett", "components", "keying", "acquiescence")
+    null = {name for name in fields if getattr(found, name) is None}
     assert null == set(found.reasons) - {"correlations"} and all(found.reasons.values())
     undefined = any(r is None for row in found.correlations.matrix for r in row)
     assert undefined == ("correlations" in found.reasons)
-    for table in tables(found):
+    for table in tables(found, items=True):
         assert all(len(row) == len(table.columns) for row in table.rows)
     return found
 
@@ -102,7 +106,7 @@ def bfi(shared: Path, make: Make) -> tuple[Path, Inventory, dict[str, Any]]:
 
 def test_against_psych(bfi: tuple[Path, Inventory, dict[str, Any]]) -> None:
     table, inventory, golden = bfi
-    found = sound(analyze(table, inventory, keyed=True))
+    found = sound(analyze(table, inventory, keyed=True, rows="listwise"))
     assert (found.n, found.n_complete) == (golden["n"], golden["n_complete"]) == (2800, 2436)
     assert found.missing_items == found.ignored_columns == []
     # The noise of 2,436 x 25 has its fifth eigenvalue at 1.12 and its sixth at 1.10, by simulation.
@@ -138,10 +142,12 @@ def test_the_same_people_raw(bfi: tuple[Path, Inventory, dict[str, Any]], tmp_pa
     raw = [[str(7 - float(v)) if v and n in MINUS else v for n, v in zip(names, row, strict=True)] for row in rows]
     path = written(tmp_path / "raw.csv", names, raw)
     keyed, found = analyze(table, inventory, keyed=True), analyze(path, inventory, keyed=False)
-    assert keyed.keying is not None and found.keying == -keyed.keying and keyed.keying > 0.1
+    assert keyed.keying is not None and found.keying is not None
+    assert found.keying.given == -keyed.keying.given and keyed.keying.given > 0.1
+    assert found.keying.declared == keyed.keying.declared and found.keying.other == keyed.keying.other
     assert found.model_copy(update={"keyed": True, "keying": keyed.keying}) == keyed
     for wrong, declared in ((path, True), (table, False)):
-        with pytest.raises(BadData, match="declare it"):
+        with pytest.raises(BadData, match="--trust_key"):
             analyze(wrong, inventory, keyed=declared)
 
 
@@ -187,7 +193,7 @@ def test_people_of_the_ipip_50(shared: Path, tmp_path: Path) -> None:
     assert "country" in found.ignored_columns and len(found.ignored_columns) == 7
     lowest = min(s.min_item_rest_r for s in found.scales.values() if s.min_item_rest_r is not None)
     assert lowest == pytest.approx(theirs["item_rest_r"]["min"], abs=PRINTED)
-    with pytest.raises(BadData, match=r"declared keyed.*-0\.\d\d on average.*--raw"):
+    with pytest.raises(BadData, match=r"declared keyed.*-0\.\d\d if it is keyed and \+0\.\d\d if it is raw"):
         analyze(path, inventory, keyed=True)
 
 
@@ -215,12 +221,16 @@ def test_keyed_people_declared_raw_are_refused(papi: Path, tmp_path: Path) -> No
     count = {f: [sum(i.facet == f and i.keyed == k for i in inventory.items) for k in (1, -1)] for f in facets}
     pairs = sum(plus * minus for plus, minus in count.values())
     with pytest.raises(
-        BadData, match=rf"declared raw.*\+0\.\d\d on average \({pairs} pairs\).*reversed twice.*--keyed"
+        BadData,
+        match=rf"declared raw.*-0\.\d\d if it is raw and \+0\.\d\d if it is keyed.*\({pairs} pairs.*reversed twice",
     ):
         analyze(papi, inventory, keyed=False, scores=tmp_path / "scores.csv")
     assert [*tmp_path.glob("*scores*")] == []  # neither the scores nor the temporary file
     found = sound(analyze(papi, inventory, keyed=True))
-    assert found.keying is not None and found.keying > 0.3 and (found.n, found.n_complete) == (200, 173)
+    assert found.keying is not None and found.keying.given > 0.3 and (found.n, found.n_complete) == (200, 173)
+    assert found.keying.declared > 0.4 and found.keying.other < -0.4 and found.keying.verdict == "agrees"
+    assert found.acquiescence is not None and found.acquiescence.share is not None
+    assert 0 < found.acquiescence.share < 0.1 and not any("acquiescence" in warning for warning in found.warnings)
 
 
 def test_the_short_form_among_the_long_items(papi: Path, tmp_path: Path) -> None:
@@ -248,24 +258,10 @@ def test_keying_from_hardly_a_complete_row(papi: Path, tmp_path: Path) -> None:
         analyze(path, inventory, keyed=False)
     found = sound(analyze(path, inventory, keyed=True))
     assert (found.n, found.n_complete) == (200, 0) and found.keying is not None
-    assert found.scales["N"].reasons["alpha"] == "no person answered every item of the table"
-
-
-def test_keying_by_scale_where_no_facet_has_both(make: Make) -> None:
-    facets = make([("a", "E", 1, "x"), ("b", "E", 1, "x"), ("c", "E", -1, "y"), ("d", "O", 1, "z")])
-    table = np.array([[1, 0.9, 0.3, 0.9], [0.9, 1, np.nan, 0.9], [0.3, np.nan, 1, -0.9], [0.9, 0.9, -0.9, 1]])
-    assert assert_keyed_correlations(table, facets.items, keyed=True) == 0.3
-    both = make([("a", "E", 1, "x"), ("b", "E", -1, "x"), ("c", "E", -1, "y"), ("d", "O", 1, "z")])
-    assert assert_keyed_correlations(table, both.items, keyed=True) == 0.9
-    plus = make([("a", "E", 1, None), ("b", "E", 1, None)])
-    assert assert_keyed_correlations(table[:2, :2], plus.items, keyed=False) is None
-
-
-@pytest.mark.parametrize("r", [-0.02, -0.019, 0.0, 0.019])
-def test_a_mean_near_zero_contradicts_nothing(r: float, make: Make) -> None:
-    two = make([("a", "E", 1, None), ("b", "E", -1, None)])
-    for keyed in (True, False):
-        assert assert_keyed_correlations(np.array([[1, r], [r, 1]]), two.items, keyed) == r
+    whole = analyze(path, inventory, keyed=True, rows="listwise")
+    assert whole.scales["N"].reasons["alpha"] == "no person answered every item of the table"
+    pairwise = analyze(path, inventory, keyed=True, rows="pairwise")
+    assert pairwise.scales["N"].alpha == found.scales["N"].alpha_pairwise == pytest.approx(0.96, abs=0.03)
 
 
 # --- Degenerate tables -----------------------------------------------------------------------------------------------
@@ -334,36 +330,50 @@ def test_constant_columns(value: float, other: float, make: Make, tmp_path: Path
     assert extraversion.alpha is not None and extraversion.min_item_rest_r is not None
     assert extraversion.lambda_6 is None and extraversion.reasons["lambda_6"] == "no variance: e2"
     assert neuroticism.mean == pytest.approx(other) and neuroticism.sd == 0 and neuroticism.alpha is None
-    assert found.correlations.matrix[1] == [None, None, None] and "e2" in found.reasons["kmo"]
+    assert found.correlations.matrix[1] == [None, None, None] and "e2, n1, n2, n3, n4" in found.notes[0]
 
 
-def test_one_person(make: Make, tmp_path: Path) -> None:
-    found = sound(analyze(written(tmp_path / "t.csv", NAMES, people(1).tolist()), make(KEYS), keyed=True))
-    assert (found.n, found.n_complete) == (1, 1)
-    assert found.scales["N"].mean is not None and found.scales["N"].sd is None
-    assert found.scales["N"].reasons["alpha"] == "one person answered every item of the table"
+@pytest.mark.parametrize("rows", ["scale", "pairwise", "listwise"])
+def test_a_constant_column_costs_only_its_scale(rows: Rows, make: Make, tmp_path: Path) -> None:
+    """The other scales, and the items that vary, have the figures they have without it."""
+    answers = people(60)
+    answers[:, 6] = 2
+    found = sound(analyze(written(tmp_path / "t.csv", NAMES, answers.tolist()), make(KEYS), keyed=True, rows=rows))
+    names = [name for name in NAMES if name != "n2"]
+    without = written(tmp_path / "u.csv", names, np.delete(answers, 6, axis=1).tolist())
+    absent = sound(analyze(without, make(KEYS), keyed=True, rows=rows))
+    assert found.kmo == absent.kmo and found.bartlett == absent.bartlett and found.components == absent.components
+    assert found.kmo is not None and found.kmo_items["n2"] is None and found.kmo_items["n1"] == absent.kmo_items["n1"]
+    assert found.scales["E"] == absent.scales["E"] and found.facets == absent.facets
+    assert found.scales["N"].alpha is not None and "n2" in found.scales["N"].reasons["lambda_6"]
+    assert any("without variance" in note and "n2" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("content", "what"), [([], "no row"), ([[3, 3, 3, 3, 3, 4, 4, 4, 4, 1]], "one row")])
+def test_a_table_of_one_row_or_none(content: list[list[Any]], what: str, make: Make, tmp_path: Path) -> None:
+    scores = tmp_path / "scores.csv"
+    for careless in (False, True):
+        with pytest.raises(BadData, match=rf"{what} of answers; expected .* at least two persons"):
+            analyze(written(tmp_path / "t.csv", NAMES, content), make(KEYS), True, scores=scores, careless=careless)
+    assert not scores.exists()
 
 
 @pytest.mark.parametrize("n", [2, 3, 6, 9, 10])
 def test_fewer_people_than_items(n: int, make: Make, tmp_path: Path) -> None:
     found = sound(analyze(written(tmp_path / "t.csv", NAMES, people(n, 3).tolist()), make(KEYS), keyed=True))
+    assert any("fewer than 10 persons" in warning for warning in found.warnings) == (n < 10)
     assert found.kmo is None and found.bartlett is None and found.scales["E"].mean is not None
 
 
-@pytest.mark.parametrize("content", [[], [[""] * 10], [[0] * 10, ["NA"] * 10]])
-def test_no_answers(content: list[list[Any]], make: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", ["scale", "pairwise", "listwise"])
+def test_hardly_an_answer(rows: Rows, make: Make, tmp_path: Path) -> None:
+    """Two persons who answered nothing in common: no figure, but a reason for each."""
+    answers = [[3, *[""] * 9], ["", 4, *[""] * 8]]
     scores = tmp_path / "scores.csv"
-    found = sound(analyze(written(tmp_path / "t.csv", NAMES, content), make(KEYS), keyed=False, scores=scores))
-    assert (found.n, found.n_complete) == (len(content), 0) and found.missing_items == []
-    assert found.scales["E"].mean is None and found.correlations.matrix == [[None] * 3] * 3
-    assert len(scores.read_text().splitlines()) == 1 + len(content)
-
-
-def test_parquet_without_rows(make: Make, tmp_path: Path) -> None:
-    parquet.write_table(pa.table({name: pa.array([], pa.int8()) for name in NAMES}), tmp_path / "t.parquet")
-    scores = tmp_path / "scores.parquet"
-    assert sound(analyze(tmp_path / "t.parquet", make(KEYS), keyed=True, scores=scores)).n == 0
-    assert parquet.read_table(scores).num_rows == 0
+    path = written(tmp_path / "t.csv", NAMES, answers)
+    found = sound(analyze(path, make(KEYS), False, scores, rows=rows, careless=True))
+    assert (found.n, found.n_complete) == (2, 0) and found.correlations.matrix == [[None] * 3] * 3
+    assert found.scales["E"].alpha is None and len(scores.read_text().splitlines()) == 3
 
 
 def test_a_column_without_answers_counts_as_absent(make: Make, tmp_path: Path) -> None:
