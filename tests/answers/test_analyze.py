@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from answer_tables import Make, written
 from pyarrow import parquet
 
 from traitbench import inventories
@@ -24,42 +25,6 @@ from traitbench.inventories import Inventory
 
 PRINTED = 5.1e-5
 """Half a unit of the references' fourth decimal."""
-
-Keys = Sequence[tuple[str, str, int, str | None]]
-Make = Callable[..., Inventory]
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    """An inventory of (id, scale, key, facet) on a scale from 1 to `high`."""
-
-    def go(keys: Keys, high: int = 5) -> Inventory:
-        traits = {"O": "openness", "C": "conscientiousness", "E": "extraversion", "A": "agreeableness",
-                  "N": "neuroticism"}  # fmt: skip
-        scales = {scale: traits[scale] for scale in dict.fromkeys(scale for _, scale, _, _ in keys)}
-        items = [
-            {"id": id, "text": f"I do {'abcdefghijklmnopqrstuvwxyz'[i] * 3}", "scale": scale, "keyed": key}
-            | ({"facet": facet} if facet else {})
-            for i, (id, scale, key, facet) in enumerate(keys)
-        ]
-        content = {
-            "id": "own", "licence": "CC0", "citation": "Us (2025).", "statement": {"prefix": ""}, "scales": scales,
-            "facets": {facet: f"facet {facet}" for *_, facet in keys if facet},
-            "response_scale": {"min": 1, "max": high, "labels": [str(v) for v in range(1, high + 1)]}, "items": items,
-        }  # fmt: skip
-        path = tmp_path / "own.json"
-        path.write_text(json.dumps(content))
-        return inventories.load(path)
-
-    return go
-
-
-def written(path: Path, names: Iterable[str], rows: Iterable[Sequence[Any]]) -> Path:
-    with path.open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(names)
-        writer.writerows(rows)
-    return path
 
 
 def finite(value: Any) -> bool:
