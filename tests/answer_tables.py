@@ -32,7 +32,7 @@ def inventory_of(path: Path, keys: Keys, high: int = 5) -> Inventory:
     traits = {"O": "openness", "C": "conscientiousness", "E": "extraversion", "A": "agreeableness", "N": "neuroticism"}
     scales = {scale: traits[scale] for scale in dict.fromkeys(scale for _, scale, _, _ in keys)}
     items = [
-        {"id": id, "text": f"I do {'abcdefghijklmnopqrstuvwxyz'[i] * 3}", "scale": scale, "keyed": key}
+        {"id": id, "text": f"I do {'abcdefghijklmnopqrstuvwxyz'[i % 26] * (3 + i // 26)}", "scale": scale, "keyed": key}
         | ({"facet": facet} if facet else {})
         for i, (id, scale, key, facet) in enumerate(keys)
     ]

@@ -42,22 +42,24 @@ def test_analyze_as_json_and_as_a_table(table: Path, capsys: Captured) -> None:
     assert (found["n"], found["n_complete"], found["keyed"]) == (60, 59, False)
     assert "ignored 1 columns that are no item: age" in said.err
     items = inventories.load("mini_ipip").items
-    rows = [row for row in csv.DictReader(table.read_text("utf-8").splitlines()) if all(row.values())]
+    rows = [*csv.DictReader(table.read_text("utf-8").splitlines())]
     for scale, one in found["scales"].items():
         mine = [i for i in items if i.scale == scale]
-        x = np.array([[int(r[i.id]) if i.keyed == 1 else 6 - int(r[i.id]) for i in mine] for r in rows])
+        complete = [row for row in rows if all(row[i.id] for i in mine)]
+        assert one["n"] == len(complete) == (59 if scale == "N" else 60)
+        x = np.array([[int(r[i.id]) if i.keyed == 1 else 6 - int(r[i.id]) for i in mine] for r in complete])
         by_hand = 4 / 3 * (1 - x.var(axis=0, ddof=1).sum() / x.sum(axis=1).var(ddof=1))
         assert one["alpha"] == pytest.approx(by_hand)
         assert one["mean"] == pytest.approx(x.mean())
     assert main(["analyze", str(table), "--inventory", "mini_ipip", "--raw"]) == 0
-    assert "complete 59" in capsys.readouterr().out
+    assert "without a gap 59" in capsys.readouterr().out
 
 
 def test_analyze_must_be_told_the_keying_and_refuses_the_wrong_one(table: Path, capsys: Captured) -> None:
     assert main(["analyze", str(table), "--inventory", "mini_ipip"]) == 2
     assert "--keyed --raw" in capsys.readouterr().err
     assert main(["analyze", str(table), "--inventory", "mini_ipip", "--keyed"]) == 1
-    assert "declare it raw (--raw)" in capsys.readouterr().err
+    assert "Either it is raw" in capsys.readouterr().err
     assert main(["analyze", str(table.parent / "none.csv"), "--inventory", "mini_ipip", "--raw"]) == 1
     assert "none.csv" in capsys.readouterr().err
 

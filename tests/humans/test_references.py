@@ -265,8 +265,10 @@ def test_a_small_table(tmp_path: Path) -> None:
     found = similarity(np.eye(5), BIG_FIVE, mine)
     assert found.cells == 3 and found.distance.value is None
     one = tmp_path / "one.csv"
-    np.savetxt(one, values[:1, kept], fmt="%d", delimiter=",", header=header, comments="")
-    with pytest.raises(BadData, match="1 of 1 respondents answered every item; expected at least 2"):
+    rows = values[:2, kept].copy()
+    rows[1, :] = np.where([inventory.items[k].trait == "neuroticism" for k in kept], 0, rows[1])
+    np.savetxt(one, rows, fmt="%d", delimiter=",", header=header, comments="")
+    with pytest.raises(BadData, match="1 of 2 respondents answered every item of two scales; expected at least 2"):
         reference_from_analysis(analyze(one, inventory, keyed=True), inventory, "one")
     with pytest.raises(BadData, match="the table is of 'mini_ipip', the reference was to be of 'ipip_50'"):
         reference_from_analysis(analyze(path, inventory, keyed=True), inventories.load("ipip_50"), "small")
