@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from traitbench.answers import findings, samples
@@ -23,7 +22,7 @@ from traitbench.answers.carelessness import INDICES, Carelessness, Screening
 from traitbench.answers.itemtable import Frequencies
 from traitbench.answers.keying import Acquiescence, Keying, acquiescence, contradiction, doubt, keying
 from traitbench.answers.personscores import groups, score_file
-from traitbench.answers.reading import Answers, open_answers
+from traitbench.answers.reading import Answers, Batch, open_answers
 from traitbench.errors import BadData
 from traitbench.statistics.moments import Moments
 
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["analyze"]
 
-Write = Callable[[NDArray[np.floating], Sequence[pa.Array]], None]
+Write = Callable[[Batch, Sequence[pa.Array]], None]
 
 
 def analyze(
@@ -50,13 +49,13 @@ def analyze(
     columns: Mapping[str, str] | None = None,
     id: str | None = None,
 ) -> Analysis:
-    """Analyse the answers in `path`: CSV, TSV (also gzipped) or Parquet with a column an item.
+    """Analyse the answers in `path`: CSV, TSV (also gzipped), Parquet or SPSS with a column an item.
 
     `keyed` says whether minus-keyed items are already reversed; a table whose correlations contradict it is refused,
     unless `trust_key`. `rows` says which rows a scale's figures are of. `careless` asks for signs of careless answers,
     in the analysis and in the scores. `scores` is a file for the persons' facet and domain scores (see `score_file`).
     `progress` is given the number of rows of each batch. `coding`, `missing`, `columns` and `id` say how to read the
-    table (see `open_answers`). A column without a single answer counts as absent, at the cost of another pass. BadData
+    table (see `open_answers`); the ids are kept in the scores. A column without a single answer counts as absent, at the cost of another pass. BadData
     for what cannot be read, is out of range or contradicts its keying, and for a table of fewer than two rows.
     """
     answers = open_answers(path, inventory, coding=coding, missing=missing, columns=columns, id=id)
@@ -66,10 +65,11 @@ def analyze(
     # another program has one of two cores they wait for each other longer than they compute.
     with threadpool_limits(1, "blas"):
         first = scores if scores and not careless else None
-        with score_file(first, inventory, answers.items) if first else nullcontext() as write:
+        with score_file(first, inventory, answers.items, id=answers.id) if first else nullcontext() as write:
             table = _read(answers, keyed, write, progress)
+            answers.tally.require_people()
             found = _checked_keying(table, answers, keyed, trust_key)
-        notes = list(answers.notes)
+        notes = [*answers.notes, *answers.tally.notes()]
         empty = [item.id for item, count in zip(answers.items, table.moments.answered, strict=True) if not count]
         if empty and len(empty) < len(answers.items):
             notes.append(f"without a single answer, so taken as absent: {', '.join(empty)}")
@@ -100,18 +100,13 @@ def _read(answers: Answers, keyed: bool, write: Write | None, progress: Callable
     scales, facets = groups(answers.inventory, answers.items)
     moments = Moments(len(answers.items), (scale.min + scale.max) // 2, [*scales.values(), *facets.values()])
     frequencies = Frequencies(answers.inventory, len(answers.items))
-    for values in _ahead(answers.batches(keyed)):
-        moments.add(values)
-        frequencies.add(values)
+    for batch in _ahead(answers.read(keyed)):
+        moments.add(batch.values)
+        frequencies.add(batch.values)
         if write:
-            write(values, ())
+            write(batch, ())
         if progress:
-            progress(len(values))
-    if moments.rows < 2:
-        raise BadData(
-            f"{answers.path} holds {'one row' if moments.rows else 'no row'} of answers; expected a row for each of at "
-            "least two persons below the column names"
-        )
+            progress(len(batch.rows))
     return _Table(moments, frequencies)
 
 
@@ -122,17 +117,18 @@ def _screened(
     screening = Screening(
         answers.inventory, answers.items, answers.columns, keyed, table.moments.complete_rows(), table.moments.pairs()
     )
-    with score_file(scores, answers.inventory, answers.items, INDICES) if scores else nullcontext() as write:
-        for values in _ahead(answers.batches(keyed)):
-            signs = screening(values)
+    given = (answers.inventory, answers.items, INDICES, answers.id)
+    with score_file(scores, *given) if scores else nullcontext() as write:
+        for batch in _ahead(answers.read(keyed)):
+            signs = screening(batch.values)
             if write:
-                write(values, [pa.array(signs[name], mask=np.isnan(signs[name])) for name in INDICES])
+                write(batch, [pa.array(signs[name], mask=np.isnan(signs[name])) for name in INDICES])
             if progress:
-                progress(len(values))
+                progress(len(batch.rows))
     return screening.summary()
 
 
-def _ahead(batches: Iterator[NDArray[np.floating]]) -> Iterator[NDArray[np.floating]]:
+def _ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
     """Read the next batch while the present one is worked on."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(next, batches, None)

@@ -1,30 +1,42 @@
-"""Tables of answers, a row a person and a column an item: CSV or TSV (also gzipped) or Parquet, read in batches.
+"""Tables of answers, a row a person and a column an item: CSV, TSV (also gzipped), Parquet or SPSS, read in batches.
 
-What is in a table and is no answer is an error with its place, never a guess. Missing is an empty cell, NA, NaN, and 0
-unless the response scale has a 0.
+What is in a table and is no answer is an error with its place, never a guess. Missing is an empty cell, NA, NaN, 0
+where it can be no answer, and the codes that the user names. Rows without anything in them are no people.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from traitbench.answers.tablefiles import MISSING, DelimitedText, Parquet, is_number, open_table
-from traitbench.errors import BadData
+from traitbench.answers.coding import Coding, Tally
+from traitbench.answers.columns import known_names, labels, places
+from traitbench.answers.tablefiles import MISSING, DelimitedText, Table, is_number, open_table
+from traitbench.errors import BadData, TraitbenchUsage, unknown
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
-__all__ = ["Answers", "open_answers"]
+__all__ = ["Answers", "Batch", "open_answers"]
+
+
+class Batch(NamedTuple):
+    """Some rows of a table, one after the other."""
+
+    values: NDArray[np.floating]
+    """(rows, items), NaN where an answer is missing."""
+    rows: NDArray[np.int64]
+    """Number of each row below the header, from 1."""
+    ids: pa.Array | None
+    """Text of each row's id; None where the table has no column of ids."""
 
 
 @dataclass(frozen=True)
@@ -38,10 +50,19 @@ class Answers:
     columns: tuple[int, ...]
     """Place of each item's column in the table, from 0."""
     ignored: tuple[str, ...]
-    """Names of the columns that are no item."""
+    """Names of the columns that are no item, and not the id."""
     notes: tuple[str, ...]
     """How the columns were read, where their names do not say it."""
-    table: DelimitedText | Parquet
+    table: Table
+    coding: Coding
+    tally: Tally
+    """What the latest pass came upon; whole once the pass has ended."""
+    id_column: int | None = None
+
+    @property
+    def id(self) -> str | None:
+        """Name of the column of ids."""
+        return None if self.id_column is None else self.table.names[self.id_column]
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -52,48 +73,132 @@ class Answers:
     def without(self, ids: Collection[str]) -> Answers:
         """Return the same table with the columns of these items left unread."""
         kept = [(i, c) for i, c in zip(self.items, self.columns, strict=True) if i.id not in ids]
-        return replace(self, items=tuple(i for i, _ in kept), columns=tuple(c for _, c in kept))
+        tally = Tally(self.path, self.coding)
+        return replace(self, items=tuple(i for i, _ in kept), columns=tuple(c for _, c in kept), tally=tally)
 
     def batches(self, keyed: bool) -> Iterator[NDArray[np.floating]]:
-        """Yield the rows in keyed space, (rows, items), NaN where an answer is missing.
+        """Yield the values of `read`, without the rows' names."""
+        return (batch.values for batch in self.read(keyed))
+
+    def read(self, keyed: bool) -> Iterator[Batch]:
+        """Yield the rows that hold anything, in the inventory's range and in keyed space.
 
         Minus-keyed items of a table that is not `keyed` are reversed: here, and nowhere after. float32 where all
-        answers of a batch are whole numbers, else float64. BadData with row, column and value for what is no answer.
+        answers of a batch are whole numbers, else float64. BadData with row, column and value for what is no answer,
+        and after the last row for a table that must be coded in another way. `tally` is made anew.
         """
         ends = self.inventory.response_scale.min + self.inventory.response_scale.max
+        self.tally.reset()
+        texts = _Blanks(self.table)
         start = 0
-        for arrays in self.table.read(self.columns):
-            found = [self._numbers(array, column, start) for array, column in zip(arrays, self.columns, strict=True)]
+        for arrays in self.table.read(self.columns, () if self.id_column is None else (self.id_column,)):
+            given = arrays[: len(self.columns)]
+            found = self._numbers(given, start)
             whole = all(np.array_equal(c, np.rint(c), equal_nan=True) for c in found)
             values = np.empty((len(found), len(found[0])), dtype=np.float32 if whole else np.float64)
             for row, item, column in zip(values, self.items, found, strict=True):
                 row[:] = column if keyed or item.keyed == 1 else ends - column
-            start += values.shape[1]
-            yield values.T
+            kept = self._kept(values, given, texts, start)
+            rows = np.arange(start + 1, start + 1 + values.shape[1])
+            ids = None if self.id_column is None else arrays[-1]
+            if kept is not None:
+                values, rows = values[:, kept], rows[kept]
+                ids = None if ids is None else ids.filter(pa.array(kept))
+            if ids is not None:
+                self.tally.ids.append(ids)
+            start += len(given[0])
+            if len(rows):
+                yield Batch(values.T, rows, ids)
+        self.tally.check()
 
-    def _numbers(self, array: pa.Array, column: int, start: int) -> NDArray[np.float64]:
-        """Read one column of a batch, (rows,), NaN where an answer is missing; `start` rows came before it."""
-        scale = self.inventory.response_scale
+    def _numbers(self, arrays: Sequence[pa.Array], start: int) -> list[NDArray[np.float64]]:
+        """Read the columns of a batch, each (rows,), NaN where an answer is missing; `start` rows came before it."""
+        tally, coding = self.tally, self.coding
+        read = [self._floats(array, column, start) for array, column in zip(arrays, self.columns, strict=True)]
+        zero_row = np.zeros(len(read[0]), dtype=bool)
+        found = []
+        for values, place in zip(read, self.columns, strict=True):
+            for code in coding.missing:
+                hit = values == code
+                tally.codes += int(hit.sum())
+                values = np.where(hit, np.nan, values)
+            if coding.zero_is_missing and (zero := values == 0).any():
+                tally.zeros += int(zero.sum())
+                zero_row |= zero
+                values = np.where(zero, np.nan, values)
+            if (outside := coding.outside(values)).any():
+                row = int(outside.argmax())
+                cure = coding.cure(np.concatenate(read))
+                raise self._no_answer(start + row, place, f"{values[row]:g}", cure)
+            tally.at_low = tally.at_low or bool((values == coding.low).any())
+            tally.at_high = tally.at_high or bool((values == coding.high).any())
+            tally.answers += int(np.count_nonzero(~np.isnan(values)))
+            found.append(coding.mapped(values))
+        tally.zero_rows += int(zero_row.sum())
+        return found
+
+    def _floats(self, array: pa.Array, column: int, start: int) -> NDArray[np.float64]:
         try:
-            values = pc.fill_null(_floats(array), np.nan).to_numpy(zero_copy_only=False)
+            return np.asarray(pc.fill_null(_floats(array), np.nan).to_numpy(zero_copy_only=False))
         except pa.ArrowInvalid:
             row, text = next((i, v) for i, v in enumerate(array.to_pylist()) if not _is_answer(v))
             raise self._no_answer(start + row, column, repr(text)) from None
-        if not scale.min <= 0 <= scale.max:
-            values = np.where(values == 0, np.nan, values)
-        outside = (values < scale.min) | (values > scale.max)
-        if outside.any():
-            row = int(outside.argmax())
-            raise self._no_answer(start + row, column, f"{values[row]:g}")
-        return np.asarray(values)
 
-    def _no_answer(self, row: int, column: int, value: str) -> BadData:
-        scale = self.inventory.response_scale
+    def _kept(
+        self, values: NDArray[np.floating], given: Sequence[pa.Array], texts: _Blanks, start: int
+    ) -> NDArray[np.bool_] | None:
+        """Tell which rows hold anything, None for all; `values` are (items, rows). Counts them."""
+        empty = np.isnan(values[0])
+        for column in values[1:]:
+            if not empty.any():
+                break
+            empty &= np.isnan(column)
+        self.tally.rows += len(empty)
+        if not empty.any():
+            return None
+        blank = empty.copy()
+        for array in given:
+            blank &= np.isnan(pc.fill_null(_floats(array), np.nan).to_numpy(zero_copy_only=False))
+        if blank.any():
+            blank &= texts.blank(start, len(blank))
+        self.tally.rows -= int(blank.sum())
+        self.tally.blank += int(blank.sum())
+        self.tally.unanswered += int((empty & ~blank).sum())
+        return ~blank
+
+    def _no_answer(self, row: int, column: int, value: str, cure: str = "") -> BadData:
+        coding = self.coding
         return BadData(
             f"{self.path}, row {row + 1} below the header, column {self.table.names[column]!r}: {value} is no "
-            f"answer; expected {scale.min} to {scale.max} ({self.inventory.id}), or for a missing answer nothing, NA, "
-            "NaN or 0; correct the cell, or empty it where the value stands for a missing answer"
+            f"answer; expected {coding.low:g} to {coding.high:g} ({self.inventory.id}), or for a missing answer "
+            "nothing, NA, NaN or 0; correct the cell, or empty it where the value stands for a missing answer"
+            + (f"; {cure}" if cure else "")
         )
+
+
+class _Blanks:
+    """All cells of a table as text, read from the first row without an answer on: most tables have none."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.batches: Iterator[list[pa.Array]] | None = None
+        self.end = 0
+        self.held = np.empty(0, dtype=bool)
+
+    def blank(self, start: int, count: int) -> NDArray[np.bool_]:
+        """Tell which of `count` rows after the first `start` have nothing in them; forwards only."""
+        if self.batches is None:
+            self.batches = self.table.read((), range(len(self.table.names)))
+        while self.end < start + count:
+            arrays = next(self.batches)
+            found = np.ones(len(arrays[0]), dtype=bool)
+            for array in arrays:
+                found &= pc.equal(array, "").to_numpy(zero_copy_only=False)
+            self.end += len(found)
+            held = np.concatenate([self.held, found])
+            self.held = held[len(held) - max(self.end - start, 0) :]
+        first = len(self.held) - (self.end - start)
+        return self.held[first : first + count]
 
 
 def open_answers(
@@ -109,69 +214,74 @@ def open_answers(
 
     A column is an item's whose id it has, in whatever case. Where ids are i1, i2, ... (IPIP-NEO) and no column has
     one, the plain number will do; in a table that goes beyond i120 an item of the IPIP-NEO-120 is the column of its
-    number in the IPIP-NEO-300. BadData for what is no table, for a table without an item of the inventory, and for
-    two columns of one item.
+    number in the IPIP-NEO-300. The names of some public data sets are known. `columns` maps other names, column ->
+    item id. Rows of labels below the names are passed over.
+
+    `coding` is the lowest and highest answer as the table has them, mapped onto the inventory's range in equal steps;
+    `missing` are codes of missing answers; `id` names the column with the persons' ids.
+
+    BadData for what is no table, for a table without an item of the inventory, and for two columns of one item.
     """
+    scale = inventory.response_scale
+    how = Coding.of((scale.min, scale.max), coding, missing)
     ids = {id for item in inventory.items for id in (item.id.casefold(), str(item.number), f"i{item.number_300}")}
-    table = open_table(path, ids)
-    labels, notes = _labels({name.casefold() for name in table.names}, inventory)
-    places = _places(path, table.names, labels)
-    if not places:
+    known = [columns or {}, *known_names(inventory).values()]
+    table = open_table(path, ids | {name.casefold() for named in known for name in named})
+    names, notes = labels(table.names, inventory, columns, path)
+    found = places(path, table.names, names)
+    if not found:
         shown = ", ".join(map(repr, table.names[:8])) + (", ..." if len(table.names) > 8 else "")
         raise BadData(
             f"{path} has no column of {inventory.id}, only {shown}; expected item ids ({inventory.items[0].id} to "
-            f"{inventory.items[-1].id}) as the first row; rename the columns, or name another --inventory "
-            "(see `traitbench ls tasks`)"
+            f"{inventory.items[-1].id}) as the first row; rename the columns, give `traitbench analyze` a --columns "
+            "MAP (JSON or CSV: column -> item id), or name another --inventory (see `traitbench ls tasks`)"
         )
-    taken = set(places.values())
+    who = None if id is None else _id_column(path, table.names, id, set(found.values()))
+    taken = {*found.values(), who}
+    items = tuple(item for item in inventory.items if item.id in found)
+    places_of = tuple(found[item.id] for item in items)
+    table, said = _below_labels(table, places_of)
     return Answers(
         path=path,
         inventory=inventory,
-        items=tuple(item for item in inventory.items if item.id in places),
-        columns=tuple(places[item.id] for item in inventory.items if item.id in places),
+        items=items,
+        columns=places_of,
         ignored=tuple(name for i, name in enumerate(table.names) if i not in taken),
-        notes=notes,
+        notes=(*notes, *said),
         table=table,
+        coding=how,
+        tally=Tally(path, how),
+        id_column=who,
     )
 
 
-def _places(path: Path, names: Sequence[str], labels: Mapping[str, str]) -> dict[str, int]:
-    """Item id -> place of its column: the one called exactly as in `labels`, else the one that differs in case only."""
-    taken = set(labels.values())
-    exact, folded = defaultdict[str, list[int]](list), defaultdict[str, list[int]](list)
-    for place, name in enumerate(names):
-        exact[name].append(place)
-        if name not in taken:
-            folded[name.casefold()].append(place)
-    places = {}
-    for item, label in labels.items():
-        found = exact.get(label) or folded.get(label.casefold(), [])
-        if len(found) > 1:
-            raise BadData(
-                f"{path} has {len(found)} columns of item {item!r} (columns {found[0] + 1} and {found[1] + 1}); "
-                "expected one: delete or rename the others, and see that the first row holds the column names"
-            )
-        if found:
-            places[item] = found[0]
-    return places
-
-
-def _labels(names: Collection[str], inventory: Inventory) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Item id -> what its column is called in a table with columns `names`, and remarks on that."""
-    items, held = inventory.items, set(names)
-    if any(item.id != f"i{item.number}" for item in items):
-        return {item.id: item.id for item in items}, ()
-    letter = "i" if any(item.id in held for item in items) else ""
-    long = {item.id: item.number_300 for item in items if item.number_300}
-    if len(long) == len(items) and any(f"{letter}{n}" in held for n in long.values() if n > len(items)):
-        return {id: f"{letter}{n}" for id, n in long.items()}, (
-            f"the columns go beyond {letter}{len(items)}: read as numbers of the IPIP-NEO-300; "
-            "an item is named here by its number in the short form",
+def _below_labels(table: Table, columns: Sequence[int]) -> tuple[Table, tuple[str, ...]]:
+    """Pass over what stands above and below the names of a text file and is no answer; also remarks on that."""
+    if not isinstance(table, DelimitedText):
+        return table, ()
+    notes = []
+    if table.names_row > 1:
+        notes.append(
+            f"the column names are in row {table.names_row} of the file; what stands above them is passed over"
         )
-    notes: tuple[str, ...] = ()
-    if len(items) == 300 and held & {f"{letter}{n}" for n in range(1, 301)} == {f"{letter}{n}" for n in range(1, 121)}:
-        notes = ("the columns are those of an IPIP-NEO-120: if it is one, give --inventory ipip_neo_120",)
-    return {item.id: f"{letter}{item.number}" for item in items}, notes
+    table, labels = table.below_labels(columns)
+    if labels:
+        some = ", ".join(repr(text if len(text) <= 40 else text[:39] + "…") for text in labels)
+        rows = "a row" if len(labels) == 1 else f"{len(labels)} rows"
+        notes.append(f"{rows} of labels between the column names and the answers passed over ({some})")
+    return table, tuple(notes)
+
+
+def _id_column(path: Path, names: Sequence[str], id: str, items: Collection[int]) -> int:
+    found = [i for i, name in enumerate(names) if name == id] or [
+        i for i, name in enumerate(names) if name.casefold() == id.casefold()
+    ]
+    if not found:
+        raise unknown(f"column of {path}", id, names, "(--id)")
+    if len(found) > 1 or found[0] in items:
+        why = "the answers to an item" if found[0] in items else f"the name of {len(found)} columns"
+        raise TraitbenchUsage(f"--id {id} is {why}; name the one column that holds the persons' ids")
+    return found[0]
 
 
 def _floats(array: pa.Array) -> pa.Array:
@@ -190,7 +300,7 @@ def _floats(array: pa.Array) -> pa.Array:
 
 
 def _is_answer(value: Any) -> bool:
-    """Tell whether a value of a Parquet column is a number or missing."""
+    """Tell whether a value of a typed column is a number or missing."""
     if isinstance(value, str):
         return is_number(value)
     return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))

@@ -1,4 +1,4 @@
-"""Tables on disk as batches of Arrow columns: delimited text, gzipped or not, and Parquet.
+"""Tables on disk as batches of Arrow columns: delimited text, gzipped or not, Parquet, and SPSS.
 
 The kind of file is told by its content, not by its name; the separator by which one makes column names of the header.
 """
@@ -9,17 +9,20 @@ import csv
 import gzip
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 from pyarrow import parquet
 
+from traitbench.answers.spss import Spss, cell_text, open_spss
 from traitbench.errors import BadData
 
-__all__ = ["MISSING", "DelimitedText", "Parquet", "is_number", "open_table"]
+__all__ = ["MISSING", "DelimitedText", "Parquet", "Table", "is_number", "open_table"]
 
 MISSING = ("", " ", "NA", "na", "NaN", "nan", "NAN")
 """What stands in a text cell without an answer."""
@@ -30,10 +33,13 @@ _BLOCK = 8 << 20
 _ROWS = 16_384
 """Rows of a Parquet file that are decoded at a time: 20 MB of float32 for 300 columns."""
 
+_LABELS = 3
+"""Rows of names, labels or question texts that may stand above the answers."""
+
 _UNREADABLE = (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException)
 
 
-def open_table(path: Path, expected: Collection[str]) -> DelimitedText | Parquet:
+def open_table(path: Path, expected: Collection[str]) -> Table:
     """Tell the kind of file and read its column names; BadData for what is no table.
 
     The separator (comma, tab or semicolon) is the one that finds most of the `expected` column names (case folded),
@@ -46,13 +52,18 @@ def open_table(path: Path, expected: Collection[str]) -> DelimitedText | Parquet
             magic = handle.read(4)
         if magic == b"PAR1":
             return Parquet(path, tuple(name.strip() for name in parquet.read_schema(path).names))
+        if magic in (b"$FL2", b"$FL3"):
+            return open_spss(path)
         if magic[:2] in (b"PK", b"\xff\xfe", b"\xfe\xff"):
             kind = "a workbook or archive" if magic[:2] == b"PK" else "UTF-16 text"
-            raise BadData(f"{path} is {kind}; expected CSV, TSV or Parquet: save it as CSV (UTF-8)")
-        found = [DelimitedText.open(path, magic[:2] == b"\x1f\x8b", delimiter) for delimiter in ",\t;"]
+            raise BadData(f"{path} is {kind}; expected CSV, TSV, Parquet or SPSS: save it as CSV (UTF-8)")
+        gzipped, names = magic[:2] == b"\x1f\x8b", set(expected)
+        found = [DelimitedText.open(path, gzipped, delimiter, names) for delimiter in ",\t;"]
     except _UNREADABLE as error:
-        raise BadData(f"cannot read {path}: {error}; expected a table as CSV, TSV (also .gz) or Parquet") from None
-    table = max(found, key=lambda t: (len(set(expected) & {name.casefold() for name in t.names}), len(t.names)))
+        raise BadData(
+            f"cannot read {path}: {error}; expected a table as CSV, TSV (also .gz), Parquet or SPSS (.sav)"
+        ) from None
+    table = max(found, key=lambda t: (_matches(t.names, names), len(t.names)))
     if not any(table.names):
         raise BadData(f"{path} is empty; expected a table whose first row holds the column names")
     return table
@@ -74,93 +85,163 @@ class Parquet:
     path: Path
     names: tuple[str, ...]
 
-    def read(self, columns: Sequence[int]) -> Iterator[list[pa.Array]]:
-        """Yield batches of rows, one array for each of `columns`."""
+    def read(self, numbers: Sequence[int], texts: Sequence[int] = ()) -> Iterator[list[pa.Array]]:
+        """Yield batches of rows, an array for each of `numbers`, then one of trimmed text for each of `texts`."""
         try:
             with parquet.ParquetFile(self.path) as file:
                 names = file.schema_arrow.names
-                wanted = [names[i] for i in columns]
+                wanted = list(dict.fromkeys(names[i] for i in (*numbers, *texts)))
                 for batch in file.iter_batches(_ROWS, columns=wanted):
-                    yield [batch.column(name) for name in wanted]
+                    held = dict(zip(batch.schema.names, batch.columns, strict=True))
+                    yield [
+                        *(held[names[i]] for i in numbers),
+                        *(pa.array(map(cell_text, held[names[i]].to_pylist()), pa.string()) for i in texts),
+                    ]
         except (OSError, pa.ArrowException) as error:
             raise BadData(f"cannot read {self.path}: {error}; the file is damaged or cut short: make it anew") from None
 
 
 @dataclass(frozen=True)
 class DelimitedText:
-    """A file of delimited text, its first row the column names."""
+    """A file of delimited text, one of its first rows the column names."""
 
     path: Path
     names: tuple[str, ...]
     gzipped: bool
     delimiter: str
     header_lines: int
+    """Lines above the first row of answers."""
+    names_row: int = 1
+    """Which row the names stand in, from 1: question texts may stand above them."""
 
     @classmethod
-    def open(cls, path: Path, gzipped: bool, delimiter: str) -> DelimitedText:
-        """Read the header as it is with this delimiter."""
-        with _opened(path, gzipped) as handle:
-            reader = csv.reader(handle, delimiter=delimiter)
-            names = tuple(name.strip() for name in next(reader, ()))
-            return cls(path, names, gzipped, delimiter, reader.line_num)
+    def open(cls, path: Path, gzipped: bool, delimiter: str, expected: Collection[str]) -> DelimitedText:
+        """Read the header as it is with this delimiter: the first row, unless one soon below it has more names."""
+        rows = _first_rows(path, gzipped, delimiter, _LABELS) or [((), 0)]
+        # A row of answers to items called 1, 2, ... would look like names.
+        words = {name for name in expected if not name.isdigit()}
+        found = [_matches(names, words) for names, _ in rows]
+        place = max(range(len(rows)), key=lambda i: (found[i] > 1 and found[i], -i))
+        return cls(path, rows[place][0], gzipped, delimiter, rows[place][1], place + 1)
 
-    def read(self, columns: Sequence[int]) -> Iterator[list[pa.Array]]:
-        """Yield batches of rows, one array of float64 for each of `columns`; BadData with the place of a fault."""
+    def below_labels(self, columns: Sequence[int]) -> tuple[DelimitedText, list[str]]:
+        """Pass over rows of labels between the names and the answers; also the first text of each.
+
+        Such a row has text and no number in `columns`, two or more, and a row with a number follows soon.
+        """
+        labels: list[str] = []
+        end = self.header_lines
+        rows = _first_rows(self.path, self.gzipped, self.delimiter, self.names_row + 3 * _LABELS)
+        for cells, line in rows if len(columns) > 1 else ():
+            held = [cells[i] for i in columns if i < len(cells) and cells[i] not in MISSING]
+            if line <= self.header_lines or not held:
+                continue
+            if any(map(is_number, held)):
+                return replace(self, header_lines=end), labels
+            labels.append(held[0])
+            end = line
+            if len(labels) > _LABELS:
+                break
+        return self, []
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield the rows that are not empty below the header, each with the line it ends in."""
+        with _opened(self.path, self.gzipped) as handle:
+            reader = csv.reader(handle, delimiter=self.delimiter)
+            for cells in reader:
+                if cells and reader.line_num > self.header_lines:
+                    yield reader.line_num, cells
+
+    def read(self, numbers: Sequence[int], texts: Sequence[int] = ()) -> Iterator[list[pa.Array]]:
+        """Yield batches of rows, an array of float64 for each of `numbers`, then of trimmed text for each of `texts`.
+
+        BadData with the place of a fault.
+        """
         names = [str(i) for i in range(len(self.names))]
-        wanted = [names[i] for i in columns]
+        kinds = {names[i]: pa.binary() for i in texts} | {names[i]: pa.float64() for i in numbers}
         try:
             with (
                 pa.input_stream(str(self.path), compression="gzip" if self.gzipped else None) as stream,
                 arrow_csv.open_csv(
                     stream,
                     arrow_csv.ReadOptions(column_names=names, skip_rows=self.header_lines, block_size=_BLOCK),
-                    # A lone column's empty line is a missing answer. Quoted free text may hold line breaks.
-                    arrow_csv.ParseOptions(
-                        delimiter=self.delimiter, newlines_in_values=True, ignore_empty_lines=len(names) > 1
-                    ),
+                    # Quoted free text may hold line breaks.
+                    arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
                     arrow_csv.ConvertOptions(
-                        include_columns=wanted,
-                        column_types=dict.fromkeys(wanted, pa.float64()),
+                        include_columns=list(kinds),
+                        column_types=kinds,
                         null_values=list(MISSING),
                         quoted_strings_can_be_null=True,
                     ),
                 ) as reader,
             ):
                 for batch in reader:
-                    yield batch.columns
+                    yield [
+                        *(batch.column(names[i]) for i in numbers),
+                        *(_decoded(batch.column(names[i])) for i in texts),
+                    ]
         except (OSError, pa.ArrowException) as error:
-            if fault := self._fault(columns, str(error)):
+            if fault := self._fault(numbers, str(error)):
                 raise fault from None
 
     def _fault(self, columns: Sequence[int], found: str) -> BadData | None:
         """Find what pyarrow could not read, and its place; None for a header without rows."""
         good = set(MISSING)
-        row = -1
+        row = 0
         try:
-            with _opened(self.path, self.gzipped) as handle:
-                reader = csv.reader(handle, delimiter=self.delimiter)
-                next(reader)
-                for row, cells in enumerate(line for line in reader if line):
-                    if len(cells) != len(self.names):
-                        return BadData(
-                            f"{self.path}, row {row + 1} below the header (line {reader.line_num}) has {len(cells)} "
-                            f"cells, but the header has {len(self.names)}; write the table again with one cell a column"
-                        )
-                    for column in columns:
-                        if cells[column] not in good:
-                            if not is_number(cells[column]):
-                                return BadData(
-                                    f"{self.path}, row {row + 1} below the header, column {self.names[column]!r}: "
-                                    f"{cells[column]!r} is no number; "
-                                    "expected an answer, or for a missing one nothing, NA, NaN or 0; correct the cell"
-                                )
-                            good.add(cells[column])
+            for row, (line, cells) in enumerate(self.rows(), 1):
+                if len(cells) != len(self.names):
+                    return BadData(
+                        f"{self.path}, row {row} below the header (line {line}) has {len(cells)} cells, but the header "
+                        f"has {len(self.names)}; write the table again with one cell a column"
+                    )
+                for column in columns:
+                    if cells[column] not in good:
+                        if not is_number(cells[column]):
+                            return BadData(
+                                f"{self.path}, row {row} below the header, column {self.names[column]!r}: "
+                                f"{cells[column]!r} is no number; "
+                                "expected an answer, or for a missing one nothing, NA, NaN or 0; correct the cell"
+                            )
+                        good.add(cells[column])
         except _UNREADABLE as error:
             found = str(error)
         else:
-            if row < 0:
+            if not row:
                 return None
-        return BadData(f"cannot read {self.path} after row {row + 1}: {found}; the file is damaged or cut short")
+        return BadData(f"cannot read {self.path} after row {row}: {found}; the file is damaged or cut short")
+
+
+Table = DelimitedText | Parquet | Spss
+"""A table of any kind that is read."""
+
+
+def _matches(names: Collection[str], expected: Collection[str]) -> int:
+    return len({name.casefold() for name in names} & set(expected))
+
+
+def _first_rows(path: Path, gzipped: bool, delimiter: str, count: int) -> list[tuple[tuple[str, ...], int]]:
+    """The first rows, trimmed, and the line that each ends in; empty ones only where the file begins with them."""
+    found = []
+    with _opened(path, gzipped) as handle:
+        reader = csv.reader(handle, delimiter=delimiter)
+        try:
+            for cells in islice(reader, count):
+                if cells or not found:
+                    found.append((tuple(cell.strip() for cell in cells), reader.line_num))
+        except _UNREADABLE:
+            # A fault below the names is told with its place when the answers are read.
+            if not found:
+                raise
+    return found
+
+
+def _decoded(array: pa.Array) -> pa.Array:
+    """Trimmed text of a column; a byte that is no UTF-8 becomes a sign for one."""
+    try:
+        return pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
+    except pa.ArrowInvalid:
+        return pa.array([cell.decode("utf-8", "replace").strip() for cell in array.to_pylist()], pa.string())
 
 
 def _opened(path: Path, gzipped: bool) -> TextIO:

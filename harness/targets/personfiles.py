@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import gzip
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pyarrow import parquet
 
 from traitbench import inventories
 from traitbench.answers.keying import contradiction, keying
 from traitbench.answers.reading import open_answers
-from traitbench.answers.tablefiles import MISSING, DelimitedText, Parquet, open_table
+from traitbench.answers.tablefiles import MISSING, Table, open_table
 from traitbench.errors import BadData
 from traitbench.statistics.moments import Moments
 from traitbench.targets.papi import key, unkeyed
@@ -48,41 +45,38 @@ def answers_in(path: Path, keyed: bool) -> tuple[list[str], Array, tuple[str, ..
     return ids, values, notes
 
 
-def _wide(
-    path: Path, table: DelimitedText | Parquet, columns: Mapping[str, int]
-) -> tuple[list[str], Array, tuple[str, ...]]:
+def _wide(path: Path, table: Table, columns: Mapping[str, int]) -> tuple[list[str], Array, tuple[str, ...]]:
     """Read a row a person: ids, answers (persons, 300) as they stand in the file, and remarks."""
     numbers = [_number(name) for name in columns]
     short = not any(120 < n <= 300 for n in numbers if n)
     inventory = inventories.load(SHORT if short else LONG, texts=False)
-    answers = open_answers(path, inventory)
+    found = next((columns[name] for name in _ID if name in columns), None)
+    answers = open_answers(path, inventory, id=None if found is None else table.names[found])
     # As declared keyed, the reader turns nothing: keying is undone in one place, for every form of file.
-    batches = [np.asarray(batch, dtype=float) for batch in answers.batches(keyed=True)]
-    given = np.concatenate(batches) if batches else np.empty((0, len(answers.items)))
-    if not len(given):
+    batches = [*answers.read(keyed=True)]
+    if not batches:
         raise BadData(f"{path} has column names and no row; expected a row of answers a person")
+    given = np.concatenate([np.asarray(batch.values, dtype=float) for batch in batches])
+    rows = [int(row) for batch in batches for row in batch.rows]
     values = np.full((len(given), len(key())), np.nan)
     for item, column in zip(answers.items, given.T, strict=True):
         values[:, (item.number_300 or item.number) - 1] = column
         if (part := np.isfinite(column) & (column != np.rint(column))).any():
             raise BadData(
-                f"{path}, row {int(part.argmax()) + 1} below the header, column of item {item.id!r}: "
+                f"{path}, row {rows[part.argmax()]} below the header, column of item {item.id!r}: "
                 f"{column[part.argmax()]:g} is no whole number; expected 1 to 5, or an empty cell where missing"
             )
-    found = next((columns[name] for name in _ID if name in columns), None)
     if found is None:
         name = _stem(path)
-        ids = [name] if len(given) == 1 else [f"{name}-{row}" for row in range(1, len(given) + 1)]
+        ids = [name] if len(given) == 1 else [f"{name}-{row}" for row in rows]
     else:
-        ids = [cells[0] for cells in _cells(table, [found])]
-    _check_ids(path, ids)
+        ids = [id for batch in batches if batch.ids is not None for id in batch.ids.to_pylist()]
+    _check_ids(path, ids, rows)
     read = f"read as the IPIP-NEO-{120 if short else 300}"
-    return ids, values, (f"{path.name}: {read}",)
+    return ids, values, tuple(f"{path.name}: {note}" for note in (read, *answers.notes, *answers.tally.notes()))
 
 
-def _long(
-    path: Path, table: DelimitedText | Parquet, columns: Mapping[str, int]
-) -> tuple[list[str], Array, tuple[str, ...]]:
+def _long(path: Path, table: Table, columns: Mapping[str, int]) -> tuple[list[str], Array, tuple[str, ...]]:
     """Read a row an answer: ids, answers (persons, 300) as they stand in the file, and remarks."""
     who = next((columns[name] for name in _ID if name in columns), None)
     wanted = [columns["item"], columns["answer"], *([who] if who is not None else [])]
@@ -128,35 +122,15 @@ def _number(name: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-def _cells(table: DelimitedText | Parquet, columns: Sequence[int]) -> list[list[str]]:
+def _cells(table: Table, columns: Sequence[int]) -> list[list[str]]:
     """Read columns as trimmed texts, a list a row; nothing is an empty text."""
-    if isinstance(table, Parquet):
-        read = parquet.read_table(table.path).columns
-        texts = [["" if v is None else _text(v) for v in read[place].to_pylist()] for place in columns]
-        return [list(row) for row in zip(*texts, strict=True)]
-    return [[line[place].strip() for place in columns] for line in _lines(table, max(columns))]
+    batches = table.read((), columns)
+    return [list(row) for batch in batches for row in zip(*(array.to_pylist() for array in batch), strict=True)]
 
 
-def _text(value: object) -> str:
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value).strip()
-
-
-def _lines(table: DelimitedText, last: int) -> Iterator[list[str]]:
-    make = gzip.open if table.gzipped else open
-    with make(table.path, "rt", encoding="utf-8-sig", errors="replace", newline="") as handle:
-        reader = csv.reader(handle, delimiter=table.delimiter)
-        next(reader)
-        for row, line in enumerate((line for line in reader if line), 1):
-            if len(line) <= last:
-                raise BadData(
-                    f"{table.path}, row {row} below the header has {len(line)} cells; expected {len(table.names)}"
-                )
-            yield line
-
-
-def _check_ids(path: Path, ids: Sequence[str]) -> None:
+def _check_ids(path: Path, ids: Sequence[str], numbers: Sequence[int]) -> None:
     rows: dict[str, int] = {}
-    for row, id in enumerate(ids, 1):
+    for row, id in zip(numbers, ids, strict=True):
         if not id:
             raise BadData(f"{path}, row {row} below the header has no id; expected one of its own for each person")
         if id in rows:

@@ -208,7 +208,7 @@ def test_the_short_form_among_the_long_items(papi: Path, tmp_path: Path) -> None
         rows = [*csv.DictReader(handle)]
     short = [[row[f"i{item.number_300}"] for item in inventory.items] for row in rows]
     alone = analyze(written(tmp_path / "short.csv", [i.id for i in inventory.items], short), inventory, keyed=True)
-    assert found.model_copy(update={"notes": [], "ignored_columns": []}) == alone
+    assert found.model_copy(update={"notes": alone.notes, "ignored_columns": []}) == alone
 
 
 def test_keying_from_hardly_a_complete_row(papi: Path, tmp_path: Path) -> None:
@@ -314,13 +314,30 @@ def test_a_constant_column_costs_only_its_scale(rows: Rows, make: Make, tmp_path
     assert any("without variance" in note and "n2" in note for note in found.notes)
 
 
-@pytest.mark.parametrize(("content", "what"), [([], "no row"), ([[3, 3, 3, 3, 3, 4, 4, 4, 4, 1]], "one row")])
-def test_a_table_of_one_row_or_none(content: list[list[Any]], what: str, make: Make, tmp_path: Path) -> None:
-    scores = tmp_path / "scores.csv"
-    for careless in (False, True):
-        with pytest.raises(BadData, match=rf"{what} of answers; expected .* at least two persons"):
-            analyze(written(tmp_path / "t.csv", NAMES, content), make(KEYS), True, scores=scores, careless=careless)
+@pytest.mark.parametrize("careless", [False, True])
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("people", [0, 1])
+def test_fewer_than_two_people_are_no_table(
+    people: int, suffix: str, careless: bool, make: Make, tmp_path: Path
+) -> None:
+    path, scores = tmp_path / f"t{suffix}", tmp_path / "scores.csv"
+    if suffix == ".csv":
+        written(path, NAMES, [[3] * 10] * people + [[""] * 10] * 2)
+    else:
+        parquet.write_table(pa.table({name: pa.array([3] * people, pa.int8()) for name in NAMES}), path)
+    held = "one row of answers" if people else "column names and no row of answers"
+    with pytest.raises(BadData, match=f"has {held}; expected two people or more"):
+        analyze(path, make(KEYS), keyed=True, scores=scores, careless=careless)
     assert not scores.exists()
+
+
+def test_no_answers(make: Make, tmp_path: Path) -> None:
+    scores, content = tmp_path / "scores.csv", [[0] * 10, ["NA"] * 10]
+    found = sound(analyze(written(tmp_path / "t.csv", NAMES, content), make(KEYS), keyed=False, scores=scores))
+    assert (found.n, found.n_complete) == (2, 0) and found.missing_items == []
+    assert found.scales["E"].mean is None and found.correlations.matrix == [[None] * 3] * 3
+    assert len(scores.read_text().splitlines()) == 3
+    assert "2 rows with an answer to no item, kept" in found.notes
 
 
 @pytest.mark.parametrize("n", [2, 3, 6, 9, 10])
@@ -387,7 +404,8 @@ def test_scores_of_each_person(keyed: bool, suffix: str, make: Make, tmp_path: P
     assert [p.name for p in out.parent.iterdir()] == [out.name]
     table = pa.csv.read_csv(out) if suffix == ".csv" else parquet.read_table(out)
     assert table.column_names == ["row", "E", "n_missing_E", "N", "n_missing_N", "O", "n_missing_O", "warm", "loud"]
-    assert table["row"].to_pylist() == [*range(1, 41)]
+    assert table["row"].to_pylist() == [1, 2, *range(4, 41)], "the third row is blank"
+    rows = np.delete(rows, 2, axis=0)
     rows[:, 7] = np.nan  # absent: its scale misses it throughout
     places = {"E": range(5), "N": range(5, 9), "O": range(9, 10), "warm": range(3), "loud": range(3, 5)}
     for name, columns in places.items():

@@ -18,7 +18,7 @@ from traitbench.answers.reading import Answers, open_answers
 from traitbench.errors import BadData
 from traitbench.inventories import Inventory
 
-VALUES = [[1, 5, 3], [2, None, 4], [5, 1, None], [None, None, None], [4, 4, 4]]
+VALUES = [[1, 5, 3], [2, None, 4], [5, 1, None], [None, None, 2], [4, 4, 4]]
 TABLE = np.array([[np.nan if v is None else v for v in row] for row in VALUES])
 NAMES = ("q1", "q2", "q3")
 
@@ -157,8 +157,8 @@ def test_the_separator_is_the_one_that_finds_items(make: Make, tmp_path: Path) -
     assert read(found).tolist() == [[1, 2]] and found.missing == ("q2",)
 
 
-def test_a_lone_column_keeps_its_empty_lines(make: Make, tmp_path: Path) -> None:
-    assert np.array_equal(read(opened("q3\n1\n\n2\n", make(), tmp_path)), [[1], [np.nan], [2]], equal_nan=True)
+def test_empty_lines_are_no_people(make: Make, tmp_path: Path) -> None:
+    assert read(opened('q3\n1\n\n2\n""\n', make(), tmp_path)).tolist() == [[1], [2]]
 
 
 def test_case_matters_only_where_no_name_is_exact(make: Make, tmp_path: Path) -> None:
