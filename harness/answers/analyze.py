@@ -55,8 +55,9 @@ def analyze(
     unless `trust_key`. `rows` says which rows a scale's figures are of. `careless` asks for signs of careless answers,
     in the analysis and in the scores. `scores` is a file for the persons' facet and domain scores (see `score_file`).
     `progress` is given the number of rows of each batch. `coding`, `missing`, `columns` and `id` say how to read the
-    table (see `open_answers`); the ids are kept in the scores. A column without a single answer counts as absent, at the cost of another pass. BadData
-    for what cannot be read, is out of range or contradicts its keying, and for a table of fewer than two rows.
+    table (see `open_answers`); the ids are kept in the scores. A column without a single answer counts as absent, at
+    the cost of another pass. BadData for what cannot be read, is out of range, contradicts its keying or holds fewer
+    than two rows.
     """
     answers = open_answers(path, inventory, coding=coding, missing=missing, columns=columns, id=id)
     if scores is not None and scores.resolve() == path.resolve():

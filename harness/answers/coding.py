@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from traitbench.errors import BadData, TraitbenchUsage
 
-__all__ = ["Coding", "Tally"]
+__all__ = ["Coding", "Tally", "parse_coding"]
 
 _FEW = 10
 """Rows from which a table can show that it is coded in another way."""
@@ -23,6 +24,16 @@ _COMMON = 0.05
 """Share of the cells from which 0s are too many to be missing answers only."""
 _SHOWN = 5
 """Values or ids that a message names."""
+
+
+def parse_coding(text: str) -> tuple[int, int]:
+    """Read the lowest and the highest answer of a table: 0-4, -2-2; TraitbenchUsage for anything else."""
+    if not (found := re.fullmatch(r"(-?\d+)-(-?\d+)", text.replace(" ", ""))):
+        raise TraitbenchUsage(f"--coding {text!r}: expected the table's lowest and highest answer, as in 0-4 or -2-2")
+    low, high = map(int, found.groups())
+    if low >= high:
+        raise TraitbenchUsage(f"--coding {text}: {low} is not below {high}; expected lowest first, as in 0-4")
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -41,13 +52,8 @@ class Coding:
 
     @classmethod
     def of(cls, scale: tuple[int, int], coding: tuple[int, int] | None, missing: Sequence[float]) -> Coding:
-        """Map `coding` onto `scale`, or take the numbers as they are; TraitbenchUsage for a range without a width."""
+        """Map `coding`, lowest and highest, onto `scale`; None takes the numbers as they are."""
         low, high = coding or scale
-        if low >= high:
-            raise TraitbenchUsage(
-                f"--coding {low}-{high} is no range; expected the lowest and the highest answer of the table: "
-                f"--coding 0-{scale[1] - scale[0]}"
-            )
         return cls(low, high, scale, frozenset(missing), coding is not None)
 
     @property

@@ -32,27 +32,28 @@ def groups(inventory: Inventory, items: Sequence[Item]) -> tuple[dict[str, list[
 
 @contextmanager
 def score_file(
-    path: Path, inventory: Inventory, items: Sequence[Item], id: str | None = None
-) -> Iterator[Callable[[Batch], None]]:
+    path: Path, inventory: Inventory, items: Sequence[Item], more: Sequence[str] = (), id: str | None = None
+) -> Iterator[Callable[[Batch, Sequence[pa.Array]], None]]:
     """Open a file of scores (.parquet or .csv) and yield a function that scores and writes a batch.
 
     The batch's values are in keyed space. A line a person, in the table's order: the person's id, where the table's
     column `id` holds them; `row`, the number of the row in the table, from 1; each scale's mean over the items
     answered, null where there is none, and `n_missing_<scale>`, the items of the whole inventory that were not; each
-    facet's mean. Nothing is imputed and no score is withheld for missing items: their number is there to filter by.
-    The file appears, whole, when the block ends without an error; until then an older one of that name stays.
+    facet's mean; then the columns called `more`, whose values, arrays of (rows,), come with each batch. Nothing is
+    imputed and no score is withheld for missing items: their number is there to filter by. The file appears, whole,
+    when the block ends without an error; until then an older one of that name stays.
     """
     suffix = path.suffix.lower()
     if suffix not in (".parquet", ".csv"):
         raise BadData(f"cannot write scores to {path}: expected a name that ends in .parquet or .csv, not {suffix!r}")
-    scoring = _Scoring(inventory, items, id)
+    scoring = _Scoring(inventory, items, more, id)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as sink:
             maker = parquet.ParquetWriter if suffix == ".parquet" else csv.CSVWriter
             with maker(sink, scoring.schema) as writer:
-                yield lambda batch: writer.write_batch(scoring(batch))
+                yield lambda batch, columns: writer.write_batch(scoring(batch, columns))
             sink.flush()
             os.fsync(sink.fileno())
         temporary.replace(path)
@@ -66,7 +67,7 @@ def score_file(
 class _Scoring:
     """Scores batches: one product with the items' memberships gives all sums at once."""
 
-    def __init__(self, inventory: Inventory, items: Sequence[Item], id: str | None) -> None:
+    def __init__(self, inventory: Inventory, items: Sequence[Item], more: Sequence[str], id: str | None) -> None:
         scales, facets = groups(inventory, items)
         whole = groups(inventory, inventory.items)[0]
         self.members = np.zeros((len(items), len(scales) + len(facets)), dtype=np.float32)
@@ -79,14 +80,15 @@ class _Scoring:
         for scale in scales:
             fields += [pa.field(scale, pa.float64()), pa.field(f"n_missing_{scale}", pa.int32(), nullable=False)]
         fields += [pa.field(f"facet_{name}" if name in scales else name, pa.float64()) for name in facets]
+        fields += [pa.field(name, pa.float64()) for name in more]
         if id is not None:
             if id in {field.name for field in fields}:
                 raise BadData(f"--id {id} has the name of a column of the scores; rename it in the table")
             fields.insert(0, pa.field(id, pa.string()))
         self.schema = pa.schema(fields)
 
-    def __call__(self, batch: Batch) -> pa.RecordBatch:
-        """Score one batch."""
+    def __call__(self, batch: Batch, more: Sequence[pa.Array]) -> pa.RecordBatch:
+        """Score one batch, and add the columns `more`."""
         values = batch.values
         absent = np.isnan(values)
         sums = (np.where(absent, 0, values - self.shift) @ self.members).astype(np.float64)
@@ -97,4 +99,4 @@ class _Scoring:
             columns.append(pa.array(means[:, column], mask=counts[:, column] == 0))
             if column < len(self.sizes):
                 columns.append(pa.array((self.sizes[column] - counts[:, column]).astype(np.int32)))
-        return pa.record_batch(columns, schema=self.schema)
+        return pa.record_batch([*columns, *more], schema=self.schema)

@@ -20,6 +20,8 @@ def analyze_table(arguments: argparse.Namespace) -> int:
     """Run `traitbench analyze`."""
     from traitbench import inventories
     from traitbench.answers.analyze import analyze
+    from traitbench.answers.coding import parse_coding
+    from traitbench.answers.columns import load_map
     from traitbench.answers.showing import tables
     from traitbench.progress import Rows
 
@@ -37,7 +39,10 @@ def analyze_table(arguments: argparse.Namespace) -> int:
             rows=rows,
             trust_key=arguments.trust_key,
             careless=arguments.careless,
+            coding=parse_coding(arguments.coding) if arguments.coding else None,
             missing=codes,
+            columns=load_map(Path(arguments.columns).expanduser()) if arguments.columns else None,
+            id=arguments.id,
         )
     if arguments.format == "json":
         for warning in found.warnings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -42,6 +43,8 @@ _EXAMPLES = {
 }
 
 
+_NEGATIVE = re.compile(r"-\d[\d.]*[^\d.]")
+"""A value that begins with a negative number and goes on, -2-2 or -9,99: argparse takes it for a flag."""
 _FOLDER = "folder of a run or the beginning of its name, or one of its results files"
 _NORMS = "also z, T and percentile among people of one sex and age, e.g. F,30 (F, M, or N for both together)"
 _FORMATS = ("table", "markdown", "json")
@@ -86,8 +89,7 @@ def normalised(argv: Sequence[str]) -> list[str]:
         if word.startswith("--") and len(word) > 2:
             flag, equals, value = word.partition("=")
             word = "--" + flag[2:].replace("-", "_") + equals + value
-        # argparse takes -9,99 for a flag.
-        if out and out[-1] == "--missing" and word.startswith("-") and word[1:2].isdigit():
+        elif out and out[-1].startswith("--") and "=" not in out[-1] and _NEGATIVE.match(word):
             word = f"{out.pop()}={word}"
         out.append(word)
     if out and out[0].startswith("-") and out[0] not in ("-h", "--help", "--version"):
@@ -229,8 +231,15 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
 def _tables(made: Mapping[str, argparse.ArgumentParser]) -> None:
     """Verbs on tables of answers and published figures."""
     analyze = made["analyze"].add_argument
-    analyze("table", help="CSV, TSV (also .gz) or Parquet; a column an item, a row a person; missing: empty, NA or 0")
+    analyze(
+        "table", help="CSV, TSV (.gz too), Parquet or SPSS; a column an item, a row a person; missing: empty, NA, 0"
+    )
     analyze("--inventory", required=True, metavar="NAME|FILE", help="whose item ids name the columns")
+    analyze("--columns", metavar="MAP", help="other column names: JSON or CSV, column -> item id")
+    analyze(
+        "--coding", metavar="LO-HI", help="the table's lowest and highest answer, brought onto the inventory's: 0-4"
+    )
+    analyze("--id", metavar="COLUMN", help="column of the persons' ids: kept in --scores; ids that come twice are said")
     keying = made["analyze"].add_mutually_exclusive_group(required=True)
     keying.add_argument("--keyed", action="store_true", help="minus-keyed items are reversed already")
     keying.add_argument("--raw", dest="keyed", action="store_false", help="answers as given; reversed here, once")
