@@ -189,7 +189,7 @@ def reference_from_analysis(analysis: Analysis, inventory: Inventory, name: str)
         scale=(inventory.response_scale.min, inventory.response_scale.max),
         n=n,
         source=f"a table of the user's own ({name})",
-        note=f"{n} of {analysis.n} respondents are complete on the two scales with most gaps",
+        note=f"{n} of {analysis.n} respondents behind each correlation, at least",
         traits=tuple(inventory.scales[letter] for letter in order),
         correlations=tuple(map(tuple, analysis.correlations.matrix)),
         means=tuple(scale.mean for scale in scales),

@@ -70,4 +70,5 @@ def people(
     if not held:
         raise problem
     inventory = held[max(held)]
-    return reference_from_analysis(analyze(path, inventory, keyed), inventory, path.name)
+    # One and the same people behind means and correlations.
+    return reference_from_analysis(analyze(path, inventory, keyed, rows="listwise"), inventory, path.name)

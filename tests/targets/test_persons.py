@@ -292,7 +292,7 @@ class TestOwnFile:
         raw = people(40)
         plain, turned = ([wide(row, id=str(i)) for i, row in enumerate(x)] for x in (raw, keyed(raw)))
         assert from_csv(write(plain), False).known == from_csv(write(turned), True).known
-        with pytest.raises(BadData, match=r"declared raw, but .* declare it keyed"):
+        with pytest.raises(BadData, match=r"declared raw, but .* Either it is keyed"):
             from_csv(write(turned), False)
         with pytest.raises(BadData, match=r"declared keyed, but .* declare it raw"):
             from_csv(write(plain), True)
