@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -46,11 +48,14 @@ __all__ = [
     "Trait",
     "Write",
     "digest",
+    "is_name",
+    "named",
 ]  # fmt: skip
 
 BIG_FIVE = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 DARK_TRIAD = ("machiavellianism", "narcissism", "psychopathy")
 TRAITS = (*BIG_FIVE, *DARK_TRIAD)
+"""The traits of the instruments that ship; an inventory of one's own may measure others."""
 DESIRABILITY = {trait: -1 if trait in (*DARK_TRIAD, "neuroticism") else 1 for trait in TRAITS}
 """Trait -> 1 where more of it is socially desirable, -1 where less is; an inventory says so of traits of its own."""
 
@@ -72,6 +77,17 @@ def digest(value: Any) -> str:
     """Hash a JSON-like value: sha256 of its canonical JSON, the first 16 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a trait, a task or an inventory may be called so: what can stand in a file's name."""
+    return re.fullmatch(r"[A-Za-z0-9_.-]+", text) is not None and text.strip(".") != ""
+
+
+def named(text: str, known: Collection[str]) -> str | None:
+    """Return the one of `known` that `text` means: case, `-` and `_` do not matter; None where there is none."""
+    plain = text.strip().lower().replace("-", "_")
+    return next((name for name in known if name.lower().replace("-", "_") == plain), None)
 
 
 class Record(BaseModel):
@@ -108,8 +124,8 @@ class Target(Record):
         if bool(self.levels) + (self.person is not None) + (self.character is not None) != 1:
             raise ValueError("a target holds either trait levels, one person or one character")
         for trait, level in self.levels.items():
-            if trait not in TRAITS:
-                raise unknown("trait", trait, TRAITS)
+            if not is_name(trait):
+                raise UnknownName(f"{trait!r} is no name of a trait; expected letters, digits, _, . and -")
             if not -1 <= level <= 1:
                 raise UnknownName(
                     f"level {level} of {trait} is out of range: expected low, high or a number in [-1, 1]"
@@ -117,13 +133,14 @@ class Target(Record):
         return self
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read `extraversion=high,neuroticism=-0.5`; UnknownName for a wrong trait or level."""
+    def parse(cls, text: str, known: Collection[Trait] = TRAITS) -> Self:
+        """Read `extraversion=high,neuroticism=-0.5`; UnknownName for a level or a trait that is not among `known`."""
         levels: dict[str, float] = {}
         for part in text.split(","):
-            trait, _, level = (p.strip().lower() for p in part.partition("="))
-            if trait not in TRAITS:
-                raise unknown("trait", trait, TRAITS, "(write e.g. extraversion=high, or all)")
+            word, _, level = (p.strip() for p in part.partition("="))
+            trait, level = named(word, known) or "", level.lower()
+            if not trait:
+                raise unknown("trait", word, known, "(write e.g. extraversion=high, or all)")
             if trait in levels:
                 raise UnknownName(f"target {text!r} names {trait} twice; give one level, e.g. {trait}=high")
             try:

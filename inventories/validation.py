@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from traitbench.types import TRAITS, Record
+from traitbench.types import TRAITS, Record, is_name, named
 
 __all__ = ["Document", "Finding", "findings", "read", "structural", "text_hash"]
 
@@ -138,6 +138,8 @@ def findings(source: Document) -> list[Finding]:
         say("warning", f'no `statement`: texts are used as they stand; for "Worry about things" write {rule}')
     if raw.get("id") and str(raw["id"]) != source.path.stem:
         say("warning", f"id {raw['id']!r} is not the file's name {source.path.stem!r}; results are filed under the id")
+    if isinstance(raw.get("id"), str) and not is_name(raw["id"]):
+        say("error", f"id {raw['id']!r} cannot be part of a file's name; expected letters, digits, _, . and -")
     _response_scale(raw.get("response_scale"), say)
     _desirability(raw, say)
     _items(raw, items, say)
@@ -180,8 +182,7 @@ def _items(raw: Mapping[str, Any], items: Sequence[Mapping[str, Any]], say: Say)
     if not items:
         say("error", "there are no items")
     for letter, trait in (scales or {}).items():
-        if trait not in TRAITS:
-            say("error", f"scale {letter!r} measures {trait!r}; expected one of {', '.join(TRAITS)}")
+        _trait(letter, trait, scales or {}, say)
         if not any(item.get("scale") == letter for item in items):
             say("error", f"scale {letter!r} ({trait}) has no items")
     others = raw.get("alternatives")
@@ -209,6 +210,21 @@ def _items(raw: Mapping[str, Any], items: Sequence[Mapping[str, Any]], say: Say)
             say("error", f"facet {item['facet']!r} is not among the facets", name)
         for level, message in _text(item, bool(raw.get("restricted")), texts):
             say(level, message, name, ids[str(name)] - 1)
+
+
+def _trait(letter: str, trait: Any, scales: Mapping[str, Any], say: Say) -> None:
+    """The name of what a scale measures: any, as long as it is a name and no other spelling of a known one."""
+    if not isinstance(trait, str) or not is_name(trait):
+        return say(
+            "error",
+            f"scale {letter!r} measures {trait!r}; expected a name of letters, digits, _, . and -, one of "
+            f"{', '.join(TRAITS)} or your own, e.g. honesty_humility",
+        )
+    other = named(trait, [*TRAITS, *(name for name in scales.values() if isinstance(name, str))])
+    if other not in (None, trait):
+        return say("error", f"scale {letter!r} measures {trait!r}, another spelling of {other!r}; write {other!r}")
+    if trait not in TRAITS and (close := difflib.get_close_matches(trait, TRAITS, n=1, cutoff=0.85)):
+        say("warning", f"scale {letter!r} measures {trait!r}, a trait of its own; did you mean {close[0]!r}?")
 
 
 def _text(

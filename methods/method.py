@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from traitbench.types import Aim, Control, Kind, Record, Target
+from traitbench.types import Aim, Control, Kind, Record, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -38,6 +38,16 @@ class Method(ABC):
     def __init__(self, config: Any = None) -> None:
         """Keep the configuration; the defaults where none is given."""
         self.config = config if config is not None else self.Config()
+
+    otherwise: ClassVar[str] = (
+        "aim at one of these, or take words of your own with --method prompting --method_args texts=FILE"
+    )
+    """What to do about a trait that it has no words for."""
+
+    @property
+    def knows(self) -> frozenset[Trait] | None:
+        """The traits that it has words, items or data for; None: any, or it refuses others in `check`."""
+        return None
 
     def check(self, targets: Sequence[Target | None]) -> None:
         """Refuse, before a model is loaded, what would fail later: data that cannot be read, a missing extra."""

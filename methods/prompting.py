@@ -18,16 +18,17 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.methods.method import Method
-from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Person, Record, Target, Trait
+from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Person, Record, Target, Trait, is_name
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -65,9 +66,9 @@ class Pole(Record):
     head: str
     """The adjective that names the pole: extraverted, introverted."""
     adjectives: tuple[str, ...]
-    """What the head means, in plain words; seven each."""
-    behaviour: str
-    """60 to 90 words of concrete behaviour in the second person."""
+    """What the head means, in plain words; seven each in the shipped texts."""
+    behaviour: str = ""
+    """60 to 90 words of concrete behaviour in the second person, for p2."""
 
 
 class Example(Record):
@@ -85,7 +86,7 @@ class TraitTexts(Record):
     """The trait's name within a sentence."""
     high: Pole
     low: Pole
-    demo: tuple[Example, ...]
+    demo: tuple[Example, ...] = ()
 
 
 @cache
@@ -93,6 +94,24 @@ def texts() -> dict[Trait, TraitTexts]:
     """Read prompting.json: trait -> its texts."""
     source = files("traitbench.methods").joinpath("prompting.json").read_text(encoding="utf-8")
     return TypeAdapter(dict[Trait, TraitTexts]).validate_json(source)
+
+
+def _own_texts(path: Path) -> dict[Trait, TraitTexts]:
+    """Read words of the user's own, laid out as prompting.json is; BadData with the place of a fault."""
+    expected = 'expected JSON such as {"honesty": {"noun": "honesty", "high": {"head": "honest", "adjectives": [...]}, '
+    expected += '"low": {...}}}, and for style=p2 a behaviour of each pole, for style=demo a list demo'
+    try:
+        found = TypeAdapter(dict[Trait, TraitTexts]).validate_json(path.expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadData(f"cannot read texts={path}: {error}; {expected}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadData(f"texts={path}, {'.'.join(map(str, first['loc']))}: {first['msg']}; {expected}") from None
+    for trait, entry in found.items():
+        if not is_name(trait) or not (entry.high.adjectives and entry.low.adjectives):
+            what = "has a pole without adjectives" if is_name(trait) else "is no name of a trait"
+            raise BadData(f"texts={path}: {trait!r} {what}; {expected}")
+    return found
 
 
 class Prompting(Method):
@@ -117,6 +136,8 @@ class Prompting(Method):
         """demo: example replies a trait."""
         words: int = Field(default=400, ge=50)
         """character: most words of the message; as many of the first paragraphs of knowledge as fit, whole."""
+        texts: str | None = None
+        """A JSON file with words for traits of your own, laid out as prompting.json; its traits take precedence."""
 
     config: Config
 
@@ -124,6 +145,25 @@ class Prompting(Method):
         """Keep the configuration and narrow `targets` to what its style can aim at."""
         super().__init__(config)
         vars(self)["targets"] = STYLES[self.config.style]
+
+    otherwise = "aim at one of these, or give words of your own with --method_args texts=FILE"
+
+    @cached_property
+    def spoken(self) -> dict[Trait, TraitTexts]:
+        """Trait -> its texts, as far as the style has what it needs."""
+        style, k = self.config.style, self.config.k
+        found = texts() | (_own_texts(Path(self.config.texts)) if self.config.texts else {})
+        return {
+            trait: entry
+            for trait, entry in found.items()
+            if (style != "p2" or (entry.high.behaviour and entry.low.behaviour))
+            and (style != "demo" or len(entry.demo) >= k)
+        }
+
+    @property
+    def knows(self) -> frozenset[Trait] | None:
+        """The traits that there are texts of; any where the style shows none."""
+        return frozenset(self.spoken) if "poles" in self.targets and self.config.style != "direct" else None
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Write the messages for `target`; `bench.seed` picks the replies of `demo` and changes nothing else.
@@ -139,12 +179,18 @@ class Prompting(Method):
             return Control(messages=(Message(role=self.config.turn, content=NEUTRAL),))
         if target is None or not target.aims <= self.targets:
             raise self._refusal(target)
-        # In the order of TRAITS, so that equal targets give equal words.
-        levels = [(trait, target.levels[trait]) for trait in TRAITS if trait in target.levels]
-        if style == "demo":
-            return Control(
-                messages=tuple(turn for level in levels for turn in _demo(*level, self.config.k, bench.seed))
+        if strange := [trait for trait in target.levels if trait not in self.spoken]:
+            raise UnsupportedControl(
+                f"prompting style {style!r} has no words for {strange[0]}, only for {', '.join(self.spoken)}; "
+                f"{self.otherwise}"
             )
+        # In one order, so that equal targets give equal words.
+        order = [*TRAITS, *sorted(target.levels.keys() - set(TRAITS))]
+        named = [(trait, target.levels[trait]) for trait in order if trait in target.levels]
+        levels = [(self.spoken[trait], level) for trait, level in named]
+        if style == "demo":
+            shown = [_demo(trait, self.spoken[trait], level, self.config.k, bench.seed) for trait, level in named]
+            return Control(messages=tuple(turn for turns in shown for turn in turns))
         fit = None
         if target.person:
             text = answers(target.person)
@@ -180,31 +226,30 @@ def _word(words: Sequence[str], level: float) -> str:
     return words[math.ceil(abs(level) * 5) - 1]
 
 
-def _pole(trait: Trait, level: float) -> Pole:
-    return texts()[trait].high if level > 0 else texts()[trait].low
+def _pole(entry: TraitTexts, level: float) -> Pole:
+    return entry.high if level > 0 else entry.low
 
 
 def _listed(parts: Sequence[str]) -> str:
     return f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else parts[0]
 
 
-def _adjective(trait: Trait, level: float, *, first: bool) -> str:
+def _adjective(entry: TraitTexts, level: float, *, first: bool) -> str:
     start = "You are a person who is" if first else "You are also"
     if level == 0:
-        entry = texts()[trait]
         return f"{start} average in {entry.noun}: neither very {entry.high.head} nor very {entry.low.head}."
-    pole, word = _pole(trait, level), _word(_ADJECTIVE_WORDS, level)
+    pole, word = _pole(entry, level), _word(_ADJECTIVE_WORDS, level)
     return f"{start} {word} {pole.head}: {word} {_listed(pole.adjectives)}."
 
 
-def _instruction(trait: Trait, level: float) -> str:
+def _instruction(entry: TraitTexts, level: float) -> str:
     size = f"{_word(_INSTRUCTION_WORDS, level)}{'high' if level > 0 else 'low'}" if level else "average"
-    return f"{size} {texts()[trait].noun}"
+    return f"{size} {entry.noun}"
 
 
-def _demo(trait: Trait, level: float, k: int, seed: int) -> list[Message]:
+def _demo(trait: Trait, entry: TraitTexts, level: float, k: int, seed: int) -> list[Message]:
     """Return `k` exchanges. Both poles of a trait get the same questions for a seed."""
-    chosen = random.Random(f"{seed} {trait}").sample(texts()[trait].demo, k)
+    chosen = random.Random(f"{seed} {trait}").sample(entry.demo, k)
     turns: list[Message] = []
     for example in chosen:
         reply = example.high if level > 0 else example.low

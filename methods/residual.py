@@ -28,8 +28,9 @@ from pydantic import Field
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods.method import Method
-from traitbench.methods.prompting import Prompting, Style
+from traitbench.methods.prompting import Prompting, Style, texts
 from traitbench.types import (
+    BIG_FIVE,
     Aim,
     Control,
     Doc,
@@ -104,6 +105,16 @@ class Residual(Method):
         from those under adjectives (cosine -.3 in most layers) and move the statements the wrong way."""
 
     config: Config
+    otherwise = (
+        "aim at one of these; for another that prompting has words for, give layer and strength, e.g. --method_args "
+        "layer=15,strength=1"
+    )
+
+    @property
+    def knows(self) -> frozenset[Trait]:
+        """The traits that prompting has words for; where layer or strength is chosen, those of development items."""
+        choosing = self.config.strength is None or self.config.layer is None
+        return frozenset(texts()) & frozenset(BIG_FIVE if choosing else texts())
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control, at the strength chosen; 0 where none moved the development items the right way.

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from traitbench import controls
 from traitbench.controls.adapters import parameters
-from traitbench.errors import BadData
+from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import dialogues
 from traitbench.methods.dialogues import Corpus, Dialogue, Pair
 from traitbench.methods.dialogues.leaks import audit
@@ -28,7 +28,7 @@ from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.training import Example, check_extra, example, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
-from traitbench.types import Aim, Control, Fit, Kind, Message, Target
+from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -68,10 +68,24 @@ class Sft(Method):
         """Rank of the adapters that it makes."""
         return recipe(self.config, self.presets).rank
 
+    otherwise = "aim at one of these, or give dialogues on it with --method_args data=FILE"
+
+    @property
+    def knows(self) -> frozenset[Trait] | None:
+        """The traits of the open set; what other dialogues are on is seen when they are read."""
+        return frozenset(BIG_FIVE) if self.config.data == "open" else None
+
     def check(self, targets: Sequence[Target | None]) -> None:
         """Read the data and look for every level that is needed. MissingExtra, BadData, UnknownName."""
         check_extra(self.config.four_bit)
         corpus = opened(self.config.data, targets)
+        if self.config.adapters == "one":
+            known = Prompting(Prompting.Config(style="instruction")).spoken
+            if strange := sorted({d.trait for d in corpus.dialogues} - known.keys()):
+                raise UnsupportedControl(
+                    f"{self.name} with adapters=one shows an instruction, and there are no words for {strange[0]}, "
+                    f"only for {', '.join(known)}; give --method_args adapters=each"
+                )
         for target in targets if self.config.adapters == "each" else [None]:
             for part in self._parts(corpus, target):
                 self.chosen(part, target)

@@ -9,12 +9,12 @@ from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods.method import Method
 from traitbench.targets import cast, drawn, profiles
 from traitbench.tasks.task import Task
-from traitbench.types import Target
+from traitbench.types import TRAITS, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.targets.persons import Participants
 
-__all__ = ["meant", "targets"]
+__all__ = ["left_out", "meant", "targets"]
 
 
 def meant(target: str | None, tasks: Sequence[Task]) -> str | None:
@@ -33,7 +33,8 @@ def targets(
 ) -> list[Target | None]:
     """List what `--target` asks for; [None] for a method that takes no target but makes a control.
 
-    `participants` are the persons that it names, one control each; a method without targets answers as itself.
+    `participants` are the persons that it names, one control each; a method without targets answers as itself. `all`
+    and `profiles` are of the traits that the tasks measure and the method has words for.
 
     UnknownName or TraitbenchUsage for what cannot be read, UnsupportedControl where the method cannot aim at it.
     """
@@ -44,7 +45,8 @@ def targets(
             )
         return [None] if method.makes else []
     target = meant(given, tasks)
-    traits = tuple(dict.fromkeys(trait for task in tasks for trait in task.traits))
+    measured = _measured(tasks)
+    traits = [trait for trait in measured if method.knows is None or trait in method.knows] or measured
     if participants is not None:
         found: list[Target | None] = list(participants.targets)
     elif characters := cast(target):
@@ -52,7 +54,7 @@ def targets(
     elif target in (None, "all"):
         if not method.makes and target is None:
             return []
-        if not traits and method.makes:
+        if not measured and method.makes:
             raise TraitbenchUsage(
                 f"--target {given or 'all'}: {', '.join(task.id for task in tasks)} measures no trait, so there is "
                 "nothing to aim at; name a target, e.g. --target agreeableness=high, or take --method none"
@@ -62,10 +64,26 @@ def targets(
         found = list(profiles(traits, number, seed))
     else:
         assert target is not None
-        found = [Target.parse(target)]
+        found = [Target.parse(target, dict.fromkeys((*TRAITS, *measured, *(method.knows or ()))))]
     for aim in found:
+        if aim and method.knows is not None and (strange := [t for t in aim.levels if t not in method.knows]):
+            raise UnsupportedControl(
+                f"the method {method.name} has no words for {strange[0]}, only for {', '.join(sorted(method.knows))}; "
+                f"{method.otherwise}"
+            )
         if aim and not aim.aims <= method.targets:
             raise UnsupportedControl(
                 f"the method {method.name} cannot aim at {aim.name}; it takes {', '.join(sorted(method.targets))}"
             )
     return found
+
+
+def left_out(given: str | None, method: Method, tasks: Sequence[Task]) -> list[Trait]:
+    """Traits that the tasks measure and `all` or `profiles` passes over: the method has no words for them."""
+    if method.knows is None or not method.targets or not (meant(given, tasks) in (None, "all") or drawn(given)):
+        return []
+    return [trait for trait in _measured(tasks) if trait not in method.knows]
+
+
+def _measured(tasks: Sequence[Task]) -> list[Trait]:
+    return list(dict.fromkeys(trait for task in tasks for trait in task.traits))

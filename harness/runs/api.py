@@ -194,6 +194,6 @@ def _written(target: Target) -> str:
         raise TraitbenchUsage(
             f"target = {target.name}: a person is aimed at by their table of answers; give person:FILE or person:papi"
         )
-    if target.character is not None or Target.parse(target.name) == target:
+    if target.character is not None or Target.parse(target.name, target.levels) == target:
         return target.name
     return ",".join(f"{trait}={level!r}" for trait, level in target.levels.items())

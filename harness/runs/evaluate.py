@@ -23,6 +23,7 @@ from traitbench.methods import neutral
 from traitbench.methods.bench import Bench
 from traitbench.progress import Progress
 from traitbench.runs.administer import administer, key_of
+from traitbench.runs.aims import left_out
 from traitbench.runs.conditions import conditions, once
 from traitbench.runs.folders import run_name
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
@@ -203,7 +204,11 @@ def _unmeasured(prepared: Prepared) -> list[str]:
     measured = {trait for task in prepared.tasks for trait in task.traits}
     told = "there is leakage but no effect" if measured else "what the tasks report is no effect on it"
     aimed = dict.fromkeys(trait for condition, _ in prepared.conditions for trait in condition.levels)
-    return [f"no task measures {trait}, so {told}" for trait in aimed if trait not in measured]
+    others = left_out(prepared.plan.target, prepared.method, prepared.tasks)
+    return [
+        *(f"no task measures {trait}, so {told}" for trait in aimed if trait not in measured),
+        *(f"{prepared.plan.method} has no words for {trait}: measured, and not aimed at" for trait in others),
+    ]
 
 
 def _alike(prepared: Prepared) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -26,7 +25,7 @@ from traitbench.samples import Condition
 from traitbench.targets import drawn
 from traitbench.tasks import FOR_TARGETS, Administration, load
 from traitbench.tasks.task import Task
-from traitbench.types import Control, Mode, Record, Request, Target
+from traitbench.types import Control, Mode, Record, Request, Target, is_name
 
 if TYPE_CHECKING:
     from traitbench.targets.persons import Participants
@@ -248,7 +247,7 @@ def _check_task(name: str, task: Task) -> None:
                 f"the task {name} has an item without {' and without '.join(lacking)}; expected id, number, text and "
                 "text_hash"
             )
-    if not re.fullmatch(r"[A-Za-z0-9_.-]+", task.id):
+    if not is_name(task.id):
         raise TraitbenchUsage(
             f"the task {name} has the id {task.id!r}, which cannot be part of a file's name; expected letters, digits "
             "and _"
@@ -276,6 +275,13 @@ def _check_matched(plan: Plan, method: Method, aims: Sequence[Target | None]) ->
         )
     if strange := [aim.name if aim else "no target" for aim in aims if aim is None or not aim.levels]:
         raise TraitbenchUsage(f"--matched: there is no instruction for {strange[0]}; expected trait levels")
+    from traitbench.methods.prompting import texts
+
+    if strange := [trait for aim in aims if aim for trait in aim.levels if trait not in texts()]:
+        raise TraitbenchUsage(
+            f"--matched: the instruction that all methods share has no words for {strange[0]}, only for "
+            f"{', '.join(texts())}; leave --matched out"
+        )
 
 
 def _validated(kind: Any, values: dict[str, Any], prefix: str) -> Any:

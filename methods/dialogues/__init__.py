@@ -8,6 +8,7 @@ functions over sequences of `Dialogue`; what is drawn depends on seed and scene 
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import re
 from collections import Counter
@@ -18,7 +19,7 @@ from typing import Literal
 
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl, unknown
 from traitbench.methods.dialogues.rows import ENDINGS, EXAMPLE, Row, file_rows, hub_rows, json_rows
-from traitbench.types import TRAITS, Record, Target, Trait, digest
+from traitbench.types import TRAITS, Record, Target, Trait, digest, is_name
 
 __all__ = ["Corpus", "Dialogue", "Level", "Pair", "load", "of_target", "pairs", "split", "subset"]
 
@@ -38,7 +39,7 @@ class Said(Record):
     """What somebody says to a person of a trait and level."""
 
     trait: Trait
-    """Full name, as in `traitbench.types.TRAITS`."""
+    """Full name, as the inventories have it: one of `traitbench.types.TRAITS`, or of your own."""
     level: Level
     """Of the reply, and of the better one of two."""
     scene: str
@@ -250,7 +251,7 @@ def _dialogue(place: str, row: Row) -> Dialogue:
             f"expected {', '.join(_COLUMNS)}, or BIG5-CHAT's {', '.join(_BIG5_CHAT)}"
         )
     trait, level = (str(row[name] or "").strip().lower() for name in ("trait", "level"))
-    if trait not in TRAITS:
+    if not is_name(trait) or (trait not in TRAITS and difflib.get_close_matches(trait, TRAITS, cutoff=0.8)):
         raise unknown("trait", trait, TRAITS, f"({place})")
     if level not in ("high", "low"):
         raise unknown("level", level, ("high", "low"), f"({place})")

@@ -35,7 +35,7 @@ from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods.method import Method
 from traitbench.methods.npti.gamma import EFFECTS, held_out, sweep, write
 from traitbench.methods.npti.sources import OWN, PERSONALITYBENCH, Draw, Neurons, Pair, draw, read_neurons, texts
-from traitbench.types import Aim, Control, Edit, Fit, Kind, Point, Record, Scope, Target, Trait, Write
+from traitbench.types import BIG_FIVE, Aim, Control, Edit, Fit, Kind, Point, Record, Scope, Target, Trait, Write
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -118,6 +118,11 @@ class NPTI(Method):
             return self
 
     config: Config
+
+    @property
+    def knows(self) -> frozenset[Trait] | None:
+        """The traits that there are questions on; any where the neurons are given."""
+        return None if self.config.neurons and self.config.reversed else frozenset(BIG_FIVE)
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Search, choose gamma and store the control.

@@ -34,7 +34,7 @@ from traitbench.methods.sft import instruction, opened
 from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import read_json, write_json
-from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Record, Target, digest
+from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Record, Target, Trait, digest
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -127,6 +127,11 @@ class P_Tailor(Method):
     def rank(self) -> int:
         """Rank of its adapters."""
         return self.config.experts * self.config.expert_rank
+
+    @property
+    def knows(self) -> frozenset[Trait]:
+        """The traits that the router has slots for."""
+        return frozenset(BIG_FIVE)
 
     def check(self, targets: Sequence[Target | None]) -> None:
         """Refuse targets without a slot, data that lack a trait, and a missing extra."""

@@ -33,7 +33,7 @@ from traitbench.methods.method import Method
 from traitbench.methods.pas.contrasts import Contrasts
 from traitbench.methods.pas.heads import NEUTRAL, Heads, parted, select, sided
 from traitbench.methods.prompting import Prompting
-from traitbench.types import Aim, Control, Edit, Fit, Kind, Message, Person, Point, Record, Target
+from traitbench.types import BIG_FIVE, Aim, Control, Edit, Fit, Kind, Message, Person, Point, Record, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
@@ -111,6 +111,11 @@ class PAS(Method):
         """Keep the configuration; contrast activations are held from target to target."""
         super().__init__(config)
         self._contrasts = Contrasts(self.config.answer)
+
+    @property
+    def knows(self) -> frozenset[Trait]:
+        """The traits of the development items."""
+        return frozenset(BIG_FIVE)
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control.
