@@ -36,7 +36,7 @@ from traitbench.methods.training import Example, Trained, check_extra, example, 
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.targets import characters
 from traitbench.targets.characters import Character
-from traitbench.types import Aim, Control, Fit, Kind, Message, Target, digest
+from traitbench.types import Aim, Control, Fit, Kind, Message, Target, Trait, digest
 
 if TYPE_CHECKING:
     from traitbench.backends.backend import Backend
@@ -95,6 +95,13 @@ class PersLLM(Method):
     def rank(self) -> int:
         """Rank of the adapters that it makes."""
         return recipe(self.config, self.presets).rank
+
+    otherwise = "aim at one of these, or describe it in two files of your own and give --target character:DIR/NAME"
+
+    @property
+    def knows(self) -> frozenset[Trait]:
+        """The traits whose poles are described."""
+        return frozenset(name.partition("=")[0] for name in characters.poles())
 
     def check(self, targets: Sequence[Target | None]) -> None:
         """Read the texts of every target and see that all is there that will be needed, before a model is loaded."""
