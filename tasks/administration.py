@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator, Sequence
-from functools import cache
-from importlib.resources import files
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
+from traitbench.tasks.biographies import MOST, biographies, chosen
 from traitbench.types import Choose, Continue, Doc, Message, Mode, Record, Request, Write, digest
 
 if TYPE_CHECKING:
@@ -75,8 +73,8 @@ class Administration(Record):
     """Of the options."""
     templates: int = Field(default=1, ge=1, le=len(TEMPLATES))
     """Phrasings of the request."""
-    respondents: int = Field(default=0, ge=0, le=50)
-    """Simulated respondents (short biographies); 0 asks the model as itself."""
+    respondents: int = Field(default=0, ge=0, le=MOST)
+    """Simulated respondents (short biographies), 200 or more for factors; 0 asks the model as itself."""
     repeats: int = Field(default=1, ge=1)
     """Sampled replies to each prompt; only `generate` is repeated, since log-probabilities do not vary."""
     limit: int | None = Field(default=None, ge=1)
@@ -94,7 +92,7 @@ class Administration(Record):
         """Ids of a seeded draw of biographies; [None] when the model answers as itself."""
         if not self.respondents:
             return [None]
-        return [*sorted(random.Random(seed).sample(sorted(biographies()), self.respondents))]
+        return [*chosen(self.respondents, seed)]
 
     def presentations(self, seed: int) -> Iterator[Presentation]:
         """Every cell of the grid, in the order in which it is asked."""
@@ -119,13 +117,6 @@ class Presentation(NamedTuple):
     symbols: Symbols | None
     order: Order | None
     repeat: int
-
-
-@cache
-def biographies() -> dict[int, str]:
-    """Id -> two sentences about an invented person, free of trait words."""
-    rows = json.loads((files("traitbench.tasks") / "biographies.json").read_text(encoding="utf-8"))
-    return {row["id"]: row["text"] for row in rows}
 
 
 def symbols_for(kind: Symbols, n: int) -> tuple[str, ...]:

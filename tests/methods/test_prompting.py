@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import re
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.none import NoControl
 from traitbench.methods.prompting import NEUTRAL, STYLES, Prompting, texts
+from traitbench.tasks import Administration
+from traitbench.tasks.biographies import MOST, WRITTEN, biographies, chosen
 from traitbench.types import TRAITS, Control, Person, Target, digest
 
 PERSON = Person(id="p1", inventory="ipip_neo_120", answers={})
@@ -36,10 +38,6 @@ def fit(style: str, target: str | Target | None, seed: int = 0, **config: Any) -
 
 def text(control: Control) -> str:
     return "\n".join(message.content for message in control.messages)
-
-
-def biographies() -> list[dict[str, Any]]:
-    return json.loads(files("traitbench.tasks").joinpath("biographies.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
 
 def adjectives() -> set[str]:
@@ -262,23 +260,43 @@ def test_catalog_names_both_methods() -> None:
     )
 
 
-def test_biographies_are_fifty_and_say_nothing_of_traits() -> None:
+def test_biographies_are_five_hundred_and_say_nothing_of_traits() -> None:
     people = biographies()
-    assert [person["id"] for person in people] == list(range(1, 51))
-    assert all(set(person) == {"id", "text"} for person in people)
-    assert len({person["text"] for person in people}) == 50
-    ages = []
-    for person in people:
-        said = person["text"]
-        start = re.match(r"You are an? (\d\d)-year-old (?:woman|man) from ", said)
-        assert start, said
-        ages.append(int(start[1]))
-        assert 25 <= len(said.split()) <= 40
-        assert len(re.findall(r"\.(?: |$)", said)) == 2
-        assert not {word for word in adjectives() if re.search(rf"\b{re.escape(word)}\b", said.lower())}, said
-        assert not any(re.search(rf"\b{trait}\b", said.lower()) for trait in TRAITS)
-    assert (min(ages), max(ages)) == (18, 80) and len(set(ages)) > 40
-    assert sum(" woman " in person["text"] for person in people) == 25
+    assert list(people) == list(range(1, MOST + 1))
+    assert len(set(people.values())) == MOST >= 200
+    for written in (range(1, WRITTEN + 1), range(WRITTEN + 1, MOST + 1)):
+        ages = []
+        for said in (people[id] for id in written):
+            start = re.match(r"You are (an?) (\d\d)-year-old (?:woman|man) from ", said)
+            assert start, said
+            ages.append(int(start[2]))
+            assert (start[1] == "an") == (ages[-1] in (18, *range(80, 90)))
+            assert 25 <= len(said.split()) <= 42
+            assert len(re.findall(r"\.(?: |$)", said)) == 2
+            assert not {word for word in adjectives() if re.search(rf"\b{re.escape(word)}\b", said.lower())}, said
+            assert not any(re.search(rf"\b{trait}\b", said.lower()) for trait in TRAITS)
+        assert (min(ages), max(ages)) == (18, 80) and len(set(ages)) > 40
+        assert sum(" woman " in people[id] for id in written) == len(written) / 2
+
+
+def test_an_id_stands_for_one_text_for_ever() -> None:
+    """Kept runs name their respondents by id: the written fifty, and every composed one, are what they were."""
+    people = biographies()
+    for last, known in ((50, "3a2e849fa5dd47a7"), (MOST, "5cdc0f841c342f5f")):
+        said = "\n".join(people[id] for id in range(1, last + 1))
+        assert hashlib.sha256(said.encode()).hexdigest()[:16] == known
+
+
+def test_up_to_fifty_respondents_are_those_that_were_drawn_before_there_were_more() -> None:
+    for n in (1, 20, 50):
+        assert chosen(n, 3) == sorted(random.Random(3).sample(list(range(1, 51)), n))
+    assert Administration(respondents=50).chosen_respondents(0) == list(range(1, 51))
+    many = Administration(respondents=200).chosen_respondents(0)
+    assert len(set(many)) == 200 and many[:50] == list(range(1, 51))
+    assert many != Administration(respondents=200).chosen_respondents(1)
+    assert len(Administration(respondents=MOST).chosen_respondents(0)) == MOST
+    with pytest.raises(ValidationError, match=f"less than or equal to {MOST}"):
+        Administration(respondents=MOST + 1)
 
 
 def _ours() -> Iterator[str]:
@@ -288,7 +306,7 @@ def _ours() -> Iterator[str]:
             yield from (pole.behaviour, ", ".join((pole.head, *pole.adjectives)))
         for example in entry.demo:
             yield from (example.question, example.high, example.low)
-    yield from (person["text"] for person in biographies())
+    yield from biographies().values()
 
 
 def _runs(text: str, longest: int) -> Iterator[tuple[str, str]]:
