@@ -129,6 +129,22 @@ def _sign(side: str) -> str:
     return "≥" if side == "above" else "<"
 
 
+def verdict_counts(_: str) -> str:
+    """How many published cells (a run on one task in one scoring mode) get which word."""
+    words = ("interpretable", "caution", "not interpretable")
+    counts: dict[tuple[str, str], dict[str, int]] = {}
+    for entry in _entries():
+        what = "no control" if entry["method"] == "none" else "a control"
+        if entry["model"].startswith("scripted:"):
+            what = "trivial respondent"
+        for mode, metrics in entry["metrics"].items():
+            cell = counts.setdefault((mode, what), dict.fromkeys(words, 0))
+            cell[metrics["verdict"]] += 1
+    total = [sum(cell[word] for cell in counts.values()) for word in words]
+    rows = [(mode, what, *cell.values()) for (mode, what), cell in sorted(counts.items())]
+    return _table(["scoring", "run", *words], [*rows, ("all", None, *total)])
+
+
 def facts(name: str) -> str:
     """What a method makes and aims at."""
     told = detail("methods", name).facts
@@ -320,6 +336,6 @@ PARTS: dict[str, Callable[[str], str]] = {
     part.__name__: part
     for part in (
         api, commands, every_instrument, facts, include, instruments, options, output, people, presets, published,
-        score, thresholds,
+        score, thresholds, verdict_counts,
     )
 }  # fmt: skip

@@ -169,12 +169,15 @@ def needed(
     sizes: Mapping[str, int] | None = None,
     target: float = 0.80,
     limit: int = 1000,
+    relative: bool = False,
 ) -> Coefficient:
     """Smallest number of conditions of `facet` for which phi >= `target`, the others held at `sizes`.
 
-    `facet` is treated as random, whatever the study held fixed: more conditions of it are more draws from a universe.
+    `relative`: for which E rho^2 is, as where objects are compared under the same conditions. `facet` is treated as
+    random, whatever the study held fixed: more conditions of it are more draws from a universe.
     None where phi cannot get there at any number, with the phi it tends to, or only beyond `limit`.
     """
+    name = "E rho^2" if relative else "phi"
     if not 0 < target < 1:
         raise UnknownName(f"target {target} is out of range: expected a phi between 0 and 1, e.g. 0.8")
     if facet not in components.sizes:
@@ -183,25 +186,27 @@ def needed(
         raise UnknownName(f"limit {limit} is out of range: expected a number of conditions of at least 1, e.g. 1000")
     held = tuple(f for f in components.fixed if f != facet)
     study = d_study(components, object, {f: n for f, n in (sizes or {}).items() if f != facet}, held)
-    if study.dependability is None:
+    if (study.generalizability if relative else study.dependability) is None:
         return Coefficient(None, study.reason)
     if facet == object:
-        return Coefficient(None, f"{object} is what is measured: its number does not enter phi")
+        return Coefficient(None, f"{object} is what is measured: its number does not enter {name}")
     if components.sizes[facet] == 1:
         return Coefficient(None, f"{facet} had one level, so nothing is known of what more of them would do")
     variances = _variances(components, held)
 
     def phi(conditions: float) -> float:
-        universe, _, absolute = _scores(variances, object, {**study.sizes, facet: conditions}, held)
-        return universe / (universe + absolute)
+        universe, *errors = _scores(variances, object, {**study.sizes, facet: conditions}, held)
+        return universe / (universe + errors[0 if relative else 1])
 
     if study.universe == 0:
-        return Coefficient(None, f"{object} has a variance component of 0, so phi is 0 at any number of {facet} levels")
+        why = f"{object} has a variance component of 0, so {name} is 0 at any number of {facet} levels"
+        return Coefficient(None, why)
     goal = target * (1 - ROUNDING)
     if (most := phi(math.inf)) < goal:
-        return Coefficient(None, f"phi tends to {most:.3f} with ever more {facet} levels, below {target:g}")
+        return Coefficient(None, f"{name} tends to {most:.3f} with ever more {facet} levels, below {target:g}")
     if phi(limit) < goal:
-        return Coefficient(None, f"more than {limit:,} {facet} levels: phi is {phi(limit):.3f} there, below {target:g}")
+        why = f"more than {limit:,} {facet} levels: {name} is {phi(limit):.3f} there, below {target:g}"
+        return Coefficient(None, why)
     return Coefficient(float(1 + bisect_left(range(1, limit + 1), goal, key=phi)))
 
 

@@ -39,12 +39,27 @@ THRESHOLDS: dict[str, Threshold] = {
     "degenerate": Threshold(
         0.95, 0.95, "above", "one position or one meaning takes so large a share of the answers that nothing is left"
     ),
+    "order_agreement": Threshold(
+        0.50, 0.25, "below",
+        "r of the items' answers in forward and in reverse order; limits as for an intraclass correlation (Koo & Li "
+        "2016). An interval that reaches zero is past the second limit too: the answers do not depend on the item",
+    ),
+    "dependability": Threshold(
+        0.80, 0.50, "below",
+        "E rho^2 of a scale with the conditions that aim at its trait as the object of measurement, over items, orders "
+        "and templates. .80 is the usual demand of a G-study (Cardinet, Johnson & Pini 2010; Shavelson & Webb 1991; "
+        "Brennan 2001); below .50 more of the differences is error than not",
+    ),
     "respondents": Threshold(
         20, None, "below",
         "with fewer, the 95 % interval of an alpha of .70 over 24 items reaches below .47 (Feldt 1965)",
     ),
     "alpha": Threshold(0.70, 0.50, "below", "Nunnally & Bernstein (1994) ask .70; below .50 most is error"),
     "alpha_lower": Threshold(0.50, None, "below", "lower end of Feldt's (1965) 95 % interval"),
+    "alpha_upper": Threshold(
+        0.0, 0.0, "below",
+        "upper end of that interval, under a control: wholly below zero the keys of a scale go against each other",
+    ),
     "omega_total": Threshold(0.70, 0.50, "below", "as alpha (McDonald 1999)"),
     "retest": Threshold(0.50, 0.25, "below", "below .50 an intraclass correlation is poor (Koo & Li 2016)"),
     "disattenuated_mean": Threshold(
@@ -58,9 +73,9 @@ THRESHOLDS: dict[str, Threshold] = {
         "more. The same limit holds where a strength is chosen",
     ),
     "split_half": Threshold(
-        0.70, None, "below",
-        "target x trait matrix from either half of the items, Spearman-Brown; limit as alpha. Never more than caution: "
-        "a control that moves nothing has no matrix to agree on",
+        0.70, 0.30, "below",
+        "target x trait matrix from either half of the items, Spearman-Brown; the first limit as alpha. Below .30 the "
+        "halves share less than a tenth of their variance: the shifts belong to the items, not to the traits",
     ),
 }  # fmt: skip
 

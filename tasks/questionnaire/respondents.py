@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from traitbench.inventories import Item
     from traitbench.samples import Sample
 
-__all__ = ["FACETS", "Grid", "Reliability", "grid", "reliability"]
+__all__ = ["FACETS", "Grid", "Reliability", "grid", "laid_out", "reliability"]
 
 FACETS = ("item", "order", "symbols", "template", "respondent", "repeat")
 """The axes of a grid, in this order."""
@@ -70,18 +70,29 @@ class Reliability(Consistency):
 
 def grid(samples: Sequence[Sample], items: Sequence[Item], mode: Mode) -> Grid:
     """Lay the valid answers of one condition and mode out by item and cell of the administration."""
+    levels, values = laid_out(samples, items, mode, FACETS)
+    return Grid(tuple(items), levels, values)
+
+
+def laid_out(
+    samples: Sequence[Sample], items: Sequence[Item], mode: Mode, axes: Sequence[str]
+) -> tuple[dict[str, tuple[object, ...]], NDArray[np.float64]]:
+    """Lay keyed values of valid answers out along `axes`, the items first; the levels of each axis, and the table.
+
+    Every other axis is a field of the samples. NaN where there is no valid answer.
+    """
     levels: dict[str, tuple[object, ...]] = {"item": tuple(item.id for item in items)}
-    for axis in FACETS[1:]:
+    for axis in axes[1:]:
         levels[axis] = tuple(dict.fromkeys(getattr(s, axis) for s in samples)) or (None,)
     place = {axis: {level: i for i, level in enumerate(mine)} for axis, mine in levels.items()}
-    values = np.full([len(levels[axis]) for axis in FACETS], np.nan)
+    values = np.full([len(levels[axis]) for axis in axes], np.nan)
     for sample in samples:
         if sample.status == "valid" and sample.value_raw is not None and sample.item in place["item"]:
             value = sample.keyed * sample.value_raw if mode == "statement" else sample.value_keyed
-            values[tuple(place[axis][getattr(sample, axis)] for axis in FACETS)] = value
+            values[tuple(place[axis][getattr(sample, axis)] for axis in axes)] = value
     if mode == "statement":
         values = _without_level(values, np.array([item.keyed for item in items]))
-    return Grid(tuple(items), levels, values)
+    return levels, values
 
 
 def _without_level(values: NDArray[np.float64], keys: NDArray[np.int_]) -> NDArray[np.float64]:

@@ -15,7 +15,8 @@ from traitbench.tasks.questionnaire.invariance import Functioning, between_condi
 from traitbench.tasks.questionnaire.respondents import Reliability, grid, reliability
 from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Setting, Shift, scorecard
 from traitbench.tasks.questionnaire.validity import Structure, structure
-from traitbench.tasks.questionnaire.variance import Variance, variance
+from traitbench.tasks.questionnaire.variance import Dependability, Variance, compared, dependability, variance
+from traitbench.tasks.questionnaire.variation import Variation, variation
 from traitbench.tasks.questionnaire.verdict import verdict
 from traitbench.tasks.scoring import COVERS, item_grid, modes, scale_scores, style
 from traitbench.tasks.verdict import Verdict
@@ -40,6 +41,10 @@ class Scored(Record):
     """Whether the scales differ from each other over those respondents."""
     variance: dict[Trait, Variance]
     """Where the variance of each scale's answers comes from, in the baseline."""
+    dependability: dict[Trait, Dependability] = {}
+    """Whether each scale tells the conditions of the control apart; empty without one that aims at a trait."""
+    variation: Variation | None = None
+    """Whether the answers vary, and the two option orders agree on how."""
     human: Human
     """Trait correlations and levels beside people."""
     scorecard: Scorecard
@@ -151,6 +156,9 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
     answers = grid(conditions[baseline], items, mode)
     scales = reliability(answers, traits)
     shape = structure(answers, scales, loadings(inventory.id))
+    between = {trait: compared(card.contrasts, facts.conditions, trait) for trait in traits}
+    studies = dependability(conditions, between, items, mode)
+    varies = variation({name: mine for name, mine in conditions.items() if name in headline}, items)
     damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
     return Scored(
         scores=scores,
@@ -158,6 +166,8 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
         reliability=scales,
         validity=shape,
         variance=variance(answers, traits),
+        dependability=studies,
+        variation=varies,
         human=likeness(
             scores, facts.conditions, inventory.id, mode, facts.reference, facts.config.get("norms"), facts.iterations,
             facts.seed,
@@ -165,5 +175,7 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
         scorecard=card,
         functioning=between_conditions(conditions, facts.conditions, items, mode),
         dose=doses(values, facts.conditions, styles, setting),
-        verdict=verdict(mode, styles.get("all"), card, scales, shape, len(inventory.traits), max(damage, default=None)),
+        verdict=verdict(
+            styles.get("all"), card, scales, shape, len(inventory.traits), max(damage, default=None), studies, varies
+        ),
     )  # fmt: skip

@@ -10,12 +10,15 @@ import pytest
 
 from traitbench import inventories
 from traitbench.cli.commands import main
+from traitbench.statistics.generalizability import DStudy, VarianceComponents
 from traitbench.statistics.thresholds import THRESHOLDS, judge
 from traitbench.tasks.questionnaire.respondents import Grid, Reliability, reliability
 from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard
 from traitbench.tasks.questionnaire.validity import Structure, structure
+from traitbench.tasks.questionnaire.variance import Dependability, Variance
+from traitbench.tasks.questionnaire.variation import Variation
 from traitbench.tasks.questionnaire.verdict import verdict
-from traitbench.types import Mode
+from traitbench.tasks.verdict import Verdict
 
 BIG = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
 NOTHING = Scorecard(unit="nats a token", contrasts=[])
@@ -30,10 +33,10 @@ def answers(name: str, values: np.ndarray) -> Grid:
     return Grid(items, levels, values.T.reshape(k, 1, 1, 1, n, 1))
 
 
-def judged(name: str, values: np.ndarray, mode: Mode = "choice") -> str:
+def judged(name: str, values: np.ndarray) -> str:
     found = answers(name, values)
     known = reliability(found, BIG)
-    return verdict(mode, None, NOTHING, known, structure(found, known), 5).verdict
+    return verdict(None, NOTHING, known, structure(found, known), 5).verdict
 
 
 def people(name: str, rng: np.random.Generator, n: int, loading: float, phi: float) -> np.ndarray:
@@ -48,7 +51,6 @@ def test_a_thousand_runs_of_fifty_random_respondents_are_never_interpretable() -
     rng = np.random.default_rng(0)
     runs = [rng.integers(1, 6, (50, 20)).astype(float) for _ in range(1000)]
     assert {judged("mini_ipip", run) for run in runs} == {"not interpretable"}
-    assert "interpretable" not in {judged("mini_ipip", run, "statement") for run in runs[:100]}
 
 
 def test_yes_sayers_of_every_degree_are_not_interpretable() -> None:
@@ -90,7 +92,7 @@ def test_people_would_be_interpretable() -> None:
         a = np.array(sample.alphas, dtype=float)
         mean = float(np.mean([abs(r[i, j]) / (a[i] * a[j]) ** 0.5 for i in range(len(a)) for j in range(i)]))
         shape = Structure(traits=sample.traits, n=sample.n, correlations=r.tolist(), disattenuated_mean=mean)
-        assert verdict("choice", None, NOTHING, known, shape, len(known)).reasons == []
+        assert verdict(None, NOTHING, known, shape, len(known)).reasons == []
 
 
 def scale(trait: str, **change: object) -> Reliability:
@@ -125,7 +127,7 @@ SOUND = Structure(traits=BIG, n=50, correlations=[], disattenuated_mean=0.3)
 )  # fmt: skip
 def test_each_criterion_speaks_for_itself(change: dict[str, object], word: str, said: str) -> None:
     known = [scale("openness", **change), *(scale(t) for t in BIG[1:])]
-    found = verdict("choice", None, NOTHING, known, SOUND, 5)
+    found = verdict(None, NOTHING, known, SOUND, 5)
     assert found.verdict == word
     assert said in " ".join(found.reasons)
     assert bool(found.reasons) == bool(said)
@@ -134,33 +136,108 @@ def test_each_criterion_speaks_for_itself(change: dict[str, object], word: str, 
 def test_bad_scales_forbid_interpretation_once_they_are_half() -> None:
     for bad, word in ((2, "caution"), (3, "not interpretable")):
         known = [scale(t, alpha=0.3, alpha_ci=(0.0, 0.5)) for t in BIG[:bad]] + [scale(t) for t in BIG[bad:]]
-        assert verdict("choice", None, NOTHING, known, SOUND, 5).verdict == word
-        assert verdict("statement", None, NOTHING, known, SOUND, 5).verdict == "caution"
+        assert verdict(None, NOTHING, known, SOUND, 5).verdict == word
 
 
 @pytest.mark.parametrize(("ratio", "said"), [(1.99, None), (2.0, "2.00 times"), (1e9, "over 1000 times"), (None, None)])
 def test_prose_that_breaks_down_is_a_caution(ratio: float | None, said: str | None) -> None:
     known = [scale(t) for t in BIG]
-    found = verdict("choice", None, NOTHING, known, SOUND, 5, ratio)
+    found = verdict(None, NOTHING, known, SOUND, 5, ratio)
     assert found.verdict == ("caution" if said else "interpretable")
     assert [said in reason for reason in found.reasons] == ([True] if said else [])  # type: ignore[operator]
 
 
+SURE = Contrast(target="openness", high="h", low="l", aimed={"openness": 1}, shifts=[], check="ok")
+
+
+def dependable(value: float | None, trait: str = "openness") -> dict[str, Dependability]:
+    components = VarianceComponents(sizes={}, fixed=(), effects=(), dropped=0, notes=())
+    study = DStudy(object="condition", sizes={}, fixed=(), generalizability=value, reason="" if value else "so it is")
+    known = Variance(components=components, study=study, needed={})
+    return {trait: Dependability(aimed=known, run=known)}
+
+
+def controlled(found: dict[str, Dependability], scales: list[Reliability] | None = None) -> Verdict:
+    card = Scorecard(unit="nats a token", contrasts=[SURE], split_half=0.9)
+    return verdict(None, card, scales or [], SOUND if scales else None, 5, dependable=found)
+
+
+@pytest.mark.parametrize(
+    ("value", "word", "said"),
+    [
+        (0.80, "interpretable", ""),
+        (0.79, "caution", "dependability < 0.80: openness 0.79"),
+        (0.49, "not interpretable", "dependability of 1 of 1 scales < 0.50: openness 0.49"),
+        (None, "caution", "no dependability of any scale: so it is"),
+    ],
+)
+def test_a_control_needs_conditions_that_can_be_told_apart_and_no_respondents(
+    value: float | None, word: str, said: str
+) -> None:
+    found = controlled(dependable(value))
+    assert found.verdict == word and said in " ".join(found.reasons)
+    assert "respondents" not in " ".join(found.reasons)
+
+
+def test_a_scale_that_the_control_does_not_aim_at_is_not_asked() -> None:
+    assert controlled(dependable(0.9) | dependable(0.1, "neuroticism")).verdict == "interpretable"
+    assert controlled(dependable(0.9, "neuroticism")).reasons == [
+        "caution: no dependability of any scale: its conditions were not studied"
+    ]
+
+
+def test_respondents_who_do_not_differ_say_nothing_against_a_control() -> None:
+    """Trait-free biographies need not move a model; keys that go against each other over them do count."""
+    alike = [scale(t, alpha=0.1, alpha_ci=(-0.3, 0.4), omega_total=0.2, retest=0.1) for t in BIG]
+    assert controlled(dependable(0.9), alike).verdict == "interpretable"
+    against = [scale(t, alpha=-2.0, alpha_ci=(-3.0, -1.1)) for t in BIG]
+    found = controlled(dependable(0.9), against)
+    assert found.verdict == "not interpretable"
+    assert "upper end of alpha's interval of 5 of 5 scales < 0.00" in found.reasons[0]
+    assert controlled(dependable(0.9), [*against[:2], *alike[2:]]).verdict == "caution"
+
+
+@pytest.mark.parametrize(
+    ("varies", "word"),
+    [
+        (Variation(items=0.0, moved=0.0), "not interpretable"),
+        (Variation(items=0.5, moved=0.0), "not interpretable"),
+        (Variation(items=0.5, moved=0.1), "interpretable"),
+        (Variation(items=0.5, moved=0.1, orders=0.8, orders_ci=(0.7, 0.9)), "interpretable"),
+        (Variation(items=0.5, moved=0.1, orders=0.45, orders_ci=(0.3, 0.6)), "caution"),
+        (Variation(items=0.5, moved=0.1, orders=0.45, orders_ci=(0.0, 0.7)), "not interpretable"),
+        (Variation(items=0.5, moved=0.1, orders=0.2, orders_ci=(0.1, 0.3)), "not interpretable"),
+        (Variation(items=0.5, moved=0.1, orders=-0.9, orders_ci=(-1.0, -0.8)), "not interpretable"),
+        (Variation(items=None), "interpretable"),
+    ],
+)  # fmt: skip
+def test_answers_that_do_not_vary_with_the_item_measure_nothing(varies: Variation, word: str) -> None:
+    card = Scorecard(unit="nats a token", contrasts=[SURE], split_half=0.9)
+    assert verdict(None, card, [], None, 5, dependable=dependable(0.9), varies=varies).verdict == word
+
+
 def test_without_respondents_the_best_is_caution_and_an_unclear_effect_is_named() -> None:
-    alone = verdict("choice", None, NOTHING, [], None, 5)
+    alone = verdict(None, NOTHING, [], None, 5)
     assert (alone.verdict, len(alone.reasons)) == ("caution", 1)
     shaky = Contrast(target="openness", high="h", low="l", aimed={"openness": 1}, shifts=[], check="caution")
-    card = Scorecard(unit="nats a token", contrasts=[shaky], split_half=0.2)
-    found = verdict("choice", None, card, [scale(t) for t in BIG], SOUND, 5)
+    card = Scorecard(unit="nats a token", contrasts=[shaky], split_half=0.4)
+    found = verdict(None, card, [], None, 5, dependable=dependable(0.9))
     assert found.verdict == "caution"
     assert [r.split(":")[0] for r in found.reasons] == ["caution", "caution"]
-    assert "0.20" in found.reasons[1]
+    assert "0.40" in found.reasons[1]
+
+
+def test_halves_of_the_items_that_agree_on_nothing_forbid_interpretation() -> None:
+    for value, word in ((0.71, "interpretable"), (0.69, "caution"), (0.3, "caution"), (0.29, "not interpretable"),
+                        (-0.4, "not interpretable"), (None, "interpretable")):  # fmt: skip
+        card = Scorecard(unit="nats a token", contrasts=[SURE], split_half=value)
+        assert verdict(None, card, [], None, 5, dependable=dependable(0.9)).verdict == word
 
 
 def test_one_scale_of_several_shows_nothing_about_the_others() -> None:
-    found = verdict("choice", None, NOTHING, [scale("openness")], None, 5)
+    found = verdict(None, NOTHING, [scale("openness")], None, 5)
     assert found.verdict == "caution"
-    assert verdict("choice", None, NOTHING, [scale("openness")], None, 1).verdict == "interpretable"
+    assert verdict(None, NOTHING, [scale("openness")], None, 1).verdict == "interpretable"
 
 
 def test_limits_count_on_the_side_they_say() -> None:
