@@ -1,0 +1,114 @@
+"""No difference worth speaking of, which a test that finds none does not show; flips; the smallest effect to be seen.
+
+A difference that is not significant may be large and measured badly. Two one-sided tests (TOST; Schuirmann 1987) ask
+the other question: is the difference smaller than one that would matter? The bounds are named before the data are seen
+(Lakens 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
+
+from traitbench.errors import BadData, UnknownName
+from traitbench.statistics.coefficient import Coefficient
+from traitbench.statistics.comparison import PairedDifference, paired, power
+from traitbench.types import Record
+
+__all__ = ["Equivalence", "Flips", "detectable", "flips", "tost"]
+
+
+class Equivalence(Record):
+    """Two one-sided tests of a paired difference against bounds; null where `reason` says why."""
+
+    bound: float
+    """The difference counts as none between -bound and bound, in the unit of the values."""
+    ci: tuple[float, float] | None = None
+    """At 1 - 2 alpha: 90 % for alpha .05."""
+    p: float | None = None
+    """The larger of the two one-sided p: below alpha exactly where the interval lies inside the bounds."""
+    equivalent: bool = False
+    reason: str = ""
+
+
+class Flips(Record):
+    """Which items were hit (answered as aimed, or rightly) in two runs, and McNemar's exact test of the odd ones."""
+
+    both: int
+    a_only: int
+    b_only: int
+    neither: int
+    p: float
+    """Two-sided binomial of `a_only` among the items hit in one run alone; 1 where there is none."""
+    p_holm: float | None = None
+    """Adjusted (Holm 1979) over the family that the differences are adjusted over."""
+
+
+def tost(
+    a: ArrayLike,
+    b: ArrayLike,
+    bound: float,
+    strata: ArrayLike | None = None,
+    weights: Literal["items", "halves"] = "items",
+    alpha: float = 0.05,
+) -> Equivalence:
+    """Test whether the mean difference `a` - `b` of pairs (k,) lies between -`bound` and `bound`.
+
+    The tests are those of `paired`, which takes the same shapes, once against each bound, so that items, strata and
+    weights count as they do in the test of no difference. UnknownName where `bound` is no number above 0.
+    """
+    if not (np.isfinite(bound) and bound > 0):
+        raise UnknownName(f"equivalence bound {bound:g} is out of range: expected a number above 0")
+    x, y, level = np.asarray(a, dtype=float), np.asarray(b, dtype=float), 1 - 2 * alpha
+    found = paired(x, y, strata, weights, level)
+    if found.ci is None:
+        return Equivalence(bound=bound, reason=found.reason)
+    inside = -bound < found.ci[0] and found.ci[1] < bound
+    above, below = (_one_sided(paired(x + side, y, strata, weights, level), side) for side in (bound, -bound))
+    p = None if above is None or below is None else max(above, below)
+    return Equivalence(bound=bound, ci=found.ci, p=p, equivalent=inside, reason=found.reason)
+
+
+def _one_sided(found: PairedDifference, side: float) -> float | None:
+    """P of a difference as far on the inner side of a bound as was found; None where the differences do not vary."""
+    if found.p is None or found.t is None:
+        return None
+    return found.p / 2 if found.t * side > 0 else 1 - found.p / 2
+
+
+def flips(a: Sequence[bool], b: Sequence[bool]) -> Flips:
+    """Count the hits of two runs over the same items, in the same order; exact test of McNemar (1947).
+
+    Of the items hit in one run alone, each run has half if the runs are alike: a binomial test, two-sided as twice the
+    smaller tail. Items count as independent. BadData where the lengths differ.
+    """
+    x, y = np.asarray(a, dtype=bool), np.asarray(b, dtype=bool)
+    if x.shape != y.shape or x.ndim != 1:
+        raise BadData(f"hits of shape {x.shape} and {y.shape} are no pairs: expected one of each run for every item")
+    one, other = int((x & ~y).sum()), int((~x & y).sum())
+    p = min(1.0, 2 * float(stats.binom.cdf(min(one, other), one + other, 0.5)))
+    return Flips(both=int((x & y).sum()), a_only=one, b_only=other, neither=int((~x & ~y).sum()), p=p)
+
+
+def detectable(sd: float, n: int, share: float = 0.80, alpha: float = 0.05) -> Coefficient:
+    """Smallest mean that the t test of `power` finds with probability `share` where `n` values have SD `sd`.
+
+    In the unit of `sd`.
+    """
+    if not 0 < alpha < share < 1:
+        raise UnknownName(f"power {share} is out of range: expected a share between alpha ({alpha}) and 1, e.g. 0.8")
+    asked = power(0.0, sd, n, alpha)
+    if asked.value is None:
+        return asked
+
+    def lacking(size: float) -> float:
+        return (power(size, 1.0, n, alpha).value or 0.0) - share
+
+    most = 1.0
+    while lacking(most) < 0:
+        most *= 2
+    return Coefficient(sd * float(optimize.brentq(lacking, 0.0, most, xtol=1e-10)))
