@@ -19,7 +19,7 @@ from traitbench.statistics.coefficient import Coefficient
 from traitbench.statistics.comparison import PairedDifference, paired, power
 from traitbench.types import Record
 
-__all__ = ["Equivalence", "Flips", "detectable", "flips", "tost"]
+__all__ = ["Equivalence", "Flips", "detectable", "flips", "tost", "tost_shares"]
 
 
 class Equivalence(Record):
@@ -61,8 +61,7 @@ def tost(
     The tests are those of `paired`, which takes the same shapes, once against each bound, so that items, strata and
     weights count as they do in the test of no difference. UnknownName where `bound` is no number above 0.
     """
-    if not (np.isfinite(bound) and bound > 0):
-        raise UnknownName(f"equivalence bound {bound:g} is out of range: expected a number above 0")
+    _check(bound)
     x, y, level = np.asarray(a, dtype=float), np.asarray(b, dtype=float), 1 - 2 * alpha
     found = paired(x, y, strata, weights, level)
     if found.ci is None:
@@ -71,6 +70,28 @@ def tost(
     above, below = (_one_sided(paired(x + side, y, strata, weights, level), side) for side in (bound, -bound))
     p = None if above is None or below is None else max(above, below)
     return Equivalence(bound=bound, ci=found.ci, p=p, equivalent=inside, reason=found.reason)
+
+
+def tost_shares(found: Flips, bound: float, alpha: float = 0.05) -> Equivalence:
+    """Test whether the share of hits in a minus that in b lies between -`bound` and `bound`.
+
+    Agresti & Min (2005): the normal interval of matched shares with half an item added to each of the four counts, so
+    that few items without any flip are not taken for proof, as the t interval takes them.
+    """
+    _check(bound)
+    one, other = found.a_only + 0.5, found.b_only + 0.5
+    n = found.both + found.neither + 1 + one + other
+    d = (one - other) / n
+    se = float(np.sqrt(one + other - (one - other) ** 2 / n)) / n
+    half = float(stats.norm.ppf(1 - alpha)) * se
+    p = max(float(stats.norm.sf((bound - d) / se)), float(stats.norm.sf((bound + d) / se)))
+    inside = -bound < d - half and d + half < bound
+    return Equivalence(bound=bound, ci=(d - half, d + half), p=p, equivalent=inside)
+
+
+def _check(bound: float) -> None:
+    if not (np.isfinite(bound) and bound > 0):
+        raise UnknownName(f"equivalence bound {bound:g} is out of range: expected a number above 0")
 
 
 def _one_sided(found: PairedDifference, side: float) -> float | None:

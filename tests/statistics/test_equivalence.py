@@ -11,7 +11,7 @@ from statsmodels.stats.weightstats import ttost_paired
 
 from traitbench.errors import BadData, UnknownName
 from traitbench.statistics.comparison import n_for_power, paired, power
-from traitbench.statistics.equivalence import detectable, flips, tost
+from traitbench.statistics.equivalence import Flips, detectable, flips, tost, tost_shares
 
 A = np.array([3.1, 4.2, 2.8, 3.9, 4.4, 3.0, 2.2, 3.7, 2.9, 4.8, 3.3, 1.9])
 B = np.array([2.7, 4.0, 2.9, 3.1, 4.1, 2.2, 2.4, 3.0, 2.9, 4.1, 3.4, 1.2])
@@ -83,6 +83,30 @@ def test_flips_by_hand() -> None:
     assert flips([True] * 5 + [False], [False] * 5 + [True]).p == pytest.approx(14 / 64)
     with pytest.raises(BadData, match="no pairs"):
         flips([True], [True, False])
+
+
+def test_shares_by_hand() -> None:
+    """Counts 7, 3, 1, 9, each with .5 more: d = 2 / 22, SE = sqrt(5 - 4 / 22) / 22."""
+    found = tost_shares(Flips(both=7, a_only=3, b_only=1, neither=9, p=1), 0.3)
+    se = np.sqrt(5 - 4 / 22) / 22
+    assert found.ci == pytest.approx((2 / 22 - 1.6448536 * se, 2 / 22 + 1.6448536 * se))
+    assert found.p == pytest.approx(stats.norm.cdf((2 / 22 - 0.3) / se)) and found.equivalent
+
+
+@pytest.mark.parametrize(("n", "equivalent"), [(3, False), (30, False), (52, False), (53, True), (500, True)])
+def test_no_flip_in_few_documents_is_no_proof(n: int, equivalent: bool) -> None:
+    """Without a flip the interval is +- 1.645 / (n + 2): within .03 from 53 documents on."""
+    assert tost_shares(flips([True] * n, [True] * n), 0.03).equivalent == equivalent
+
+
+@pytest.mark.parametrize(("n", "shared"), [(60, 0.0), (300, 0.1), (1000, 0.02)])
+def test_shares_at_the_bound_are_rarely_called_equivalent(n: int, shared: float) -> None:
+    rng, bound, found = np.random.default_rng(5), 0.05, 0
+    for one, other in rng.multinomial(n, [bound + shared, shared, 1 - bound - 2 * shared], 4000)[:, :2]:
+        rest = n - int(one) - int(other)
+        counts = Flips(both=rest, a_only=int(one), b_only=int(other), neither=0, p=1)
+        found += tost_shares(counts, bound).equivalent
+    assert found / 4000 < 0.075
 
 
 @pytest.mark.parametrize("n", [3, 8, 24, 200])
