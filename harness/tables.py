@@ -29,9 +29,10 @@ def number(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
-def interval(value: float | None, ci: tuple[float, float] | None) -> str:
+def interval(value: float | None, ci: tuple[float, float] | None, digits: int = 2) -> str:
     """The value and its 95 % interval."""
-    return number(value) if ci is None else f"{number(value)} [{number(ci[0])}, {number(ci[1])}]"
+    told = number(value, digits)
+    return told if ci is None else f"{told} [{number(ci[0], digits)}, {number(ci[1], digits)}]"
 
 
 def ratio(value: float | None) -> str:

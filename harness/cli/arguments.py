@@ -34,7 +34,7 @@ _EXAMPLES = {
     "fit": "traitbench fit --method dpo --target openness=high --method_args adapters=each,preset=small",
     "score": "traitbench score results/runs/smollm2@prompting",
     "analyze": "traitbench analyze answers.csv --inventory ipip_neo_120 --raw",
-    "compare": "traitbench compare results/runs/smollm2@prompting results/runs/smollm2@prompting,style=p2 --effect 0.1",
+    "compare": "traitbench compare results/runs/smollm2@prompting results/runs/smollm2@prompting,style=p2",
     "reproduce": "traitbench reproduce papi-baselines --papi DIR --format json",
     "export": "traitbench export results/runs/smollm2@prompting --to results/published",
     "report": "traitbench report results/runs/smollm2@prompting",
@@ -212,10 +212,12 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     made["score"].add_argument("folder", help=_FOLDER)
     made["score"].add_argument("--norms", metavar="SEX,AGE", help=_NORMS)
     made["score"].add_argument("--format", choices=_FORMATS, default="table")
-    made["compare"].add_argument("a", help=_FOLDER)
-    made["compare"].add_argument("b", help="the run that is subtracted, named alike")
-    made["compare"].add_argument("--effect", type=float, metavar="X", help="also the power to see a difference of X")
-    made["compare"].add_argument("--format", choices=_FORMATS, default="table")
+    compare = made["compare"].add_argument
+    compare("a", help=f"{_FOLDER}; or samples of lm-eval (folder, samples_*.jsonl), or logs of Inspect (folder, .eval)")
+    compare("b", help="the run that is subtracted, named alike")
+    compare("--effect", metavar="X|PART=X,...", help="also the power to see a difference of X; PART: mode or metric")
+    compare("--bounds", metavar="X|PART=X,...", help="call them equivalent within ±X (POMP 3, nats .1, shares .03)")
+    compare("--format", choices=_FORMATS, default="table")
     made["export"].add_argument("folder", help=_FOLDER)
     made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")
     made["report"].add_argument("folder", help=_FOLDER)

@@ -182,9 +182,11 @@ def _analyze(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from traitbench.cli.configuration import amount
     from traitbench.runs.compare import compare, tables
 
-    found = compare(arguments.a, arguments.b, _say, arguments.effect)
+    effect, bounds = (amount(getattr(arguments, flag), flag) for flag in ("effect", "bounds"))
+    found = compare(arguments.a, arguments.b, _say, effect, bounds)
     show_tables(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0
 

@@ -13,7 +13,7 @@ from traitbench.errors import BadData, UnknownName, refuse_others
 from traitbench.runs.flags import LISTS, listed, plan_of
 from traitbench.runs.plan import Plan
 
-__all__ = ["as_yaml", "from_command_line", "pairs"]
+__all__ = ["amount", "as_yaml", "from_command_line", "pairs"]
 
 _PAIRS = ("model_args", "method_args", "gen_kwargs")
 
@@ -30,6 +30,16 @@ def pairs(text: str, flag: str) -> dict[str, Any]:
         except yaml.YAMLError:
             out[key.strip()] = value.strip()
     return out
+
+
+def amount(text: str | None, flag: str) -> float | dict[str, Any] | None:
+    """Read a number, or `k=number,...`; None where the flag was not given. UnknownName for anything else."""
+    if text is None or "=" in text:
+        return None if text is None else pairs(text, flag)
+    try:
+        return float(text)
+    except ValueError:
+        raise UnknownName(f"--{flag} {text}: expected a number, e.g. --{flag} 0.1, or choice=3,statement=0.1") from None
 
 
 def from_command_line(flags: Mapping[str, Any]) -> Plan:

@@ -32,21 +32,41 @@ def shifts(facts: Facts, samples: Sequence[Sample], inventory: Inventory) -> lis
 def _of_mode(facts: Facts, rows: list[Sample], inventory: Inventory, mode: Mode) -> Iterator[Shifts]:
     asked = {row.item for row in rows}
     items = [item for item in inventory.items if item.id in asked]
-    values = {name: item_values(mine, items) for name, mine in by_condition(facts, rows).items()}
+    mine = by_condition(facts, rows)
+    values = {name: item_values(answers, items) for name, answers in mine.items()}
+    picked = {name: item_values(_chosen(answers), items) for name, answers in mine.items()}
     grid = {(r.order, r.symbols, r.template, r.respondent, r.repeat) for r in rows}
     baseline = facts.conditions[0].name
-    for target, high, low, aimed, moved in differences(values, facts.conditions):
+    statement, span = mode == "statement", inventory.response_scale.max - inventory.response_scale.min
+    both = zip(differences(values, facts.conditions), differences(picked, facts.conditions), strict=True)
+    for (target, high, low, aimed, moved), (*_, flipped) in both:
         if len(aimed) == 1:
             ((trait, sign),) = aimed.items()
             own = [(i, item) for i, item in enumerate(items) if item.trait == trait and not np.isnan(moved[i])]
             design: Design = "profiles" if high == PROFILES else "baseline" if low == baseline else "poles"
+            toward = {item.id: sign * item.keyed for _, item in own}
+            unit = 1 if statement else 100 / span
             yield Shifts(
                 filter=mode,
                 design=design,
                 target=target,
-                values={item.id: sign * item.keyed * float(moved[i]) for i, item in own},
+                values={item.id: unit * toward[item.id] * float(moved[i]) for i, item in own},
                 keys={item.id: item.keyed for _, item in own},
-                unit="nats a token" if mode == "statement" else "scale points",
-                weights="halves" if mode == "statement" else "items",
+                unit="nats a token" if statement else "POMP",
+                weights="halves" if statement else "items",
+                # A slope of answers that are all alike is nothing but rounding.
+                hits={} if statement else {item.id: bool(toward[item.id] * flipped[i] > 1e-9) for i, item in own},
                 asked=str(sorted(grid, key=repr)),
             )
+
+
+def _chosen(rows: Sequence[Sample]) -> list[Sample]:
+    """The rows with the value of the option chosen: of probabilities the most likely, the mean of equals."""
+    out = []
+    for row in rows:
+        if row.scoring == "choice" and row.option_logprobs and row.option_values:
+            least = max(row.option_logprobs) - 1e-9
+            best = [v for v, p in zip(row.option_values, row.option_logprobs, strict=True) if p >= least]
+            row = row.model_copy(update={"value_raw": float(np.mean(best))})
+        out.append(row)
+    return out

@@ -53,6 +53,9 @@ def test_differences_and_p_values_are_those_by_hand(runs: dict[str, Path]) -> No
         shifts[name] = cells
     d = np.array([shifts["strong"][i] - shifts["weak"][i] for i in shifts["strong"]])
     one = found["choice", "extraversion"]
+    # Percent of the range of four points.
+    d = d * 25
+    assert one.unit == "POMP" and found["statement", "extraversion"].unit == "nats a token"
     assert one.paired.difference == pytest.approx(d.mean())
     assert one.effect_a - one.effect_b == pytest.approx(d.mean())
     # Five items of each key: the t test is on residuals within key.
@@ -85,7 +88,8 @@ def test_holm_is_over_the_targets_of_one_mode(runs: dict[str, Path]) -> None:
 
 
 def test_a_run_against_itself_does_not_differ(runs: dict[str, Path]) -> None:
-    for pair in compare(runs["strong"], runs["strong"], print, effect=0.1).pairs:
+    for pair in compare(runs["strong"], runs["strong"], print, {"choice": 2, "statement": 0.1}).pairs:
+        assert pair.verdict == "equivalent"
         assert pair.paired.difference == pytest.approx(0, abs=1e-12)
         assert pair.paired.p is None
         assert pair.paired.reason
@@ -93,7 +97,8 @@ def test_a_run_against_itself_does_not_differ(runs: dict[str, Path]) -> None:
 
 
 def test_power_grows_with_the_effect_asked_about(runs: dict[str, Path]) -> None:
-    small, large = (compare(runs["strong"], runs["weak"], print, effect=e).pairs for e in (0.002, 0.02))
+    asked = ({"choice": 25 * e, "statement": e} for e in (0.002, 0.02))
+    small, large = (compare(runs["strong"], runs["weak"], print, effect=e).pairs for e in asked)
     for a, b in zip(small, large, strict=True):
         if not a.reasons:
             assert a.power is not None and b.power is not None and a.power < b.power
@@ -109,7 +114,7 @@ def test_what_cannot_be_compared_says_why(runs: dict[str, Path], capsys: pytest.
 
 def test_the_table_and_the_json(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     names = [str(runs["strong"]), str(runs["weak"])]
-    assert main(["compare", *names, "--effect", "0.2", "--format", "json"]) == 0
+    assert main(["compare", *names, "--effect", "choice=5,statement=0.2", "--format", "json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["pairs"]) == 10
     assert main(["compare", *names, "--format", "markdown"]) == 0
     assert "| extraversion |" in capsys.readouterr().out
@@ -147,9 +152,9 @@ def test_a_later_run_of_another_design_is_not_subtracted(designs: dict[str, Path
     assert {(p.design, p.file_a, p.file_b) for p in found.pairs} == {
         ("poles", str(both / designs["poles"].name), str(designs["strong"]))
     }
-    # Obedience .1 and .2 of a range of 4, both ways.
-    assert [p.effect_a for p in found.pairs] == pytest.approx([0.8] * 5)
-    assert [p.effect_b for p in found.pairs] == pytest.approx([1.6] * 5)
+    # Obedience .1 and .2 of the range, both ways.
+    assert [p.effect_a for p in found.pairs] == pytest.approx([20] * 5)
+    assert [p.effect_b for p in found.pairs] == pytest.approx([40] * 5)
 
 
 @pytest.mark.parametrize(("a", "b"), [("poles", "profiles"), ("baseline", "poles"), ("profiles", "baseline")])
@@ -186,10 +191,77 @@ def test_the_pages_example_compares_one_design() -> None:
     page = (root / "docs" / "reading.md").read_text("utf-8")
     (line,) = re.findall(r"^traitbench (compare 'results/.*)$", page, re.MULTILINE)
     _, a, b, *_ = shlex.split(line)
-    found = compare(root / a, root / b, print, 0.1)
+    found = compare(root / a, root / b, print)
     assert {p.design for p in found.pairs} == {"poles"} and len({(p.file_a, p.file_b) for p in found.pairs}) == 1
     (one,) = [p for p in found.pairs if (p.scoring, p.target) == ("statement", "extraversion")]
     assert one.paired.ci is not None
     assert (one.paired.difference, *one.paired.ci) == pytest.approx((0.38, 0.22, 0.55), abs=0.005)
     others = [p.p_holm for p in found.pairs if p.scoring == "statement" and p is not one]
     assert all(p is not None and p > 0.05 for p in others)
+
+
+def test_the_verdict_is_that_of_p_and_of_the_interval(runs: dict[str, Path]) -> None:
+    found = compare(runs["strong"], runs["weak"], print, bounds={"choice": 1000}).pairs
+    assert {p.verdict for p in found if p.scoring == "choice"} <= {"a higher", "b higher", "equivalent"}
+    for bounds in ({"choice": 0.01, "statement": 0.001}, {"choice": 1000, "statement": 1000}):
+        for pair in compare(runs["strong"], runs["weak"], print, bounds=bounds).pairs:
+            assert pair.equivalence is not None and pair.equivalence.bound == bounds[pair.scoring]
+            d, p = pair.paired.difference, pair.p_holm
+            assert pair.p == pair.paired.p and d is not None
+            if p is not None and p < 0.05:
+                assert pair.verdict == ("a higher" if d > 0 else "b higher")
+            else:
+                assert pair.verdict == ("equivalent" if pair.equivalence.equivalent else "inconclusive")
+    strong = next(p for p in found if (p.scoring, p.target) == ("choice", "extraversion"))
+    assert strong.verdict == "a higher"
+
+
+def test_the_smallest_effect_seen_has_a_power_of_80(runs: dict[str, Path]) -> None:
+    (one,) = (p for p in compare(runs["strong"], runs["weak"], print).pairs if p.scoring + p.target == "choiceopenness")
+    assert one.detectable is not None
+    again = compare(runs["strong"], runs["weak"], print, {"choice": one.detectable}).pairs
+    (asked,) = (p for p in again if p.scoring + p.target == "choiceopenness")
+    assert asked.power == pytest.approx(0.8) and asked.items_needed in (one.paired.n, one.paired.n + 1)
+
+
+def test_flips_are_those_by_hand(runs: dict[str, Path]) -> None:
+    """An item is hit where its likeliest option, averaged over orders, is higher (keyed) under high than under low."""
+    hits: dict[str, dict[str, bool]] = {}
+    for name in ("strong", "weak"):
+        cells: dict[str, float] = defaultdict(float)
+        for line in next(runs[name].glob("samples_*.jsonl")).read_text("utf-8").splitlines():
+            row = json.loads(line)
+            trait, _, level = (row.get("target") or "").partition("=")
+            if row["scoring"] == "choice" and trait == row["trait"] == "neuroticism":
+                value = row["option_values"][int(np.argmax(row["option_logprobs"]))]
+                cells[row["item"]] += (1 if level == "high" else -1) * row["keyed"] * value
+        hits[name] = {item: moved > 0 for item, moved in cells.items()}
+    found = {(p.scoring, p.target): p.flips for p in compare(runs["strong"], runs["weak"], print).pairs}
+    both = [(hits["strong"][i], hits["weak"][i]) for i in hits["strong"]]
+    flipped = found["choice", "neuroticism"]
+    assert flipped is not None
+    counts = [both.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
+    assert [flipped.both, flipped.a_only, flipped.b_only, flipped.neither] == counts and flipped.a_only > 0
+    assert all(flips is None for (mode, _), flips in found.items() if mode == "statement")
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--effect 0.1", "--effect 0.1 has no one unit: the runs hold choice in POMP, statement in nats a token; give"),
+        ("--bounds 2", "--bounds 2 has no one unit"),
+        ("--bounds choise=2", "unknown part of --bounds 'choise'; did you mean 'choice'?"),
+        ("--effect choice=-1", "--effect choice=-1: expected a number above 0"),
+        ("--effect choice=x", "--effect choice=x: expected a number above 0"),
+        ("--effect much", "--effect much: expected a number, e.g. --effect 0.1"),
+        ("--bounds choice", "--bounds choice: expected a number, e.g. --bounds 0.1"),
+    ],
+)
+def test_a_number_needs_a_unit(runs: dict[str, Path], flag: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(runs["strong"]), str(runs["weak"]), *flag.split()]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_one_number_will_do_for_one_unit(designs: dict[str, Path]) -> None:
+    found = compare(designs["poles"], designs["strong"], print, 5, 30)
+    assert found.effect == {"choice": 5} and found.bounds == {"choice": 30}

@@ -10,28 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import BadData
+from traitbench.runs.compare.judged import BOUNDS, Amount, Judged, Values, adjusted, amounts, judge
 from traitbench.runs.finished import computed, current, graded
-from traitbench.statistics.coefficient import Coefficient
-from traitbench.statistics.comparison import PairedDifference, holm, n_for_power, paired, power
-from traitbench.tables import Table, interval, number
 from traitbench.tasks import views_of
-from traitbench.tasks.shifts import Design, Shifts
+from traitbench.tasks.shifts import DESIGNS, Design, Shifts
 from traitbench.types import Record
 
-__all__ = ["Comparison", "Pair", "compare", "tables"]
+__all__ = ["Comparison", "Pair", "compare_runs"]
 
 Key = tuple[str, str, Design, str]
 """Task, scoring mode, design and what is aimed at."""
 
-_DESIGNS: dict[Design, str] = {
-    "poles": "high minus low",
-    "baseline": "the condition minus the baseline",
-    "profiles": "twice the slope on the level, over drawn profiles",
-}
-"""What an effect is; effects of two designs are never subtracted from each other."""
 
-
-class Pair(Record):
+class Pair(Judged):
     """One target in one scoring mode: the effect of run a minus that of run b, over the items both have."""
 
     task: str
@@ -39,39 +30,36 @@ class Pair(Record):
     target: str
     design: Design
     """poles (high minus low), baseline (the condition minus the baseline) or profiles (a slope over drawn profiles)."""
-    file_a: str
-    file_b: str
-    """The results files compared."""
-    unit: str
     effect_a: float
     effect_b: float
     verdict_a: str
     verdict_b: str
-    paired: PairedDifference
-    p_holm: float | None
-    """Adjusted (Holm 1979) over all targets of the task and mode."""
-    power: float | None = None
-    """Of this test for the effect asked about (--effect), with these items and their spread."""
-    items_needed: int | None = None
-    """Items for a power of .80 at that effect."""
-    reasons: dict[str, str] = {}
+    """Of each run's scoring mode: interpretable, caution, not interpretable."""
 
 
 class Comparison(Record):
-    """What `traitbench compare` prints."""
+    """What `traitbench compare` prints of two runs."""
 
     a: str
     b: str
-    effect: float | None
+    effect: dict[str, float]
+    """Scoring mode -> the effect asked about, in the mode's unit; empty without --effect."""
+    bounds: dict[str, float]
+    """Scoring mode -> the difference below which two effects count as alike, in the mode's unit."""
     pairs: list[Pair]
 
 
-def compare(a: str | Path, b: str | Path, tell: Callable[[str], None], effect: float | None = None) -> Comparison:
-    """Compare the effects of two runs, from their samples. `effect`: a difference to state the power for.
+def compare_runs(
+    a: str | Path,
+    b: str | Path,
+    tell: Callable[[str], None],
+    effect: Amount | None = None,
+    bounds: Amount | None = None,
+) -> Comparison:
+    """Compare the effects of two runs, from their samples; see `traitbench.runs.compare.compare`.
 
-    The unit of a difference is that of the task's scoring mode. `tell` gets a line on each results file that is passed
-    over. BadData where the runs share no target in one design, share several designs in several files, or were asked
-    in different ways.
+    BadData where the runs share no target in one design, share several designs in several files, or were asked in
+    different ways.
     """
     left, right = _sides(a, tell), _sides(b, tell)
     shared = [key for key in left if key in right]
@@ -81,13 +69,14 @@ def compare(a: str | Path, b: str | Path, tell: Callable[[str], None], effect: f
             f"--tasks, --scoring and --target. The first has {_listed(left)}; the second {_listed(right)}"
         )
     _one_design(shared, left, right)
-    made = {key: _pair(key, left[key], right[key], effect) for key in shared}
+    units = {mode: left[key].shifts.unit for key in shared for mode in (key[1],)}
+    asked = amounts(effect, "effect", units)
+    alike = {mode: BOUNDS[unit] for mode, unit in units.items() if unit in BOUNDS} | amounts(bounds, "bounds", units)
+    made = {key: _pair(key, left[key], right[key], alike.get(key[1]), asked.get(key[1])) for key in shared}
     pairs = []
-    for task, mode in dict.fromkeys((task, mode) for task, mode, *_ in shared):
-        family = [key for key in shared if key[:2] == (task, mode)]
-        adjusted = holm([made[key].paired.p for key in family])
-        pairs += [made[key].model_copy(update={"p_holm": p}) for key, p in zip(family, adjusted, strict=True)]
-    return Comparison(a=str(a), b=str(b), effect=effect, pairs=pairs)
+    for family in dict.fromkeys((task, mode) for task, mode, *_ in shared):
+        pairs += adjusted([made[key] for key in shared if key[:2] == family])
+    return Comparison(a=str(a), b=str(b), effect=asked, bounds=alike, pairs=pairs)
 
 
 class _Side(NamedTuple):
@@ -106,7 +95,7 @@ def _one_design(shared: Sequence[Key], left: Mapping[Key, _Side], right: Mapping
         designs.setdefault(key[0], {}).setdefault((left[key].file, right[key].file), key[2])
     for task, files in designs.items():
         if len(set(files.values())) > 1:
-            told = "; ".join(f"{_DESIGNS[design]}: '{a}' '{b}'" for (a, b), design in files.items())
+            told = "; ".join(f"{DESIGNS[design]}: '{a}' '{b}'" for (a, b), design in files.items())
             raise BadData(f"both runs hold {task} in several designs; name two results files after `compare`. {told}")
 
 
@@ -130,7 +119,7 @@ def _sides(run: str | Path, tell: Callable[[str], None]) -> dict[Key, _Side]:
     return found
 
 
-def _pair(key: Key, left: _Side, right: _Side, effect: float | None) -> Pair:
+def _pair(key: Key, left: _Side, right: _Side, bound: float | None, effect: float | None) -> Pair:
     task, mode, design, target = key
     mine, other = left.shifts, right.shifts
     if mine.asked != other.asked:
@@ -140,22 +129,14 @@ def _pair(key: Key, left: _Side, right: _Side, effect: float | None) -> Pair:
         )
     ids = [item for item in mine.values if item in other.values]
     a, b = (np.array([run.values[item] for item in ids]) for run in (mine, other))
-    keys, weights = np.array([mine.keys[item] for item in ids]), mine.weights
-    found = paired(a, b, keys, weights)
-    asked: dict[str, Coefficient] = {}
-    if effect is not None and found.difference and found.d_z:
-        spread = abs(found.difference / found.d_z)
-        asked = {"power": power(effect, spread, found.n), "items_needed": n_for_power(effect, spread)}
-    elif effect is not None:
-        asked = dict.fromkeys(("power", "items_needed"), Coefficient(None, "the differences do not vary"))
-    items = asked["items_needed"].value if asked else None
+    keys = np.array([mine.keys[item] for item in ids])
+    chosen = [item for item in mine.hits if item in other.hits]
+    hits = ([run.hits[item] for item in chosen] for run in (mine, other))
+    found = judge(Values(a, b, keys, mine.weights, *hits), bound, effect)
     return Pair(
         task=task, scoring=mode, target=target, design=design, file_a=left.file, file_b=right.file,
-        unit=mine.unit,
-        effect_a=_mean(a, keys, weights), effect_b=_mean(b, keys, weights), paired=found, p_holm=None,
-        verdict_a=left.verdict, verdict_b=right.verdict,
-        power=asked["power"].value if asked else None, items_needed=None if items is None else int(items),
-        reasons={name: c.reason for name, c in asked.items() if c.value is None},
+        verdict_a=left.verdict, verdict_b=right.verdict, unit=mine.unit,
+        effect_a=_mean(a, keys, mine.weights), effect_b=_mean(b, keys, mine.weights), **found._asdict(),
     )  # fmt: skip
 
 
@@ -167,42 +148,3 @@ def _mean(values: NDArray[np.float64], keys: NDArray[np.int_], weights: Literal[
 
 def _listed(found: Mapping[Key, _Side]) -> str:
     return ", ".join(f"{task} {mode} {target} ({design})" for task, mode, design, target in found) or "no contrast"
-
-
-def _files(comparison: Comparison) -> str:
-    """The results files compared, side by side."""
-    pairs = dict.fromkeys((pair.file_a, pair.file_b) for pair in comparison.pairs)
-    return "\n".join(f"a: {a}\nb: {b}" for a, b in pairs)
-
-
-def tables(comparison: Comparison) -> list[Table]:
-    """The comparison as one table."""
-    rows = []
-    for pair in comparison.pairs:
-        rows.append([
-            pair.target,
-            f"{pair.task}, {pair.scoring}",
-            number(pair.effect_a),
-            number(pair.effect_b),
-            interval(pair.paired.difference, pair.paired.ci),
-            number(pair.paired.p, 4),
-            number(pair.p_holm, 4),
-            str(pair.paired.n),
-            f"{pair.verdict_a}; {pair.verdict_b}",
-            *([number(pair.power), str(pair.items_needed or "–")] if comparison.effect is not None else []),
-        ])  # fmt: skip
-    asked = [f"power at {comparison.effect:g}", "items for .80"] if comparison.effect is not None else []
-    units = dict.fromkeys((pair.scoring, pair.unit) for pair in comparison.pairs)
-    return [
-        Table(
-            title=f"{_files(comparison)}\nEffect of a minus effect of b, item by item",
-            columns=["target", "scoring", "a", "b", "a - b [95 %]", "p", "p (Holm)", "items", "verdict a; b", *asked],
-            rows=rows,
-            notes=[
-                f"Units: {', '.join(f'{filter} in {unit}' for filter, unit in units)}. p: paired t test over items "
-                "within key, two-sided; Holm over the targets of one task and mode.",
-                *(f"Effect: {_DESIGNS[design]}." for design in dict.fromkeys(p.design for p in comparison.pairs)),
-                *sorted({f"{p.target}: {p.paired.reason}." for p in comparison.pairs if p.paired.reason}),
-            ],
-        )
-    ]

@@ -1,0 +1,150 @@
+"""One difference of two runs judged: a test, an equivalence test, flips, and what the test could have seen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitbench.errors import TraitbenchUsage, unknown
+from traitbench.statistics.comparison import PairedDifference, holm, n_for_power, paired, power
+from traitbench.statistics.equivalence import Equivalence, Flips, detectable, flips, tost, tost_shares
+from traitbench.types import Record
+
+__all__ = ["BOUNDS", "SHARE", "Amount", "Judged", "Judgement", "Values", "adjusted", "amounts", "judge"]
+
+SHARE = "share from 0 to 1"
+BOUNDS = {"POMP": 3.0, "nats a token": 0.1, SHARE: 0.03}
+"""Unit -> the difference below which two runs count as alike, unless --bounds says otherwise. 3 % of a scale's range
+are .2 of the SD between persons on the IPIP-NEO-120 (12.8 to 16.6 POMP), which Cohen (1988) calls small; .1 nats a
+token make each token about a tenth more likely; .03 is below Cohen's small h of .2 for every share from .01 to .99."""
+
+Verdict = Literal["a higher", "b higher", "equivalent", "inconclusive"]
+Amount = float | Mapping[str, float]
+"""A number for all differences, or one a scoring mode or metric."""
+
+
+class Judged(Record):
+    """A difference a - b over the items that both runs have; everything in `unit`."""
+
+    file_a: str
+    file_b: str
+    """The files compared."""
+    unit: str
+    """POMP (percent of the scale's range), nats a token, or that of the metric."""
+    paired: PairedDifference
+    p: float | None
+    """That the verdict rests on: of the t test of `paired`, or McNemar's exact one where every value is 0 or 1."""
+    p_holm: float | None = None
+    """Adjusted (Holm 1979) over the family."""
+    equivalence: Equivalence | None = None
+    """Null where the unit has no bounds of its own and --bounds gives none."""
+    verdict: Verdict = "inconclusive"
+    """a or b higher: p_holm below .05. equivalent: not so, and the 90 % interval lies inside the bounds.
+    inconclusive: neither, so nothing is known."""
+    flips: Flips | None = None
+    """Null where there is no answer that is a hit or none."""
+    detectable: float | None = None
+    """The smallest difference that this test finds with a power of .80."""
+    power: float | None = None
+    """Of this test for the effect asked about (--effect), with these items and their spread."""
+    items_needed: int | None = None
+    """Items for a power of .80 at that effect."""
+    reasons: dict[str, str] = {}
+
+
+class Values(NamedTuple):
+    """What two runs give for the same items, in one order."""
+
+    a: NDArray[np.float64]
+    b: NDArray[np.float64]
+    keys: NDArray[np.int_] | None = None
+    """The items' key, 1 or -1."""
+    weights: Literal["items", "halves"] = "items"
+    hits_a: Sequence[bool] = ()
+    hits_b: Sequence[bool] = ()
+    whole: bool = False
+    """Every value is 0 or 1, and the hits are the values."""
+
+
+class Judgement(NamedTuple):
+    """What `judge` finds, under the names that `Judged` has."""
+
+    paired: PairedDifference
+    p: float | None
+    equivalence: Equivalence | None
+    flips: Flips | None
+    detectable: float | None
+    power: float | None
+    items_needed: int | None
+    reasons: dict[str, str]
+
+
+def judge(values: Values, bound: float | None, effect: float | None) -> Judgement:
+    """Test one difference; the verdict comes with `adjusted`, once the family is known."""
+    given = (values.a, values.b)
+    found = paired(*given, values.keys, values.weights)
+    flipped = flips(values.hits_a, values.hits_b) if values.hits_a and values.hits_b else None
+    shares = flipped if values.whole else None
+    equivalence = None
+    if bound is not None:
+        equivalence = tost_shares(shares, bound) if shares else tost(*given, bound, values.keys, values.weights)
+    reasons, seen, asked, needed = {}, None, None, None
+    if not found.se:
+        names = ("detectable", *(("power", "items_needed") if effect is not None else ()))
+        reasons = dict.fromkeys(names, found.reason or "the differences do not vary")
+    else:
+        # The SD with which a plain mean over as many values has this standard error.
+        sd = found.se * math.sqrt(found.n)
+        seen = detectable(sd, found.n).value
+        if effect is not None:
+            asked = power(effect, sd, found.n).value
+            many = n_for_power(effect, sd)
+            needed = None if many.value is None else int(many.value)
+            reasons = {"items_needed": many.reason} if many.value is None else {}
+    return Judgement(found, shares.p if shares else found.p, equivalence, flipped, seen, asked, needed, reasons)
+
+
+J = TypeVar("J", bound=Judged)
+
+
+def adjusted(family: Sequence[J]) -> list[J]:
+    """Adjust p over a family (Holm 1979), that of the flips likewise, and give each difference its verdict."""
+    ps = holm([one.p for one in family])
+    flipped = holm([one.flips.p if one.flips else None for one in family])
+    out = []
+    for one, p, q in zip(family, ps, flipped, strict=True):
+        known = one.flips.model_copy(update={"p_holm": q}) if one.flips else None
+        out.append(one.model_copy(update={"p_holm": p, "flips": known, "verdict": _verdict(one, p)}))
+    return out
+
+
+def _verdict(one: Judged, p: float | None) -> Verdict:
+    if p is not None and p < 0.05 and one.paired.difference:
+        return "a higher" if one.paired.difference > 0 else "b higher"
+    return "equivalent" if one.equivalence and one.equivalence.equivalent else "inconclusive"
+
+
+def amounts(given: Amount | None, flag: str, units: Mapping[str, str]) -> dict[str, float]:
+    """Part (scoring mode or metric) -> the number of a flag that holds for it, as far as one was given.
+
+    `units`: part -> its unit. TraitbenchUsage for one number where there are several units, UnknownName for a part
+    that the runs do not have.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        if len(set(units.values())) > 1:
+            told = ", ".join(f"{part} in {unit}" for part, unit in units.items())
+            each = ",".join(f"{part}=X" for part in units)
+            raise TraitbenchUsage(f"--{flag} {given:g} has no one unit: the runs hold {told}; give --{flag} {each}")
+        given = dict.fromkeys(units, given)
+    for part, value in given.items():
+        if part not in units:
+            raise unknown(f"part of --{flag}", part, units)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise TraitbenchUsage(f"--{flag} {part}={value}: expected a number above 0, e.g. --{flag} {part}=0.1")
+    return dict(given)
