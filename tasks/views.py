@@ -9,6 +9,7 @@ from traitbench.charts.chart import Figure
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Cell, Entry, Ranked, Row, rank_text, standing
+from traitbench.tasks.standing import Standing, plainly
 
 __all__ = ["Shown", "Views", "named", "setup"]
 
@@ -67,6 +68,10 @@ class Views:
             ])  # fmt: skip
         columns = ["rank", "model", "method", *([f"{first.name} [95 %]"] if first else []), *names, "verdict"]
         return [Table(title=f"{task}, {filter}", columns=columns, rows=rows)]
+
+    def standings(self, filter: str, entries: Sequence[Entry]) -> list[Standing]:
+        """The lines of the board's page for the runs of one task and filter; its ranks are among their metrics."""
+        return [plainly(entry, filter) for entry in entries]
 
     def legend(self, entries: Sequence[Entry]) -> list[str]:
         """What a reader of the leaderboard must know of the columns that `entries` have."""

@@ -6,9 +6,6 @@ The page's Content-Security-Policy allows the scripts and the style that it was 
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -20,9 +17,10 @@ from typing import Any
 from traitbench.charts.chart import Figure, slug, svg
 from traitbench.charts.theme import CONFIGS, VERDICTS
 from traitbench.errors import BadData
-from traitbench.leaderboard import Leaderboard
 from traitbench.report.development import development
-from traitbench.report.overview import badge, overview
+from traitbench.report.overview import overview
+from traitbench.report.parts import badge, count, digest_of, in_script, json_data, part
+from traitbench.report.parts import table as table_html
 from traitbench.report.training import training
 from traitbench.runs.results import Results
 from traitbench.runs.trained import spent
@@ -41,17 +39,16 @@ def write_report(
     sources: Mapping[str, Results],
     to: Path,
     title: str,
-    board: Leaderboard | None = None,
     begin: Callable[[str, int], Callable[[int], None]] | None = None,
 ) -> list[Path]:
     """Write the page `to` and figures/<name>.svg and .png beside it; return the files, the page first.
 
-    `sources`: results by what a leaderboard's `run` calls them; without a board any name does and nothing is ranked.
-    `begin` (what, how much) starts a progress bar and returns what moves it on. The page and the SVG files are the same
-    bytes for the same input; a PNG also depends on the fonts of the machine. BadData without results.
+    `sources`: results by what the page shall call them. `begin` (what, how much) starts a progress bar and returns what
+    moves it on. The page and the SVG files are the same bytes for the same input; a PNG also depends on the fonts of
+    the machine. BadData without results.
     """
     drawn = _drawn(sources)
-    write_text(to, page(sources, title, board, drawn))
+    write_text(to, page(sources, title, drawn))
     files, figures = [to], [figure for mine in drawn.values() for figure in mine]
     step = begin("figures", len(figures)) if begin and figures else None
     for figure in figures:
@@ -109,69 +106,43 @@ def _bundle() -> str:
     """Vega, Vega-Lite and vega-embed in one script; takes seconds, so once a process."""
     import vl_convert
 
-    return _in_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    return in_script(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
-def page(
-    sources: Mapping[str, Results], title: str, board: Leaderboard | None = None,
-    drawn: Mapping[str, Sequence[Figure]] | None = None,
-) -> str:  # fmt: skip
+def page(sources: Mapping[str, Results], title: str, drawn: Mapping[str, Sequence[Figure]] | None = None) -> str:
     """The HTML of the report; `drawn` spares drawing the figures again."""
     drawn = _drawn(sources) if drawn is None else drawn
-    css, script = _read("page.css"), _in_script(_read("page.js"))
-    scripts = " ".join(_hash(text) for text in (_bundle(), script))
+    css, script = part("page.css"), in_script(part("page.js"))
+    scripts = " ".join(digest_of(text) for text in (_bundle(), script))
     # unsafe-eval: Vega compiles the expressions of a specification; only those of this package get there.
     policy = (
-        f"default-src 'none'; script-src 'unsafe-eval' {scripts}; style-src {_hash(css)}; img-src data:; "
+        f"default-src 'none'; script-src 'unsafe-eval' {scripts}; style-src {digest_of(css)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-    return Template(_read("page.html")).substitute(
+    return Template(part("page.html")).substitute(
         title=escape(title),
         policy=policy,
         css=css,
         lead=_lead(sources),
         contents=_contents(sources, drawn),
-        overview=overview(sources, board),
+        overview=overview(sources),
         glossary=_glossary(sources),
         badges=" ".join(map(badge, VERDICTS)),
         sections="\n".join(_section(task, mine, sources) for task, mine in drawn.items()),
         runs=_runs(sources),
-        configs=_json(CONFIGS),
+        configs=json_data(CONFIGS),
         bundle=_bundle(),
         script=script,
     )
 
 
-def _read(name: str) -> str:
-    return Path(__file__).with_name(name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-
-def _in_script(text: str) -> str:
-    """A script that cannot end its own element."""
-    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
-
-
-def _json(value: Any) -> str:
-    """JSON for a script element: no text in it can end the element."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" + ("" if n == 1 else "s")
-
-
 def _lead(sources: Mapping[str, Results]) -> str:
     tasks = {task for results in sources.values() for task in results.tasks}
     models = list(dict.fromkeys(results.model_name for results in sources.values()))
-    who = escape(models[0]) if len(models) == 1 else _count(len(models), "model")
+    who = escape(models[0]) if len(models) == 1 else count(len(models), "model")
     newest = datetime.fromtimestamp(max(results.date for results in sources.values()), UTC)
     return (
-        f"{_count(len(sources), 'run')} of {who} on {_count(len(tasks), 'task')}, the newest of "
+        f"{count(len(sources), 'run')} of {who} on {count(len(tasks), 'task')}, the newest of "
         f'<time datetime="{newest:%Y-%m-%dT%H:%M:%SZ}">{newest.day} {newest:%B %Y}</time>.'
     )
 
@@ -218,21 +189,8 @@ def _figure(figure: Figure) -> str:
         f'<figure id="{figure.name}"{wide}><figcaption><h4>{escape(figure.title)}</h4><p>{escape(figure.caption)}</p>'
         f'</figcaption><div class="scroll" role="region" aria-label="Chart: {escape(figure.title)}">'
         f'<div class="chart" role="img" aria-label="{escape(figure.alternative)}" data-spec="spec-{figure.name}"></div>'
-        f'</div><script type="application/json" id="spec-{figure.name}">{_json(spec)}</script>'
-        f"<details><summary>The numbers</summary>{_table(figure.table)}</details></figure>"
-    )
-
-
-def _table(table: Table) -> str:
-    heads = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
-        for row in table.rows
-    )
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
-    return (
-        f'<div class="scroll" role="region" aria-label="Table: {escape(table.title)}"><table>'
-        f"<caption>{escape(table.title)}</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{notes}"
+        f'</div><script type="application/json" id="spec-{figure.name}">{json_data(spec)}</script>'
+        f"<details><summary>The numbers</summary>{table_html(figure.table)}</details></figure>"
     )
 
 
@@ -242,7 +200,9 @@ def _details(task: str, sources: Mapping[str, Results]) -> str:
     found = []
     for kind in dict.fromkeys(one.block.kind for one in shown):
         found += views_of(kind).details([one for one in shown if one.block.kind == kind])
-    folded = "".join(f'<details class="more"><summary>{escape(t.title)}</summary>{_table(t)}</details>' for t in found)
+    folded = "".join(
+        f'<details class="more"><summary>{escape(t.title)}</summary>{table_html(t)}</details>' for t in found
+    )
     return f"<h3>levels</h3>{folded}" if found else ""
 
 
@@ -264,13 +224,13 @@ def _runs(sources: Mapping[str, Results]) -> str:
     columns = ["results file", "model", "backend", "weights", "method", "tasks", "conditions", "asked", "time",
                "fitting", "date (UTC)", "commit"]  # fmt: skip
     table = Table(title="Where the numbers come from", columns=columns, rows=rows, notes=notes)
-    return f'<div class="card">{_table(table)}</div>'
+    return f'<div class="card">{table_html(table)}</div>'
 
 
 def _fitted(results: Results) -> str:
     """What fitting the controls cost."""
     cost = spent(results)
-    return "–" if cost is None else f"{cost[0]:.0f} s, {_count(cost[1], 'number')} stored"
+    return "–" if cost is None else f"{cost[0]:.0f} s, {count(cost[1], 'number')} stored"
 
 
 def _words(value: Any) -> str:

@@ -5,45 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
-from traitbench.charts.chart import slug
 from traitbench.charts.theme import VERDICTS
-from traitbench.leaderboard import Leaderboard
+from traitbench.report.parts import badge
 from traitbench.runs.results import Results
 from traitbench.tasks import views_of
 from traitbench.tasks.board import Cell, Entry, standing
 from traitbench.tasks.views import setup
 
-__all__ = ["badge", "entries", "overview"]
+__all__ = ["overview", "verdict"]
 
-SHAPES = {
-    "interpretable": '<circle cx="8" cy="8" r="7"/>',
-    "caution": '<path d="M8 1l7.5 14H.5z"/>',
-    "not interpretable": '<path d="M8 0l8 8-8 8-8-8z"/>',
-}
-"""Verdict -> its mark, the same as in the charts (theme.SHAPES)."""
-LEADING = ("run", "task", "scoring", "verdict", "rank")
+LEADING = ("run", "task", "scoring", "verdict")
 FIRST_NUMBER = 4
 
 
-def badge(verdict: str) -> str:
-    """A verdict in words, with a shape and a colour of its own."""
-    shape = f'<svg viewBox="0 0 16 16" aria-hidden="true">{SHAPES[verdict]}</svg>'
-    return f'<span class="badge {slug(verdict)}">{shape}{escape(verdict)}</span>'
-
-
-def entries(sources: Mapping[str, Results], board: Leaderboard | None) -> list[Entry]:
-    """A board's entries, or those of `sources` alone: nothing is ranked in so small a company."""
-    if board is not None:
-        return board.entries
-    return [results.entry(task, run) for run, results in sources.items() for task in results.tasks]
-
-
-def overview(sources: Mapping[str, Results], board: Leaderboard | None) -> str:
-    """The table and its filters, as HTML. Rows: task, then statement first, then by rank.
+def overview(sources: Mapping[str, Results]) -> str:
+    """The table and its filters, as HTML. Rows: task, then statement first, then by what is measured.
 
     The columns are those that the tasks fill, in the order in which they come.
     """
-    rows = [(entry, mode) for entry in entries(sources, board) for mode in entry.metrics]
+    rows = [(entry, mode) for entry in _entries(sources) for mode in entry.metrics]
     rows.sort(key=lambda row: _order(*row))
     cells = [views_of(entry.kind).cells(entry, mode) for entry, mode in rows]
     columns = tuple(dict.fromkeys(column for mine in cells for column in mine))
@@ -61,10 +41,12 @@ def overview(sources: Mapping[str, Results], board: Leaderboard | None) -> str:
     )
 
 
-def _order(entry: Entry, mode: str) -> tuple[str, bool, bool, int, float, str]:
-    rank = entry.metrics[mode].get("rank")
-    first = views_of(entry.kind).order(entry, mode)
-    return entry.task, mode != "statement", rank is None, rank or 0, first, entry.place
+def _entries(sources: Mapping[str, Results]) -> list[Entry]:
+    return [results.entry(task, run) for run, results in sources.items() for task in results.tasks]
+
+
+def _order(entry: Entry, mode: str) -> tuple[str, bool, float, str]:
+    return entry.task, mode != "statement", views_of(entry.kind).order(entry, mode), entry.place
 
 
 def _number(place: int) -> str:
@@ -96,28 +78,27 @@ def _row(entry: Entry, mode: str, cells: Mapping[str, Cell], columns: Sequence[s
     row = entry.rows[mode]
     name = entry.method + setup(entry.settings, entry.profiles, entry.respondents)
     limit = f" · first {entry.limit} items" if entry.limit is not None else ""
-    rank = entry.metrics[mode].get("rank")
     place = VERDICTS.index(row.verdict) if row.verdict in VERDICTS else len(VERDICTS)
     parts = [
         f'<th scope="row">{escape(name)}<span class="unit">{escape(entry.model + limit)}</span></th>',
         f"<td>{escape(entry.task)}</td><td>{escape(mode)}</td>",
-        f'<td data-value="{place}">{_verdict(row.verdict, row.reasons)}{_spoilt(entry, mode)}</td>',
-        _cell(Cell("–" if rank is None else str(rank), rank)),
+        f'<td data-value="{place}">{verdict(row.verdict, row.reasons)}{_spoilt(entry, mode)}</td>',
         *(_cell(cells.get(column, Cell("–"))) for column in columns),
     ]
     data = f'data-task="{escape(entry.task)}" data-mode="{escape(mode)}" data-verdict="{escape(row.verdict)}"'
     return f"<tr {data}>{''.join(parts)}</tr>"
 
 
-def _verdict(verdict: str, reasons: Sequence[str]) -> str:
-    if not verdict:
+def verdict(word: str, reasons: Sequence[str]) -> str:
+    """A verdict, and its reasons to open."""
+    if not word:
         return "–"
     if not reasons:
-        return badge(verdict)
+        return badge(word)
     count = f"{len(reasons)} reason{'' if len(reasons) == 1 else 's'}"
     items = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
     return (
-        f'<details class="verdict"><summary>{badge(verdict)} <span class="count">{count}</span></summary>'
+        f'<details class="verdict"><summary>{badge(word)} <span class="count">{count}</span></summary>'
         f"<ul>{items}</ul></details>"
     )
 

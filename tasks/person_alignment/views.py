@@ -21,8 +21,10 @@ from traitbench.tasks.person_alignment.ranking import (
     person_rows,
     persons_hash,
 )
+from traitbench.tasks.person_alignment.standing import alignment_standings
 from traitbench.tasks.person_alignment.summary import AlignmentBlock, Near
 from traitbench.tasks.person_alignment.tables import tables
+from traitbench.tasks.standing import Standing
 from traitbench.tasks.style_figures import styles_drawn
 from traitbench.tasks.style_tables import headed, statement_first, styles, verdicts
 from traitbench.tasks.views import Shown, Views
@@ -78,6 +80,10 @@ class AlignmentViews(Views):
     def board(self, task: str, filter: str, entries: Sequence[Entry]) -> list[Table]:
         """One table for each set of persons and items."""
         return board_tables(task, filter, entries)
+
+    def standings(self, filter: str, entries: Sequence[Entry]) -> list[Standing]:
+        """The rows of each set of persons and items, the trivial baselines among them."""
+        return alignment_standings(filter, entries)
 
     def glossary(self) -> dict[str, str]:
         """What stands where other tasks have an effect."""

@@ -74,6 +74,10 @@ class Metrics(Record):
     """Off-diagonal Frobenius distance of the trait correlations to `human_reference`. Descriptive, never ranked."""
     human_identity: float | None
     """The same distance for uncorrelated traits."""
+    human_sampled: float | None = None
+    """The same distance for people themselves: mean over samples of the same size."""
+    human_sampled_ci: tuple[float, float] | None = None
+    """Where 95 % of these samples lie."""
     human_reference: str | None
     human_mode: str | None
     """profiles, or paper (over the high and low conditions)."""
@@ -129,6 +133,8 @@ def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
         split_half=card.split_half,
         human_distance=human.distance.value if human else None,
         human_identity=human.identity.distance.value if human else None,
+        human_sampled=human.sampled.distance.value if human and human.sampled else None,
+        human_sampled_ci=human.sampled.distance.interval if human and human.sampled else None,
         human_reference=human.reference if human else None,
         human_mode=human.mode if human else None,
         perplexity=max((c.perplexity for c in edited if c.perplexity is not None), default=None),

@@ -14,10 +14,13 @@ from traitbench.tasks.questionnaire.contender import contender
 from traitbench.tasks.questionnaire.evidence import evidence
 from traitbench.tasks.questionnaire.figures import figures
 from traitbench.tasks.questionnaire.metrics import metrics
+from traitbench.tasks.questionnaire.standing import questionnaire_standing
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.tasks.questionnaire.tables import curves, effects, levels, matrix
+from traitbench.tasks.standing import Standing
 from traitbench.tasks.style_tables import headed, statement_first, styles, verdicts
 from traitbench.tasks.views import Shown, Views
+from traitbench.types import Mode
 
 __all__ = ["QuestionnaireViews"]
 
@@ -87,6 +90,10 @@ class QuestionnaireViews(Views):
     def board(self, task: str, filter: str, entries: Sequence[Entry]) -> list[Table]:
         """A table for each group of runs that are ranked with each other, and one of what aims at nothing."""
         return board_tables(task, filter, entries)
+
+    def standings(self, filter: str, entries: Sequence[Entry]) -> list[Standing]:
+        """The effect of each run, its targets, and what it cost and broke."""
+        return [questionnaire_standing(entry, cast(Mode, filter)) for entry in entries]
 
     def legend(self, entries: Sequence[Entry]) -> list[str]:
         """What is never ranked, and the columns that stand only where a run has them."""
