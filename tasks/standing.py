@@ -52,7 +52,7 @@ class Standing(NamedTuple):
     """What the first of the table does, as a sentence about it goes on."""
     group: str = ""
     group_title: str = ""
-    """What tells the group from others of its task and filter."""
+    """The group in words, its parts joined by semicolons."""
     trivial: bool = False
     """It controls nothing: a baseline, or the model as it is."""
     rank: int | None = None
@@ -95,6 +95,7 @@ def plainly(entry: Entry, filter: str) -> Standing:
         trivial=told is None,
         rank=metrics.get("rank"),
         rank_high=metrics.get("rank_high"),
+        superiority=metrics.get("superiority"),
         unranked=told.unranked if told else "",
         verdict=row.verdict,
         reasons=row.reasons,

@@ -69,6 +69,10 @@ class Views:
         columns = ["rank", "model", "method", *([f"{first.name} [95 %]"] if first else []), *names, "verdict"]
         return [Table(title=f"{task}, {filter}", columns=columns, rows=rows)]
 
+    def called(self, name: str) -> str:
+        """What a reader calls a task of this kind; `name` is that of its instrument, or the task's own."""
+        return name
+
     def standings(self, filter: str, entries: Sequence[Entry]) -> list[Standing]:
         """The lines of the board's page for the runs of one task and filter; its ranks are among their metrics."""
         return [plainly(entry, filter) for entry in entries]

@@ -21,7 +21,7 @@ COMMANDS = {
     "compare": "set two runs beside each other, item by item",
     "reproduce": "recompute published figures, and say why they differ",
     "export": "publish a run: results and samples without restricted texts",
-    "report": "write a run as one HTML page with figures",
+    "report": "write a run, or several, as one HTML page with figures",
     "leaderboard": "build leaderboard.json, .md and .html from the published runs",
     "data": "list, fetch and locate data sets",
 }
@@ -220,8 +220,8 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     compare("--format", choices=_FORMATS, default="table")
     made["export"].add_argument("folder", help=_FOLDER)
     made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")
-    made["report"].add_argument("folder", help=_FOLDER)
-    made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder")
+    made["report"].add_argument("folder", nargs="+", help=f"{_FOLDER}; several share one page")
+    made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder, where it is one")
     made["leaderboard"].add_argument(
         "--published", default="results/published", metavar="DIR", help="default: %(default)s"
     )

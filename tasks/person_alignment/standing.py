@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from traitbench.charts.chart import Estimate
 from traitbench.tables import interval
 from traitbench.tasks.board import Cell, Entry
-from traitbench.tasks.person_alignment.ranking import Apart, Line, held, lines
+from traitbench.tasks.person_alignment.ranking import PROMPT_ONLY, Apart, Line, held, lines
 from traitbench.tasks.standing import Standing
 
 __all__ = ["alignment_standings"]
@@ -34,16 +34,17 @@ def _standing(mode: str, group: str, line: Line) -> Standing:
         higher_is_better=False,
         does="comes nearest to the persons' own answers",
         group=group,
-        group_title=f"{row.persons} person{'' if row.persons == 1 else 's'}, {entry.n} test items",
+        group_title=f"{row.persons} person{'' if row.persons == 1 else 's'}; {entry.n} test items",
         trivial=not controlled,
         rank=row.rank,
         rank_high=getattr(row, "rank_high", None),
+        superiority=getattr(row, "superiority", None),
         unranked=row.unranked,
         verdict=m.verdict if row.kind != "baseline" else "",
         reasons=entry.rows[mode].reasons if row.kind != "baseline" else (),
-        damage=m.perplexity if row.kind == "method" else None,
-        beside={"beside the nearest guess [95 %]": _apart(row.to_nearest),
-                "beside the prompt alone [95 %]": _apart(row.to_prompt)},
+        damage=m.perplexity if controlled and not row.name.endswith(f", {PROMPT_ONLY}") else None,
+        beside={"beside the nearest guess": _apart(row.to_nearest),
+                "beside the prompt alone": _apart(row.to_prompt)},
     )  # fmt: skip
 
 

@@ -81,6 +81,10 @@ class AlignmentViews(Views):
         """One table for each set of persons and items."""
         return board_tables(task, filter, entries)
 
+    def called(self, name: str) -> str:
+        """What is done with the instrument comes first."""
+        return f"person alignment: {name}"
+
     def standings(self, filter: str, entries: Sequence[Entry]) -> list[Standing]:
         """The rows of each set of persons and items, the trivial baselines among them."""
         return alignment_standings(filter, entries)

@@ -10,35 +10,28 @@ from traitbench.types import Mode
 
 __all__ = ["questionnaire_standing"]
 
-DESIGNS = {
-    "poles": "high minus low",
-    "baseline": "controlled minus plain",
-    "profiles": "over drawn profiles",
-    "mixed": "several kinds of targets",
-}
-"""Design of the contrasts -> what they are in words."""
 Ci = tuple[float, float]
 
 
 def questionnaire_standing(entry: Entry, mode: Mode) -> Standing:
     """The mean effect over targets, each target, and what the control did besides; without targets it is trivial."""
     m, places = Metrics.model_validate(entry.metrics[mode]), digits(mode)
-    aimed = m.targets > 0
-    return plainly(entry, mode)._replace(
+    aimed, told = m.targets > 0, plainly(entry, mode)
+    group = (told.group or m.design) if aimed else ""
+    return told._replace(
         value=_estimate(m.effect, m.effect_ci),
         measure="effect",
         unit=m.unit,
         places=places - 1 if mode == "statement" else places,
         does="moves the traits that it is aimed at furthest",
-        group=m.design if aimed else "",
-        group_title=DESIGNS.get(m.design, m.design) if aimed else "",
+        group=group,
+        group_title=group,
         trivial=not aimed,
         dots=[Dot(c.target, _estimate(c.effect, c.effect_ci), c.check == "ok") for c in m.by_target],
         specific=_estimate(m.specific, m.specific_ci),
         leakage=m.leakage,
         damage=m.perplexity,
         people=_people(m),
-        superiority=m.superiority,
         covers=m.covers,
         more={
             "effect in SDs": Cell(plain(m.effect_sds), m.effect_sds),

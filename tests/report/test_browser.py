@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import css, drawn, needs_browser, open_page, whole_and_room
 from made_runs import person_run, strength_run
 
 from traitbench.report import write_report
 from traitbench.runs.results import Results
 from traitbench.store import read_json
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (pip install -e .[dev])")
-BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="needs chromium and chromedriver on the PATH")
+pytestmark = needs_browser
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 HOSTILE = "<script>alert(1)</script>"
-WAIT = 60
 
 
 @pytest.fixture(scope="module")
@@ -38,44 +32,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_report(sources, tmp_path_factory.mktemp("page") / "report.html", "Report")[0].as_uri()
 
 
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER or ""
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield found
-    found.quit()
-
-
-def drawn(driver: Any, theme: str) -> None:
-    """Wait until every chart stands in `theme`."""
-    end = time.monotonic() + WAIT
-    while driver.execute_script("return document.documentElement.dataset.drawn ?? ''") != theme:
-        assert time.monotonic() < end, driver.get_log("browser")
-        time.sleep(0.05)
-
-
-def open_page(driver: Any, address: str, width: int = 1280, theme: str = "light") -> None:
-    driver.get_log("browser"), driver.get_log("performance")
-    metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = [{"name": "prefers-color-scheme", "value": theme}]
-    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-    driver.get(address)
-    drawn(driver, theme)
-
-
 @pytest.fixture
 def page(driver: Any, address: str) -> Any:
     open_page(driver, address)
     return driver
-
-
-def css(driver: Any, selector: str) -> list[Any]:
-    return list(driver.find_elements("css selector", selector))
 
 
 def column(driver: Any, index: int) -> list[str]:
@@ -119,16 +79,16 @@ def test_every_chart_is_drawn(page: Any) -> None:
 
 
 def test_a_click_sorts_and_another_turns_it_round(page: Any) -> None:
-    header = css(page, "#board thead th")[5]
+    header = css(page, "#board thead th")[4]
     button = header.find_element("css selector", "button")
-    before = column(page, 5)
+    before = column(page, 4)
     for direction, sign in (("ascending", 1), ("descending", -1)):
         button.click()
         assert header.get_attribute("aria-sort") == direction
         units = page.execute_script(
-            "return [...document.querySelectorAll('#board tbody tr')].map((r) => r.cells[5].dataset.unit)"
+            "return [...document.querySelectorAll('#board tbody tr')].map((r) => r.cells[4].dataset.unit)"
         )
-        found = column(page, 5)
+        found = column(page, 4)
         assert sorted(found) == sorted(before)
         assert units == sorted(units, key=str.lower), "what cannot be compared stands apart"
         for unit in set(units):
@@ -136,7 +96,7 @@ def test_a_click_sorts_and_another_turns_it_round(page: Any) -> None:
             known = [float(value) for value in mine if value]
             assert known == sorted(known, reverse=sign < 0)
             assert mine[len(known) :] == [""] * (len(mine) - len(known)), "what is missing stands last"
-    assert [h.get_attribute("aria-sort") for h in css(page, "#board thead th")].count("none") == 13
+    assert [h.get_attribute("aria-sort") for h in css(page, "#board thead th")].count("none") == 12
 
 
 def test_the_keyboard_sorts_and_reaches_everything(page: Any) -> None:
@@ -221,7 +181,7 @@ def test_a_hostile_name_is_read_as_text(page: Any) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_it_fits_a_telephone(driver: Any, address: str, theme: str) -> None:
     open_page(driver, address, 400, theme)
-    whole, room = driver.execute_script("const r = document.documentElement; return [r.scrollWidth, r.clientWidth]")
+    whole, room = whole_and_room(driver)
     assert whole == room <= 400
     board = css(driver, "#overview .scroll")[0]
     inside, outside = driver.execute_script("return [arguments[0].scrollWidth, arguments[0].clientWidth]", board)
@@ -253,7 +213,7 @@ def test_persons_and_curves_are_drawn_without_an_error(driver: Any, tmp_path: Pa
         for name in names:
             (chart,) = css(driver, f"#person-alignment-{name} .chart")
             assert len(chart.find_elements("css selector", "g.mark-symbol.role-mark path")) > 5
-        whole, room = driver.execute_script("const r = document.documentElement; return [r.scrollWidth, r.clientWidth]")
+        whole, room = whole_and_room(driver)
         assert whole == room <= width
     (mark,) = css(driver, "#board .spoilt")
     assert mark.is_displayed() and mark.text == "contaminated (7 items)"

@@ -7,26 +7,20 @@ import hashlib
 import html
 import json
 import re
-from collections import Counter
-from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from blocks import modes
 from drawn import PUBLISHED, shown
 from made_runs import changed
+from pages import Page
 
 from traitbench.charts.theme import contrast
 from traitbench.errors import BadData
-from traitbench.leaderboard import build
 from traitbench.report import page, write_report
-from traitbench.runs.folders import without_digest
 from traitbench.runs.results import Results
 from traitbench.store import read_json
-from traitbench.tasks.board import Entry
-from traitbench.tasks.person_alignment.ranking import PersonRow, head, held
 from traitbench.tasks.questionnaire.figures import figures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -39,53 +33,6 @@ def load(pattern: str) -> dict[str, Results]:
         path.relative_to(PUBLISHED).as_posix(): Results.model_validate(read_json(path))
         for path in sorted(PUBLISHED.glob(pattern))
     }
-
-
-class Page(HTMLParser):
-    """A page taken apart: elements with their attributes, and the text of scripts, styles and everything else."""
-
-    VOID = {"meta", "link", "input", "br"}
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str | None]]] = []
-        self.scripts: list[str] = []
-        self.styles: list[str] = []
-        self.text: list[str] = []
-        self.open: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-        if tag in ("script", "style"):
-            {"script": self.scripts, "style": self.styles}[tag].append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in self.open:
-            while self.open.pop() != tag:
-                pass
-
-    def handle_data(self, data: str) -> None:
-        inside = self.open[-1] if self.open else ""
-        if inside in ("script", "style"):
-            {"script": self.scripts, "style": self.styles}[inside][-1] += data
-        else:
-            self.text.append(data)
-
-    def all(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for name, attributes in self.elements if name == tag]
-
-    def data(self) -> dict[str, Any]:
-        """Id of a script that holds data -> the data."""
-        found = [a for a in self.all("script")]
-        return {
-            str(a["id"]): json.loads(text)
-            for a, text in zip(found, self.scripts, strict=True)
-            if a.get("type") == "application/json"
-        }
 
 
 @pytest.fixture(scope="module")
@@ -195,62 +142,26 @@ def test_the_same_runs_give_the_same_bytes(
             assert one.read_bytes() == other.read_bytes(), one.name
 
 
-def rows(found: Page) -> list[dict[str, str | None]]:
-    return [a for a in found.all("tr") if "data-task" in a]
-
-
-def test_the_overview_is_the_leaderboard(tmp_path: Path) -> None:
-    board, sources = build(PUBLISHED), load("*/results_*.json")
-    text = page(sources, "Leaderboard", board)
-    found = Page(text)
-    assert len(text.encode()) < 5_000_000
-    expected = [(e, mode) for e in board.entries for mode in e.metrics]
-    assert Counter((a["data-task"], a["data-mode"], a["data-verdict"]) for a in rows(found)) == Counter(
-        (e.task, mode, e.metrics[mode]["verdict"]) for e, mode in expected
-    )
+def test_the_overview_has_a_row_a_run_task_and_scoring_the_largest_effect_first(
+    written: tuple[list[Path], Page], sources: dict[str, Results]
+) -> None:
+    text = written[0][0].read_text("utf-8")
+    expected = [(r.entry(task, run), mode) for run, r in sources.items() for task in r.tasks for mode in modes(r, task)]
+    expected.sort(key=lambda row: (row[0].task, row[1] != "statement", -(row[0].metrics[row[1]]["effect"] or 0),
+                                   row[0].place))  # fmt: skip
     lines = re.findall(r"<tr data-task=.*?</tr>", text)
-    assert len(lines) == len(expected)
-    # A persons' task shows the run's own error, smallest first, where the others show an effect, largest first.
-    own: dict[tuple[str, str, str], PersonRow | None] = {
-        (e.run, e.task, m): head(held(e, m).persons) if e.task == "person_alignment" else None for e, m in expected
-    }
-
-    def place(row: tuple[Entry, str]) -> Any:
-        entry, mode = row
-        metrics, mine = entry.metrics[mode], own[entry.run, entry.task, mode]
-        first = mine.error or 0 if mine else -(metrics["effect"] or 0)
-        return (
-            entry.task,
-            mode != "statement",
-            metrics["rank"] is None,
-            metrics["rank"] or 0,
-            first,
-            without_digest(entry.run),
-        )
-
-    expected.sort(key=place)
-    assert any(own.values())
+    assert len(lines) == len(expected) > 4
     for line, (entry, mode) in zip(lines, expected, strict=True):
         metrics = entry.metrics[mode]
+        assert line.startswith(f'<tr data-task="{entry.task}" data-mode="{mode}" data-verdict="{metrics["verdict"]}"')
         words = re.sub(r"<[^>]+>", "\n", line)
         assert html.escape(entry.model) in words and entry.method in words
-        assert line.startswith(f'<tr data-task="{entry.task}" data-mode="{mode}" data-verdict="{metrics["verdict"]}"')
+        numbers = [metrics[name] for name in ("effect", "effect_sds", "leakage")]
         values = re.findall(r'data-value="([^"]*)"', line)
-        mine = own[entry.run, entry.task, mode]
-        numbers = [mine.error, None, None] if mine else [metrics[n] for n in ("effect", "effect_sds", "leakage")]
-        assert values[1:5] == ["" if value is None else repr(value) for value in (metrics["rank"], *numbers)]
-        block: Any = sources[entry.run].tasks[entry.task]
-        for reason in block.modes[mode].verdict.reasons:
+        assert values[1:4] == ["" if value is None else repr(value) for value in numbers]
+        for reason in entry.rows[mode].reasons:
             assert f"<li>{html.escape(reason)}</li>" in line
-    assert len({e.metrics[m]["rank"] for e, m in expected} - {None}) > 1
-    assert "/home" not in text and str(ROOT) not in text, "no path of this machine"
-
-
-def test_without_a_board_nothing_is_ranked(written: tuple[list[Path], Page], sources: dict[str, Results]) -> None:
-    text = written[0][0].read_text("utf-8")
-    lines = re.findall(r"<tr data-task=.*?</tr>", text)
-    assert len(lines) == sum(len(modes(r, task)) for r in sources.values() for task in r.tasks) > 4
-    assert all(re.findall(r'data-value="([^"]*)"', line)[1] == "" for line in lines)
+    assert str(ROOT) not in text, "no path of this machine"
 
 
 def test_a_page_without_results_is_refused(tmp_path: Path) -> None:

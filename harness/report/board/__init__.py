@@ -45,7 +45,11 @@ def write_board(board: Leaderboard, runs: Mapping[str, Results], to: Path, publi
 
 def board_page(board: Leaderboard, runs: Mapping[str, Results], where: str) -> str:
     """The page; `runs`: results by what the board's entries call them, `where`: the way from the page to them."""
-    titles = {task: str(r.configs[task].get("name", task)) for r in runs.values() for task in r.configs}
+    titles = {
+        task: views_of(block.kind).called(str(r.configs.get(task, {}).get("name", task)))
+        for r in runs.values()
+        for task, block in r.tasks.items()
+    }
     found = instruments(board.entries, titles)
     css, script = part("page.css") + part("board/board.css"), in_script(part("board/board.js"))
     policy = (

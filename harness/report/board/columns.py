@@ -32,10 +32,10 @@ class Context(NamedTuple):
     """Who is named first."""
 
     @classmethod
-    def of(cls, lines: Sequence[Standing]) -> Context:
-        """What `lines` share."""
-        far = [d for x in lines if x.people for d in (x.people.distance, x.people.identity, x.people.sampled.high) if d]
-        return cls(drawings.scale_of(lines), tied(lines), 1.05 * max(far, default=1.0), lead(lines))
+    def of(cls, lines: Sequence[Standing], shown: Sequence[Standing]) -> Context:
+        """What the table of `shown` shares, some of an instrument's `lines` or of what is trivial beside them."""
+        far = [d for x in shown if x.people for d in (x.people.distance, x.people.identity, x.people.sampled.high) if d]
+        return cls(drawings.scale_of(shown), tied(lines), 1.05 * max(far, default=1.0), lead(lines))
 
 
 class Column(NamedTuple):
@@ -69,7 +69,7 @@ def columns(lines: Sequence[Standing]) -> list[Column]:
         ),
         Column("better", "chance to be better", "Than another run of the table, ties counted half.", _better, False),
     ]
-    filled = [c for c in fixed if any(c.cell(line, Context.of([line]))[1] is not None for line in lines)]
+    filled = [c for c in fixed if any(c.cell(line, Context.of([], [line]))[1] is not None for line in lines)]
     told = [_told(name, shown) for name, shown in _names(lines).items()]
     return [*filled, *told, Column("verdict", "verdict", "Whether the numbers mean anything at all.", _verdict)]
 
@@ -93,7 +93,7 @@ def _names(lines: Sequence[Standing]) -> dict[str, bool]:
 def _told(name: str, shown: bool) -> Column:
     def cell(line: Standing, context: Context) -> tuple[str, float | None]:
         found = {**line.beside, **line.more}.get(name, Cell("–"))
-        small = f' <span class="small">{escape(found.small)}</span>' if found.small else ""
+        small = f' <span class="small below">{escape(found.small)}</span>' if found.small else ""
         return escape(found.text) + small, found.value
 
     return Column(slug(name), name, "", cell, shown)

@@ -45,13 +45,13 @@ def instruments(entries: Sequence[Entry], titles: Mapping[str, str]) -> list[Ins
     """Every instrument, the main one first: that with most ranked lines, then most lines, then the first in order.
 
     In order: by task as the entries come, statement before other filters, more lines before fewer. `titles`: task ->
-    what people call it.
+    what it is called.
     """
     found: list[Instrument] = []
     for task in dict.fromkeys(entry.task for entry in entries):
         mine = [entry for entry in entries if entry.task == task]
         for filter in sorted({f for e in mine for f in e.metrics}, key=lambda f: (f != "statement", f)):
-            found += _groups(titles.get(task, task), task, filter, [e for e in mine if filter in e.metrics])
+            found += _groups(titles[task], task, filter, [e for e in mine if filter in e.metrics])
     if not found:
         return []
     main = max(found, key=lambda one: (len(one.ranked), len(one.lines)))
@@ -68,16 +68,25 @@ def _groups(title: str, task: str, filter: str, entries: Sequence[Entry]) -> lis
         if not line.trivial:
             groups.setdefault(line.group, []).append(line)
     order = sorted(groups, key=lambda group: -len(groups[group])) or [""]
+    called = [_apart([groups[name][0].group_title for name in groups], groups[name][0].group_title) for name in groups]
+    words, keys = dict(zip(groups, called, strict=True)), set[str]()
     out = []
     for place, group in enumerate(order):
         here = sorted(groups.get(group, ()), key=_order)
         aside = [x for x in lines if x.trivial and (x.group == group or (not place and x.group not in groups))]
-        words = f"{title}, {filter}"
-        if here and len(order) > 1 and here[0].group_title:
-            words += f", {here[0].group_title}"
-        key = slug(task, filter, group if place else "")
-        out.append(Instrument(key, task, filter, words, here, sorted(aside, key=_order)))
+        key, number = slug(task, filter, words[group] if place else ""), 2
+        while key in keys:
+            key, number = f"{slug(task, filter)}-{number}", number + 1
+        keys.add(key)
+        name = ", ".join(part for part in (title, filter, words.get(group)) if part)
+        out.append(Instrument(key, task, filter, name, here, sorted(aside, key=_order)))
     return out
+
+
+def _apart(titles: Sequence[str], mine: str) -> str:
+    """What a title has that not all have."""
+    every = [title.split("; ") for title in titles]
+    return ", ".join(part for part in mine.split("; ") if any(part not in other for other in every))
 
 
 def _order(line: Standing) -> tuple[bool, bool, float, str, str]:

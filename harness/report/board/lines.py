@@ -25,7 +25,7 @@ def lines_table(found: Instrument, trivial: bool = False) -> str:
     every = [*found.lines, *found.trivial]
     mine = list(found.trivial if trivial else found.lines)
     ids = row_ids(found)[len(found.lines) :] if trivial else row_ids(found)
-    context, shown = Context.of(every), columns(every)
+    context, shown = Context.of(found.lines, mine), columns(every)
     of, several = len(found.ranked), len({line.entry.model for line in mine}) > 1
     body = "\n".join(_row(line, name, shown, context, of, several) for line, name in zip(mine, ids, strict=False))
     heads = _head("rank", "rank", "Where it may stand: from 1 + how many are surely better, to how many are not surely "
@@ -76,7 +76,7 @@ def _row(line: Standing, name: str, shown: Sequence[Column], context: Context, o
             f'<td role="cell" data-col="{column.key}" data-name="{escape(column.name)}" '
             f'data-value="{"" if number is None else repr(float(number))}"{hidden}>{html}</td>'
         )
-    kind = "trivial" if line.trivial else kind_of(line, context) + (" lead" if line is context.first else "")
+    kind = "trivial" if line.trivial else kind_of(line, context) + (" named" if line is context.first else "")
     return (
         f'<tr role="row" class="{kind}" data-line="{name}" data-model="{escape(line.entry.model)}" '
         f'data-verdict="{slug(line.verdict) if line.verdict else ""}">{"".join(cells)}</tr>'

@@ -35,6 +35,8 @@ class Frame(NamedTuple):
     x: Scale
     """Of the logarithm of damage."""
     y: Scale
+    levels: Sequence[float]
+    """Where lines go across."""
     strip: float | None
     """Where those stand that edit nothing; None without any, or without others."""
 
@@ -85,13 +87,14 @@ def _damage(line: Standing) -> str:
 def _frame(lines: Sequence[Standing], width: int, height: int) -> Frame:
     damage = [min(MOST, max(0.5, line.damage)) for line in lines if line.damage is not None]
     ends = [end for line in lines for end in line.value if end is not None]
-    grid = ticks(min(0.0, *ends), max(0.0, *ends), 5)
+    floor = [0.0] if lines[0].higher_is_better else []
+    grid = ticks(min(floor + ends), max(floor + ends), 5)
     left, top, bottom = 46.0, 14.0, height - 40.0
     aside = any(line.damage is None for line in lines)
     start = left + (62.0 if aside else 14.0)
     y = Scale(grid[0], grid[-1], bottom, top) if lines[0].higher_is_better else Scale(grid[0], grid[-1], top, bottom)
     low, high = math.log(min(1.0, *damage)) - 0.06, math.log(max(1.2, *damage)) + 0.05
-    return Frame(width, height, Scale(low, high, start, width - 14.0), y, left + 24 if aside else None)
+    return Frame(width, height, Scale(low, high, start, width - 14.0), y, grid, left + 24 if aside else None)
 
 
 def _draw(pairs: Sequence[tuple[Standing, str]], width: int, height: int, kind: str) -> str:
@@ -114,7 +117,7 @@ def _draw(pairs: Sequence[tuple[Standing, str]], width: int, height: int, kind: 
 def _grid(frame: Frame, line: Standing) -> str:
     left, right, bottom, top = 46, frame.width - 10, frame.height - 40, 14
     parts = []
-    for tick in ticks(frame.y.low, frame.y.high, 5):
+    for tick in frame.levels:
         y = frame.y.at(tick)
         parts.append(f'<line class="{"zero" if tick == 0 else "grid"}" x1="{left}" x2="{right}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text x="{left - 6}" y="{y + 4}" text-anchor="end">{tick:g}</text>')
@@ -152,7 +155,7 @@ def _point(
         whisker = f'<line class="whisker {kind}" x1="{place[0]}" x2="{place[0]}" y1="{ends[0]}" y2="{ends[1]}"/>'
     ring = f'<circle class="ring" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="{size + 4:.1f}"/>' if ringed else ""
     told = (
-        f"{line.label}: {line.measure} {line.value.text(line.places)} {line.unit}, damage {_damage(line)}, "
+        f"{line.label}, {line.entry.model}: {line.measure} {line.value.text(line.places)} {line.unit}, damage {_damage(line)}, "
         f"{effort(line.entry)}"
     )
     return (

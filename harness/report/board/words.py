@@ -85,19 +85,27 @@ def tell(found: Instrument, of: int, where: str) -> Told:
         return Told(f"{on}, nothing was controlled: only baselines were measured.", {})
     if first is None:
         return Told(*_nobody(found, on, of))
-    name, value = escape(first.label), first.value.text(first.places)
+    several = len(found.models) > 1
+    name, value = _name(first, several), first.value.text(first.places)
     number = f"{escape(first.measure)} {value}" + (f" {escape(first.unit)}" if first.unit else "")
     rivals = [line for line in tied(found.lines) if line is not first]
-    told = f"{on}, <b>{name}</b> {first.does} ({number})."
+    told = f"{on}, {name} {first.does} ({number})."
     if rivals:
-        named = [f"<b>{escape(line.label)}</b>" for line in rivals[:MOST_NAMED]]
+        named = [_name(line, several) for line in rivals[:MOST_NAMED]]
         more = len(rivals) - len(named)
         named += [count(more, "other run")] if more > 0 else []
         told = (
-            f"{on}, no run is surely better than <b>{name}</b> ({number})"
+            f"{on}, no run is surely better than {name} ({number})"
             f"{_why(first, rivals)}; {in_words(named)} cannot be told apart from it."
         )
+    if first.dots and not _share(first):
+        told += f" But it moves none of its {len(first.dots)} targets beyond doubt."
     return Told(told, _facts(first, len(rivals), of))
+
+
+def _name(line: Standing, several: bool) -> str:
+    """What a run is called, its model too where there are several."""
+    return f"<b>{escape(line.label)}</b>" + (f" on {escape(line.entry.model)}" if several else "")
 
 
 def _why(first: Standing, rivals: Sequence[Standing]) -> str:
@@ -137,7 +145,7 @@ def _facts(line: Standing, others: int, of: int) -> dict[str, str]:
     specific = line.specific.text(line.places) if line.specific.value is not None else ""
     works = line.value.text(line.places) + (f" {line.unit}" if line.unit else "")
     works += f"; {specific} beyond looking better or worse" if specific else ""
-    works += f"; {count(others, 'other')} no worse beyond doubt" if others else ""
+    works += f"; {count(others, 'other')} may be as good" if others else ""
     return {
         "Works best": f"<b>{escape(line.label)}</b> <span>{escape(works)}</span>",
         "Costs": escape(effort(line.entry)),

@@ -9,7 +9,6 @@ from traitbench.tasks.questionnaire.figures.correlations import correlations, di
 from traitbench.tasks.questionnaire.figures.diagnostics import reliability, response_style
 from traitbench.tasks.questionnaire.figures.doses import dose, strengths
 from traitbench.tasks.questionnaire.figures.effects import forest, matrices
-from traitbench.tasks.questionnaire.figures.radar import radar
 from traitbench.tasks.questionnaire.figures.runs import modes, runs
 from traitbench.tasks.views import Shown, named
 
@@ -21,7 +20,7 @@ def figures(shown: Sequence[Shown]) -> list[Figure]:
     every = runs(shown)
     moved = runs(named(one for one, run in zip(shown, every, strict=True) if any(c.contrasts for c in run.cards())))
     found: list[Figure | None] = []
-    for draw in (forest, radar, matrices, dose):
+    for draw in (forest, matrices, dose):
         found += [draw(moved, mode) for mode in modes(every)]
     for mode in modes(every):
         found += strengths(every, mode)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import xml.etree.ElementTree as ElementTree
 from typing import Any
@@ -26,7 +25,6 @@ from traitbench.tasks.questionnaire.figures.correlations import correlations, di
 from traitbench.tasks.questionnaire.figures.diagnostics import COEFFICIENTS, reliability, response_style
 from traitbench.tasks.questionnaire.figures.doses import dose
 from traitbench.tasks.questionnaire.figures.effects import forest, matrices
-from traitbench.tasks.questionnaire.figures.radar import MOST_TOGETHER, place, radar, ticks
 from traitbench.tasks.questionnaire.figures.runs import Run, per_point, runs, scaled
 from traitbench.tasks.questionnaire.respondents import Reliability
 from traitbench.tasks.questionnaire.summary import Scored
@@ -85,7 +83,7 @@ def test_the_forest_holds_the_effects_of_the_results(results: Results, three: li
 def test_a_run_that_aims_at_nothing_has_no_effects(three: list[Run]) -> None:
     without = shown([published("smollm2@none", TASK)], TASK)
     none = [three[2]]
-    assert forest(none, "choice") is radar(none, "choice") is matrices(none, "choice") is dose(none, "choice") is None
+    assert forest(none, "choice") is matrices(none, "choice") is dose(none, "choice") is None
     assert correlations(none, "choice") is distances(none, "choice") is None
     assert [figure.kind for figure in figures(without)] == ["response style"]
 
@@ -98,56 +96,6 @@ def test_the_range_of_the_scale_is_read_off_the_scores(results: Results, three: 
     assert per_point(same, "choice") is None
     shift = scored(results, "choice").scorecard.contrasts[0].shifts[0]
     assert scaled(shift, same, "choice") == Estimate(shift.pomp), "no interval rather than a wrong one"
-
-
-def test_radar_points_lie_where_trigonometry_puts_them() -> None:
-    assert place(0, 5, 1.0) == pytest.approx((0, 1))
-    assert place(1, 4, 2.0) == pytest.approx((2, 0))
-    assert place(1, 3, 1.0) == pytest.approx((math.sqrt(3) / 2, -0.5))
-    assert place(4, 5, 1.0) == pytest.approx((-0.9510565163, 0.3090169944))
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0, 1, [0, 0.5, 1]), (-0.2, 0.36, [-0.2, 0, 0.2, 0.4]), (0, 0, [0, 0.5]), (-3, 0, [-3, -2, -1, 0])],
-)
-def test_rings_are_round_numbers_and_hold_zero(low: float, high: float, expected: list[float]) -> None:
-    assert ticks(low, high) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize("span", [1e-6, 0.013, 0.7, 3.3, 99, 12345])
-@pytest.mark.parametrize("share", [0, 0.1, 0.5, 1])
-def test_rings_enclose_any_values(span: float, share: float) -> None:
-    low, high = -span * share, span * (1 - share)
-    found = ticks(low, high)
-    assert found[0] <= low + 1e-12 and found[-1] >= high - 1e-12
-    assert 0 in found and len(found) <= 6
-
-
-def test_the_radar_is_the_effects_in_polar_coordinates(results: Results, three: list[Run]) -> None:
-    figure = must(radar(three, "statement"))
-    points = [row for row in values(figure.spec) if row["run"] == three[0].label]
-    effects = [c.effect.value for c in scored(results, "statement").scorecard.contrasts if c.effect]
-    both = [row["value"] for row in values(figure.spec)]
-    low, high = ticks(min(0.0, *both), max(0.0, *both))[0], ticks(min(0.0, *both), max(0.0, *both))[-1]
-    assert [row["value"] for row in points[:-1]] == pytest.approx(effects, abs=1e-12)
-    assert points[-1]["value"] == points[0]["value"], "the outline is closed"
-    for index, (row, effect) in enumerate(zip(points[:-1], effects, strict=True)):
-        assert effect is not None
-        radius = 0.06 + 0.94 * (effect - low) / (high - low)
-        assert math.hypot(row["x"], row["y"]) == pytest.approx(radius)
-        assert math.atan2(row["x"], row["y"]) % (2 * math.pi) == pytest.approx(2 * math.pi * index / 5)
-    assert {row["run"] for row in values(figure.spec)} == {three[0].label, three[1].label}
-    assert "nats a token" in figure.caption and "POMP" not in figure.caption
-    assert "POMP" in must(radar(three, "choice")).caption
-
-
-def test_many_runs_get_a_picture_each(results: Results) -> None:
-    many = [one(f"run {i}", results) for i in range(MOST_TOGETHER + 1)]
-    spec = must(radar(many, "statement")).spec
-    assert spec["facet"]["field"] == "run"
-    assert {row["run"]: row["place"] for row in values(spec)} == {run.label: i for i, run in enumerate(many)}
-    assert "layer" in must(radar(many[:MOST_TOGETHER], "statement")).spec
 
 
 def test_the_matrix_is_the_shifts_with_the_own_trait_marked(results: Results, three: list[Run]) -> None:
@@ -299,9 +247,9 @@ def test_no_text_of_a_run_gets_into_an_expression(results: Results) -> None:
         aimed = [c.model_copy(update={"target": f"{HOSTILE} {c.target}"}) for c in found.scorecard.contrasts]
         bad = changed(bad, TASK, mode, scorecard=found.scorecard.model_copy(update={"contrasts": aimed}))
     bad = bad.model_copy(update={"method": names})
-    for many in (2, MOST_TOGETHER + 1):
+    for many in (2, 4):
         drawn = figures([Shown(f"{HOSTILE} \u2028 {i}", TASK, bad.tasks[TASK], bad) for i in range(many)])
-        assert len(drawn) == 12
+        assert len(drawn) == 10
         for figure in drawn:
             assert HOSTILE in json.dumps(figure.spec)
             said = expressions(figure.spec)
@@ -323,7 +271,7 @@ def test_every_figure_is_drawn_alike_twice_and_a_hostile_name_stays_text(results
     curve = changed(graded(results), TASK, "choice", reliability=[scale]).model_copy(update={"method": names})
     hostile = results.model_copy(update={"method": names, "date": 0.0})
     drawn = figures(shown([curve, hostile, published("smollm2@prompting,style=p2", TASK)], TASK))
-    kinds = {"effects", "radar", "targets and traits", "dose", "compared with people", "response style", "reliability"}
+    kinds = {"effects", "targets and traits", "dose", "compared with people", "response style", "reliability"}
     assert {figure.kind for figure in drawn} == kinds
     for figure in drawn:
         assert every_colour(figure.spec) == [], "colours belong to the configuration"
@@ -338,4 +286,4 @@ def test_every_figure_is_drawn_alike_twice_and_a_hostile_name_stays_text(results
         assert used <= known, "every gradient and clip that is used is there"
         assert figure.title in "".join(tree.itertext())
     named_in = [figure.kind for figure in drawn if HOSTILE in "".join(ElementTree.fromstring(svg(figure)).itertext())]
-    assert {"effects", "radar", "response style"} <= set(named_in)
+    assert {"effects", "response style"} <= set(named_in)
