@@ -87,7 +87,7 @@ def test_who_is_named_first_is_beaten_by_none_and_moves_most_targets(found: list
 
 
 def test_the_words_tell_a_winner_a_tie_and_nobody(found: list[Instrument]) -> None:
-    main = found[0]
+    main = found[0].of(found[0].models[0])
     one, *rest = (line for line in main.lines if line.rank is not None)
     alone = main._replace(lines=[one._replace(rank=1), *(line._replace(rank=2) for line in rest)])
     assert f"<b>{one.label}</b> moves the traits that it is aimed at furthest" in tell(alone, 2, "X").sentence

@@ -142,7 +142,7 @@ for (const button of all(".lines .sort")) {
     told();
   });
 }
-form.addEventListener("input", told);
+form.addEventListener("change", told);
 form.addEventListener("submit", (event) => event.preventDefault());
 addEventListener("hashchange", () => {
   if (!location.hash || location.hash.includes("=")) restore();

@@ -155,8 +155,8 @@ def _point(
         whisker = f'<line class="whisker {kind}" x1="{place[0]}" x2="{place[0]}" y1="{ends[0]}" y2="{ends[1]}"/>'
     ring = f'<circle class="ring" cx="{place[0]:.1f}" cy="{place[1]:.1f}" r="{size + 4:.1f}"/>' if ringed else ""
     told = (
-        f"{line.label}, {line.entry.model}: {line.measure} {line.value.text(line.places)} {line.unit}, damage {_damage(line)}, "
-        f"{effort(line.entry)}"
+        f"{line.label}, {line.entry.model}: {line.measure} {line.value.text(line.places)} {line.unit}, "
+        f"damage {_damage(line)}, {effort(line.entry)}"
     )
     return (
         f'<g class="dot" data-line="{name}"><title>{escape(told)}</title>{whisker}'
