@@ -17,7 +17,7 @@ from scipy import special
 
 from traitbench.errors import BadData
 from traitbench.statistics.skewness import lengthened
-from traitbench.statistics.variances import Layout, Spread, facets, items, layout, replicates
+from traitbench.statistics.variances import Layout, Spread, facets, items, layout, replicates, together
 
 __all__ = ["Estimate", "Leakage", "leakage", "mean_estimate", "stratified_mean"]
 
@@ -121,7 +121,8 @@ def interval(
         spread, covers = robust, ("facets",)
     whole = ~np.isnan(cells).any(axis=tuple(range(1, cells.ndim)))
     if names and (added := _replicates(cells, whole, design, weights)):
-        spread, covers = _together(spread, *added), (*covers, *names)
+        # Never below the variance over items: what replicates add is then not known from zero.
+        spread, covers = together([spread, added] if added.variance > 0 else [spread]), (*covers, *names)
     critical = float(special.stdtrit(spread.df, (1 + level) / 2))
     se = float(np.sqrt(spread.variance))
     ci = (value - longer[0] * critical * se, value + longer[1] * critical * se)
@@ -143,21 +144,12 @@ def _filled(cells: NDArray[np.float64], over: Sequence[str]) -> tuple[NDArray[np
 
 def _replicates(
     cells: NDArray[np.float64], whole: NDArray[np.bool_], design: Layout, weights: Weights
-) -> tuple[float, list[Spread]] | None:
+) -> Spread | None:
     """What replicates add, from the items that are scored in every cell; None where a stratum has none."""
     if whole.all():
         return replicates(cells, design)
     codes = tuple(design.codes[whole].tolist())
     return replicates(cells[whole], layout(codes, weights)) if len(set(codes)) == len(design.sizes) else None
-
-
-def _together(base: Spread, added: float, parts: Sequence[Spread]) -> Spread:
-    """Sum of the variance over items and what replicates add, with Satterthwaite's df; never below the former."""
-    if added <= 0:
-        return base
-    total = base.variance + added
-    rest = sum((s.variance / total) ** 2 / s.df for s in (base, *parts))
-    return Spread(total, min(1 / rest, base.df) if rest > 0 else base.df)
 
 
 def mean_estimate(estimates: Sequence[Estimate], signs: Sequence[float] | None = None, level: float = 0.95) -> Estimate:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ DRAWS = 999
 Draws = Callable[[int, int], NDArray[np.float64]]
 """From the number of items and of the stratum to the table of draws."""
 FEWEST = 8
-"""Items from which draws are tried: of fewer, too many redraws hold a single value over and over."""
+"""Items that moved from which draws are tried: of fewer, too many redraws or flips are the same."""
 MARKED = 0.2
 """Skewness of the mean from which the bootstrap-t is asked, if it is twice its standard error for normal items as well.
 It moves the error rate of one side of t by about 8 points a unit (Hall 1992, section 2.4): 1.7 points of 2.5."""
@@ -58,10 +59,11 @@ def shrunk(x: NDArray[np.float64], design: Layout, critical: float, level: float
     """
     squares = np.square(x)
     total = float(squares.sum())
-    if x.size < FEWEST or total == 0 or x.size * float((squares / total) @ (squares / total)) <= HEAVY:
+    if np.count_nonzero(x) < FEWEST or x.size * float((squares / total) @ (squares / total)) <= HEAVY:
         return 1.0
     flipped = np.sort(np.abs(_studentised(x, design, _signs)))
-    return min(max(round(float(flipped[_rank(level) - 1]) / critical, 6), 0.0), MOST)
+    # Rounded up, so that a tie with the quantile is no rejection.
+    return min(ceil(float(flipped[_rank(level) - 1]) / critical * 1e6) / 1e6 + 1e-6, MOST)
 
 
 def _rank(share: float) -> int:

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST_FACETS", "WELCH", "Layout", "Spread", "facets", "items", "layout", "replicates"]
+__all__ = ["FEWEST_FACETS", "WELCH", "Layout", "Spread", "facets", "items", "layout", "replicates", "together"]
 
 WELCH = 5
 """Items a stratum from which each has a variance of its own; below, a variance from so few says less than a pooled
@@ -132,14 +132,14 @@ def _sandwich(
     return bread, trace**2 / float(np.square(products).sum())
 
 
-def replicates(x: NDArray[np.float64], design: Layout) -> tuple[float, list[Spread]] | None:
+def replicates(x: NDArray[np.float64], design: Layout) -> Spread | None:
     """What random replicates add to the variance over items; `x` (k, r1, r2, ...) without holes, every r at least 2.
 
     The expected mean squares of a crossed random-effects design (Cornfield & Tukey 1956): of one axis
     (MS_replicates - MS_residual) / (k r); of several, main effects minus interactions, by inclusion and exclusion.
     The mean squares are those of the stratified means, their noise the residual of each stratum, so that weights and
-    unequal strata count as they do in the mean. Returned with the mean squares behind it, for the df of the whole;
-    what is added may be below zero. None where no stratum has a second item.
+    unequal strata count as they do in the mean. What is added may be below zero. The df are r - 1, of several axes
+    Satterthwaite's for the sum of their main effects. None where no stratum has a second item.
     """
     if design.rest < 1:
         return None
@@ -147,17 +147,31 @@ def replicates(x: NDArray[np.float64], design: Layout) -> tuple[float, list[Spre
     strata = design.means(x)
     means = np.tensordot(design.shares, strata, 1)[None]
     residuals = x - strata[design.codes]
-    added, spreads = 0.0, []
+    added, main = 0.0, []
     for size in axes:
         for chosen in combinations(axes, size):
             free = prod(x.shape[a] - 1 for a in chosen)
             scale = free * prod(x.shape[a] for a in chosen)
             between = float(np.square(_effect(means, chosen)).sum()) / scale
             squares = np.square(_effect(residuals, chosen)).reshape(len(x), -1).sum(axis=1) @ design.member
-            within = float(design.parts(squares).sum()) / scale
-            added += (1 if size % 2 else -1) * (between - within)
-            spreads += [Spread(between, free), Spread(within, free * design.rest)]
-    return added, spreads
+            more = between - float(design.parts(squares).sum()) / scale
+            added += more if size % 2 else -more
+            if size == 1 and more > 0:
+                main.append(Spread(more, free))
+    if not main:
+        return Spread(added, min(x.shape[1:]) - 1.0)
+    total = sum(part.variance for part in main)
+    return Spread(added, 1 / sum((part.variance / total) ** 2 / part.df for part in main))
+
+
+def together(parts: Sequence[Spread]) -> Spread:
+    """Sum of variances above zero; 1 / df is the mean of theirs, weighted by the variances.
+
+    Satterthwaite's df weight by the squares, which is too many where the part with the fewest dominates: with three
+    templates that move a mean by three SEs each the interval would cover 93 %, and covers 94.5 % so.
+    """
+    total = sum(part.variance for part in parts)
+    return Spread(total, 1 / sum(part.variance / total / part.df for part in parts))
 
 
 def _effect(x: NDArray[np.float64], chosen: tuple[int, ...]) -> NDArray[np.float64]:
