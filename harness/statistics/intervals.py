@@ -1,9 +1,9 @@
 """Intervals for scale scores and for shifts of them.
 
-Items are the clusters: an item's value is its mean over orders, templates, respondents and repeats, and a bootstrap
-that redraws whole items redraws exactly those means. For a mean, that bootstrap's standard error has a closed form
-(Efron & Tibshirani 1993, ch. 6, the "ideal" bootstrap), so it is computed, not simulated: no Monte Carlo noise, and
-the same bytes on every machine.
+An item's value is its mean over orders, respondents and repeats, which are taken as they are; items, and where they are
+given facets, templates and fits, are a sample. Standard errors have a closed form (Efron & Tibshirani 1993, ch. 6, the
+"ideal" bootstrap of a mean; `variances` has the others), so they are computed, not simulated; only where values are
+skewed does a bootstrap say how long a side must be. docs/intervals.md holds what all this covers.
 """
 
 from __future__ import annotations

@@ -14,12 +14,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from covering import Case, cases, coverage, errors, named, paired_cases
 
-PAGE = ROOT / "docs" / "intervals.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "intervals.md"
 
 
 def measured(name: str, runs: int) -> list[tuple[Case, float, float]]:

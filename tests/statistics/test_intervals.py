@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 from traitbench import inventories
-from traitbench.statistics import leakage, stratified_mean
+from traitbench.errors import BadData
+from traitbench.statistics import Estimate, leakage, mean_estimate, stratified_mean
 
 Weights = Literal["items", "halves"]
 KEYS = np.array([1] * 8 + [-1] * 4)
@@ -94,6 +95,106 @@ def test_coverage_for_every_key_of_an_inventory(name: str, weights: Weights) -> 
             assert ci
             covered += ci[0] <= 0.3 <= ci[1]
         assert 920 <= covered <= 980, (trait, covered)
+
+
+def test_skewed_items_lengthen_the_long_side_alone() -> None:
+    """Never shorter than t on either side, the same at every call, and turned round with the values."""
+    keys, longer = np.array([1, -1] * 12), 0
+    for seed in range(40):
+        x = np.random.default_rng(seed).lognormal(0, 1, 24)
+        found, turned = stratified_mean(x, keys), stratified_mean(-x, keys)
+        assert found == stratified_mean(x, keys)
+        assert found.ci and turned.ci and found.value is not None and found.se and found.df
+        below, above = found.value - found.ci[0], found.ci[1] - found.value
+        half = stats.t.isf(0.025, found.df) * found.se
+        assert below == pytest.approx(half) and half - 1e-12 <= above <= 3 * half + 1e-9
+        assert turned.ci == pytest.approx((-found.ci[1], -found.ci[0]))
+        longer += above > 1.05 * half
+    assert longer > 30
+
+
+def test_the_longer_side_is_the_bootstrap_t() -> None:
+    """Brute force: 100,000 redraws of one stratum, each over its own standard error."""
+    x = np.random.default_rng(2).lognormal(0, 1, 24)
+    redrawn = x[np.random.default_rng(3).integers(0, 24, (100_000, 24))]
+    t = (redrawn.mean(axis=1) - x.mean()) / (redrawn.std(axis=1, ddof=1) / math.sqrt(24))
+    found = stratified_mean(x, np.ones(24))
+    assert found.ci and found.value and found.se
+    assert (found.ci[1] - found.value) / found.se == pytest.approx(-np.quantile(t, 0.025), rel=0.08)
+    assert (found.ci[1] - found.value) / found.se > 1.1 * stats.t.isf(0.025, 23)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-8, 1e8])
+def test_the_unit_does_not_matter(scale: float) -> None:
+    x, keys = np.random.default_rng(4).lognormal(0, 1, 24), np.array([1, -1] * 12)
+    one, other = stratified_mean(x, keys), stratified_mean(x * scale, keys)
+    assert one.ci and other.ci and other.df == pytest.approx(one.df)
+    assert [end / scale for end in other.ci] == pytest.approx(list(one.ci), rel=1e-6)
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    for values, keys, clusters, over in (
+        (VALUES, KEYS[:-1], None, ()), (VALUES, KEYS, ["a"] * 11, ()), (VALUES, KEYS, None, ("templates",)),
+        (VALUES[:, None], KEYS, None, ()),
+    ):  # fmt: skip
+        with pytest.raises(BadData, match="expected a stratum"):
+            stratified_mean(values, keys, clusters=clusters, over=over)
+
+
+def test_a_mean_of_estimates_by_hand() -> None:
+    """Two equal errors with 10 df each: sqrt(2) / 2 of one, 20 df; signs turn values, factors errors too."""
+    one = Estimate(0.5, 0.2, (0, 1), 12, 0.7, 10.0, ("items",))
+    two = Estimate(-0.3, 0.2, (0, 1), 10, 0.7, 10.0, ("facets", "templates"))
+    found = mean_estimate([one, two], [1, -1])
+    assert found.value == pytest.approx(0.4) and found.se == pytest.approx(0.2 / math.sqrt(2))
+    assert found.df == pytest.approx(20) and found.n == 22 and found.covers == ("items", "facets", "templates")
+    half = stats.t.isf(0.025, 20) * 0.2 / math.sqrt(2)
+    assert found.ci == pytest.approx((0.4 - half, 0.4 + half))
+    pomp = mean_estimate([one, two], [25, -25])
+    assert pomp.se and found.se and pomp.se == pytest.approx(25 * found.se) and pomp.df == pytest.approx(found.df)
+    assert mean_estimate([one]).ci == pytest.approx(
+        (0.5 - stats.t.isf(0.025, 10) * 0.2, 0.5 + stats.t.isf(0.025, 10) * 0.2)
+    )
+
+
+def test_a_mean_of_estimates_covers() -> None:
+    """Five targets of five items: normal quantiles would cover 93 %, where one of the errors is large 87 %."""
+    rng, covered, normal = np.random.default_rng(9), 0, 0
+    for _ in range(1500):
+        found = mean_estimate([stratified_mean(rng.normal(0, sd, 5), np.ones(5)) for sd in (1, 1, 1, 1, 4)])
+        assert found.ci and found.value is not None and found.se
+        covered += found.ci[0] <= 0 <= found.ci[1]
+        normal += abs(found.value) <= 1.96 * found.se
+    assert 0.93 <= covered / 1500 <= 0.97 and normal / 1500 < 0.92, (covered, normal)
+
+
+def test_a_mean_of_estimates_that_are_not_all_known() -> None:
+    one, bare = Estimate(0.5, 0.2, (0, 1), 12, 0.7, 10.0), Estimate(0.1, None, None, 1)
+    assert mean_estimate([]) == Estimate(None, None, None, 0)
+    assert mean_estimate([one, Estimate(None, None, None, 0)]).value is None
+    assert mean_estimate([one, bare])[:3] == (pytest.approx(0.3), None, None)
+    exact = mean_estimate([Estimate(0.5, 0.0, (0.5, 0.5), 4, 0.0, 3.0)] * 2)
+    assert exact.ci == (0.5, 0.5)
+    with pytest.raises(BadData, match="1 signs for 2 estimates"):
+        mean_estimate([one, one], [1])
+
+
+def test_leakage_takes_off_the_error_of_facets_and_templates() -> None:
+    """Shifts that are nothing but the facets' and templates' noise: near zero with them, not without."""
+    rng, keys = np.random.default_rng(10), np.array([1, -1] * 12)
+    labels, corrected, plain = [f"f{i // 4}" for i in range(24)], [], []
+    for seed in range(150):
+        values = [
+            rng.normal(0, 0.5, (24, 3)) + np.repeat(rng.normal(0, 0.5, 6), 4)[:, None] + rng.normal(0, 0.5, 3)
+            for _ in range(4)
+        ]
+        ours = leakage(values, [keys] * 4, "items", 50, seed, [labels] * 4, ("templates",))
+        theirs = leakage([v.mean(axis=1) for v in values], [keys] * 4, "items", 50, seed)
+        assert ours and theirs and ours.ci and theirs.ci and ours.mean_abs == pytest.approx(theirs.mean_abs)
+        corrected.append((ours.value, ours.ci[0] == 0))
+        plain.append((theirs.value, theirs.ci[0] == 0))
+    assert np.mean([v for v, _ in corrected]) < 0.6 * np.mean([v for v, _ in plain])
+    assert np.mean([z for _, z in corrected]) > 0.92 and np.mean([z for _, z in plain]) < 0.8
 
 
 def shifts(true: list[float], rng: np.random.Generator, sd: float = 0.4) -> tuple[list[Any], list[Any]]:
