@@ -13,7 +13,7 @@ from scipy import integrate, special, stats
 
 from traitbench.errors import BadData, UnknownName
 from traitbench.statistics.coefficient import Coefficient
-from traitbench.statistics.intervals import interval
+from traitbench.statistics.intervals import Interval, interval
 from traitbench.statistics.skewness import shrunk
 from traitbench.types import Record
 
@@ -95,38 +95,36 @@ def paired(
         )
     differences = np.where(np.isfinite(x) & np.isfinite(y), x - y, np.nan)
     found = interval(differences, keys, weights, level, clusters, over)
-    estimate, n = found.estimate, found.estimate.n
-    missing = len(keys) - n
-    value, se, df = estimate.value, estimate.se, estimate.df
-    if value is None:
-        return PairedDifference(difference=None, n=0, missing=missing, reason="no item has a value in both runs")
-    if se is None or df is None or found.design is None or estimate.sd is None:
-        few = "too few pairs: a stratum needs a second item before differences can vary"
-        return PairedDifference(difference=value, n=n, missing=missing, reason=few)
-    covers = list(estimate.covers)
+    n = found.estimate.n
+    if found.estimate.value is None:
+        return PairedDifference(difference=None, n=0, missing=len(keys), reason="no item has a value in both runs")
     # Equal differences of unequal numbers are equal but for their last digits.
-    if se <= 1e-12 * float(np.nanmax(np.abs([x, y]))):
+    tested = _tested(found, level, 1e-12 * float(np.nanmax(np.abs([x, y]))))
+    return tested.model_copy(update={"missing": len(keys) - n, "covers": list(found.estimate.covers)})
+
+
+def _tested(found: Interval, level: float, smallest: float) -> PairedDifference:
+    """The t test of an estimate against none, with the interval that goes with it; an SE up to `smallest` is none."""
+    _, se, _, n, sd, df, covers = found.estimate
+    value = found.estimate.value or 0.0
+    if se is None or df is None or sd is None or found.design is None:
+        few = "too few pairs: a stratum needs a second item before differences can vary"
+        return PairedDifference(difference=value, n=n, reason=few)
+    if se <= smallest:
         same = "no differences vary: every item of a stratum differs by the same amount"
-        return PairedDifference(
-            difference=value, se=0.0, ci=(value, value), df=df, n=n, missing=missing, reason=same, covers=covers
-        )
-    critical = found.critical
-    if estimate.covers == ("items",):
-        critical *= shrunk(found.values, found.design, critical, level)
-    below, above = (max(critical, side * found.critical) if side > 1 else critical for side in found.longer)
-    t = value / se
-    factor = (below if value > 0 else above) / found.critical
+        return PairedDifference(difference=value, se=0.0, ci=(value, value), df=df, n=n, reason=same)
+    flipped = shrunk(found.values, found.design, found.critical, level) if covers == ("items",) else 1.0
+    below, above = (side if side > 1 and side > flipped else flipped for side in found.longer)
+    t, length = value / se, found.critical * se
     return PairedDifference(
         difference=value,
         se=se,
-        ci=(value - below * se, value + above * se),
+        ci=(value - below * length, value + above * length),
         t=t,
         df=df,
-        p=float(2 * special.stdtr(df, -abs(t) / factor)),
-        d_z=value / estimate.sd if estimate.sd > 0 else None,
+        p=float(2 * special.stdtr(df, -abs(t) / (below if value > 0 else above))),
+        d_z=value / sd if sd > 0 else None,
         n=n,
-        missing=missing,
-        covers=covers,
     )
 
 

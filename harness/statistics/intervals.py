@@ -76,7 +76,8 @@ def stratified_mean(
     """Mean of item values with an interval over items, stratified by key, and over what else was drawn.
 
     `values` (k,) item values, or (k, r1, ...) with a random axis for each name in `over` (templates, fits), NaN where
-    unscored; `strata` (k,) the key, +1 or -1; `clusters` (k,) the facet of each item, None where there are none.
+    unscored; `strata` (k,) the key, +1 or -1; `clusters` (k,) the facet of each item, None where there are none
+    (one item without, None or "", is as good as none).
     Weights "items": every item counts the same (a scale mean); "halves": the mean of the plus-keyed mean and the
     minus-keyed mean, so that agreement as such cancels (statement likelihood).
 
@@ -97,10 +98,11 @@ def interval(
 ) -> Interval:  # fmt: skip
     """As `stratified_mean`, with what stands behind it."""
     cells, keys = np.asarray(values, dtype=float), np.asarray(strata)
-    if cells.ndim != 1 + len(over) or keys.shape != cells.shape[:1] or len(keys) != len(clusters or keys):
+    labels = None if clusters is None else list(clusters)
+    if cells.ndim != 1 + len(over) or keys.shape != cells.shape[:1] or len(labels or keys) != len(keys):
         raise BadData(
             f"item values of shape {cells.shape} with strata of shape {keys.shape}"
-            f"{'' if clusters is None else f', {len(clusters)} facets'} and random axes {list(over)}: expected a "
+            f"{'' if labels is None else f', {len(labels)} facets'} and random axes {list(over)}: expected a "
             "stratum (and a facet) for each item and an axis for each name"
         )
     kept = ~np.isnan(cells).all(axis=tuple(range(1, cells.ndim)))
@@ -116,13 +118,14 @@ def interval(
     half = float(special.stdtrit(spread.df, (1 + level) / 2))
     longer = lengthened(x, design, half, level)
     covers: tuple[str, ...] = ("items",)
-    labels = [label for label, held in zip(clusters or (), kept, strict=False) if held]
-    if labels and all(labels) and (robust := facets(x, design, labels)) and robust.variance > spread.variance:
+    mine = [label for label, held in zip(labels or (), kept, strict=False) if held]
+    robust = facets(x, design, mine) if mine and not {None, ""} & set(mine) else None
+    if robust and robust.variance > spread.variance:
         spread, covers = robust, ("facets",)
     whole = ~np.isnan(cells).any(axis=tuple(range(1, cells.ndim)))
     if names and (added := _replicates(cells, whole, design, weights)):
         # Never below the variance over items: what replicates add is then not known from zero.
-        spread, covers = together([spread, added] if added.variance > 0 else [spread]), (*covers, *names)
+        spread, covers = together([spread, added]) if added.variance > 0 else spread, (*covers, *names)
     critical = float(special.stdtrit(spread.df, (1 + level) / 2))
     se = float(np.sqrt(spread.variance))
     ci = (value - longer[0] * critical * se, value + longer[1] * critical * se)
@@ -158,8 +161,9 @@ def mean_estimate(estimates: Sequence[Estimate], signs: Sequence[float] | None =
     `signs` is what each is multiplied with before: -1 turns the effect of a run that aims at a low level, and a factor
     changes its unit; None leaves all as they are. SE = sqrt(sum se^2) / m; the interval is t with Satterthwaite's
     (1946) df, (sum se^2)^2 / sum(se^4 / df), an estimate without df counting as exact. `n` is the sum of theirs,
-    `covers` all that one of them covers. No value where one has none, no interval where one has no SE. BadData where
-    signs and estimates differ in number.
+    `covers` all that one of them covers. What templates or fits do to all of them alike is taken as independent: where
+    that counts, give all items to `stratified_mean`, with strata of target and key. No value where one has none, no
+    interval where one has no SE. BadData where signs and estimates differ in number.
     """
     factors = [1.0] * len(estimates) if signs is None else list(signs)
     if len(factors) != len(estimates):

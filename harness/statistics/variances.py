@@ -101,7 +101,8 @@ def facets(x: NDArray[np.float64], design: Layout, clusters: Sequence[object]) -
     if found is None:
         return None
     bread, df = found
-    return Spread(float(np.square(bread @ x).sum()), df)
+    # Of values that do not vary the residuals are zeros, and products with them too.
+    return Spread(float(np.square(bread @ (x - design.means(x)[design.codes])).sum()), df)
 
 
 @lru_cache(maxsize=512)

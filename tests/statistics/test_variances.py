@@ -151,6 +151,15 @@ def test_replicates_never_make_an_interval_narrower() -> None:
     assert ours[:6] == only[:6] and ours.covers == ("items", "templates")
 
 
+def test_values_that_do_not_vary_have_no_error_and_are_no_division_by_zero() -> None:
+    """Items alike; templates that move all alike vary all the same."""
+    same = np.full((12, 3), 2.0)
+    found = stratified_mean(same, KEYS, clusters=list("aabbccddeeff"), over=("templates",))
+    assert found.se == 0 and found.ci == (2.0, 2.0)
+    moved = stratified_mean(same + np.array([0.0, 1.0, 2.0]), KEYS, over=("templates",))
+    assert moved.se == pytest.approx(1 / math.sqrt(3)) and moved.df == pytest.approx(2)
+
+
 def test_holes_in_the_grid_are_not_filled() -> None:
     x = crossed(np.random.default_rng(12), (12, 3), {(0,): 1, (1,): 1, (0, 1): 0.5})
     holes = x.copy()
@@ -179,8 +188,8 @@ def test_a_template_without_answers_is_left_out_and_one_alone_is_no_axis() -> No
 def test_facets_and_templates_together() -> None:
     x = crossed(np.random.default_rng(14), (24, 3), {(0,): 0.5, (1,): 1, (0, 1): 0.5})
     x = x + np.repeat(np.random.default_rng(15).normal(0, 2, 6), 4)[:, None]
-    found = stratified_mean(x, np.ones(24), clusters=[i // 4 + 1 for i in range(24)], over=("templates",))
-    alone = stratified_mean(x.mean(axis=1), np.ones(24), clusters=[i // 4 + 1 for i in range(24)])
+    found = stratified_mean(x, np.ones(24), clusters=np.arange(24) // 4, over=("templates",))
+    alone = stratified_mean(x.mean(axis=1), np.ones(24), clusters=np.arange(24) // 4)
     added = replicates(x, layout((1,) * 24, "items"))
     assert found.covers == ("facets", "templates") and alone.covers == ("facets",)
     assert added and alone.se and found.se == pytest.approx(math.sqrt(alone.se**2 + added.variance))
