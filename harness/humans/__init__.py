@@ -102,9 +102,11 @@ class Reference(Record):
 
 
 class Loadings(Record):
-    """Factor loadings of an instrument's items in a sample of people: the target of factor congruence."""
+    """Factor loadings of an instrument's items or facets in a sample of people: the target of factor congruence."""
 
     instrument: str
+    of: Literal["items", "facets"] = "items"
+    """What loads: facets (means of their keyed items) where the source gives no more."""
     sample: str
     """Name of the reference sample."""
     n: int
@@ -114,13 +116,13 @@ class Loadings(Record):
     traits: tuple[Trait, ...]
     """The factors, named by the trait whose items load on them, which they are turned towards."""
     loadings: dict[str, tuple[float, ...]]
-    """Item id -> its loadings, in the order of `traits`, of the keyed item: own loadings are positive."""
+    """Item id or facet -> its loadings, in the order of `traits`, of what is keyed: own loadings are positive."""
 
     def matrix(self, items: Sequence[str]) -> NDArray[np.float64]:
-        """Loadings (items, factors) in the order of `items` (ids); UnknownName for an item that is not there."""
+        """Loadings (items, factors) in the order of `items` (ids or facets); UnknownName for one that is not there."""
         for item in items:
             if item not in self.loadings:
-                raise unknown(f"item with human loadings on {self.instrument}", item, self.loadings)
+                raise unknown(f"{self.of[:-1]} with human loadings on {self.instrument}", item, self.loadings)
         return np.array([self.loadings[item] for item in items], dtype=float).reshape(len(items), len(self.traits))
 
 
@@ -159,7 +161,7 @@ def between_person_sd(instrument: str, trait: Trait) -> float | None:
 
 
 def loadings(instrument: str) -> Loadings | None:
-    """Human factor loadings of `instrument`'s items; None where none are held."""
+    """Human factor loadings of `instrument`'s items or facets; None where none are held."""
     return next((found for found in _load()[2] if found.instrument == instrument), None)
 
 

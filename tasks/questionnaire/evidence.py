@@ -1,4 +1,4 @@
-"""Tables of what the numbers rest on: reliability, distinctness of the scales, sources of variance, people."""
+"""Tables of what numbers rest on: dependability, reliability, distinctness of scales, sources of variance, people."""
 
 from __future__ import annotations
 
@@ -19,11 +19,60 @@ __all__ = ["evidence"]
 
 def evidence(block: QuestionnaireBlock, task: str, drawn: Collection[str]) -> list[Table]:
     """The tables of one task; a table that would be empty is left out. `drawn` are the conditions that are profiles."""
-    found = [_human(block, task), _norms(block, task, drawn), _reliability(block, task), _variance(block, task)]
-    found += functioning_tables(
-        [(mode, one) for mode, scored in block.modes.items() for one in scored.functioning], task
-    )
+    found = [
+        _dependability(block, task), _human(block, task), _norms(block, task, drawn), _reliability(block, task),
+        _variance(block, task),
+    ]  # fmt: skip
+    alike = [(mode, one) for mode, scored in block.modes.items() for one in scored.functioning]
+    found += functioning_tables(alike, task)
     return [table for table in found if table.rows]
+
+
+def _dependability(block: QuestionnaireBlock, task: str) -> Table:
+    """Whether each scale tells the conditions of the control apart; a row a scale that the control aims at."""
+    rows, notes = [], []
+    for mode, scored in block.modes.items():
+        for trait, found in scored.dependability.items():
+            if (own := found.aimed) is None:
+                continue
+            rows.append([
+                trait,
+                mode,
+                str(own.components.sizes["condition"]),
+                number(own.study.generalizability),
+                number(own.study.dependability),
+                *(str(own.needed.get(facet) or "–") for facet in ("item", "template")),
+                number(_percent(own, "condition"), 1),
+                number(_percent(own, "item x condition"), 1),
+                str(found.run.components.sizes["condition"]),
+                number(found.run.study.generalizability),
+            ])  # fmt: skip
+            if own.study.reason:
+                notes.append(f"{mode}, {trait}: no dependability: {own.study.reason}.")
+        if (varies := scored.variation) is not None and varies.orders is not None and scored.dependability:
+            between = interval(varies.orders, varies.orders_ci)
+            notes.append(f"{mode}: an item's answers in the two option orders correlate {between}.")
+    notes += [
+        "E rho^2: how reliably the scale tells the conditions that aim at its trait apart, over items, orders and "
+        "templates; phi counts the items' own levels as error too. items, templates: how many would give an E rho^2 of "
+        f"{TARGET:.2f} (a dash: one was asked, or no number is enough). all conditions: the same over every condition "
+        "that aims at some trait; shown, not judged, since it falls the more specific a control is.",
+    ]
+    return Table(
+        title=f"Whether the control's conditions are told apart (G- and D-study), {task}",
+        columns=[
+            "scale", "scoring", "conditions", "E rho^2", "phi", "items", "templates", "% condition",
+            "% item x condition", "all conditions", "E rho^2 of all",
+        ],
+        rows=rows,
+        notes=notes,
+    )  # fmt: skip
+
+
+def _percent(study: Variance, name: str) -> float | None:
+    """Share of the variance of one source; with two facets in the study the highest interaction is the residual."""
+    effects = {frozenset(e.facets): e.percent for e in study.components.effects}
+    return effects.get(frozenset(name.split(" x ")))
 
 
 def _reliability(block: QuestionnaireBlock, task: str) -> Table:

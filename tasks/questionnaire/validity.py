@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from traitbench.humans import Loadings
 from traitbench.statistics.structure import minres, procrustes, tucker
 from traitbench.tasks.questionnaire.respondents import Grid, Reliability
 from traitbench.types import Record, Trait
+
+if TYPE_CHECKING:
+    from traitbench.inventories import Item
 
 __all__ = ["Structure", "congruence", "from_scores", "structure"]
 
@@ -29,7 +33,8 @@ class Structure(Record):
     general_share: float | None = None
     """First eigenvalue of the correlations over the number of scales: 1 means that all are one."""
     congruence: dict[Trait, float] | None = None
-    """Tucker's phi of each factor of the items (minres, turned to the target) with people's loadings."""
+    """Tucker's phi of each factor of the items, or of the facets where people's loadings are of facets (minres, turned
+    to the target), with people's loadings."""
     reasons: dict[str, str] = {}
 
 
@@ -46,9 +51,20 @@ def structure(answers: Grid, known: Sequence[Reliability], people: Loadings | No
     scores = np.stack([table[:, index[t]].mean(axis=1) for t in traits], axis=1)
     scores = scores[~np.isnan(scores).any(axis=1)]
     found = from_scores(scores, traits, {one.trait: one.alpha for one in known})
-    phi, reason = congruence(table, [item.id for item in answers.items], people)
+    phi, reason = congruence(*_loading(table, answers.items, people), people)
     reasons = found.reasons | ({} if phi is not None else {"congruence": reason})
     return found.model_copy(update={"congruence": phi, "reasons": reasons})
+
+
+def _loading(
+    table: NDArray[np.float64], items: Sequence[Item], people: Loadings | None
+) -> tuple[NDArray[np.float64], list[str]]:
+    """What people's loadings are of: the items of `table` (n, items), or the means of its facets; and their names."""
+    if people is None or people.of == "items":
+        return table, [item.id for item in items]
+    facets = list(dict.fromkeys(item.facet for item in items if item.facet))
+    index = [[i for i, item in enumerate(items) if item.facet == facet] for facet in facets]
+    return np.stack([table[:, mine].mean(axis=1) for mine in index], axis=1), facets
 
 
 def congruence(
@@ -56,17 +72,20 @@ def congruence(
 ) -> tuple[dict[Trait, float] | None, str]:
     """Tucker's (1951) phi with people's loadings, after an orthogonal rotation to them, or why there is none.
 
-    `table` (n, items) keyed. More respondents than items are needed, else the correlations have no unique factors.
+    `table` (n, items) keyed; `items` their names, or facets and theirs. More respondents than items are needed, else the correlations have no unique factors.
     """
     if people is None:
         return None, "no human loadings of this instrument are held"
     if any(item not in people.loadings for item in items):
-        return None, "an item has no human loading"
+        return None, f"one of the {people.of} has no human loading"
     whole = table[~np.isnan(table).any(axis=1)]
     if len(whole) <= len(items):
-        return None, f"{len(whole)} respondents for {len(items)} items; expected more respondents than items"
+        return (
+            None,
+            f"{len(whole)} respondents for {len(items)} {people.of}; expected more respondents than {people.of}",
+        )
     if (whole.std(axis=0) <= 1e-12).any():
-        return None, "an item has the same value for every respondent"
+        return None, f"one of the {people.of} has the same value for every respondent"
     target = people.matrix(items)
     turned = procrustes(minres(np.corrcoef(whole, rowvar=False), target.shape[1]).loadings, target)
     return dict(zip(people.traits, np.diag(tucker(turned, target)).tolist(), strict=True)), ""

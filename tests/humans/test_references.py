@@ -332,6 +332,26 @@ def test_human_loadings_are_simple_and_positive() -> None:
         held.matrix(["ipip50_51"])
 
 
+def test_loadings_of_facets_where_a_source_has_no_items(shared: Path) -> None:
+    """BFI-44: recomputed from the students' facet correlations; every facet loads on its own trait most of all."""
+    held, inventory = loadings("bfi_44"), inventories.load("bfi_44", texts=False)
+    assert held is not None and (held.of, held.n, held.sample) == ("facets", 228, "bfi_44_students")
+    kept = json.loads((shared / "reference" / "human_ref_bfi44_bfi228.json").read_text(encoding="utf-8"))["corr_facets"]
+    ours, correlation = held.matrix(kept["order"]), np.array(kept["matrix"])
+    again = varimax(minres(correlation, 5).loadings)
+    match = tucker(ours, again)
+    column = np.abs(match).argmax(axis=1)
+    assert ours == pytest.approx(again[:, column] * np.sign(match[range(5), column]), abs=2e-4)
+    assert ours @ ours.T + np.diag(1 - (ours**2).sum(axis=1)) == pytest.approx(correlation, abs=0.12)
+    trait = {item.facet: item.trait for item in inventory.items if item.facet}
+    own = [held.traits.index(trait[facet]) for facet in kept["order"]]
+    assert ours.argmax(axis=1).tolist() == own
+    assert set(held.loadings) == set(trait)
+    with pytest.raises(UnknownName, match="unknown facet with human loadings on bfi_44 'Ideals'"):
+        held.matrix(["Ideals"])
+    assert loadings("ipip_neo_120") is None  # no source holds correlations of its items or facets
+
+
 def test_people_need_no_model() -> None:
     """Imported in a process of their own, the modules bring neither torch nor a task, method or backend."""
     code = (

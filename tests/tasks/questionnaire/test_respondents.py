@@ -187,3 +187,27 @@ def test_factors_of_people_like_answers_agree_with_peoples_loadings() -> None:
         None, "20 respondents for 20 items; expected more respondents than items"
     )  # fmt: skip
     assert congruence(alike, items, None)[0] is None
+
+
+def test_loadings_of_facets_are_held_against_facets() -> None:
+    """BFI-44 answers whose facets have people's loadings, plus noise of the items' own that averages out."""
+    inventory, human = inventories.load("bfi_44", texts=False), loadings("bfi_44")
+    assert human is not None and human.of == "facets"
+    rng, n = np.random.default_rng(0), 2000
+    facets = list(human.loadings)
+    target = human.matrix(facets)
+    scores = rng.standard_normal((n, 5)) @ target.T
+    scores += rng.standard_normal((n, 10)) * np.sqrt(1 - (target**2).sum(axis=1))
+    noise = rng.normal(0, 0.2, (n, 44))
+    place = [facets.index(i.facet) if i.facet else None for i in inventory.items]
+    values = np.stack([noise[:, k] if f is None else scores[:, f] + noise[:, k] for k, f in enumerate(place)], axis=1)
+    levels: dict[str, tuple[object, ...]] = {axis: (None,) for axis in ("order", "symbols", "template", "repeat")}
+    levels |= {"item": tuple(i.id for i in inventory.items), "respondent": tuple(range(n))}
+    answers = Grid(inventory.items, levels, values.T.reshape(44, 1, 1, 1, n, 1))
+    found = structure(answers, reliability(answers, BIG), human)
+    assert found is not None and found.congruence is not None
+    assert min(found.congruence.values()) > 0.95
+    few = Grid(inventory.items, levels | {"respondent": tuple(range(10))}, answers.values[..., :10, :])
+    said = structure(few, reliability(few, BIG), human)
+    assert said is not None
+    assert said.reasons["congruence"] == "10 respondents for 10 facets; expected more respondents than facets"
