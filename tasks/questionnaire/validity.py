@@ -72,7 +72,8 @@ def congruence(
 ) -> tuple[dict[Trait, float] | None, str]:
     """Tucker's (1951) phi with people's loadings, after an orthogonal rotation to them, or why there is none.
 
-    `table` (n, items) keyed; `items` their names, or facets and theirs. More respondents than items are needed, else the correlations have no unique factors.
+    `table` (n, items) keyed; `items` their names, or facets and theirs. More respondents than items are needed, else
+    the correlations have no unique factors.
     """
     if people is None:
         return None, "no human loadings of this instrument are held"

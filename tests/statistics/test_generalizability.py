@@ -280,6 +280,10 @@ def test_needed_is_the_spearman_brown_prophecy() -> None:
         assert single is not None
         prophecy = target * (1 - single) / (single * (1 - target))
         assert needed(found, facet="judge", target=target).value == math.ceil(prophecy)
+    relative = d_study(found, sizes={"judge": 1}).generalizability
+    assert relative == pytest.approx(0.71, abs=0.006)  # ICC(3,1), blind to the judges' own levels
+    prophecy = 0.95 * (1 - relative) / (relative * 0.05)
+    assert needed(found, facet="judge", target=0.95, relative=True).value == math.ceil(prophecy)
 
 
 def test_needed_counts_up_to_the_target_with_the_facet_random() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent
-from traitbench.samples import Sample
+from traitbench.samples import Condition, Sample
 from traitbench.tasks.questionnaire.respondents import Grid, grid
-from traitbench.tasks.questionnaire.variance import TARGET, variance
+from traitbench.tasks.questionnaire.scorecard import Contrast
+from traitbench.tasks.questionnaire.variance import TARGET, compared, dependability, variance
 
 Administer = Callable[..., list[Sample]]
 
@@ -88,3 +89,40 @@ def test_items_with_a_missing_cell_are_left_out_and_counted(share: float, admini
     found = variance(grid(kept, items, "choice"), ("extraversion",))["extraversion"]
     assert found.components.dropped == len(lost)
     assert found.components.sizes["item"] == 10 - len(lost)
+
+
+def contrast(target: str, high: str, low: str, *aimed: str) -> Contrast:
+    return Contrast(target=target, high=high, low=low, aimed=dict.fromkeys(aimed, 1.0), shifts=[])
+
+
+def test_the_conditions_that_are_told_apart_are_those_that_the_contrasts_compare() -> None:
+    contrasts = [contrast("openness", "o+", "o-", "openness"), contrast("both", "b", "baseline", "openness", "neuroticism"),
+                 contrast("neutral", "n", "baseline")]  # fmt: skip
+    conditions = [Condition(name=name) for name in ("baseline", "o+", "o-", "b", "n")]
+    assert compared(contrasts, conditions) == ["o+", "o-", "b", "baseline"]
+    assert compared(contrasts, conditions, "neuroticism") == ["b", "baseline"]
+    assert compared(contrasts, conditions, "extraversion") == []
+    drawn = [Condition(name="baseline"), *(Condition(name=f"p{k}", profile=True) for k in range(3))]
+    assert compared([contrast("openness", "profiles", "profiles", "openness")], drawn) == ["p0", "p1", "p2"]
+
+
+def test_two_conditions_are_told_apart_as_well_as_their_difference_stands_out(administer: Administer) -> None:
+    """E rho^2 = 1 - 1 / t^2 with t of the paired test over the scale's items; a scale nobody aims at has none."""
+    inventory = inventories.load("ipip_50", texts=False)
+    samples = {
+        name: [s.model_copy(update={"condition": name}) for s in administer("ipip_50", who)]
+        for name, who in {"h": Respondent(openness=0.7, noise=0.2, seed=1), "l": Respondent(noise=0.2, seed=2)}.items()
+    }
+    found = dependability(samples, {"openness": ["h", "l"], "neuroticism": []}, inventory.items, "choice")
+    values = {
+        name: np.array([np.mean([s.value_keyed for s in mine if s.item == i.id])  # type: ignore[misc]
+                        for i in inventory.items if i.trait == "openness"]) for name, mine in samples.items()
+    }  # fmt: skip
+    gap = values["h"] - values["l"]
+    t = gap.mean() / (gap.std(ddof=1) / len(gap) ** 0.5)
+    own = found["openness"].aimed
+    assert own is not None and own.study.generalizability == pytest.approx(1 - 1 / t**2, abs=1e-9)
+    assert own.study.dependability is not None and own.study.dependability <= 1 - 1 / t**2 + 1e-9
+    assert found["neuroticism"].aimed is None
+    assert found["neuroticism"].run.components.sizes["condition"] == 2
+    assert dependability(samples, {"openness": []}, inventory.items, "choice") == {}
