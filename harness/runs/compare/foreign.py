@@ -52,8 +52,9 @@ class Gathered:
         return self._asked.setdefault(item, asked) == asked
 
     def outcomes(self, task: str, metric: str, filter: str, file: Path) -> Outcomes:
-        """Average over the repeats of each document, so that a document counts once."""
-        values = {item: float(np.mean(found)) for item, found in self._values.items()}
+        """Average over the repeats of a document, which counts once; one without a number is missing."""
+        means = {item: float(np.mean(found)) for item, found in self._values.items()}
+        values = {item: mean for item, mean in means.items() if np.isfinite(mean)}
         most = max(map(len, self._values.values()))
         return Outcomes(task, metric, filter, str(file), values, self._asked, self._prompts, most)
 
@@ -71,7 +72,7 @@ class MetricPair(Judged):
     repeats: int
     """The most values (epochs) that a document has; their mean is what counts."""
     unpaired: int
-    """Documents that one run alone has: left out."""
+    """Documents that have a value in one run alone: left out."""
 
 
 class ForeignComparison(Record):
@@ -104,14 +105,13 @@ def compare_outcomes(
         raise BadData(
             f"{a[0]} and {b[0]} share no metric of one task; the first has {_listed(left)}; the second {_listed(right)}"
         )
+    told: dict[str, None] = {}
+    for key in shared:
+        _same_documents(left[key], right[key], told)
     units = _units([left[key] for key in shared] + [right[key] for key in shared])
     asked = amounts(effect, "effect", units)
     alike = {name: BOUNDS[unit] for name, unit in units.items() if unit in BOUNDS} | amounts(bounds, "bounds", units)
-    told: dict[str, None] = {}
-    pairs = []
-    for key in shared:
-        _same_documents(left[key], right[key], told)
-        pairs.append(_pair(left[key], right[key], units[key[1]], alike.get(key[1]), asked.get(key[1])))
+    pairs = [_pair(left[key], right[key], units[key[1]], alike.get(key[1]), asked.get(key[1])) for key in shared]
     for line in told:
         tell(line)
     return ForeignComparison(a=a[0], b=b[0], effect=asked, bounds=alike, pairs=adjusted(pairs))
@@ -138,7 +138,9 @@ def _same_documents(a: Outcomes, b: Outcomes, told: dict[str, None]) -> None:
         )
     alone = len(a.values) - len(ids), len(b.values) - len(ids)
     if any(alone):
-        told[f"{a.task}: {alone[0]} documents are in a alone and {alone[1]} in b alone; they are left out"] = None
+        told[f"{a.task}: {alone[0]} documents have a value in a alone and {alone[1]} in b alone; they are left out"] = (
+            None
+        )
     prompts = sum(a.prompts[item] != b.prompts[item] for item in ids)
     if prompts:
         told[f"{a.task}: {prompts} of {len(ids)} prompts differ (template, examples): the difference is theirs too"] = (
@@ -150,8 +152,8 @@ def _pair(a: Outcomes, b: Outcomes, unit: str, bound: float | None, effect: floa
     ids = [item for item in a.values if item in b.values]
     x, y = (np.array([run.values[item] for item in ids]) for run in (a, b))
     whole = max(a.repeats, b.repeats) == 1 and bool(np.isin([x, y], (0, 1)).all())
-    hits = ((x == 1).tolist(), (y == 1).tolist()) if whole else ((), ())
-    found = judge(Values(x, y, None, "items", *hits, whole), bound, effect)
+    hits = ((x == 1).tolist(), (y == 1).tolist()) if whole else None
+    found = judge(Values(x, y, hits=hits, whole=whole), bound, effect)
     return MetricPair(
         task=a.task, metric=a.metric, filter=a.filter, file_a=a.file, file_b=b.file, unit=unit,
         mean_a=float(x.mean()), mean_b=float(y.mean()), repeats=max(a.repeats, b.repeats),

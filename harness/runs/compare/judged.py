@@ -64,8 +64,8 @@ class Values(NamedTuple):
     keys: NDArray[np.int_] | None = None
     """The items' key, 1 or -1."""
     weights: Literal["items", "halves"] = "items"
-    hits_a: Sequence[bool] = ()
-    hits_b: Sequence[bool] = ()
+    hits: tuple[Sequence[bool], Sequence[bool]] | None = None
+    """Of each run, item by item; the items may be fewer."""
     whole: bool = False
     """Every value is 0 or 1, and the hits are the values."""
 
@@ -87,7 +87,7 @@ def judge(values: Values, bound: float | None, effect: float | None) -> Judgemen
     """Test one difference; the verdict comes with `adjusted`, once the family is known."""
     given = (values.a, values.b)
     found = paired(*given, values.keys, values.weights)
-    flipped = flips(values.hits_a, values.hits_b) if values.hits_a and values.hits_b else None
+    flipped = flips(*values.hits) if values.hits and values.hits[0] else None
     shares = flipped if values.whole else None
     equivalence = None
     if bound is not None:

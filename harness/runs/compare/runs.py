@@ -131,8 +131,8 @@ def _pair(key: Key, left: _Side, right: _Side, bound: float | None, effect: floa
     a, b = (np.array([run.values[item] for item in ids]) for run in (mine, other))
     keys = np.array([mine.keys[item] for item in ids])
     chosen = [item for item in mine.hits if item in other.hits]
-    hits = ([run.hits[item] for item in chosen] for run in (mine, other))
-    found = judge(Values(a, b, keys, mine.weights, *hits), bound, effect)
+    hits = [mine.hits[item] for item in chosen], [other.hits[item] for item in chosen]
+    found = judge(Values(a, b, keys, mine.weights, hits), bound, effect)
     return Pair(
         task=task, scoring=mode, target=target, design=design, file_a=left.file, file_b=right.file,
         verdict_a=left.verdict, verdict_b=right.verdict, unit=mine.unit,
