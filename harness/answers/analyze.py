@@ -202,12 +202,6 @@ def _analysis(
         acquiescence=checked.acquiescence,
         carelessness=signs,
         reasons={field: reason for field, reason in reasons.items() if reason},
-        warnings=[
-            *checked.warnings,
-            *findings.few(by_scale),
-            *findings.dropped(by_scale, moments.rows, rows, moments.complete),
-            *findings.reversed_items(by_scale, by_facet),
-            *findings.copies(moments, answers.items),
-        ],
+        warnings=[*checked.warnings, *findings.of(answers.items, moments, by_scale, by_facet, rows)],
         notes=notes,
     )

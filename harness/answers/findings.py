@@ -15,7 +15,7 @@ from traitbench.tables import number
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
-__all__ = ["acquiescent", "copies", "dropped", "few", "reversed_items"]
+__all__ = ["acquiescent", "of"]
 
 FEW = 10
 """Persons below whom no figure is worth much."""
@@ -24,13 +24,29 @@ LOST = 0.05
 """Share of the rows that may fall out without a word."""
 
 
-def few(scales: Mapping[str, ScaleAnalysis]) -> list[str]:
+def of(
+    items: Sequence[Item],
+    moments: Moments,
+    scales: Mapping[str, ScaleAnalysis],
+    facets: Mapping[str, ScaleAnalysis],
+    treatment: Rows,
+) -> list[str]:
+    """Everything to look at but the keying."""
+    return [
+        *_few(scales),
+        *_dropped(scales, moments.rows, treatment, moments.complete),
+        *_reversed_items(scales, facets),
+        *_copies(moments, items),
+    ]
+
+
+def _few(scales: Mapping[str, ScaleAnalysis]) -> list[str]:
     """Say whose figures rest on fewer than ten persons."""
     found = [f"{name} {scale.n}" for name, scale in scales.items() if scale.items and scale.n < FEW]
     return [f"fewer than {FEW} persons: {', '.join(found)}; no figure of theirs is worth much"] if found else []
 
 
-def dropped(scales: Mapping[str, ScaleAnalysis], rows: int, treatment: Rows, complete: int) -> list[str]:
+def _dropped(scales: Mapping[str, ScaleAnalysis], rows: int, treatment: Rows, complete: int) -> list[str]:
     """Say so where more than 5 % of the rows fall out because of a gap."""
     if treatment == "listwise" and complete < (1 - LOST) * rows:
         return [
@@ -46,7 +62,7 @@ def dropped(scales: Mapping[str, ScaleAnalysis], rows: int, treatment: Rows, com
     ]
 
 
-def reversed_items(scales: Mapping[str, ScaleAnalysis], facets: Mapping[str, ScaleAnalysis]) -> list[str]:
+def _reversed_items(scales: Mapping[str, ScaleAnalysis], facets: Mapping[str, ScaleAnalysis]) -> list[str]:
     """Name the items that correlate negatively with the rest of their scale, or else of their facet."""
     found, said = [], set[str]()
     for name, scale in [*scales.items(), *facets.items()]:
@@ -67,7 +83,7 @@ def reversed_items(scales: Mapping[str, ScaleAnalysis], facets: Mapping[str, Sca
     return found
 
 
-def copies(moments: Moments, items: Sequence[Item]) -> list[str]:
+def _copies(moments: Moments, items: Sequence[Item]) -> list[str]:
     """Name items whose answers are the same, or the same reversed, in all rows that have both."""
     r = np.abs(np.nan_to_num(moments.pairwise_correlation(FEW)))
     pairs = np.argwhere(np.triu(r > 1 - 1e-12, 1))

@@ -120,8 +120,7 @@ def contradiction(found: Keying, keyed: bool) -> str:
         f"{found.other:+.2f} if it is {other}, over opposite items of different scales ({found.pairs} pairs; expected "
         f"above 0). Either it is {other}, so that minus-keyed items would be reversed "
         f"{'too rarely' if keyed else 'twice'}, or it is {declared} and the inventory's key is not that of these "
-        f"answers. To tell, look at {a} and {b}, which correlate {found.example_r:+.2f} here: as people gave them, "
-        "agreement with one goes with disagreement with the other"
+        f"answers ({a} and {b}, for one, correlate {found.example_r:+.2f} in the table). To tell, {_look(b)}"
     )
 
 
@@ -133,13 +132,18 @@ def doubt(found: Keying, keyed: bool) -> str:
     if not found.across:
         return (
             f"opposite items correlate {found.given:+.2f} in a table declared {declared}: either it is {other}, or "
-            "agreement with everything outweighs the trait; a single scale cannot tell which. See whether "
-            f"{' and '.join(found.example)} are opposites in the answers as people gave them"
+            "agreement with everything outweighs the trait; a single scale cannot tell which. To tell, "
+            f"{_look(found.example[1])}"
         )
     return (
         f"the keying is unclear: opposite items correlate {found.declared:+.2f} if the table is {declared} and "
         f"{found.other:+.2f} if it is {other}, over those of different scales and without each person's mean"
     )
+
+
+def _look(minus: str) -> str:
+    """How to find out, whatever the correlations are."""
+    return f"look at minus-keyed {minus}: agreement with it is a high number in raw answers, a low one in keyed answers"
 
 
 def acquiescence(mean: Matrix, pairs: Pairs, items: Sequence[Item], ends: int) -> Acquiescence | None:
