@@ -65,7 +65,7 @@ class Pole(Record):
 
     head: str
     """The adjective that names the pole: extraverted, introverted."""
-    adjectives: tuple[str, ...]
+    adjectives: tuple[str, ...] = Field(min_length=1)
     """What the head means, in plain words; seven each in the shipped texts."""
     behaviour: str = ""
     """60 to 90 words of concrete behaviour in the second person, for p2."""
@@ -98,8 +98,7 @@ def texts() -> dict[Trait, TraitTexts]:
 
 def _own_texts(path: Path) -> dict[Trait, TraitTexts]:
     """Read words of the user's own, laid out as prompting.json is; BadData with the place of a fault."""
-    expected = 'expected JSON such as {"honesty": {"noun": "honesty", "high": {"head": "honest", "adjectives": [...]}, '
-    expected += '"low": {...}}}, and for style=p2 a behaviour of each pole, for style=demo a list demo'
+    expected = 'expected JSON: {TRAIT: {"noun": ..., "high": {"head": ..., "adjectives": [...]}, "low": {...}}}'
     try:
         found = TypeAdapter(dict[Trait, TraitTexts]).validate_json(path.expanduser().read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -107,10 +106,8 @@ def _own_texts(path: Path) -> dict[Trait, TraitTexts]:
     except ValidationError as error:
         first = error.errors()[0]
         raise BadData(f"texts={path}, {'.'.join(map(str, first['loc']))}: {first['msg']}; {expected}") from None
-    for trait, entry in found.items():
-        if not is_name(trait) or not (entry.high.adjectives and entry.low.adjectives):
-            what = "has a pole without adjectives" if is_name(trait) else "is no name of a trait"
-            raise BadData(f"texts={path}: {trait!r} {what}; {expected}")
+    if strange := [trait for trait in found if not is_name(trait)]:
+        raise BadData(f"texts={path}: {strange[0]!r} is no name of a trait; {expected}")
     return found
 
 
@@ -151,13 +148,12 @@ class Prompting(Method):
     @cached_property
     def spoken(self) -> dict[Trait, TraitTexts]:
         """Trait -> its texts, as far as the style has what it needs."""
-        style, k = self.config.style, self.config.k
         found = texts() | (_own_texts(Path(self.config.texts)) if self.config.texts else {})
         return {
             trait: entry
             for trait, entry in found.items()
-            if (style != "p2" or (entry.high.behaviour and entry.low.behaviour))
-            and (style != "demo" or len(entry.demo) >= k)
+            if (self.config.style != "p2" or (entry.high.behaviour and entry.low.behaviour))
+            and (self.config.style != "demo" or len(entry.demo) >= self.config.k)
         }
 
     @property
@@ -186,10 +182,10 @@ class Prompting(Method):
             )
         # In one order, so that equal targets give equal words.
         order = [*TRAITS, *sorted(target.levels.keys() - set(TRAITS))]
-        named = [(trait, target.levels[trait]) for trait in order if trait in target.levels]
-        levels = [(self.spoken[trait], level) for trait, level in named]
+        named = [trait for trait in order if trait in target.levels]
+        levels = [(self.spoken[trait], target.levels[trait]) for trait in named]
         if style == "demo":
-            shown = [_demo(trait, self.spoken[trait], level, self.config.k, bench.seed) for trait, level in named]
+            shown = [_demo(f"{bench.seed} {t}", *level, self.config.k) for t, level in zip(named, levels, strict=True)]
             return Control(messages=tuple(turn for turns in shown for turn in turns))
         fit = None
         if target.person:
@@ -247,9 +243,9 @@ def _instruction(entry: TraitTexts, level: float) -> str:
     return f"{size} {entry.noun}"
 
 
-def _demo(trait: Trait, entry: TraitTexts, level: float, k: int, seed: int) -> list[Message]:
-    """Return `k` exchanges. Both poles of a trait get the same questions for a seed."""
-    chosen = random.Random(f"{seed} {trait}").sample(entry.demo, k)
+def _demo(draw: str, entry: TraitTexts, level: float, k: int) -> list[Message]:
+    """Return `k` exchanges, drawn with `draw`, so that both poles of a trait get the same questions for a seed."""
+    chosen = random.Random(draw).sample(entry.demo, k)
     turns: list[Message] = []
     for example in chosen:
         reply = example.high if level > 0 else example.low

@@ -11,12 +11,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from traitbench.errors import BadData, unknown
+from traitbench.errors import BadData, TraitbenchUsage, unknown
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
 
-__all__ = ["known_names", "labels", "load_map", "places"]
+__all__ = ["id_place", "known_names", "labels", "load_map", "places"]
 
 _HEADER = {"column", "columns", "name", "variable"}
 """What the first cell of a map's header may be."""
@@ -115,6 +115,19 @@ def places(path: Path, names: Sequence[str], labels: Mapping[str, str]) -> dict[
         if columns:
             found[item] = columns[0]
     return found
+
+
+def id_place(path: Path, names: Sequence[str], id: str, items: Collection[int]) -> int:
+    """Place of the column of ids; UnknownName where there is none, TraitbenchUsage for one of `items` or for two."""
+    found = [i for i, name in enumerate(names) if name == id] or [
+        i for i, name in enumerate(names) if name.casefold() == id.casefold()
+    ]
+    if not found:
+        raise unknown(f"column of {path}", id, names, "(--id)")
+    if len(found) > 1 or found[0] in items:
+        why = "the answers to an item" if found[0] in items else f"the name of {len(found)} columns"
+        raise TraitbenchUsage(f"--id {id} is {why}; name the one column that holds the persons' ids")
+    return found[0]
 
 
 def _by_id(names: Collection[str], inventory: Inventory) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from traitbench.answers.coding import Coding, Tally
-from traitbench.answers.columns import known_names, labels, places
+from traitbench.answers.columns import id_place, known_names, labels, places
 from traitbench.answers.tablefiles import MISSING, DelimitedText, Table, is_number, open_table
-from traitbench.errors import BadData, TraitbenchUsage, unknown
+from traitbench.errors import BadData
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
@@ -156,7 +156,7 @@ class Answers:
         self.tally.rows += len(empty)
         if not empty.any():
             return None
-        blank = empty.copy()
+        blank: NDArray[np.bool_] = empty.copy()
         for array in given:
             blank &= np.isnan(pc.fill_null(_floats(array), np.nan).to_numpy(zero_copy_only=False))
         if blank.any():
@@ -236,7 +236,7 @@ def open_answers(
             f"{inventory.items[-1].id}) as the first row; rename the columns, give `traitbench analyze` a --columns "
             "MAP (JSON or CSV: column -> item id), or name another --inventory (see `traitbench ls tasks`)"
         )
-    who = None if id is None else _id_column(path, table.names, id, set(found.values()))
+    who = None if id is None else id_place(path, table.names, id, set(found.values()))
     taken = {*found.values(), who}
     items = tuple(item for item in inventory.items if item.id in found)
     places_of = tuple(found[item.id] for item in items)
@@ -270,18 +270,6 @@ def _below_labels(table: Table, columns: Sequence[int]) -> tuple[Table, tuple[st
         rows = "a row" if len(labels) == 1 else f"{len(labels)} rows"
         notes.append(f"{rows} of labels between the column names and the answers passed over ({some})")
     return table, tuple(notes)
-
-
-def _id_column(path: Path, names: Sequence[str], id: str, items: Collection[int]) -> int:
-    found = [i for i, name in enumerate(names) if name == id] or [
-        i for i, name in enumerate(names) if name.casefold() == id.casefold()
-    ]
-    if not found:
-        raise unknown(f"column of {path}", id, names, "(--id)")
-    if len(found) > 1 or found[0] in items:
-        why = "the answers to an item" if found[0] in items else f"the name of {len(found)} columns"
-        raise TraitbenchUsage(f"--id {id} is {why}; name the one column that holds the persons' ids")
-    return found[0]
 
 
 def _floats(array: pa.Array) -> pa.Array:

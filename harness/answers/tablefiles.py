@@ -222,7 +222,7 @@ def _matches(names: Collection[str], expected: Collection[str]) -> int:
 
 def _first_rows(path: Path, gzipped: bool, delimiter: str, count: int) -> list[tuple[tuple[str, ...], int]]:
     """The first rows, trimmed, and the line that each ends in; empty ones only where the file begins with them."""
-    found = []
+    found: list[tuple[tuple[str, ...], int]] = []
     with _opened(path, gzipped) as handle:
         reader = csv.reader(handle, delimiter=delimiter)
         try:
