@@ -18,6 +18,7 @@ import yaml
 from traitbench import inventories
 from traitbench.cli import arguments
 from traitbench.methods import METHODS
+from traitbench.methods.prompting import Prompting
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -106,10 +107,16 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert sorted(listed) == sorted(page.relative_to(DOCS).as_posix() for page in [*PAGES, *notebooks])
 
 
-def test_the_inventory_of_the_page_is_one(tmp_path: Path) -> None:
+def test_the_inventories_of_the_page_are_some(tmp_path: Path) -> None:
+    """And the words below the second are words for one of its traits."""
     text = (DOCS / "extend" / "inventory.md").read_text(encoding="utf-8")
-    (block,) = [block for kind, block in BLOCK.findall(text) if kind == "json"]
-    path = tmp_path / "my_scale.json"
-    path.write_text(block)
-    assert not [finding for finding in inventories.validate(path) if finding.level == "error"]
-    assert inventories.load(path).id == json.loads(block)["id"] == "my_scale"
+    *found, words = [block for kind, block in BLOCK.findall(text) if kind == "json"]
+    assert [json.loads(block)["id"] for block in found] == ["my_scale", "my_hexaco"]
+    for block in found:
+        path = tmp_path / f"{json.loads(block)['id']}.json"
+        path.write_text(block)
+        assert not [finding for finding in inventories.validate(path) if finding.level == "error"]
+        inventory = inventories.load(path)
+    (tmp_path / "words.json").write_text(words)
+    method = Prompting(Prompting.Config(texts=str(tmp_path / "words.json")))
+    assert inventory.traits[0] in json.loads(words) and inventory.traits[0] in (method.knows or ())
