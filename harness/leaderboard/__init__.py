@@ -21,7 +21,7 @@ from traitbench.types import Record
 
 __all__ = ["SCHEMA_VERSION", "Leaderboard", "board_of", "build", "published_results", "render"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class Leaderboard(Record):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "Kept", "Results", "UnknownBlock", "check_version", "expected_sha256", "row_name"]
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 
 class Kept(Facts):

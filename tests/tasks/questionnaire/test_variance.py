@@ -96,8 +96,11 @@ def contrast(target: str, high: str, low: str, *aimed: str) -> Contrast:
 
 
 def test_the_conditions_that_are_told_apart_are_those_that_the_contrasts_compare() -> None:
-    contrasts = [contrast("openness", "o+", "o-", "openness"), contrast("both", "b", "baseline", "openness", "neuroticism"),
-                 contrast("neutral", "n", "baseline")]  # fmt: skip
+    contrasts = [
+        contrast("openness", "o+", "o-", "openness"),
+        contrast("both", "b", "baseline", "openness", "neuroticism"),
+        contrast("neutral", "n", "baseline"),
+    ]
     conditions = [Condition(name=name) for name in ("baseline", "o+", "o-", "b", "n")]
     assert compared(contrasts, conditions) == ["o+", "o-", "b", "baseline"]
     assert compared(contrasts, conditions, "neuroticism") == ["b", "baseline"]
