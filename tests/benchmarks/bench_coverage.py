@@ -1,8 +1,8 @@
 """How often the intervals hold the true mean, and how often the paired test errs, on simulated items.
 
 Run with `python tests/benchmarks/bench_coverage.py` for JSON lines, one a case, with t and pooled variance (what the
-intervals would be without Welch, facets, replicates and resampling) as the peer; with `--write` it puts the tables into
-docs/intervals.md. Seeded; asserts nothing: tests/statistics/test_coverage.py does.
+intervals would be without Welch, facets, replicates and resampling) as the peer; with `--runs 2000 --write` it puts the
+tables into docs/intervals.md. Seeded; asserts nothing: tests/statistics/test_coverage.py does.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def table(rows: Sequence[tuple[Case, float, float]], column: str) -> str:
 def main() -> int:
     """Simulate, print, and write the page if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=2000, help="simulated data sets a case")
+    parser.add_argument("--runs", type=int, default=300, help="simulated data sets a case; the page has 2000")
     parser.add_argument("--write", action="store_true", help="put the tables into docs/intervals.md")
     args = parser.parse_args()
     tables = {
