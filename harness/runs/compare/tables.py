@@ -22,9 +22,11 @@ def run_tables(comparison: Comparison) -> list[Table]:
     """Two runs of traitbench."""
     pairs, asked = comparison.pairs, comparison.effect
     chosen = any(pair.flips for pair in pairs)
+    tasks = dict.fromkeys(pair.task for pair in pairs)
     rows = [
         [
-            pair.target, f"{pair.task}, {pair.scoring}", number(pair.effect_a), number(pair.effect_b),
+            pair.target, pair.scoring if len(tasks) == 1 else f"{pair.task}, {pair.scoring}",
+            number(pair.effect_a), number(pair.effect_b),
             *_cells(pair, comparison.bounds.get(pair.scoring), asked.get(pair.scoring), bool(asked), chosen),
         ]
         for pair in pairs
@@ -36,7 +38,7 @@ def run_tables(comparison: Comparison) -> list[Table]:
     )
     return [
         Table(
-            title=f"{_files(pairs)}\nEffect of a minus effect of b, item by item",
+            title=f"{_files(pairs)}\nEffect of a minus effect of b, item by item: {', '.join(tasks)}",
             columns=["target", "scoring", "a", "b", *_columns(asked, chosen, "as aimed a : b")],
             rows=rows,
             notes=[
