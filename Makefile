@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup eval test lint types docs bench leaderboard schemas clean
+.PHONY: setup eval test lint types docs bench leaderboard figures schemas clean
 
 setup: .venv/.core
 
@@ -80,6 +80,11 @@ bench: .venv/.bench
 
 leaderboard: .venv/.core
 	@$(BIN)/traitbench leaderboard
+
+# The figures that README and the pages show, of all published runs of the embedded model on the longest instrument.
+DRAWN = $(sort $(dir $(wildcard results/published/smollm2@*/samples_ipip_neo_120_*)))
+figures: .venv/.core
+	@$(BIN)/traitbench report $(patsubst %,'%',$(DRAWN)) --output_path results
 
 schemas: .venv/.core
 	@$(BIN)/python -m traitbench.schemas

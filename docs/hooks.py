@@ -75,7 +75,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     for name in FIGURES:
         source = ROOT / "results" / "figures" / name
         if not source.is_file():
-            raise PluginError(f"docs/hooks.py: no figure {source}; make it with `make leaderboard`, or mend FIGURES")
+            raise PluginError(f"docs/hooks.py: no figure {source}; make it with `make figures`, or mend FIGURES")
         files.append(File.generated(config, f"figures/{name}", abs_src_path=str(source)))
     return files
 

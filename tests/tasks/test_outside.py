@@ -242,7 +242,8 @@ def test_the_leaderboard_ranks_it(folder: Path, published: Path, command: Comman
         "scripted:first": {"good": 0.0, "sure": 0.0, "rank": 2, "rank_high": 2, "superiority": 0.0},
     }  # fmt: skip
     page = (folder / "board" / "leaderboard.html").read_text("utf-8")
-    assert page.index("1.00 [0.90, 1.10]") < page.index("0.00 [-0.10, 0.10]")
+    assert page.index("[0.90, 1.10]") < page.index("[-0.10, 0.10]")
+    assert "<b>none</b> on scripted:last scores best (good 1.00 [0.90, 1.10])" in page
 
 
 def test_a_comparison_says_that_it_has_none(runs: dict[str, Path], command: Command) -> None:
@@ -263,6 +264,7 @@ def test_without_its_package_the_published_block_is_kept_raw_and_shown_as_metric
     assert json.loads((folder / "bare" / "leaderboard.json").read_text("utf-8"))["entries"] == []
     page = (folder / "bare" / "leaderboard.html").read_text("utf-8")
     assert "No run here has a task that is ranked." in page
+    assert "Metrics, mood" in page and "<td>good</td><td>choice</td>" in page
     assert "Metrics, mood" in page and "<td>good</td><td>choice</td>" in page
     one = str(next(published.glob("scripted__last@*")))
     said = command("score", one, code=2, installed=False).stderr

@@ -112,7 +112,7 @@ def _options(values: Mapping[str, str]) -> str:
 
 def _article(one: Instrument) -> str:
     """An instrument: in words, as a scatter, line by line, and what controls nothing folded below."""
-    told = {None: tell(one, len(one.ranked), one.title)}
+    told: dict[str | None, Told] = {None: tell(one, len(one.ranked), one.title)}
     if len(one.models) > 1:
         told |= {model: tell(one.of(model), len(one.ranked), f"{model}, {one.title}") for model in one.models}
     sentences = "".join(f'<p class="sentence" {_for(model)}>{text.sentence}</p>' for model, text in told.items())
