@@ -294,7 +294,7 @@ class TestOwnFile:
         assert from_csv(write(plain), False).known == from_csv(write(turned), True).known
         with pytest.raises(BadData, match=r"declared raw, but .* Either it is keyed"):
             from_csv(write(turned), False)
-        with pytest.raises(BadData, match=r"declared keyed, but .* declare it raw"):
+        with pytest.raises(BadData, match=r"declared keyed, but .* Either it is raw"):
             from_csv(write(plain), True)
         few = from_csv(write(turned[:9]), False)
         assert len(few.targets) == 9, "nine cannot tell"
