@@ -225,8 +225,8 @@ def open_answers(
     scale = inventory.response_scale
     how = Coding.of((scale.min, scale.max), coding, missing)
     ids = {id for item in inventory.items for id in (item.id.casefold(), str(item.number), f"i{item.number_300}")}
-    known = [columns or {}, *known_names(inventory).values()]
-    table = open_table(path, ids | {name.casefold() for named in known for name in named})
+    known = (name.casefold() for named in (columns or {}, *known_names(inventory).values()) for name in named)
+    table = open_table(path, ids.union(known))
     names, notes = labels(table.names, inventory, columns, path)
     found = places(path, table.names, names)
     if not found:
@@ -237,7 +237,6 @@ def open_answers(
             "MAP (JSON or CSV: column -> item id), or name another --inventory (see `traitbench ls tasks`)"
         )
     who = None if id is None else id_place(path, table.names, id, set(found.values()))
-    taken = {*found.values(), who}
     items = tuple(item for item in inventory.items if item.id in found)
     places_of = tuple(found[item.id] for item in items)
     table, said = _below_labels(table, places_of)
@@ -246,7 +245,7 @@ def open_answers(
         inventory=inventory,
         items=items,
         columns=places_of,
-        ignored=tuple(name for i, name in enumerate(table.names) if i not in taken),
+        ignored=tuple(name for i, name in enumerate(table.names) if i not in {*places_of, who}),
         notes=(*notes, *said),
         table=table,
         coding=how,

@@ -35,7 +35,6 @@ def targets(
 
     `participants` are the persons that it names, one control each; a method without targets answers as itself. `all`
     and `profiles` are of the traits that the tasks measure and the method has words for.
-
     UnknownName or TraitbenchUsage for what cannot be read, UnsupportedControl where the method cannot aim at it.
     """
     if not method.targets:
@@ -46,7 +45,8 @@ def targets(
         return [None] if method.makes else []
     target = meant(given, tasks)
     measured = _measured(tasks)
-    traits = [trait for trait in measured if method.knows is None or trait in method.knows] or measured
+    known = method.knows
+    traits = [trait for trait in measured if known is None or trait in known] or measured
     if participants is not None:
         found: list[Target | None] = list(participants.targets)
     elif characters := cast(target):
@@ -66,16 +66,22 @@ def targets(
         assert target is not None
         found = [Target.parse(target, dict.fromkeys((*TRAITS, *measured, *(method.knows or ()))))]
     for aim in found:
-        if aim and method.knows is not None and (strange := [t for t in aim.levels if t not in method.knows]):
-            raise UnsupportedControl(
-                f"the method {method.name} has no words for {strange[0]}, only for {', '.join(sorted(method.knows))}; "
-                f"{method.otherwise}"
-            )
+        if aim:
+            _check_words(aim, method)
         if aim and not aim.aims <= method.targets:
             raise UnsupportedControl(
                 f"the method {method.name} cannot aim at {aim.name}; it takes {', '.join(sorted(method.targets))}"
             )
     return found
+
+
+def _check_words(aim: Target, method: Method) -> None:
+    known = method.knows
+    if known is not None and (strange := [trait for trait in aim.levels if trait not in known]):
+        raise UnsupportedControl(
+            f"the method {method.name} has no words for {strange[0]}, only for {', '.join(sorted(known))}; "
+            f"{method.otherwise}"
+        )
 
 
 def left_out(given: str | None, method: Method, tasks: Sequence[Task]) -> list[Trait]:

@@ -150,7 +150,7 @@ def test_a_changed_file_is_fitted_again(bench: Bench, data: Callable[..., str]) 
         ([r for r in lines() if r["level"] == "high"], HIGH, "one-class set"),
         (lines(("openness",)), HIGH, "holds no dialogue of extraversion=high; it has openness=high, openness=low"),
         (lines()[1:], LOW, "unequal pairs: 1 of"),
-        ([{**lines()[0], "trait": "humour"}], HIGH, "unknown trait 'humour'"),
+        ([{**lines()[0], "trait": "extroversion"}], HIGH, "unknown trait 'extroversion'"),
         ([{**lines()[0], "level": "middle"}], HIGH, "unknown level 'middle'"),
     ],
 )  # fmt: skip
