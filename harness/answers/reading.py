@@ -219,7 +219,6 @@ def open_answers(
 
     `coding` is the lowest and highest answer as the table has them, mapped onto the inventory's range in equal steps;
     `missing` are codes of missing answers; `id` names the column with the persons' ids.
-
     BadData for what is no table, for a table without an item of the inventory, and for two columns of one item.
     """
     scale = inventory.response_scale
