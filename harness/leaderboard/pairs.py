@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench.statistics.intervals import Estimate, mean_estimate, stratified_mean
+from traitbench.statistics.intervals import Estimate
 from traitbench.statistics.ranking import unpaired
+from traitbench.statistics.sums import Term, total
 from traitbench.tasks.board import Contender, Part
 
 __all__ = ["difference"]
@@ -37,19 +38,22 @@ def _apart(a: Contender, b: Contender) -> Estimate | None:
     return unpaired(a.value, a.ci, b.value, b.ci)
 
 
-def _paired(a: Contender, b: Contender) -> Estimate:
+def _paired(a: Contender, b: Contender) -> Estimate | None:
     others = {part.name: part for part in b.parts}
-    return mean_estimate([_part(part, others[part.name]) for part in a.parts if part.name in others])
+    shared = [(part, others[part.name]) for part in a.parts if part.name in others]
+    if not shared:
+        return None
+    names = sorted({name for part in (*a.parts, *b.parts) for name in part.over})
+    return total([_part(mine, other, names)._replace(share=1 / len(shared)) for mine, other in shared], names)
 
 
-def _part(a: Part, b: Part) -> Estimate:
-    """The paired difference of one part, over the units and what else both have.
+def _part(a: Part, b: Part, names: list[str]) -> Term:
+    """The paired differences of one part, over the units and what else both have.
 
     Of templates, those that both were asked with are compared: the first ones. Where one side was fitted once and the
     other several times, that one fit stands against each.
     """
     units = [unit for unit in a.values if unit in b.values]
-    names = sorted({*a.over, *b.over})
     x, y = _array(a, units, names), _array(b, units, names)
     for axis, name in enumerate(names, 1):
         fewest = min(x.shape[axis], y.shape[axis])
@@ -57,12 +61,10 @@ def _part(a: Part, b: Part) -> Estimate:
             x, y = x.take(range(fewest), axis), y.take(range(fewest), axis)
     found = x - y
     found = np.where(np.abs(found) <= SAME * np.maximum(np.abs(x), np.abs(y)), 0.0, found)
-    over = tuple(name for axis, name in enumerate(names, 1) if found.shape[axis] > 1)
-    found = found.reshape(len(units), *(size for size in found.shape[1:] if size > 1))
     strata = np.array([a.strata.get(unit, 1) for unit in units])
     known = bool(units) and all(unit in a.clusters for unit in units)
     clusters = [a.clusters[unit] for unit in units] if known else None
-    return stratified_mean(found, strata, a.weights, clusters=clusters, over=over)
+    return Term(1.0, found, strata, clusters, a.weights)
 
 
 def _array(part: Part, units: list[str], names: list[str]) -> NDArray[np.float64]:

@@ -19,7 +19,7 @@ from traitbench.errors import BadData
 from traitbench.statistics.skewness import lengthened
 from traitbench.statistics.variances import Layout, Spread, facets, items, layout, replicates, together
 
-__all__ = ["Estimate", "Leakage", "leakage", "mean_estimate", "stratified_mean"]
+__all__ = ["Estimate", "Leakage", "leakage", "stratified_mean"]
 
 
 Weights = Literal["items", "halves"]
@@ -153,36 +153,6 @@ def _replicates(
         return replicates(cells, design)
     codes = tuple(design.codes[whole].tolist())
     return replicates(cells[whole], layout(codes, weights)) if len(set(codes)) == len(design.sizes) else None
-
-
-def mean_estimate(estimates: Sequence[Estimate], signs: Sequence[float] | None = None, level: float = 0.95) -> Estimate:
-    """Mean of independent estimates, such as a run's effects on several targets: their errors add up.
-
-    `signs` is what each is multiplied with before: -1 turns the effect of a run that aims at a low level, and a factor
-    changes its unit; None leaves all as they are. SE = sqrt(sum se^2) / m; the interval is t with Satterthwaite's
-    (1946) df, (sum se^2)^2 / sum(se^4 / df), an estimate without df counting as exact. `n` is the sum of theirs,
-    `covers` all that one of them covers. What templates or fits do to all of them alike is taken as independent: where
-    that counts, give all items to `stratified_mean`, with strata of target and key. No value where one has none, no
-    interval where one has no SE. BadData where signs and estimates differ in number.
-    """
-    factors = [1.0] * len(estimates) if signs is None else list(signs)
-    if len(factors) != len(estimates):
-        raise BadData(f"{len(factors)} signs for {len(estimates)} estimates; expected one each")
-    n = sum(e.n for e in estimates)
-    found = [f * e.value for f, e in zip(factors, estimates, strict=True) if e.value is not None]
-    if not found or len(found) < len(estimates):
-        return Estimate(None, None, None, n)
-    value = sum(found) / len(found)
-    squares = [(f * e.se) ** 2 for f, e in zip(factors, estimates, strict=True) if e.se is not None]
-    if len(squares) < len(estimates):
-        return Estimate(value, None, None, n)
-    total = sum(squares)
-    rest = sum((q / total) ** 2 / e.df for q, e in zip(squares, estimates, strict=True) if e.df) if total else 0.0
-    critical = float(special.stdtrit(1 / rest, (1 + level) / 2) if rest else special.ndtri((1 + level) / 2))
-    se = total**0.5 / len(found)
-    covers = tuple(dict.fromkeys(name for e in estimates for name in e.covers))
-    ci = (value - critical * se, value + critical * se)
-    return Estimate(value, se, ci, n, None, 1 / rest if rest else None, covers)
 
 
 def leakage(

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from scipy import special
-
-from traitbench.statistics.intervals import Estimate, mean_estimate
 from traitbench.tasks.block import Facts
 from traitbench.tasks.questionnaire.groups import design, group
-from traitbench.tasks.questionnaire.scorecard import Contrast, Shift
+from traitbench.tasks.questionnaire.scorecard import Contrast, Overall, Shift
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.types import Mode, Record
 
@@ -101,8 +98,8 @@ def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
     card, style = scored.scorecard, scored.response_style.get("all")
     contrasts = [c for c in card.contrasts if c.effect is not None and c.effect.value is not None]
     factor = _pomp(card.contrasts, mode)
-    effect = _mean([c.effect for c in contrasts], [next(iter(c.aimed.values())) for c in contrasts], factor)
-    specific = _mean([c.specific for c in contrasts], [1.0] * len(contrasts), factor)
+    effect, effect_ci = _turned(card.effect, factor)
+    specific, specific_ci = _turned(card.specific, factor)
     leaks = [c.leakage for c in contrasts if c.leakage is not None]
     moved = [c.mean_abs_shift for c in card.contrasts if c.mean_abs_shift is not None]
     scales = scored.reliability
@@ -114,12 +111,12 @@ def metrics(block: QuestionnaireBlock, facts: Facts, mode: Mode) -> Metrics:
         unit="nats a token" if mode == "statement" else "POMP",
         design=design(contrasts, facts.conditions[0].name),
         group=group(contrasts, facts, mode),
-        specific=specific.value,
-        specific_ci=specific.ci,
-        covers=list(effect.covers),
+        specific=specific,
+        specific_ci=specific_ci,
+        covers=card.effect.covers if card.effect else [],
         by_target=[_cell(c, factor) for c in contrasts],
-        effect=effect.value,
-        effect_ci=effect.ci,
+        effect=effect,
+        effect_ci=effect_ci,
         effect_sds=sum(sds) / len(sds) if sds and len(sds) == len(contrasts) else None,
         leakage=factor * (sum(x * x for x in leaks) / len(leaks)) ** 0.5 if leaks else None,
         mean_abs_shift=factor * sum(moved) / len(moved) if moved else None,
@@ -155,7 +152,7 @@ def _cell(contrast: Contrast, factor: float) -> TargetCell:
                       specific_ci=specific_ci, check=contrast.check)  # fmt: skip
 
 
-def _turned(shift: Shift | None, factor: float) -> tuple[float | None, tuple[float, float] | None]:
+def _turned(shift: Shift | Overall | None, factor: float) -> tuple[float | None, tuple[float, float] | None]:
     if shift is None or shift.value is None:
         return None, None
     ends = sorted(factor * end for end in shift.ci) if shift.ci else None
@@ -172,22 +169,3 @@ def _pomp(contrasts: Sequence[Contrast], mode: Mode) -> float:
     """Scale points -> POMP, from any shift that holds both."""
     shifts = [s for c in contrasts for s in c.shifts]
     return next((s.pomp / s.value for s in shifts if s.pomp is not None and s.value), 1.0)
-
-
-def _mean(shifts: Sequence[Shift | None], signs: Sequence[float], factor: float) -> Estimate:
-    """Mean over targets, each turned by its sign; other traits' items are other items, so the errors add up."""
-    known = [_estimate(shift) for shift in shifts if shift is not None]
-    if not known or len(known) < len(shifts):
-        return Estimate(None, None, None, 0)
-    found = mean_estimate(known, signs)
-    ci = (factor * found.ci[0], factor * found.ci[1]) if found.ci else None
-    return found._replace(value=None if found.value is None else factor * found.value, ci=ci)
-
-
-def _estimate(shift: Shift) -> Estimate:
-    """A shift as it was estimated; its degrees of freedom are those at which its interval is so much wider than SE."""
-    df = None
-    if shift.se and shift.ci is not None:
-        found = float(special.stdtridf(0.975, (shift.ci[1] - shift.ci[0]) / 2 / shift.se))
-        df = found if 0 < found < 1e6 else None
-    return Estimate(shift.value, shift.se, shift.ci, shift.n, None, df, tuple(shift.covers))

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
 from traitbench.statistics.intervals import Estimate, leakage
+from traitbench.statistics.sums import Term, total
 from traitbench.tasks.questionnaire.differences import PROFILES, Difference, aims, differences
-from traitbench.tasks.questionnaire.specific import combined, p_value, parts_of
-from traitbench.tasks.scoring import drawn, effect_size, estimated, facets_of, item_means
+from traitbench.tasks.questionnaire.specific import p_value, terms_of
+from traitbench.tasks.scoring import RANDOM, drawn, effect_size, estimated, facets_of, item_means
 from traitbench.types import Mode, Record, Trait
 
 if TYPE_CHECKING:
@@ -82,11 +83,24 @@ class Contrast(Record):
     reasons: list[str] = []
 
 
+class Overall(Record):
+    """Mean over the contrasts that aim at one trait, in the direction aimed at."""
+
+    value: float
+    se: float | None
+    ci: tuple[float, float] | None
+    covers: list[str] = []
+    """What the interval covers: items, facets, templates, fits; the targets are taken as they are."""
+
+
 class Scorecard(Record):
     """Every contrast of one task in one scoring mode."""
 
     unit: str
     contrasts: list[Contrast]
+    effect: Overall | None = None
+    specific: Overall | None = None
+    """Null where a contrast has none."""
     split_half: float | None = None
     """How well two halves of the items agree on all shifts: mean r over splits, stepped up by Spearman-Brown."""
     keys: dict[str, int] = {}
@@ -109,6 +123,8 @@ def scorecard(
     return Scorecard(
         unit="nats a token" if setting.mode == "statement" else "scale points",
         contrasts=_judged([contrast(difference, setting) for difference in found]),
+        effect=_overall(found, setting, specific=False),
+        specific=_overall(found, setting, specific=True),
         split_half=_split_half(keyed, setting.keys, list(setting.groups.values()), setting.weights, setting.seed),
         keys={item.id: item.keyed for item in setting.items},
         facets={item.id: item.facet for item in setting.items if item.facet},
@@ -164,6 +180,25 @@ def contrast(difference: Difference, setting: Setting) -> Contrast:
     return own.model_copy(update=_specific(own, keyed, setting)) if effect else own
 
 
+def _overall(found: Sequence[Difference], setting: Setting, specific: bool) -> Overall | None:
+    """Mean over the contrasts that aim at one trait; wordings and fits are the same for all of them."""
+    sums: list[list[Term]] = []
+    for *_, aimed, moved in found:
+        if len(aimed) != 1 or next(iter(aimed)) not in setting.groups:
+            continue
+        keyed = setting.keys.reshape(-1, *[1] * (moved.ndim - 1)) * moved
+        ((trait, sign),) = aimed.items()
+        net, _, _ = terms_of(trait, sign, setting.inventory, setting.items, keyed, setting.weights)
+        i = setting.groups[trait]
+        own = Term(sign, keyed[i], setting.keys[i], setting.facets(i), setting.weights)
+        sums.append(net if specific else [own])
+    terms = [term._replace(share=term.share / len(sums)) for terms in sums for term in terms]
+    if not terms or not all(sums):
+        return None
+    mean = total(terms, RANDOM[: terms[0].values.ndim - 1])
+    return None if mean.value is None else Overall(value=mean.value, se=mean.se, ci=mean.ci, covers=list(mean.covers))
+
+
 def _specific(own: Contrast, keyed: NDArray[np.float64], setting: Setting) -> dict[str, Any]:
     """What is known of a contrast that aims at one trait: its specific effect and the item shifts."""
     ((trait, sign),) = own.aimed.items()
@@ -171,10 +206,11 @@ def _specific(own: Contrast, keyed: NDArray[np.float64], setting: Setting) -> di
         setting.items[i].id: [float(v) if np.isfinite(v) else None for v in np.atleast_1d(sign * keyed[i]).ravel()]
         for i in setting.groups[trait]
     }
-    net, halo, reason = parts_of(trait, sign, setting.inventory, setting.items, keyed)
+    net, halo, reason = terms_of(trait, sign, setting.inventory, setting.items, keyed, setting.weights)
     if reason:
         return {"items": items, "reasons": [reason]}
-    found, looks = combined(net, setting.mode), combined(halo, setting.mode)
+    over = RANDOM[: keyed.ndim - 1]
+    found, looks = total(net, over), total(halo, over)
     return {
         "items": items, "evaluative": looks.value, "evaluative_ci": looks.ci,
         "specific": _as_shift(trait, found, setting) if found.value is not None else None,

@@ -12,7 +12,8 @@ from scipy import stats
 
 from traitbench.leaderboard.pairs import difference
 from traitbench.leaderboard.ranking import ranked
-from traitbench.statistics.intervals import Estimate, mean_estimate, stratified_mean
+from traitbench.statistics.intervals import Estimate, stratified_mean
+from traitbench.statistics.sums import Term, total
 from traitbench.tasks.board import Contender, Entry, Part, Row
 
 RNG = np.random.default_rng(5)
@@ -157,5 +158,5 @@ def test_a_mean_over_targets_as_the_board_makes_it() -> None:
     values = RNG.normal(0, 1, (4, 2, 24))
     for i, j in combinations(range(4), 2):
         found = must(difference(contender(values[i]), contender(values[j])))
-        wanted = mean_estimate([stratified_mean(values[i, t] - values[j, t], np.ones(24)) for t in range(2)])
+        wanted = total([Term(0.5, values[i, t] - values[j, t], np.ones(24, dtype=int)) for t in range(2)])
         assert (found.value, found.se, found.df) == pytest.approx((wanted.value, wanted.se, wanted.df))

@@ -11,7 +11,7 @@ from scipy import stats
 
 from traitbench import inventories
 from traitbench.errors import BadData
-from traitbench.statistics import Estimate, leakage, mean_estimate, stratified_mean
+from traitbench.statistics import leakage, stratified_mean
 
 Weights = Literal["items", "halves"]
 KEYS = np.array([1] * 8 + [-1] * 4)
@@ -139,44 +139,6 @@ def test_what_does_not_fit_is_refused() -> None:
     ):  # fmt: skip
         with pytest.raises(BadData, match="expected a stratum"):
             stratified_mean(values, keys, clusters=clusters, over=over)
-
-
-def test_a_mean_of_estimates_by_hand() -> None:
-    """Two equal errors with 10 df each: sqrt(2) / 2 of one, 20 df; signs turn values, factors errors too."""
-    one = Estimate(0.5, 0.2, (0, 1), 12, 0.7, 10.0, ("items",))
-    two = Estimate(-0.3, 0.2, (0, 1), 10, 0.7, 10.0, ("facets", "templates"))
-    found = mean_estimate([one, two], [1, -1])
-    assert found.value == pytest.approx(0.4) and found.se == pytest.approx(0.2 / math.sqrt(2))
-    assert found.df == pytest.approx(20) and found.n == 22 and found.covers == ("items", "facets", "templates")
-    half = stats.t.isf(0.025, 20) * 0.2 / math.sqrt(2)
-    assert found.ci == pytest.approx((0.4 - half, 0.4 + half))
-    pomp = mean_estimate([one, two], [25, -25])
-    assert pomp.se and found.se and pomp.se == pytest.approx(25 * found.se) and pomp.df == pytest.approx(found.df)
-    assert mean_estimate([one]).ci == pytest.approx(
-        (0.5 - stats.t.isf(0.025, 10) * 0.2, 0.5 + stats.t.isf(0.025, 10) * 0.2)
-    )
-
-
-def test_a_mean_of_estimates_covers() -> None:
-    """Five targets of five items: normal quantiles would cover 93 %, where one of the errors is large 87 %."""
-    rng, covered, normal = np.random.default_rng(9), 0, 0
-    for _ in range(1500):
-        found = mean_estimate([stratified_mean(rng.normal(0, sd, 5), np.ones(5)) for sd in (1, 1, 1, 1, 4)])
-        assert found.ci and found.value is not None and found.se
-        covered += found.ci[0] <= 0 <= found.ci[1]
-        normal += abs(found.value) <= 1.96 * found.se
-    assert 0.93 <= covered / 1500 <= 0.97 and normal / 1500 < 0.92, (covered, normal)
-
-
-def test_a_mean_of_estimates_that_are_not_all_known() -> None:
-    one, bare = Estimate(0.5, 0.2, (0, 1), 12, 0.7, 10.0), Estimate(0.1, None, None, 1)
-    assert mean_estimate([]) == Estimate(None, None, None, 0)
-    assert mean_estimate([one, Estimate(None, None, None, 0)]).value is None
-    assert mean_estimate([one, bare])[:3] == (pytest.approx(0.3), None, None)
-    exact = mean_estimate([Estimate(0.5, 0.0, (0.5, 0.5), 4, 0.0, 3.0)] * 2)
-    assert exact.ci == (0.5, 0.5)
-    with pytest.raises(BadData, match="1 signs for 2 estimates"):
-        mean_estimate([one, one], [1])
 
 
 def test_leakage_takes_off_the_error_of_facets_and_templates() -> None:

@@ -14,7 +14,7 @@ from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
 from traitbench.statistics.intervals import Estimate
 from traitbench.tasks.questionnaire.scorecard import Scorecard, Setting, scorecard
-from traitbench.tasks.questionnaire.specific import Part, combined, p_value
+from traitbench.tasks.questionnaire.specific import p_value
 from traitbench.types import BIG_FIVE, DESIRABILITY
 
 INVENTORY = inventories.load("ipip_50")
@@ -93,39 +93,6 @@ def test_a_low_target_is_turned() -> None:
     assert found.check == "ok"
     own = {i.id: [-v] for i, v in zip(ITEMS, moved, strict=True) if i.trait == "extraversion"}
     assert {name: pytest.approx(v) for name, v in own.items()} == found.items
-
-
-def test_templates_that_all_traits_share_cancel() -> None:
-    """A template that makes everything more desirable widens the effect's interval and not the specific one's."""
-    rng = np.random.default_rng(5)
-    parts = [rng.normal(0, 0.3, (8, 3)) for _ in range(5)]
-    keys = np.array([1, -1] * 4)
-    shared = np.array([-0.6, 0.0, 0.6])
-    shares = (1.0, -0.25, -0.25, -0.25, -0.25)
-    plain = combined([Part(c, v, keys) for c, v in zip(shares, parts, strict=True)], "choice")
-    same = combined([Part(c, v + shared, keys) for c, v in zip(shares, parts, strict=True)], "choice")
-    assert same.value == pytest.approx(plain.value) and same.se == pytest.approx(plain.se, rel=0.02)
-    assert set(same.covers) == {"items", "templates"}
-    alone = combined([Part(1.0, parts[0] + shared, keys)], "choice")
-    assert alone.se and plain.se and alone.se > 2 * plain.se
-
-
-def test_the_variance_of_a_sum_over_drawn_templates() -> None:
-    """Mean squared SE is the variance of the sum over new items and templates, their traits' covariance included."""
-    rng, keys = np.random.default_rng(7), np.ones(6, dtype=int)
-    shares, found, squares = (1.0, 0.5), [], []
-    for _ in range(1500):
-        template = rng.normal(0, 0.5, 4)
-        parts = [
-            Part(c, rng.normal(0, 0.6, (6, 1)) + load * template + rng.normal(0, 0.3, (6, 4)), keys)
-            for c, load in zip(shares, (1.0, 0.8), strict=True)
-        ]
-        estimate = combined(parts, "choice")
-        found.append(estimate.value)
-        squares.append((estimate.se or 0) ** 2)
-    true = sum(c**2 * (0.36 / 6 + 0.09 / 24) for c in shares) + 1.4**2 * 0.25 / 4
-    assert np.var(found) == pytest.approx(true, rel=0.1)
-    assert np.mean(squares) == pytest.approx(true, rel=0.12)
 
 
 def test_missing_cells_are_missing() -> None:
