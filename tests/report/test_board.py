@@ -128,7 +128,7 @@ def test_an_interval_is_drawn_where_its_numbers_say(found: list[Instrument], tex
     rows = re.findall(r"<tr[^>]*data-line.*?</tr>", article, re.DOTALL)[: len(main.lines)]
     ends = [end for line in main.lines for end in line.value if end is not None]
     grid = ticks(min(0.0, *ends), max(0.0, *ends))
-    scale = Scale(grid[0], grid[-1], 8, 172)
+    scale = Scale(grid[0], grid[-1], 8, 148)
     for line, row in zip(main.lines, rows, strict=True):
         assert html.escape(line.label) in row and line.value.text(2).partition(" ")[0] in row
         if line.value.low is None or line.value.high is None:

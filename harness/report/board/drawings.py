@@ -16,7 +16,7 @@ from traitbench.tasks.standing import Dot, People, Standing
 
 __all__ = ["Scale", "axis", "dots", "interval", "letters", "mark", "people", "scale_of", "ticks"]
 
-WIDTH, HEIGHT, EDGE = 180, 26, 8
+WIDTH, HEIGHT, EDGE = 156, 26, 8
 """Of the drawing of an interval, and what its scale leaves free at either side."""
 STEP = 19
 """From dot to dot."""
