@@ -259,11 +259,8 @@ def target_shift(moved: Array, items: Sequence[Item], target: Target) -> float:
     """Mean shift (items,) towards the target: over its traits, each the mean of its plus- and minus-keyed halves."""
     shifts = []
     for trait, level in target.levels.items():
-        signed = [
-            item.keyed * np.mean([m for m, i in zip(moved, items, strict=True) if i.trait == trait and i.keyed == key])
-            for key in (1, -1)
-            if (item := next((i for i in items if i.trait == trait and i.keyed == key), None)) is not None
-        ]
+        mine = [(i.keyed, i.keyed * m) for m, i in zip(moved, items, strict=True) if i.trait == trait]
+        signed = [np.mean([m for k, m in mine if k == key]) for key in sorted({k for k, _ in mine})]
         if signed:
             shifts.append(np.sign(level) * np.mean(signed))
     return float(np.mean(shifts))
@@ -299,6 +296,5 @@ def _value(request: Request, response: Response) -> float:
 
 
 def _made(folder: Path | None, default: str) -> Path:
-    found = folder or Path(default)
-    found.mkdir(parents=True, exist_ok=True)
+    (found := folder or Path(default)).mkdir(parents=True, exist_ok=True)
     return found

@@ -94,16 +94,16 @@ def functioning(
 def _scale(
     trait: Trait, first: NDArray[np.float64], second: NDArray[np.float64], items: Sequence[Item]
 ) -> ScaleFunctioning:
-    tables = [table[~np.isnan(table).any(axis=1)] for table in (first, second)]
-    found, kept = _items(*tables, items)
+    one, other = (table[~np.isnan(table).any(axis=1)] for table in (first, second))
+    found, kept = _items(one, other, items)
     facets = list(dict.fromkeys(item.facet for item in items))
     by_facet = len(facets) >= _FACETS and None not in facets
     if by_facet:
         member = np.array([[item.facet == facet for facet in facets] for item in items], dtype=float)
-        tables = [table @ (member / member.sum(axis=0)) for table in tables]
-    whole = invariance(*tables)
+        one, other = (table @ (member / member.sum(axis=0)) for table in (one, other))
+    whole = invariance(one, other)
     return ScaleFunctioning(
-        trait=trait, n_first=len(tables[0]), n_second=len(tables[1]), items=found, matched_on=kept,
+        trait=trait, n_first=len(one), n_second=len(other), items=found, matched_on=kept,
         indicators="facets" if by_facet else "items",
         fits=[Fit(level=level, **fit._asdict()) for level, fit in whole.fits.items()],
         holds=whole.holds, reason=whole.reason,

@@ -90,12 +90,15 @@ def _alike(entries: Iterable[Entry], names: Mapping[Place, str]) -> list[list[En
 
 
 def _asked(entry: Entry, group: Sequence[Entry]) -> str:
-    """What of the target and the administration differs in the group."""
+    """What of the target and the administration differs in the group, but for what was asked once."""
     keys = dict.fromkeys(key for each in group for key in each.asked)
     odd = [key for key in keys if any(each.asked.get(key) != group[0].asked.get(key) for each in group)]
-    told = {key: _plain(entry.asked.get(key)) for key in odd}
+    told = {key: value for key in odd if (value := _plain(entry.asked.get(key))) not in _ONCE}
     return ", ".join(value if key == "target" else f"{key}={value}" for key, value in told.items())
 
+
+_ONCE = ("0", "1", "None")
+"""One wording, one fit, no respondents: the plain way of asking needs no words."""
 
 _APART: tuple[Callable[[Entry, Sequence[Entry]], str], ...] = (
     lambda entry, group: f"{entry.profiles} drawn" if entry.profiles else "",

@@ -122,7 +122,7 @@ def interval(
     robust = facets(x, design, mine) if mine and not {None, ""} & set(mine) else None
     if robust and robust.variance > spread.variance:
         spread, covers = robust, ("facets",)
-    whole = ~np.isnan(cells).any(axis=tuple(range(1, cells.ndim)))
+    whole = np.asarray(~np.isnan(cells).any(axis=tuple(range(1, cells.ndim))), dtype=bool)
     if names and (added := _replicates(cells, whole, design, weights)):
         # Never below the variance over items: what replicates add is then not known from zero.
         spread, covers = together([spread, added]) if added.variance > 0 else spread, (*covers, *names)
@@ -134,7 +134,7 @@ def interval(
 
 def _filled(cells: NDArray[np.float64], over: Sequence[str]) -> tuple[NDArray[np.float64], list[str]]:
     """Leave out replicates without a scored item, and axes of which one replicate is left."""
-    names = []
+    names: list[str] = []
     for axis, name in zip(range(len(over), 0, -1), reversed(over), strict=True):
         others = tuple(a for a in range(cells.ndim) if a != axis)
         cells = np.compress(~np.isnan(cells).all(axis=others), cells, axis=axis)

@@ -118,4 +118,4 @@ def _counts(k: int, stratum: int) -> NDArray[np.float64]:
 @lru_cache(maxsize=128)
 def _signs(k: int, stratum: int) -> NDArray[np.float64]:
     """+1 or -1 for each of `k` items, (DRAWS, k)."""
-    return 2.0 * np.random.default_rng((k, stratum, 2)).integers(0, 2, (DRAWS, k)) - 1
+    return np.asarray(2.0 * np.random.default_rng((k, stratum, 2)).integers(0, 2, (DRAWS, k)) - 1, dtype=np.float64)

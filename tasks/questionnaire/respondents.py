@@ -79,17 +79,22 @@ def laid_out(
 ) -> tuple[dict[str, tuple[object, ...]], NDArray[np.float64]]:
     """Lay keyed values of valid answers out along `axes`, the items first; the levels of each axis, and the table.
 
-    Every other axis is a field of the samples. NaN where there is no valid answer.
+    Every other axis is a field of the samples. A cell that was answered several times, as by several fits, has their
+    mean; NaN where there is no valid answer.
     """
     levels: dict[str, tuple[object, ...]] = {"item": tuple(item.id for item in items)}
     for axis in axes[1:]:
         levels[axis] = tuple(dict.fromkeys(getattr(s, axis) for s in samples)) or (None,)
     place = {axis: {level: i for i, level in enumerate(mine)} for axis, mine in levels.items()}
-    values = np.full([len(levels[axis]) for axis in axes], np.nan)
+    total = np.zeros([len(levels[axis]) for axis in axes])
+    counts = np.zeros(total.shape)
     for sample in samples:
         if sample.status == "valid" and sample.value_raw is not None and sample.item in place["item"]:
             value = sample.keyed * sample.value_raw if mode == "statement" else sample.value_keyed
-            values[tuple(place[axis][getattr(sample, axis)] for axis in axes)] = value
+            cell = tuple(place[axis][getattr(sample, axis)] for axis in axes)
+            total[cell] += value
+            counts[cell] += 1
+    values = np.where(counts > 0, total / np.maximum(counts, 1), np.nan)
     if mode == "statement":
         values = _without_level(values, np.array([item.keyed for item in items]))
     return levels, values

@@ -40,6 +40,7 @@ def effects(title: str, cards: Mapping[Mode, Scorecard]) -> Table:
             "direction aimed at without that part of it; where it is no more than zero, the effect may be halo. p: two-"
             "sided, adjusted (Holm) over the targets of the scoring mode.",
             *covered([c.effect.covers for c in contrasts if c.effect]),
+            *_doubts(cards),
             *(["Over drawn profiles an effect is twice the slope on the level, all levels together."] if drawn else []),
         ],
     )  # fmt: skip
@@ -69,7 +70,6 @@ def _effect_row(mode: str, contrast: Contrast) -> list[str]:
     def tested(shift: Shift | None) -> list[str]:
         return [spanned(shift.value, shift.ci), number(shift.p_holm, 3)] if shift else ["–", "–"]
 
-    check = "; ".join([contrast.check or "–", *contrast.reasons]).replace("caution; ", "caution: ")
     return [
         contrast.target,
         mode,
@@ -81,8 +81,18 @@ def _effect_row(mode: str, contrast: Contrast) -> list[str]:
         number(scaled(effect.plus)) if effect else "–",
         number(scaled(effect.minus)) if effect else "–",
         spanned(contrast.leakage, contrast.leakage_ci),
-        check,
+        contrast.check or "–",
     ]
+
+
+def _doubts(cards: Mapping[Mode, Scorecard]) -> list[str]:
+    """What each check that is not ok rests on; targets with the same reasons share a line."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for mode in statement_first(cards):
+        for contrast in cards[mode].contrasts:
+            if contrast.reasons:
+                whose.setdefault((mode, "; ".join(contrast.reasons)), []).append(contrast.target)
+    return [f"{mode}, {', '.join(targets)}: {why}." for (mode, why), targets in whose.items()]
 
 
 def matrix(mode: str, card: Scorecard) -> Table:

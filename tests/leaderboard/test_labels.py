@@ -57,7 +57,7 @@ def test_what_was_asked_tells_apart_where_settings_do_not() -> None:
         entry("e", limit=10),
     ]
     assert names(*runs) == [
-        "dpo, templates=1", "dpo, templates=3", "dpo, profiles", "dpo, 50 respondents", "dpo, first 10 items",
+        "dpo", "dpo, templates=3", "dpo, profiles", "dpo, 50 respondents", "dpo, first 10 items",
     ]  # fmt: skip
     assert names(entry("a", profiles=100), entry("b", profiles=300)) == [
         "dpo, profiles, 100 drawn", "dpo, profiles, 300 drawn",
