@@ -207,8 +207,11 @@ def _export(arguments: argparse.Namespace) -> int:
     for path in current(arguments.folder, _say):
         made = publish(path, Path(arguments.to))
         print(made)
-        for warning in read_json(made)["warnings"]:
+        held = read_json(made)
+        for warning in held["warnings"]:
             _say(f"warning: {warning}")
+        if held["administration"].get("templates") == 1:
+            _say("warning: asked in one wording, and others can move an effect more than items do: --templates 3")
     return 0
 
 

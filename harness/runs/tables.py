@@ -17,7 +17,7 @@ def tables(results: Results) -> list[Table]:
     # Of a method with many settings those that were changed.
     config = results.method["config"]
     named = {k: v for k, v in config.items() if k not in ("k", "words")} if len(config) < 8 else {}
-    settings = ", ".join(f"{k}={v}" for k, v in {**named, **results.method["settings"]}.items())
+    settings = ", ".join(f"{k}={v}" for k, v in {**named, **results.method["settings"]}.items() if v is not None)
     for task, block in results.tasks.items():
         head = f"{results.model_name} · {results.method['name']}{f' ({settings})' if settings else ''} · {task}"
         mine = views_of(block.kind).tables(task, block, results)

@@ -29,13 +29,14 @@ def effects(title: str, cards: Mapping[Mode, Scorecard]) -> Table:
     drawn = any(c.high == PROFILES for c in contrasts)
     return Table(
         title=title,
-        columns=["target", "scoring", "effect [95 %]", "p", "specific [95 %]", "p specific", "evaluative", "unit",
-                 "SDs or d", "plus", "minus", "leakage [95 %]", "check"],
+        columns=["target", "scoring", "effect [95 %]", "p", "specific [95 %]", "p specific", "evaluative", "SDs or d",
+                 "plus / minus", "leakage", "check"],
         rows=rows,
         notes=[
-            "Effect: high minus low, or the condition minus the baseline. plus, minus: the same from plus- and from "
-            "minus-keyed items. Leakage: how far the other traits moved, noise removed. SDs: in between-person SDs of "
-            "the same instrument; d, of statement: over the SD between items.",
+            "Effect: high minus low, or the condition minus the baseline, in nats a token (statement) or POMP, percent of "
+            "the range. plus / minus: the same from plus- and from minus-keyed items. Leakage: how far the other traits "
+            "moved, noise removed. SDs: in between-person SDs of the same instrument; d, of statement: over the SD "
+            "between items.",
             "Evaluative: mean shift of the other traits towards their desirable ends. Specific: the effect in the "
             "direction aimed at without that part of it; where it is no more than zero, the effect may be halo. p: two-"
             "sided, adjusted (Holm) over the targets of the scoring mode.",
@@ -59,7 +60,6 @@ def _effect_row(mode: str, contrast: Contrast) -> list[str]:
     effect, specific, scale = contrast.effect, contrast.specific, 1.0
     if effect is not None and effect.pomp is not None and effect.value:
         scale = effect.pomp / effect.value
-    unit = "nats/token" if mode == "statement" else "POMP"
 
     def scaled(value: float | None) -> float | None:
         return None if value is None else value * scale
@@ -76,11 +76,9 @@ def _effect_row(mode: str, contrast: Contrast) -> list[str]:
         *tested(effect),
         *tested(specific),
         number(scaled(contrast.evaluative)),
-        unit,
         number(effect.d if mode == "statement" else effect.sds) if effect else "–",
-        number(scaled(effect.plus)) if effect else "–",
-        number(scaled(effect.minus)) if effect else "–",
-        spanned(contrast.leakage, contrast.leakage_ci),
+        f"{number(scaled(effect.plus))} / {number(scaled(effect.minus))}" if effect else "–",
+        number(scaled(contrast.leakage)),
         contrast.check or "–",
     ]
 

@@ -469,11 +469,19 @@ def test_json_on_stdout_is_the_results_file(say: Say) -> None:
     assert "warning: --limit 5: the first 5 items only, not a score of the instrument" in said.err
 
 
+def test_a_run_of_one_wording_is_published_with_a_warning(say: Say, tmp_path: Path) -> None:
+    for more, warned in (("", True), (" --templates 2", False)):
+        say(f"{RUN}{more}")
+        said = say(f"export {folder_of(f'{RUN}{more}')} --to {tmp_path}")
+        assert said.code == 0
+        assert ("warning: asked in one wording" in said.err) == warned
+
+
 def test_markdown_on_stdout_is_tables_of_even_width(say: Say) -> None:
     said = say(f"{RUN} --format markdown")
     assert said.code == 0
     blocks = [block.splitlines() for block in said.out.split("\n\n") if block.startswith("|")]
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     for block in blocks:
         assert re.fullmatch(r"\|---\|---(\|(--:|---))+\|", block[1])
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in block}) == 1
