@@ -33,8 +33,8 @@ def effects(title: str, cards: Mapping[Mode, Scorecard]) -> Table:
                  "plus / minus", "leakage", "check"],
         rows=rows,
         notes=[
-            "Effect: high minus low, or the condition minus the baseline, in nats a token (statement) or POMP, percent of "
-            "the range. plus / minus: the same from plus- and from minus-keyed items. Leakage: how far the other traits "
+            "Effect: high minus low, or the condition minus the baseline, in nats a token (statement) or POMP (percent "
+            "of the range). plus / minus: the same from plus- and from minus-keyed items. Leakage: how far others "
             "moved, noise removed. SDs: in between-person SDs of the same instrument; d, of statement: over the SD "
             "between items.",
             "Evaluative: mean shift of the other traits towards their desirable ends. Specific: the effect in the "
