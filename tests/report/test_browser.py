@@ -139,10 +139,15 @@ def test_filters_reduce_the_rows_and_say_so(page: Any) -> None:
     mode = Select(css(page, "#filters select[name=mode]")[0])
     mode.select_by_value("choice")
     assert column(page, 2) == ["choice", "choice"]
-    Select(css(page, "#filters select[name=verdict]")[0]).select_by_value("not interpretable")
+    verdict = Select(css(page, "#filters select[name=verdict]")[0])
+    held = [text.split()[0] for text in column(page, 3)]
+    assert {option.get_attribute("value") for option in verdict.options} >= {"not interpretable"}
+    verdict.select_by_value("not interpretable")
+    assert status.text == f"{held.count('not')} of 4 rows shown"
+    words.send_keys("uniform")
     assert status.text == "1 of 4 rows shown"
     mode.select_by_value("")
-    assert column(page, 2) == ["choice"]
+    assert column(page, 2) == ["statement", "choice"]
 
 
 def test_the_theme_follows_the_system_and_the_button(driver: Any, address: str) -> None:
