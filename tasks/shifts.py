@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from traitbench.tasks.board import Part
 from traitbench.types import Record
 
 __all__ = ["DESIGNS", "Design", "Shifts"]
@@ -26,17 +27,12 @@ class Shifts(Record):
     """Scoring mode."""
     design: Design
     """Effects of two designs are never subtracted from each other."""
-    target: str
-    """What is aimed at, e.g. a trait."""
-    values: dict[str, float]
-    """Item id -> shift, in `unit`; unscored items are missing."""
-    keys: dict[str, int]
-    """Item id -> key half, 1 or -1."""
+    part: Part
+    """What is aimed at, e.g. a trait, and the shift of each item in `unit`, with its key as stratum, its facet and what
+    else was drawn; unscored items are missing."""
     unit: str
     """POMP (percent of the scale's range) or nats a token."""
-    weights: Literal["items", "halves"] = "items"
-    """What counts alike in the mean: each item, or each key half."""
     hits: dict[str, bool] = {}
     """Item id -> whether the answer chosen moved as aimed; empty where none is chosen."""
-    asked: str
-    """How the items were asked, which must be the same in both runs."""
+    asked: dict[str, str]
+    """How the items were asked, in words (orders, templates and so on): the same in both runs."""

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from traitbench.statistics.intervals import Estimate
 from traitbench.statistics.ranking import unpaired
 from traitbench.statistics.sums import Term, total
+from traitbench.tasks.alignment import aligned
 from traitbench.tasks.board import Contender, Part
 
 __all__ = ["difference"]
-
-UNPAIRED = ("fits",)
-"""Axes whose levels are nobody's pairs: the first fit of one method has nothing to do with the first of another."""
 
 SAME = 1e-12
 """Of the largest value: a smaller difference is the last digits of equal numbers."""
@@ -48,28 +45,8 @@ def _paired(a: Contender, b: Contender) -> Estimate | None:
 
 
 def _part(a: Part, b: Part, names: list[str]) -> Term:
-    """The paired differences of one part, over the units and what else both have.
-
-    Of templates, those that both were asked with are compared: the first ones. Where one side was fitted once and the
-    other several times, that one fit stands against each.
-    """
-    units = [unit for unit in a.values if unit in b.values]
-    x, y = _array(a, units, names), _array(b, units, names)
-    for axis, name in enumerate(names, 1):
-        fewest = min(x.shape[axis], y.shape[axis])
-        if name not in UNPAIRED or fewest > 1:
-            x, y = x.take(range(fewest), axis), y.take(range(fewest), axis)
-    found = x - y
-    found = np.where(np.abs(found) <= SAME * np.maximum(np.abs(x), np.abs(y)), 0.0, found)
-    strata = np.array([a.strata.get(unit, 1) for unit in units])
-    known = bool(units) and all(unit in a.clusters for unit in units)
-    clusters = [a.clusters[unit] for unit in units] if known else None
-    return Term(1.0, found, strata, clusters, a.weights)
-
-
-def _array(part: Part, units: list[str], names: list[str]) -> NDArray[np.float64]:
-    """Values (units, one axis for each of `names`), of length 1 where the part has no such axis; NaN where missing."""
-    values = [[np.nan if v is None else v for v in part.values[unit]] for unit in units]
-    own = np.array(values, dtype=float).reshape(len(units), *part.shape)
-    own = own.transpose(0, *(1 + part.over.index(name) for name in names if name in part.over))
-    return np.expand_dims(own, [axis for axis, name in enumerate(names, 1) if name not in part.over])
+    """The paired differences of one part, over the units and what else both have."""
+    both = aligned(a, b, names)
+    found = both.a - both.b
+    found = np.where(np.abs(found) <= SAME * np.maximum(np.abs(both.a), np.abs(both.b)), 0.0, found)
+    return Term(1.0, found, both.strata, both.clusters, both.weights)

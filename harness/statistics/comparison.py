@@ -128,17 +128,18 @@ def _tested(found: Interval, level: float, smallest: float) -> PairedDifference:
     )
 
 
-def power(effect: float, sd: float, n: int, alpha: float = 0.05) -> Coefficient:
+def power(effect: float, sd: float, n: float, alpha: float = 0.05) -> Coefficient:
     """Power of the two-sided paired or one-sample t test to find a mean of `effect` where `n` values have SD `sd`.
 
     Cohen (1988, ch. 2): the noncentral t distribution with n - 1 degrees of freedom and noncentrality
-    effect / sd * sqrt(n). `effect` and `sd` are in one unit; at no effect the power is `alpha`.
+    effect / sd * sqrt(n); `n` may be a fraction where the df are.
+    `effect` and `sd` are in one unit; at no effect the power is `alpha`.
     """
     _check_alpha(alpha)
     if reason := _no_effect_size(effect, sd):
         return Coefficient(None, reason)
     if n < 2:
-        return Coefficient(None, f"a t test needs at least two values, not {n}")
+        return Coefficient(None, f"a t test needs at least two values, not {n:g}")
     size = abs(effect) / sd
     return Coefficient(min(1.0, _tail(size, n, alpha, "larger") + _tail(size, n, alpha, "smaller")))
 
@@ -181,7 +182,7 @@ def _no_effect_size(effect: float, sd: float) -> str:
     return ""
 
 
-def _tail(size: float, n: int, alpha: float, side: Literal["larger", "smaller"]) -> float:
+def _tail(size: float, n: float, alpha: float, side: Literal["larger", "smaller"]) -> float:
     """Probability that the test rejects on one side, for an effect of `size` >= 0 SDs.
 
     statsmodels has it but returns NaN for some large noncentralities (and wherever the far tail underflows). There it

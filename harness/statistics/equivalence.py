@@ -55,19 +55,23 @@ def tost(
     strata: ArrayLike | None = None,
     weights: Literal["items", "halves"] = "items",
     alpha: float = 0.05,
+    clusters: Sequence[object] | None = None,
+    over: Sequence[str] = (),
 ) -> Equivalence:
-    """Test whether the mean difference `a` - `b` of pairs (k,) lies between -`bound` and `bound`.
+    """Test whether the mean difference `a` - `b` of pairs lies between -`bound` and `bound`.
 
-    The tests are those of `paired`, which takes the same shapes, once against each bound, so that items, strata and
-    weights count as they do in the test of no difference. UnknownName where `bound` is no number above 0.
+    The tests are those of `paired`, which takes the same shapes, once against each bound, so that items, strata,
+    weights, facets and random axes count as they do in the test of no difference.
+    UnknownName where `bound` is no number above 0.
     """
     _check(bound)
     x, y, level = np.asarray(a, dtype=float), np.asarray(b, dtype=float), 1 - 2 * alpha
-    found = paired(x, y, strata, weights, level)
+    found = paired(x, y, strata, weights, level, clusters, over)
     if found.ci is None:
         return Equivalence(bound=bound, reason=found.reason)
     inside = -bound < found.ci[0] and found.ci[1] < bound
-    above, below = (_one_sided(paired(x + side, y, strata, weights, level), side) for side in (bound, -bound))
+    moved = (paired(x + side, y, strata, weights, level, clusters, over) for side in (bound, -bound))
+    above, below = (_one_sided(one, side) for one, side in zip(moved, (bound, -bound), strict=True))
     p = None if above is None or below is None else max(above, below)
     return Equivalence(bound=bound, ci=found.ci, p=p, equivalent=inside, reason=found.reason)
 
@@ -115,7 +119,7 @@ def flips(a: Sequence[bool], b: Sequence[bool]) -> Flips:
     return Flips(both=int((x & y).sum()), a_only=one, b_only=other, neither=int((~x & ~y).sum()), p=p)
 
 
-def detectable(sd: float, n: int, share: float = 0.80, alpha: float = 0.05) -> Coefficient:
+def detectable(sd: float, n: float, share: float = 0.80, alpha: float = 0.05) -> Coefficient:
     """Smallest mean that the t test of `power` finds with probability `share` where `n` values have SD `sd`.
 
     In the unit of `sd`.

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traitbench.samples import Sample
 from traitbench.tasks.block import Facts, by_condition
+from traitbench.tasks.board import Part
 from traitbench.tasks.questionnaire.scorecard import PROFILES, differences
-from traitbench.tasks.scoring import item_values, modes
+from traitbench.tasks.scoring import RANDOM, facets_of, item_grid, item_means, item_values, modes
 from traitbench.tasks.shifts import Design, Shifts
 from traitbench.types import Mode
 
 if TYPE_CHECKING:
-    from traitbench.inventories import Inventory
+    from traitbench.inventories import Inventory, Item
 
 __all__ = ["shifts"]
+
+_ASKED = {
+    "orders": "order", "symbols": "symbols", "templates": "template", "respondents": "respondent", "repeats": "repeat",
+}  # fmt: skip
+"""What decides how the items were asked -> the field of a sample that says it."""
 
 
 def shifts(facts: Facts, samples: Sequence[Sample], inventory: Inventory) -> list[Shifts]:
@@ -33,31 +40,46 @@ def _of_mode(facts: Facts, rows: list[Sample], inventory: Inventory, mode: Mode)
     asked = {row.item for row in rows}
     items = [item for item in inventory.items if item.id in asked]
     mine = by_condition(facts, rows)
-    values = {name: item_values(answers, items) for name, answers in mine.items()}
+    templates = sorted({row.template for row in rows})
+    values = {name: item_grid(answers, items, templates) for name, answers in mine.items()}
     picked = {name: item_values(_chosen(answers), items) for name, answers in mine.items()}
-    grid = {(r.order, r.symbols, r.template, r.respondent, r.repeat) for r in rows}
+    grid = {name: {getattr(row, axis) for row in rows} for name, axis in _ASKED.items()}
     baseline = facts.conditions[0].name
     statement, span = mode == "statement", inventory.response_scale.max - inventory.response_scale.min
     both = zip(differences(values, facts.conditions), differences(picked, facts.conditions), strict=True)
     for (target, high, low, aimed, moved), (*_, flipped) in both:
         if len(aimed) == 1:
             ((trait, sign),) = aimed.items()
-            own = [(i, item) for i, item in enumerate(items) if item.trait == trait and not np.isnan(moved[i])]
+            scored = ~np.isnan(item_means(moved))
+            own = [(i, item) for i, item in enumerate(items) if item.trait == trait and scored[i]]
             design: Design = "profiles" if high == PROFILES else "baseline" if low == baseline else "poles"
             toward = {item.id: sign * item.keyed for _, item in own}
             unit = 1 if statement else 100 / span
             yield Shifts(
                 filter=mode,
                 design=design,
-                target=target,
-                values={item.id: unit * toward[item.id] * float(moved[i]) for i, item in own},
-                keys={item.id: item.keyed for _, item in own},
+                part=_part(target, {item: unit * toward[item.id] * moved[i] for i, item in own}, moved.shape, mode),
                 unit="nats a token" if statement else "POMP",
-                weights="halves" if statement else "items",
                 # A slope of answers that are all alike is nothing but rounding.
                 hits={} if statement else {item.id: bool(toward[item.id] * flipped[i] > 1e-9) for i, item in own},
-                asked=str(sorted(grid, key=repr)),
+                asked={name: ", ".join(sorted(map(str, levels))) for name, levels in grid.items()},
             )
+
+
+def _part(target: str, moved: Mapping[Item, NDArray[np.float64]], shape: Sequence[int], mode: Mode) -> Part:
+    """One target: item -> its shifts (templates, fits) in the direction aimed at; `shape` has the items in front."""
+    facets = facets_of(list(moved)) or ()
+    return Part(
+        name=target,
+        values={
+            item.id: [float(v) if np.isfinite(v) else None for v in cells.ravel()] for item, cells in moved.items()
+        },
+        over=list(RANDOM),
+        shape=list(shape[1:]),
+        strata={item.id: item.keyed for item in moved},
+        clusters={item.id: facet for item, facet in zip(moved, facets, strict=bool(facets))},
+        weights="halves" if mode == "statement" else "items",
+    )
 
 
 def _chosen(rows: Sequence[Sample]) -> list[Sample]:

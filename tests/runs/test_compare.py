@@ -17,9 +17,14 @@ from scipy import stats
 from traitbench import store
 from traitbench.cli.commands import main
 from traitbench.errors import BadData
+from traitbench.inventories import load
 from traitbench.runs import finished
-from traitbench.runs.compare import compare
+from traitbench.runs.compare import compare, tables
+from traitbench.runs.compare.judged import Values, judge
+from traitbench.runs.finished import graded
 from traitbench.samples import Sample
+from traitbench.statistics.comparison import paired
+from traitbench.statistics.equivalence import tost
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +270,97 @@ def test_a_number_needs_a_unit(runs: dict[str, Path], flag: str, said: str, caps
 def test_one_number_will_do_for_one_unit(designs: dict[str, Path]) -> None:
     found = compare(designs["poles"], designs["strong"], print, 5, 30)
     assert found.effect == {"choice": 5} and found.bounds == {"choice": 30}
+
+
+@pytest.fixture(scope="module")
+def wordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("wordings")
+    base = (
+        "run -M scripted:person -m prompting -t ipip_neo_120 --target extraversion=high --scoring choice,statement "
+        "--bootstrap_iters 20"
+    )
+    lines = {
+        "strong": "-a obedience=0.3,noise=0.2,item_sd=0.2 --templates 2",
+        "weak": "-a obedience=0.1,noise=0.3,item_sd=0.1 --templates 2",
+        "one": "-a obedience=0.1,noise=0.3,item_sd=0.1",
+    }
+    out = {}
+    for name, line in lines.items():
+        assert main([*base.split(), *line.split(), "-o", str(folder / name)]) == 0
+        out[name] = next((folder / name).iterdir())
+    return out
+
+
+@pytest.mark.parametrize("mode", ["choice", "statement"])
+def test_facets_and_wordings_count_as_by_hand(wordings: dict[str, Path], mode: str) -> None:
+    """The shift of each item under each template, and `paired` with the facets as clusters and templates as an axis."""
+    items = [item for item in load("ipip_neo_120", texts=False).items if item.trait == "extraversion"]
+    shifts = {}
+    for name in ("strong", "weak"):
+        cells: dict[tuple[str, int, str], list[float]] = defaultdict(list)
+        for line in next(wordings[name].glob("samples_*.jsonl")).read_text("utf-8").splitlines():
+            row = json.loads(line)
+            if row["scoring"] == mode and row["trait"] == "extraversion":
+                cells[row["item"], row["template"], row["condition"]].append(row["keyed"] * row["value_raw"])
+        shifts[name] = np.array([
+            [np.mean(cells[i.id, t, "extraversion=high"]) - np.mean(cells[i.id, t, "baseline"]) for t in (0, 4)]
+            for i in items
+        ])  # fmt: skip
+    unit = 25 if mode == "choice" else 1
+    a, b = unit * shifts["strong"], unit * shifts["weak"]
+    how = ([i.keyed for i in items], "halves" if mode == "statement" else "items")
+    also = {"clusters": [i.facet for i in items], "over": ["templates"]}
+    by_hand, alike = paired(a, b, *how, **also), tost(a, b, 40.0, *how, **also)  # type: ignore[arg-type]
+    found = compare(
+        wordings["strong"], wordings["weak"], print, bounds={"choice": 40, "statement": 40}, effect={mode: 2}
+    )
+    (one,) = (pair for pair in found.pairs if pair.scoring == mode)
+    assert one.paired.covers == by_hand.covers and by_hand.covers[-1] == "templates"
+    for name in ("difference", "se", "df", "p", "ci"):
+        assert getattr(one.paired, name) == pytest.approx(getattr(by_hand, name)), name
+    assert one.equivalence is not None and one.equivalence.ci == pytest.approx(alike.ci)
+    assert one.equivalence.p == pytest.approx(alike.p)
+    assert one.effect_a - one.effect_b == pytest.approx(by_hand.difference)
+    # The power is that of a t test with the SE and the degrees of freedom of this one.
+    assert by_hand.se is not None and by_hand.df is not None
+    critical = stats.t.ppf(0.975, by_hand.df)
+    tails = stats.nct.sf(critical, by_hand.df, 2 / by_hand.se) + stats.nct.cdf(-critical, by_hand.df, 2 / by_hand.se)
+    assert one.power == pytest.approx(tails, rel=1e-4)
+    assert one.items_needed is None and "templates were drawn too" in one.reasons["items_needed"]
+    (file,) = wordings["strong"].glob("results_*.json")
+    kept, samples, made = graded(file)
+    (part,) = (s.part for s in made["ipip_neo_120"].shifts(kept, samples["ipip_neo_120"]) if s.filter == mode)
+    assert part.clusters == {i.id: i.facet for i in items} and part.over == ["templates", "fits"]
+    assert np.array([part.values[i.id] for i in items]) == pytest.approx(a)
+    (table,) = tables(found)
+    assert any(note.startswith(f"Intervals cover {', '.join(by_hand.covers)}") for note in table.notes) or any(
+        f"{', '.join(by_hand.covers)} (extraversion {mode})" in note for note in table.notes
+    )
+
+
+def test_runs_with_other_wordings_are_refused_with_what_differs(
+    wordings: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["compare", str(wordings["strong"]), str(wordings["one"])]) == 1
+    said = capsys.readouterr().err
+    assert "asked in different ways (templates: 0, 4 and 0)" in said and "--templates of the other" in said
+
+
+def test_what_facets_and_wordings_add_is_in_every_number() -> None:
+    """24 items in six facets that move together, two wordings that move all items: test, TOST and power know it."""
+    rng = np.random.default_rng(5)
+    facets = [f"f{place // 4}" for place in range(24)]
+    d = np.repeat(rng.normal(0, 2, 6), 4)[:, None] + rng.normal(0, 0.5, (24, 2)) + np.array([2.0, 8.0])
+    zeros, keys = np.zeros_like(d), np.tile([1, -1], 12)
+    one = judge(Values(d, zeros, keys, facets, "items", ("templates",)), 20.0, 10.0)
+    flat = judge(Values(d.mean(axis=1), zeros[:, 0], keys), 20.0, 10.0)
+    assert one.paired == paired(d, zeros, keys, clusters=facets, over=["templates"])
+    assert one.equivalence == tost(d, zeros, 20.0, keys, clusters=facets, over=["templates"])
+    assert one.paired.covers == ["facets", "templates"] and flat.paired.covers == ["items"]
+    assert one.paired.se is not None and flat.paired.se is not None and one.paired.se > 2 * flat.paired.se
+    # Two wordings leave about one degree of freedom.
+    assert one.paired.df is not None and one.paired.df < 3
+    assert one.power is not None and flat.power is not None and one.power < 0.5 < flat.power
+    assert one.detectable is not None and flat.detectable is not None and one.detectable > 4 * flat.detectable
+    assert one.items_needed is None and flat.items_needed is not None
+    assert flat.equivalence is not None and flat.equivalence.equivalent

@@ -61,9 +61,14 @@ class Values(NamedTuple):
 
     a: NDArray[np.float64]
     b: NDArray[np.float64]
+    """(items,), or with an axis for each of `over`."""
     keys: NDArray[np.int_] | None = None
     """The items' key, 1 or -1."""
+    clusters: Sequence[str] | None = None
+    """The items' facets."""
     weights: Literal["items", "halves"] = "items"
+    over: Sequence[str] = ()
+    """What else was drawn at random: templates, fits."""
     hits: tuple[Sequence[bool], Sequence[bool]] | None = None
     """Of each run, item by item; the items may be fewer."""
     whole: bool = False
@@ -85,27 +90,36 @@ class Judgement(NamedTuple):
 
 def judge(values: Values, bound: float | None, effect: float | None) -> Judgement:
     """Test one difference; the verdict comes with `adjusted`, once the family is known."""
-    given = (values.a, values.b)
-    found = paired(*given, values.keys, values.weights)
+    given, how = (values.a, values.b), (values.clusters, values.over)
+    found = paired(*given, values.keys, values.weights, 0.95, *how)
     flipped = flips(*values.hits) if values.hits and values.hits[0] else None
     shares = flipped if values.whole else None
     equivalence = None
     if bound is not None:
-        equivalence = tost_shares(shares, bound) if shares else tost(*given, bound, values.keys, values.weights)
+        equivalence = (
+            tost_shares(shares, bound) if shares else tost(*given, bound, values.keys, values.weights, 0.05, *how)
+        )
     reasons, seen, asked, needed = {}, None, None, None
     if not found.se:
         names = ("detectable", *(("power", "items_needed") if effect is not None else ()))
         reasons = dict.fromkeys(names, found.reason or "the differences do not vary")
     else:
-        # The SD with which a plain mean over as many values has this standard error.
-        sd = found.se * math.sqrt(found.n)
-        seen = detectable(sd, found.n).value
+        # As many values as a plain t test with these degrees of freedom has, and the SD that gives it this SE.
+        n = max(2.0, 1 + (found.df or 1.0))
+        seen = detectable(found.se * math.sqrt(n), n).value
         if effect is not None:
-            asked = power(effect, sd, found.n).value
-            many = n_for_power(effect, sd)
-            needed = None if many.value is None else int(many.value)
-            reasons = {"items_needed": many.reason} if many.value is None else {}
+            asked = power(effect, found.se * math.sqrt(n), n).value
+            needed, why = _needed(found, effect)
+            reasons = {"items_needed": why} if why else {}
     return Judgement(found, shares.p if shares else found.p, equivalence, flipped, seen, asked, needed, reasons)
+
+
+def _needed(found: PairedDifference, effect: float) -> tuple[int | None, str]:
+    """Items for a power of .80 with a spread as found, or None and why."""
+    if replicates := [name for name in found.covers if name not in ("items", "facets")]:
+        return None, f"the {' and '.join(replicates)} were drawn too, and more items do not make up for few of those"
+    many = n_for_power(effect, (found.se or 0.0) * math.sqrt(found.n))
+    return (None, many.reason) if many.value is None else (int(many.value), "")
 
 
 J = TypeVar("J", bound=Judged)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from traitbench.errors import BadData
 from traitbench.runs.compare.judged import BOUNDS, Amount, Judged, Values, adjusted, amounts, judge
 from traitbench.runs.finished import computed, current, graded
+from traitbench.statistics.intervals import stratified_mean
 from traitbench.tasks import views_of
+from traitbench.tasks.alignment import Aligned, aligned
 from traitbench.tasks.shifts import DESIGNS, Design, Shifts
 from traitbench.types import Record
 
@@ -108,10 +110,10 @@ def _sides(run: str | Path, tell: Callable[[str], None]) -> dict[Key, _Side]:
         for task, block in results.tasks.items():
             rows = views_of(block.kind).entry(task, block, results)
             for shifts in made[task].shifts(kept, samples[task]):
-                key = (task, shifts.filter, shifts.design, shifts.target)
+                key = (task, shifts.filter, shifts.design, shifts.part.name)
                 if key in found:
                     raise BadData(
-                        f"{run} holds {task}, {shifts.filter}, {shifts.target} twice, asked in two ways; name one "
+                        f"{run} holds {task}, {shifts.filter}, {shifts.part.name} twice, asked in two ways; name one "
                         f"results file: '{found[key].file}' or '{path}'"
                     )
                 verdict = rows[shifts.filter].verdict if shifts.filter in rows else ""
@@ -122,28 +124,35 @@ def _sides(run: str | Path, tell: Callable[[str], None]) -> dict[Key, _Side]:
 def _pair(key: Key, left: _Side, right: _Side, bound: float | None, effect: float | None) -> Pair:
     task, mode, design, target = key
     mine, other = left.shifts, right.shifts
-    if mine.asked != other.asked:
-        raise BadData(
-            f"{task}, {mode}: the two runs asked in different ways (orders, symbols, templates, respondents or "
-            "repeats), so their items are no pairs; repeat one of them with the flags of the other"
-        )
-    ids = [item for item in mine.values if item in other.values]
-    a, b = (np.array([run.values[item] for item in ids]) for run in (mine, other))
-    keys = np.array([mine.keys[item] for item in ids])
+    for name, levels in mine.asked.items():
+        if levels != other.asked[name]:
+            raise BadData(
+                f"{task}, {mode}: the two runs asked in different ways ({name}: {_short(levels)} and "
+                f"{_short(other.asked[name])}), so that a difference may be that of the asking; repeat one of them "
+                f"with the --{name} of the other"
+            )
+    both = aligned(mine.part, other.part)
     chosen = [item for item in mine.hits if item in other.hits]
     hits = [mine.hits[item] for item in chosen], [other.hits[item] for item in chosen]
-    found = judge(Values(a, b, keys, mine.weights, hits), bound, effect)
+    found = judge(Values(both.a, both.b, both.strata, both.clusters, both.weights, both.over, hits), bound, effect)
     return Pair(
         task=task, scoring=mode, target=target, design=design, file_a=left.file, file_b=right.file,
         verdict_a=left.verdict, verdict_b=right.verdict, unit=mine.unit,
-        effect_a=_mean(a, keys, mine.weights), effect_b=_mean(b, keys, mine.weights), **found._asdict(),
+        effect_a=_mean(both.a, both), effect_b=_mean(both.b, both), **found._asdict(),
     )  # fmt: skip
 
 
-def _mean(values: NDArray[np.float64], keys: NDArray[np.int_], weights: Literal["items", "halves"]) -> float:
-    if weights == "items":
-        return float(values.mean())
-    return float(np.mean([values[keys == key].mean() for key in np.unique(keys)]))
+def _mean(values: NDArray[np.float64], both: Aligned) -> float:
+    """Mean of one side, over the cells that both have."""
+    kept = np.where(np.isnan(both.a - both.b), np.nan, values)
+    value = stratified_mean(kept, both.strata, both.weights, over=both.over).value
+    return float("nan") if value is None else value
+
+
+def _short(levels: str) -> str:
+    """The levels of one axis, or how many there are."""
+    count = levels.count(",") + 1
+    return levels if count < 6 else f"{count} of them"
 
 
 def _listed(found: Mapping[Key, _Side]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from traitbench.runs.compare.foreign import ForeignComparison
 from traitbench.runs.compare.judged import Judged
-from traitbench.runs.compare.runs import Comparison
+from traitbench.runs.compare.runs import Comparison, Pair
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.shifts import DESIGNS
 
@@ -43,7 +43,11 @@ def run_tables(comparison: Comparison) -> list[Table]:
             rows=rows,
             notes=[
                 f"Units: {_units(units, comparison.bounds, asked)}. POMP: percent of the scale's range.",
-                _READ.format(test="paired t test over items within key", family="the targets of one task and mode"),
+                _READ.format(
+                    test="paired t test over items within key and what the intervals cover",
+                    family="the targets of one task and mode",
+                ),
+                *_covered(pairs),
                 *([flips] if chosen else []),
                 *(f"Effect: {DESIGNS[design]}." for design in dict.fromkeys(p.design for p in pairs)),
                 *([f"Verdicts of the runs: {'; '.join(standing)}."] if standing else []),
@@ -83,6 +87,16 @@ def foreign_tables(comparison: ForeignComparison) -> list[Table]:
             ],
         )
     ]
+
+
+def _covered(pairs: Sequence[Pair]) -> list[str]:
+    """What was drawn at random in the intervals; whose, where they differ in it."""
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.paired.covers:
+            found.setdefault(", ".join(pair.paired.covers), []).append(f"{pair.target} {pair.scoring}")
+    told = [names if len(found) == 1 else f"{names} ({', '.join(whose)})" for names, whose in found.items()]
+    return [f"Intervals cover {'; '.join(told)}."] if told else []
 
 
 def _columns(asked: Mapping[str, float], flipped: bool, flips: str) -> list[str]:
