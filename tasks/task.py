@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traitbench.samples import Grade, Item, Sample
+from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.shifts import Shifts
 from traitbench.types import Record, Request, Trait
@@ -97,4 +98,8 @@ class Task(ABC):
 
     def shifts(self, facts: Facts, samples: Sequence[Sample]) -> list[Shifts]:
         """How far each item moved, by which `traitbench compare` sets two runs beside each other; none here."""
+        return []
+
+    def answered(self, facts: Facts, samples: Sequence[Sample]) -> list[Answered]:
+        """What simulated respondents answered, by which `traitbench compare` sets a run beside people; none here."""
         return []

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from traitbench.statistics.comparison import holm
 from traitbench.statistics.invariance import Level, invariance
 from traitbench.statistics.ordinal import DIF, dif
+from traitbench.tables import Table, number
 from traitbench.types import Record, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Item
 
-__all__ = ["Fit", "ItemFunctioning", "ScaleFunctioning", "functioning"]
+__all__ = ["Fit", "Functioning", "ItemFunctioning", "ScaleFunctioning", "functioning", "functioning_tables"]
 
 _ROUNDS = 5
 """Purifications of the matching score: as many as in common programs; it nearly always settles in two."""
@@ -80,6 +81,15 @@ class ScaleFunctioning(Record):
     reason: str = ""
 
 
+class Functioning(Record):
+    """The scales in two groups: the second beside the first."""
+
+    first: str
+    second: str
+    """Conditions, or a table of people."""
+    scales: list[ScaleFunctioning]
+
+
 def functioning(
     first: NDArray[np.float64], second: NDArray[np.float64], items: Sequence[Item]
 ) -> list[ScaleFunctioning]:
@@ -138,3 +148,52 @@ def _item(name: str, found: DIF, p_holm: float | None) -> ItemFunctioning:
         item=name, p_uniform=found.uniform_p, p_nonuniform=found.nonuniform_p, p=found.p, p_holm=p_holm,
         r2_change=found.r2_change, log_odds=found.log_odds, size=found.size, reason=found.reason,
     )  # fmt: skip
+
+
+def functioning_tables(found: Sequence[tuple[str, Functioning]], task: str) -> list[Table]:
+    """A row a scale and pair of groups, and the items that differ; `found`: scoring mode and its comparisons."""
+    if not any(one.scales for _, one in found):
+        return []
+    rows, notes, items = [], dict[str, None](), []
+    for mode, one in found:
+        for scale in one.scales:
+            tested = [item for item in scale.items if item.p is not None]
+            differ = [item for item in tested if item.differs]
+            fits = {fit.level: fit for fit in scale.fits}
+            rows.append([
+                f"{one.second} – {one.first}", mode, scale.trait, f"{scale.n_second}, {scale.n_first}",
+                f"{len(differ)} of {len(tested)}",
+                *(number(fits[level].cfi, 3) if level in fits else "–" for level in ("configural", "metric", "scalar")),
+                scale.holds or "–",
+            ])  # fmt: skip
+            for reason in {scale.reason, *(item.reason for item in scale.items)} - {""}:
+                notes[f"– {scale.trait}: {reason}."] = None
+            items += [
+                [f"{one.second} – {one.first}", mode, item.item, number(item.log_odds), number(item.r2_change, 3),
+                 number(item.p_uniform, 3), number(item.p_nonuniform, 3), number(item.p_holm, 3), str(item.size)]
+                for item in differ
+            ]  # fmt: skip
+    out = [
+        Table(
+            title=f"Measurement invariance, {task}",
+            columns=["groups", "scoring", "scale", "n", "items that differ", "CFI configural", "metric", "scalar",
+                     "holds"],
+            rows=rows,
+            notes=[
+                "Items: ordinal-logistic DIF at the same scale score, Holm over the scale's items, and a change of "
+                "Nagelkerke's R2 of .035 or more. Holds: the last model up to which the CFI falls by .010 or less; "
+                "none: one factor does not describe the groups (CFI below .90). Means are comparable only where scalar "
+                "holds.",
+                *notes,
+            ],
+        )
+    ]  # fmt: skip
+    if items:
+        out.append(Table(
+            title=f"Items that work differently, {task}",
+            columns=["groups", "scoring", "item", "log odds", "R2 change", "p uniform", "p non-uniform", "p (Holm)",
+                     "DIF"],
+            rows=items,
+            notes=["Log odds of a higher keyed answer in the group named first, at the same scale score."],
+        ))  # fmt: skip
+    return out

@@ -1,4 +1,4 @@
-"""`traitbench analyze`: what its flags mean, and what goes where."""
+"""`traitbench analyze`: what its flags mean, and what goes where; those of a table that `compare` reads, too."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from traitbench.cli.showing import show_tables
 
 if TYPE_CHECKING:
     from traitbench.answers.analysis import Rows
+    from traitbench.runs.compare import Reading
 
-__all__ = ["analyze_table", "missing_of"]
+__all__ = ["analyze_table", "missing_of", "reading_of"]
 
 
 def analyze_table(arguments: argparse.Namespace) -> int:
@@ -55,6 +56,27 @@ def analyze_table(arguments: argparse.Namespace) -> int:
     low = inventory.response_scale.min
     show_tables(lambda: tables(found, arguments.items, low), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0
+
+
+def reading_of(arguments: argparse.Namespace) -> Reading:
+    """How `traitbench compare` is to read a table of people's answers; TraitbenchUsage for a word in `--missing`."""
+    from traitbench.answers.coding import parse_coding
+    from traitbench.answers.columns import load_map
+    from traitbench.errors import TraitbenchUsage
+    from traitbench.runs.compare import Reading
+
+    rows, codes = missing_of(arguments.missing)
+    if rows != "scale":
+        raise TraitbenchUsage(
+            f"--missing {rows}: compare takes the rows complete on a scale; expected numbers that stand for a missing "
+            "answer, as in --missing -9,99"
+        )
+    return Reading(
+        arguments.keyed,
+        parse_coding(arguments.coding) if arguments.coding else None,
+        codes,
+        load_map(Path(arguments.columns).expanduser()) if arguments.columns else None,
+    )
 
 
 def missing_of(given: Sequence[str]) -> tuple[Rows, tuple[float, ...]]:

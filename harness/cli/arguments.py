@@ -18,7 +18,7 @@ COMMANDS = {
     "fit": "fit a method's controls and keep them, without measuring anything",
     "score": "compute every number of a run again from its samples, without a model",
     "analyze": "reliability and structure of a table of people's answers, of any size",
-    "compare": "set two runs beside each other, item by item",
+    "compare": "set two runs beside each other, item by item, or a run beside people",
     "reproduce": "recompute published figures, and say why they differ",
     "export": "publish a run: results and samples without restricted texts",
     "report": "write a run, or several, as one HTML page with figures",
@@ -214,9 +214,19 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     made["score"].add_argument("--format", choices=_FORMATS, default="table")
     compare = made["compare"].add_argument
     compare("a", help=f"{_FOLDER}; or samples of lm-eval (folder, samples_*.jsonl), or logs of Inspect (folder, .eval)")
-    compare("b", help="the run that is subtracted, named alike")
+    compare(
+        "b", help="the run that is subtracted, named alike; or a table of people's answers (CSV, TSV, Parquet, SPSS)"
+    )
     compare("--effect", metavar="X|PART=X,...", help="also the power to see a difference of X; PART: mode or metric")
     compare("--bounds", metavar="X|PART=X,...", help="call them equivalent within ±X (POMP 3, nats .1, shares .03)")
+    keying = made["compare"].add_mutually_exclusive_group()
+    keying.add_argument(
+        "--keyed", action="store_true", default=None, help="minus-keyed items of the table are reversed already"
+    )
+    keying.add_argument("--raw", dest="keyed", action="store_false", help="its answers are as given")
+    compare("--coding", metavar="LO-HI", help="the table's lowest and highest answer: 0-4")
+    compare("--missing", action="append", default=[], metavar="CODES", help="its answers that count as missing: -9,99")
+    compare("--columns", metavar="MAP", help="its other column names: JSON or CSV, column -> item id")
     compare("--format", choices=_FORMATS, default="table")
     made["export"].add_argument("folder", help=_FOLDER)
     made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")

@@ -182,11 +182,12 @@ def _analyze(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
+    from traitbench.cli.answers import reading_of
     from traitbench.cli.configuration import amount
     from traitbench.runs.compare import compare, tables
 
     effect, bounds = (amount(getattr(arguments, flag), flag) for flag in ("effect", "bounds"))
-    found = compare(arguments.a, arguments.b, _say, effect, bounds)
+    found = compare(arguments.a, arguments.b, _say, effect, bounds, reading_of(arguments))
     show_tables(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0
 

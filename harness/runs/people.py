@@ -10,10 +10,11 @@ from traitbench.errors import BadData, TraitbenchUsage
 from traitbench.humans import Reference
 
 if TYPE_CHECKING:
+    from traitbench.answers.reading import Answers
     from traitbench.inventories import Inventory
     from traitbench.targets.persons import Participants
 
-__all__ = ["aimed_at", "norms", "people"]
+__all__ = ["aimed_at", "norms", "people", "table_of"]
 
 
 def norms(group: str, tasks: Sequence[str]) -> None:
@@ -55,20 +56,35 @@ def people(
             "--raw if the answers are as given"
         )
     from traitbench.answers.analyze import analyze
-    from traitbench.answers.reading import open_answers
     from traitbench.humans import reference_from_analysis
 
     if not inventories:
         raise TraitbenchUsage(f"--reference {table}: none of the tasks is an instrument that people answered; add one")
     path = Path(table).expanduser()
-    held = {}
+    inventory = table_of(path, inventories).inventory
+    # One and the same people behind means and correlations.
+    return reference_from_analysis(analyze(path, inventory, keyed, rows="listwise"), inventory, path.name)
+
+
+def table_of(
+    path: Path,
+    inventories: Sequence[Inventory],
+    coding: tuple[int, int] | None = None,
+    missing: Sequence[float] = (),
+    columns: Mapping[str, str] | None = None,
+) -> Answers:
+    """Open a table of answers by the inventory, one of `inventories`, most of whose items it has.
+
+    `coding`, `missing` and `columns` say how to read it (see `open_answers`). BadData where no inventory fits it.
+    """
+    from traitbench.answers.reading import open_answers
+
+    held, problem = [], None
     for inventory in inventories:
         try:
-            held[len(open_answers(path, inventory).items)] = inventory
+            held.append(open_answers(path, inventory, coding=coding, missing=missing, columns=columns))
         except BadData as error:
             problem = error
     if not held:
-        raise problem
-    inventory = held[max(held)]
-    # One and the same people behind means and correlations.
-    return reference_from_analysis(analyze(path, inventory, keyed, rows="listwise"), inventory, path.name)
+        raise problem or BadData(f"{path}: there is no instrument to read it by")
+    return max(held, key=lambda answers: len(answers.items))

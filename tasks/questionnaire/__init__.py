@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from traitbench.samples import Grade, Sample
 from traitbench.tasks.administration import Administration, item_requests
+from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Facts
-from traitbench.tasks.questionnaire.comparison import shifts
+from traitbench.tasks.questionnaire.comparison import answered, shifts
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock, summarise
 from traitbench.tasks.scoring import grade
 from traitbench.tasks.shifts import Shifts
@@ -84,3 +85,7 @@ class Questionnaire(Task):
     def shifts(self, facts: Facts, samples: Sequence[Sample]) -> list[Shifts]:
         """Every contrast that aims at one trait."""
         return shifts(facts, samples, self.inventory)
+
+    def answered(self, facts: Facts, samples: Sequence[Sample]) -> list[Answered]:
+        """Every condition that stands in the tables, in the modes with answer options."""
+        return answered(facts, samples, self.inventory)

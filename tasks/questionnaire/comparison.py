@@ -1,4 +1,4 @@
-"""What two runs of a questionnaire are compared by: the keyed shift of each item of the trait aimed at."""
+"""What a run of a questionnaire is compared by: with another its keyed item shifts, with people its answers."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Sample
+from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Facts, by_condition
 from traitbench.tasks.board import Part
+from traitbench.tasks.questionnaire.respondents import grid
 from traitbench.tasks.questionnaire.scorecard import PROFILES, differences
 from traitbench.tasks.scoring import RANDOM, facets_of, item_grid, item_means, item_values, modes
 from traitbench.tasks.shifts import Design, Shifts
@@ -19,7 +21,7 @@ from traitbench.types import Mode
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
-__all__ = ["shifts"]
+__all__ = ["answered", "shifts"]
 
 _ASKED = {
     "orders": "order", "symbols": "symbols", "templates": "template", "respondents": "respondent", "repeats": "repeat",
@@ -91,4 +93,22 @@ def _chosen(rows: Sequence[Sample]) -> list[Sample]:
             best = [v for v, p in zip(row.option_values, row.option_logprobs, strict=True) if p >= least]
             row = row.model_copy(update={"value_raw": float(np.mean(best))})
         out.append(row)
+    return out
+
+
+def answered(facts: Facts, samples: Sequence[Sample], inventory: Inventory) -> list[Answered]:
+    """Respondents of each headline condition in the modes with answer options; of several fits those of the first.
+
+    A respondent's answer is the mean over orders, symbols, templates and repeats.
+    """
+    out = []
+    for mode in modes(samples):
+        rows = [row for row in samples if row.scoring == mode and row.respondent is not None and not row.fit]
+        if mode != "statement" and rows:
+            asked, mine = {row.item for row in rows}, by_condition(facts, rows)
+            items = tuple(item for item in inventory.items if item.id in asked)
+            for condition in facts.conditions:
+                if condition.headline:
+                    values = grid(mine[condition.name], items, mode).people()
+                    out.append(Answered(mode, condition.name, items, values))
     return out

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from traitbench.answers.functioning import functioning_tables
 from traitbench.tables import Table, interval, number
-from traitbench.tasks.questionnaire.invariance import functioning_tables
 from traitbench.tasks.questionnaire.variance import TARGET
 
 if TYPE_CHECKING:

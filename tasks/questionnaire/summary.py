@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from traitbench.answers.functioning import Functioning
 from traitbench.humans import loadings
 from traitbench.humans.likeness import Human, between_person_sds, likeness
 from traitbench.samples import Sample
 from traitbench.statistics.style import Style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.questionnaire.dose import Dose, doses
-from traitbench.tasks.questionnaire.invariance import Functioning, between_conditions
+from traitbench.tasks.questionnaire.invariance import between_conditions
 from traitbench.tasks.questionnaire.respondents import Reliability, grid, reliability
 from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Setting, Shift, scorecard
 from traitbench.tasks.questionnaire.validity import Structure, structure

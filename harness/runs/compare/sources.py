@@ -15,14 +15,19 @@ from traitbench.store import read_json
 
 __all__ = ["Kind", "kind_of", "outcomes"]
 
-Kind = Literal["traitbench run", "lm-eval output", "Inspect log"]
+Kind = Literal["traitbench run", "lm-eval output", "Inspect log", "table of answers"]
+
+_JSON = {".json", ".jsonl"}
+"""Suffixes of what a tool writes; any other file is taken for a table."""
 
 _STAMP = re.compile(r"_(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d(?:\.\d+)?)$")
 """The end of the names of lm-eval's files, without their suffix."""
 
 
 def kind_of(named: str | Path) -> Kind:
-    """Say which tool wrote a file or folder; what is neither lm-eval's nor Inspect's is taken for a traitbench run.
+    """Say which tool wrote a file or folder; a file that is neither JSON nor a log is a table of answers.
+
+    What is neither lm-eval's nor Inspect's nor a table is taken for a traitbench run.
 
     BadData where a folder holds files of both.
     """
@@ -47,6 +52,8 @@ def _kind_of_file(path: Path) -> Kind:
         return "Inspect log"
     if path.suffix == ".jsonl":
         return "lm-eval output"
+    if not _JSON.intersection(path.suffixes):
+        return "table of answers"
     held = _json(path)
     if "eval" in held and "status" in held:
         return "Inspect log"
