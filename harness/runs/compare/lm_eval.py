@@ -25,19 +25,18 @@ def of_samples(path: Path, task: str, tell: Callable[[str], None]) -> list[Outco
             raise BadData(f"{path} holds samples of a traitbench run; name its folder or its results_*.json")
         try:
             item, metrics, part = str(row["doc_id"]), list(row["metrics"]), str(row.get("filter", "none"))
-        except (KeyError, TypeError) as error:
+            values = {metric: row.get(metric) for metric in metrics}
+            numbers = {metric: float(v) for metric, v in values.items() if isinstance(v, int | float)}
+        except (KeyError, TypeError, OverflowError) as error:
             raise BadData(
                 f"{path}, line {number}, is no sample of lm-eval: {error}; expected doc_id and metrics, as lm-eval "
                 "0.4.9 and later write them with --log_samples"
             ) from None
         asked = tuple(row.get(name) for name in ("doc_hash", "target_hash"))
-        for metric in metrics:
-            value = row.get(metric)
-            if not isinstance(value, int | float):
-                passed[metric] = None
-                continue
+        passed.update((metric, None) for metric in values if metric not in numbers)
+        for metric, value in numbers.items():
             one = gathered.setdefault((metric, part), Gathered())
-            if not one.add(item, float(value), asked, row.get("prompt_hash")):
+            if not one.add(item, value, asked, row.get("prompt_hash")):
                 raise BadData(f"{path}, line {number}: doc {item} stands there twice, with two texts; repeat the run")
     if passed:
         tell(f"passed over {', '.join(passed)} of {task}: no number a document, so nothing to pair")
