@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from traitbench.statistics.intervals import Estimate, Weights, stratified_mean
+from traitbench.statistics.variances import Spread, together
 
 __all__ = ["Term", "total"]
 
@@ -32,8 +33,9 @@ def total(terms: Sequence[Term], over: Sequence[str] = (), level: float = 0.95) 
     Units (items) are drawn for each term apart, so their errors add up. Replicates (templates, fits) are the same for
     all terms: their part of the variance is that of the sum in each of them, so that what all terms have in common adds
     up or cancels as the shares say. SE^2 = sum_j c_j^2 SE_j^2 + sum_a (Var_a(sum_j c_j m_ja) - sum_j c_j^2 Var_a(m_ja))
-    / n_a with m_ja the mean of term j at level a, never below the units' part; t with Satterthwaite's (1946) df. `over`
-    names the axes of replicates, as in `stratified_mean`. No value where a term has none.
+    / n_a with m_ja the mean of term j at level a, never below the units' part; t with Satterthwaite's (1946) df for the
+    units, and both joined as in `variances.together`. `over` names the axes of replicates, as in `stratified_mean`. No
+    value where a term has none.
     """
     whole = [stratified_mean(t.values, t.strata, t.weights, level, t.clusters, over) for t in terms]
     n = sum(e.n for e in whole)
@@ -53,8 +55,10 @@ def total(terms: Sequence[Term], over: Sequence[str] = (), level: float = 0.95) 
     shared = max(float(squares[0].sum()) - drawn + sum(_common(terms, axis) for axis in axes), 0.0)
     variance = drawn + shared
     rest = float(sum(square**2 / e.df for square, e in zip(squares[1], units, strict=True) if e.df))
-    rest += shared**2 / min((terms[0].values.shape[axis] - 1 for axis in axes), default=1)
-    df = variance**2 / rest if rest > 0 else None
+    parts = [Spread(drawn, drawn**2 / rest)] if rest > 0 else []
+    fewest = min((terms[0].values.shape[axis] - 1 for axis in axes), default=1)
+    parts += [Spread(shared, float(fewest))] if shared > 0 else []
+    df = together(parts).df if parts else None
     half = float(special.stdtrit(df or 1e9, (1 + level) / 2)) * variance**0.5
     low, high = _lengths(shares, whole, squares[0], level)
     covers = tuple(dict.fromkeys(name for e in whole for name in e.covers))

@@ -355,7 +355,7 @@ def test_damage_and_cost_are_those_of_the_controls_as_they_were_made(published: 
     )
     (row,) = [line for line in text.splitlines() if "| scripted:person | prompting | 40.00 [" in line]
     cells = dict(zip(heads[0].split(" | "), row.split(" | "), strict=True))
-    assert (cells["damage"], cells["fit (s)"], cells["verdict |"]) == ("1.70", "3", "caution |")
+    assert (cells["damage"], cells["fit (s)"], cells["verdict |"]) == ("1.70", "3", "interpretable |")
     plain = render(build(published))
     assert "| damage |" not in plain and "| fit (s) |" not in plain, "no column without a value"
 

@@ -81,7 +81,7 @@ def test_who_is_named_first_is_beaten_by_none_and_moves_most_targets(found: list
     assert sum(dot.ok for dot in first.dots) == max(sure)
     told = tell(main, len(main.ranked), "X")
     assert f"<b>{first.label}</b>" in told.sentence and first.value.text(2) in told.sentence
-    assert "cannot be told apart from it" in told.sentence
+    assert "no run is surely better than" in told.sentence
     assert f"rank 1 to 4 of {len(main.ranked)}" in told.facts["How sure"]
     assert duration(first.entry.fit_seconds) in told.facts["Costs"]
 

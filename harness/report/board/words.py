@@ -94,10 +94,7 @@ def tell(found: Instrument, of: int, where: str) -> Told:
         named = [_name(line, several) for line in rivals[:MOST_NAMED]]
         more = len(rivals) - len(named)
         named += [count(more, "other run")] if more > 0 else []
-        told = (
-            f"{on}, no run is surely better than {name} ({number})"
-            f"{_why(first, rivals)}; {in_words(named)} cannot be told apart from it."
-        )
+        told = f"{on}, no run is surely better than {name} ({number}){_why(first, rivals)}, nor than {in_words(named)}."
     if first.dots and not _share(first):
         told += f" But it moves none of its {len(first.dots)} targets beyond doubt."
     return Told(told, _facts(first, len(rivals), of))
@@ -145,7 +142,7 @@ def _facts(line: Standing, others: int, of: int) -> dict[str, str]:
     specific = line.specific.text(line.places) if line.specific.value is not None else ""
     works = line.value.text(line.places) + (f" {line.unit}" if line.unit else "")
     works += f"; {specific} beyond looking better or worse" if specific else ""
-    works += f"; {count(others, 'other')} may be as good" if others else ""
+    works += f"; {count(others, 'other run')} not surely beaten either" if others else ""
     return {
         "Works best": f"<b>{escape(line.label)}</b> <span>{escape(works)}</span>",
         "Costs": escape(effort(line.entry)),
