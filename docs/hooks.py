@@ -218,12 +218,36 @@ def published(name: str) -> str:
     )
 
 
+def targets(names: str) -> str:
+    """Each target's effect in the published runs of some methods, statement, high minus low, on the IPIP-NEO-120."""
+    columns = ["run"]
+    rows: list[tuple[object, ...]] = []
+    for name in names.split():
+        for entry in sorted(_entries(), key=lambda entry: len(entry["label"])):
+            m = entry["metrics"].get("statement", {})
+            if (entry["task"], entry["method"]) != ("ipip_neo_120", name) or m["design"] != "poles" or not m["targets"]:
+                continue
+            columns = ["run", *(t["target"] for t in m["by_target"]), "mean", "specific, mean", "leakage", "perplexity",
+                       "fit, minutes"]  # fmt: skip
+            cells = [_interval(t["effect"], t["effect_ci"]) + "*" * (t["check"] == "ok") for t in m["by_target"]]
+            minutes = round((entry["fit_seconds"] or 0) / 60) or None
+            rows.append(
+                (_code(entry["label"]), *cells, _interval(m["effect"], m["effect_ci"]),
+                 _interval(m["specific"], m["specific_ci"]), _number(m["leakage"]), _number(m["perplexity"]), minutes)
+            )  # fmt: skip
+    if not rows:
+        raise PluginError(f"docs/hooks.py: no published run of {names} on ipip_neo_120")
+    return _table(columns, rows)
+
+
 def _number(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f}"
+    return None if value is None else f"{round(value, 2) + 0:.2f}"  # + 0: no minus in front of zero
 
 
 def _interval(value: float | None, ci: Sequence[float] | None) -> str | None:
-    return None if value is None else f"{value:.2f}" + (f" [{ci[0]:.2f},\u00a0{ci[1]:.2f}]" if ci else "")
+    if value is None:
+        return None
+    return f"{_number(value)}" + (f" [{_number(ci[0])},\u00a0{_number(ci[1])}]" if ci else "")
 
 
 def instruments(_: str) -> str:
@@ -336,6 +360,6 @@ PARTS: dict[str, Callable[[str], str]] = {
     part.__name__: part
     for part in (
         api, commands, every_instrument, facts, include, instruments, options, output, people, presets, published,
-        score, thresholds, verdict_counts,
+        score, targets, thresholds, verdict_counts,
     )
 }  # fmt: skip
