@@ -193,20 +193,20 @@ def published(name: str) -> str:
             if "persons" in m:
                 persons += [
                     (settings, p["name"], p["persons"], _interval(p["error"], p["error_ci"]),
-                     _interval(p["oracle"], p["oracle_ci"]), p["rank"], entry["model"])
+                     _interval(p["oracle"], p["oracle_ci"]), _ranks(p), entry["model"])
                     for p in m["persons"] if p["kind"] != "baseline"
                 ]  # fmt: skip
                 continue
             good = f"{m['targets'] - m['cautions']}/{m['targets']}" if m.get("targets") else None
             rows.append(
-                (entry["task"], settings, mode, _interval(m.get("effect"), m.get("effect_ci")), m.get("unit"),
-                 _number(m.get("leakage")), _number(m.get("perplexity")), good, m["verdict"], m["rank"],
-                 entry["model"])
+                (entry["task"], entry["label"], settings, mode, _interval(m.get("effect"), m.get("effect_ci")),
+                 _interval(m.get("specific"), m.get("specific_ci")), m.get("unit"), _number(m.get("leakage")),
+                 _number(m.get("perplexity")), good, m["verdict"], _ranks(m), entry["model"])
             )  # fmt: skip
     parts = []
     if rows:
-        columns = ["task", "settings", "scoring", "effect [95 %]", "unit", "leakage", "perplexity", "without caution",
-                   "verdict", "rank", "model"]  # fmt: skip
+        columns = ["task", "run", "settings", "scoring", "effect [95 %]", "specific [95 %]", "unit", "leakage",
+                   "perplexity", "targets ok", "verdict", "rank", "model"]  # fmt: skip
         parts.append(_table(columns, rows))
     if persons:
         columns = ["settings", "row", "persons", "distance [95 %]", "oracle", "rank", "model"]
@@ -216,6 +216,12 @@ def published(name: str) -> str:
     return "\n\n".join(
         [*parts, "From `results/leaderboard.json`, which `make leaderboard` makes of the published runs."]
     )
+
+
+def _ranks(found: Mapping[str, Any]) -> str | None:
+    """The range of ranks that the tests leave open."""
+    low, high = found["rank"], found.get("rank_high")
+    return str(low) if low and high in (None, low) else f"{low}–{high}" if low else None
 
 
 def targets(names: str) -> str:

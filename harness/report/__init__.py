@@ -17,6 +17,7 @@ from typing import Any
 from traitbench.charts.chart import Figure, slug, svg
 from traitbench.charts.theme import CONFIGS, VERDICTS
 from traitbench.errors import BadData
+from traitbench.leaderboard.labels import labels
 from traitbench.report.development import development
 from traitbench.report.overview import overview
 from traitbench.report.parts import badge, count, digest_of, in_script, json_data, part
@@ -27,7 +28,7 @@ from traitbench.runs.trained import spent
 from traitbench.store import write_text
 from traitbench.tables import Table
 from traitbench.tasks import views_of
-from traitbench.tasks.views import Shown, named
+from traitbench.tasks.views import Shown
 
 __all__ = ["page", "svg", "write_report"]
 
@@ -76,8 +77,14 @@ def _drawn(sources: Mapping[str, Results]) -> dict[str, list[Figure]]:
 
 
 def _shown(task: str, sources: Mapping[str, Results]) -> list[Shown]:
-    """The runs of a task, with labels that tell them apart."""
-    return named(Shown("", task, r.tasks[task], r) for r in sources.values() if task in r.tasks)
+    """The runs of a task, each by the leaderboard's name for it, and by its model where there are several."""
+    mine = {name: results for name, results in sources.items() if task in results.tasks}
+    told = labels([results.entry(task, name) for name, results in mine.items()])
+    several = len({results.model_name for results in mine.values()}) > 1
+    return [
+        Shown(told[task, name] + (f" · {r.model_name}" if several else ""), task, r.tasks[task], r)
+        for name, r in mine.items()
+    ]
 
 
 def _figures(task: str, sources: Mapping[str, Results]) -> list[Figure]:

@@ -10,7 +10,7 @@ from traitbench.tasks.questionnaire.figures.diagnostics import reliability, resp
 from traitbench.tasks.questionnaire.figures.doses import dose, strengths
 from traitbench.tasks.questionnaire.figures.effects import forest, matrices
 from traitbench.tasks.questionnaire.figures.runs import modes, runs
-from traitbench.tasks.views import Shown, named
+from traitbench.tasks.views import Shown
 
 __all__ = ["figures"]
 
@@ -18,7 +18,7 @@ __all__ = ["figures"]
 def figures(shown: Sequence[Shown]) -> list[Figure]:
     """Every figure that the runs of one task have data for, by kind and, within it, statement scoring first."""
     every = runs(shown)
-    moved = runs(named(one for one, run in zip(shown, every, strict=True) if any(c.contrasts for c in run.cards())))
+    moved = runs([one for one, run in zip(shown, every, strict=True) if any(c.contrasts for c in run.cards())])
     found: list[Figure | None] = []
     for draw in (forest, matrices, dose):
         found += [draw(moved, mode) for mode in modes(every)]
