@@ -18,6 +18,7 @@ from pages import Page
 
 from traitbench.charts.theme import contrast
 from traitbench.errors import BadData
+from traitbench.leaderboard import board_of
 from traitbench.report import page, write_report
 from traitbench.runs.results import Results
 from traitbench.store import read_json
@@ -68,7 +69,14 @@ def test_every_figure_is_on_the_page_and_beside_it(
 ) -> None:
     files, found = written
     tasks = dict.fromkeys(task for results in sources.values() for task in results.tasks)
-    expected = [figure for task in tasks for figure in figures(shown(sources.values(), task))]
+    names = {(entry.task, entry.run): entry.label for entry in board_of(sources).entries}
+    assert {"prompting", "prompting, templates=3"} <= set(names.values()), "told apart in words, not by a number"
+    expected = []
+    for task in tasks:
+        runs = [name for name, results in sources.items() if task in results.tasks]
+        labels = [f"{names[task, name]} · {sources[name].model_name}" for name in runs]
+        told = [one._replace(label=label) for one, label in zip(shown(sources.values(), task), labels, strict=True)]
+        expected += figures(told)
     assert len(expected) > 10
     assert [path.name for path in files] == [
         "report.html",
