@@ -26,7 +26,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     found = []
     for run in ("smollm2@prompting", "scripted__uniform@none"):
         every = [Results.model_validate(read_json(p)) for p in sorted(PUBLISHED.glob(f"{run}+*/results_*.json"))]
-        found.append(next(r for r in every if "sd3" in r.versions))
+        found.append(next(r for r in every if "bfi_44" in r.versions))
     hostile = found[0].model_copy(update={"model_name": HOSTILE, "warnings": [HOSTILE]})
     sources = {"hostile": hostile, "uniform": found[1]}
     return write_report(sources, tmp_path_factory.mktemp("page") / "report.html", "Report")[0].as_uri()
@@ -73,7 +73,7 @@ def test_every_chart_is_drawn(page: Any) -> None:
         assert len(marks) > 2, chart.get_attribute("data-spec")
         size = chart.find_element("css selector", "svg").size
         assert size["width"] > 150 and size["height"] > 60
-    (forest,) = css(page, "#sd3-statement-effects .chart")
+    (forest,) = css(page, "#bfi-44-statement-effects .chart")
     points = forest.find_elements("css selector", "g.mark-symbol.role-mark path")
     assert len(points) == 3, "three targets, one run that aims"
 
@@ -139,19 +139,15 @@ def test_filters_reduce_the_rows_and_say_so(page: Any) -> None:
     mode = Select(css(page, "#filters select[name=mode]")[0])
     mode.select_by_value("choice")
     assert column(page, 2) == ["choice", "choice"]
-    verdict = Select(css(page, "#filters select[name=verdict]")[0])
-    held = [text.split()[0] for text in column(page, 3)]
-    assert {option.get_attribute("value") for option in verdict.options} >= {"not interpretable"}
-    verdict.select_by_value("not interpretable")
-    assert status.text == f"{held.count('not')} of 4 rows shown"
-    words.send_keys("uniform")
-    assert status.text == "1 of 4 rows shown"
     mode.select_by_value("")
-    assert column(page, 2) == ["statement", "choice"]
+    Select(css(page, "#filters select[name=verdict]")[0]).select_by_value("interpretable")
+    assert (status.text, column(page, 2)) == ("1 of 4 rows shown", ["statement"])
+    mode.select_by_value("choice")
+    assert column(page, 2) == []
 
 
 def test_the_theme_follows_the_system_and_the_button(driver: Any, address: str) -> None:
-    label = "return document.querySelector('#sd3-statement-effects svg text').getAttribute('fill')"
+    label = "return document.querySelector('#bfi-44-statement-effects svg text').getAttribute('fill')"
     ground = "return getComputedStyle(document.body).backgroundColor"
     open_page(driver, address, theme="dark")
     toggle = css(driver, "#theme")[0]
@@ -173,7 +169,7 @@ def test_a_hostile_name_is_read_as_text(page: Any) -> None:
 
     assert HOSTILE in css(page, "#board")[0].text
     assert HOSTILE in css(page, "#runs")[0].text
-    (chart,) = css(page, "#sd3-choice-response-style .chart")
+    (chart,) = css(page, "#bfi-44-choice-response-style .chart")
     assert any(HOSTILE in text.text for text in chart.find_elements("css selector", "svg text"))
     bar = chart.find_element("css selector", "svg .mark-rect.role-mark path")
     page.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", bar)
