@@ -75,7 +75,7 @@ def test_every_chart_is_drawn(page: Any) -> None:
         assert size["width"] > 150 and size["height"] > 60
     (forest,) = css(page, "#bfi-44-statement-effects .chart")
     points = forest.find_elements("css selector", "g.mark-symbol.role-mark path")
-    assert len(points) == 3, "three targets, one run that aims"
+    assert len(points) == 5, "five targets, one run that aims"
 
 
 def test_a_click_sorts_and_another_turns_it_round(page: Any) -> None:
