@@ -57,7 +57,7 @@ def analyze(
     `progress` is given the number of rows of each batch. `coding`, `missing`, `columns` and `id` say how to read the
     table (see `open_answers`); the ids are kept in the scores. A column without a single answer counts as absent, at
     the cost of another pass. BadData for what cannot be read, is out of range, contradicts its keying or holds fewer
-    than two rows.
+    than two rows or no answer.
     """
     answers = open_answers(path, inventory, coding=coding, missing=missing, columns=columns, id=id)
     if scores is not None and scores.resolve() == path.resolve():
@@ -72,7 +72,7 @@ def analyze(
             found = _checked_keying(table, answers, keyed, trust_key)
         notes = [*answers.notes, *answers.tally.notes()]
         empty = [item.id for item, count in zip(answers.items, table.moments.answered, strict=True) if not count]
-        if empty and len(empty) < len(answers.items):
+        if empty:
             notes.append(f"without a single answer, so taken as absent: {', '.join(empty)}")
             answers = answers.without(empty)
             table = _read(answers, keyed, None, progress)

@@ -133,11 +133,20 @@ class Tally:
             )
 
     def require_people(self) -> None:
-        """Refuse a table of fewer than two rows: BadData."""
+        """Refuse a table of fewer than two rows, or without a single answer: BadData."""
         if self.rows < 2:
             held = "one row of answers" if self.rows else "column names and no row of answers"
             raise BadData(
                 f"{self.path} has {held}; expected two people or more, a row each: see that the whole table was saved"
+            )
+        if not self.answers:
+            read = [f"{_count(self.codes, 'cell')} with a code of --missing"] if self.codes else []
+            read += [f"{_count(self.zeros, 'cell')} of 0 (--coding 0-N makes them answers)"] if self.zeros else []
+            why = f": missing are {' and '.join(read)}" if read else ""
+            raise BadData(
+                f"{self.path} has {self.rows:,} rows and not one answer in the items' columns{why}; expected numbers "
+                f"from {self.coding.low:g} to {self.coding.high:g}: see that the answers were saved, or name the "
+                "columns that hold them with --columns MAP"
             )
 
     def notes(self) -> list[str]:

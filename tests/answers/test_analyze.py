@@ -331,13 +331,24 @@ def test_fewer_than_two_people_are_no_table(
     assert not scores.exists()
 
 
-def test_no_answers(make: Make, tmp_path: Path) -> None:
-    scores, content = tmp_path / "scores.csv", [[0] * 10, ["NA"] * 10]
-    found = sound(analyze(written(tmp_path / "t.csv", NAMES, content), make(KEYS), keyed=False, scores=scores))
-    assert (found.n, found.n_complete) == (2, 0) and found.missing_items == []
-    assert found.scales["E"].mean is None and found.correlations.matrix == [[None] * 3] * 3
-    assert len(scores.read_text().splitlines()) == 3
-    assert "2 rows with an answer to no item, kept" in found.notes
+@pytest.mark.parametrize(
+    ("cells", "missing", "said"),
+    [
+        ([""] * 10, (), r"columns; expected numbers from 1 to 5: .*--columns MAP"),
+        (["NaN"] * 10, (), r"columns; expected"),
+        ([0] * 10, (), r"columns: missing are 20 cells of 0 \(--coding 0-N"),
+        ([-9] * 9 + ["NA"], (-9,), r"columns: missing are 18 cells with a code of --missing; expected"),
+    ],
+)
+@pytest.mark.parametrize("careless", [False, True])
+def test_a_table_without_an_answer_is_none(
+    cells: list[Any], missing: tuple[float, ...], said: str, careless: bool, make: Make, tmp_path: Path
+) -> None:
+    """Its rows are no blank ones: another column holds something."""
+    path, scores = written(tmp_path / "t.csv", ["who", *NAMES], [["a", *cells], ["b", *cells]]), tmp_path / "s.csv"
+    with pytest.raises(BadData, match=rf"has 2 rows and not one answer in the items' {said}"):
+        analyze(path, make(KEYS), False, scores, missing=missing, careless=careless)
+    assert not scores.exists()
 
 
 @pytest.mark.parametrize("n", [2, 3, 6, 9, 10])
