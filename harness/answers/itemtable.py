@@ -26,23 +26,28 @@ OPTIONS = 11
 
 
 class ItemAnalysis(Record):
-    """One item of a scale, keyed, over the rows of that scale; null where `reasons` says why."""
+    """One item of a scale, keyed; its n is not the scale's, of whose rows mean, SD and correlations are.
+
+    Null where `reasons` says why.
+    """
 
     item: str
     keyed: int
     """1 or -1, in the inventory."""
     n: int
-    """Who answered it, whatever else they left out."""
+    """Who answered it, whatever else they left out: not the rows that mean, SD and correlations are of."""
     mean: float | None = None
+    """Over the scale's rows; pairwise over all who answered the item."""
     sd: float | None = None
+    """Over the same rows as the mean."""
     frequencies: list[int] | None = None
     """Of each keyed answer from the lowest to the highest, over all who answered the item."""
     r_drop: float | None = None
-    """Correlation with the sum of the other items."""
+    """Correlation with the sum of the other items, over the scale's rows."""
     r_cor: float | None = None
-    """Correlation with the scale, corrected for item overlap and unreliability, as psych's r.cor."""
+    """Correlation with the scale, corrected for item overlap and unreliability, as psych's r.cor; over its rows."""
     alpha_dropped: float | None = None
-    """Alpha of the scale without the item."""
+    """Alpha of the scale without the item, over its rows."""
     reasons: dict[str, str] = Field(default_factory=dict)
     """Field -> why it is null."""
 
@@ -108,8 +113,11 @@ def items(
     return table
 
 
-def item_table(title: str, rows: Sequence[ItemAnalysis], low: int) -> Table:
-    """Lay the items of one scale out for the terminal; frequencies in per cent of those who answered."""
+def item_table(title: str, rows: Sequence[ItemAnalysis], low: int, whose: str) -> Table:
+    """Lay the items of one scale out for the terminal; frequencies in per cent of those who answered.
+
+    `whose` says which rows the figures beside them are of.
+    """
     options = len(next((row.frequencies for row in rows if row.frequencies), []))
     cells = [
         [
@@ -127,6 +135,7 @@ def item_table(title: str, rows: Sequence[ItemAnalysis], low: int) -> Table:
     percents = [f"% {low + option}" for option in range(options)]
     return Table(
         title=title,
-        columns=["item", "n", "mean", "SD", *percents, "r.drop", "r.cor", "alpha without"],
+        columns=["item", "answered", "mean", "SD", *percents, "r.drop", "r.cor", "alpha without"],
         rows=cells,
+        notes=[f"Answered{' and %' if options else ''}: of all who answered the item. {whose}."],
     )

@@ -37,10 +37,21 @@ def tables(analysis: Analysis, items: bool = False, low: int = 1) -> list[Table]
     if analysis.facets:
         found.append(_grid("facet", analysis, analysis.facets, []))
     if items:
-        found += [item_table(f"Items of {name}", s.table, low) for name, s in analysis.scales.items() if s.table]
+        found += [
+            item_table(f"Items of {name}", s.table, low, _whose(analysis, s))
+            for name, s in analysis.scales.items()
+            if s.table
+        ]
     if analysis.carelessness:
         found.append(_careless(analysis))
     return found
+
+
+def _whose(analysis: Analysis, scale: ScaleAnalysis) -> str:
+    """Say which rows an item's mean, SD and correlations are of."""
+    if analysis.rows == "pairwise":
+        return "Mean and SD are too; r.drop, r.cor and alpha without it are of the rows that answer both of two items"
+    return f"Mean, SD, r.drop, r.cor and alpha without it are of the scale's rows, n = {scale.n}"
 
 
 def _grid(kind: str, analysis: Analysis, scales: Mapping[str, ScaleAnalysis], notes: list[str]) -> Table:

@@ -197,6 +197,14 @@ def test_frequencies_are_of_all_who_answered_an_item(gaps: tuple[Path, Inventory
     e1 = next(row for row in shown[-2].rows if row[0] == "e1")
     # response.frequencies(x)["e1", ] of psych: .1667 .1429 .1905 .3810 .1190 of 42 answers.
     assert e1[1] == "42" and e1[4:9] == ["17", "14", "19", "38", "12"]
+    assert shown[-2].columns[:4] == ["item", "answered", "mean", "SD"]
+    complete = sum("." not in [person[NAMES.index(i.item)] for i in found.scales["E"].table] for person in PEOPLE)
+    assert complete == found.scales["E"].n < 42
+    assert shown[-2].notes[0].endswith(f"r.cor and alpha without it are of the scale's rows, n = {complete}.")
+    pairwise = analyze(*gaps, keyed=True, rows="pairwise")
+    answers = [int(person[NAMES.index("e1")]) for person in PEOPLE if person[NAMES.index("e1")] != "."]
+    assert pairwise.scales["E"].table[0].mean == pytest.approx(np.mean(answers))
+    assert "Mean and SD are too" in tables(pairwise, items=True)[-2].notes[0]
 
 
 def test_fractional_answers_and_wide_scales_have_no_frequencies(make: Make, tmp_path: Path) -> None:
