@@ -63,10 +63,16 @@ def _dropped(scales: Mapping[str, ScaleAnalysis], rows: int, treatment: Rows, co
 
 
 def _reversed_items(scales: Mapping[str, ScaleAnalysis], facets: Mapping[str, ScaleAnalysis]) -> list[str]:
-    """Name the items that correlate negatively with the rest of their scale, or else of their facet."""
+    """Name the items that correlate negatively with the rest of their scale, or else of their facet.
+
+    By more than a correlation's standard error about 0, and of ten persons or more: others tell nothing of a key.
+    """
     found, said = [], set[str]()
     for name, scale in [*scales.items(), *facets.items()]:
-        negative = [i for i in scale.table if i.r_drop is not None and i.r_drop < 0 and i.item not in said]
+        if scale.n < FEW:
+            continue
+        clear = -(scale.n**-0.5)
+        negative = [i for i in scale.table if i.r_drop is not None and i.r_drop < clear and i.item not in said]
         said |= {item.item for item in negative}
         if len(negative) == 1:
             (item,) = negative

@@ -139,6 +139,10 @@ def test_an_acquiescent_table(shared: Path, tmp_path: Path) -> None:
     assert found.keying is not None and found.keying.given > 0.3 and found.keying.verdict == "agrees"
     assert found.acquiescence is not None and found.acquiescence.sd == pytest.approx(0.99, abs=0.01)
     assert any("acquiescence is high: it makes 5" in warning for warning in found.warnings)
+    drops = {item.item: item.r_drop for scale in found.scales.values() for item in scale.table}
+    asked = " ".join(warning for warning in found.warnings if "keyed the right way" in warning)
+    assert drops["mini_6"] == pytest.approx(0, abs=0.005) and drops["mini_6"] < 0
+    assert {item for item in drops if f"{item} " in asked} == {i for i, r in drops.items() if r < -(found.n**-0.5)}
     with pytest.raises(BadData, match=r"declared keyed.*contradict.*Either it is raw"):
         analyze(path, inventory, keyed=True)
 
@@ -167,6 +171,16 @@ def test_items_keyed_the_wrong_way_are_named(make: Make, tmp_path: Path) -> None
     k = others.shape[1]
     alpha = k / (k - 1) * (1 - others.var(axis=0, ddof=1).sum() / others.sum(axis=1).var(ddof=1))
     assert e3.alpha_dropped == pytest.approx(alpha)
+
+
+@pytest.mark.parametrize("n", [9, 10])
+def test_too_few_people_raise_no_question_of_an_item(n: int, make: Make, tmp_path: Path) -> None:
+    raw = raw_answers(n, 0.0)
+    raw[:, NAMES.index("e3")] = 6 - raw[:, NAMES.index("e1")]
+    found = analyze(written(tmp_path / "t.csv", NAMES, raw.tolist()), make(KEYS), keyed=False)
+    e3 = next(item for item in found.scales["E"].table if item.item == "e3")
+    assert e3.r_drop is not None and e3.r_drop < -0.4
+    assert any("e3" in warning and "keyed the right way" in warning for warning in found.warnings) == (n == 10)
 
 
 def test_copies_of_an_item_are_named(make: Make, tmp_path: Path) -> None:
