@@ -58,7 +58,9 @@ class Keying(Record):
     other: float
     """The same if the keying is the other one."""
     pairs: int
-    """Of opposite items of one facet."""
+    """Of opposite items of one facet, or of one scale."""
+    within: Literal["facet", "scale"]
+    """What those items are of."""
     across: int
     """Of opposite items of different scales; without any, keying and acquiescence cannot be told apart."""
     margin: float
@@ -93,6 +95,7 @@ def keying(pairs: Pairs, items: Sequence[Item], keyed: bool) -> Keying | None:
         declared=declared,
         other=other,
         pairs=len(held),
+        within="facet" if any(items[a].facet and items[a].facet == items[b].facet for a, b in held) else "scale",
         across=across,
         margin=margin,
         verdict=_verdict(declared, other, within, across, margin),
@@ -116,9 +119,9 @@ def contradiction(found: Keying, keyed: bool) -> str:
     a, b = found.example
     return (
         f"the table is declared {declared}, but its correlations contradict that: with each person's mean raw answer "
-        f"taken out, plus- and minus-keyed items of one facet correlate {found.declared:+.2f} if it is {declared} and "
-        f"{found.other:+.2f} if it is {other}, over opposite items of different scales ({found.pairs} pairs; expected "
-        f"above 0). Either it is {other}, so that minus-keyed items would be reversed "
+        f"taken out, plus- and minus-keyed items of one {found.within} correlate {found.declared:+.2f} if it is "
+        f"{declared} and {found.other:+.2f} if it is {other}, over opposite items of different scales "
+        f"({found.pairs} pairs; expected above 0). Either it is {other}, so that minus-keyed items would be reversed "
         f"{'too rarely' if keyed else 'twice'}, or it is {declared} and the inventory's key is not that of these "
         f"answers ({a} and {b}, for one, correlate {found.example_r:+.2f} in the table). To tell, {_look(b)}"
     )

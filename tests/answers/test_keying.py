@@ -114,7 +114,7 @@ def test_facets_of_one_scale_tell(make: Make, tmp_path: Path) -> None:
     path = written(tmp_path / "t.csv", NAMES, raw_answers(150, 1.0).tolist())
     found = analyze(path, make(keys), keyed=False)
     assert found.keying is not None and (found.keying.verdict, found.keying.across) == ("agrees", 180)
-    with pytest.raises(BadData, match="contradict"):
+    with pytest.raises(BadData, match=r"contradict.*items of one facet correlate"):
         analyze(path, make(keys), keyed=True)
 
 
@@ -143,7 +143,7 @@ def test_an_acquiescent_table(shared: Path, tmp_path: Path) -> None:
     asked = " ".join(warning for warning in found.warnings if "keyed the right way" in warning)
     assert drops["mini_6"] == pytest.approx(0, abs=0.005) and drops["mini_6"] < 0
     assert {item for item in drops if f"{item} " in asked} == {i for i, r in drops.items() if r < -(found.n**-0.5)}
-    with pytest.raises(BadData, match=r"declared keyed.*contradict.*Either it is raw"):
+    with pytest.raises(BadData, match=r"declared keyed.*contradict.*items of one scale correlate.*Either it is raw"):
         analyze(path, inventory, keyed=True)
 
 
