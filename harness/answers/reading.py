@@ -254,10 +254,12 @@ def open_answers(
 
 
 def _below_labels(table: Table, columns: Sequence[int]) -> tuple[Table, tuple[str, ...]]:
-    """Pass over what stands above and below the names of a text file and is no answer; also remarks on that."""
+    """Pass over what stands above and below the names of a text file and is no answer; also remarks on the file."""
     if not isinstance(table, DelimitedText):
         return table, ()
     notes = []
+    if not table.encoding.startswith("utf-8"):
+        notes.append(f"the file is no UTF-8: read as {table.encoding}; see that names and ids are right")
     if table.names_row > 1:
         notes.append(
             f"the column names are in row {table.names_row} of the file; what stands above them is passed over"

@@ -5,6 +5,7 @@ The kind of file is told by its content, not by its name; the separator by which
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import zlib
@@ -36,6 +37,9 @@ _ROWS = 16_384
 _LABELS = 3
 """Rows of names, labels or question texts that may stand above the answers."""
 
+_ENCODINGS = ("utf-8-sig", "cp1252")
+"""Tried in turn on a whole text file; cp1252 is what spreadsheets of Western Windows write."""
+
 _UNREADABLE = (OSError, EOFError, zlib.error, csv.Error, pa.ArrowException)
 
 
@@ -58,7 +62,8 @@ def open_table(path: Path, expected: Collection[str]) -> Table:
             kind = "a workbook or archive" if magic[:2] == b"PK" else "UTF-16 text"
             raise BadData(f"{path} is {kind}; expected CSV, TSV, Parquet or SPSS: save it as CSV (UTF-8)")
         gzipped, names = magic[:2] == b"\x1f\x8b", set(expected)
-        found = [DelimitedText.open(path, gzipped, delimiter, names) for delimiter in ",\t;"]
+        encoding = _encoding(path, gzipped)
+        found = [DelimitedText.open(path, gzipped, delimiter, names, encoding) for delimiter in ",\t;"]
     except _UNREADABLE as error:
         raise BadData(
             f"cannot read {path}: {error}; expected a table as CSV, TSV (also .gz), Parquet or SPSS (.sav)"
@@ -113,16 +118,17 @@ class DelimitedText:
     """Lines above the first row of answers."""
     names_row: int = 1
     """Which row the names stand in, from 1: question texts may stand above them."""
+    encoding: str = "utf-8-sig"
 
     @classmethod
-    def open(cls, path: Path, gzipped: bool, delimiter: str, expected: Collection[str]) -> DelimitedText:
+    def open(cls, path: Path, gzipped: bool, delimiter: str, expected: Collection[str], encoding: str) -> DelimitedText:
         """Read the header as it is with this delimiter: the first row, unless one soon below it has more names."""
-        rows = _first_rows(path, gzipped, delimiter, _LABELS) or [((), 0)]
+        rows = _first_rows(path, gzipped, delimiter, _LABELS, encoding) or [((), 0)]
         # A row of answers to items called 1, 2, ... would look like names.
         words = {name for name in expected if not name.isdigit()}
         found = [_matches(names, words) for names, _ in rows]
         place = max(range(len(rows)), key=lambda i: (found[i] > 1 and found[i], -i))
-        return cls(path, rows[place][0], gzipped, delimiter, rows[place][1], place + 1)
+        return cls(path, rows[place][0], gzipped, delimiter, rows[place][1], place + 1, encoding)
 
     def below_labels(self, columns: Sequence[int]) -> tuple[DelimitedText, list[str]]:
         """Pass over rows of labels between the names and the answers; also the first text of each.
@@ -131,7 +137,7 @@ class DelimitedText:
         """
         labels: list[str] = []
         end = self.header_lines
-        rows = _first_rows(self.path, self.gzipped, self.delimiter, self.names_row + 3 * _LABELS)
+        rows = _first_rows(self.path, self.gzipped, self.delimiter, self.names_row + 3 * _LABELS, self.encoding)
         for cells, line in rows if len(columns) > 1 else ():
             held = [cells[i] for i in columns if i < len(cells) and cells[i] not in MISSING]
             if line <= self.header_lines or not held:
@@ -146,7 +152,7 @@ class DelimitedText:
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the rows that are not empty below the header, each with the line it ends in."""
-        with _opened(self.path, self.gzipped) as handle:
+        with _opened(self.path, self.gzipped, self.encoding) as handle:
             reader = csv.reader(handle, delimiter=self.delimiter)
             for cells in reader:
                 if cells and reader.line_num > self.header_lines:
@@ -178,7 +184,7 @@ class DelimitedText:
                 for batch in reader:
                     yield [
                         *(batch.column(names[i]) for i in numbers),
-                        *(_decoded(batch.column(names[i])) for i in texts),
+                        *(_decoded(batch.column(names[i]), self.encoding) for i in texts),
                     ]
         except (OSError, pa.ArrowException) as error:
             if fault := self._fault(numbers, str(error)):
@@ -220,10 +226,12 @@ def _matches(names: Collection[str], expected: Collection[str]) -> int:
     return len({name.casefold() for name in names} & set(expected))
 
 
-def _first_rows(path: Path, gzipped: bool, delimiter: str, count: int) -> list[tuple[tuple[str, ...], int]]:
+def _first_rows(
+    path: Path, gzipped: bool, delimiter: str, count: int, encoding: str
+) -> list[tuple[tuple[str, ...], int]]:
     """The first rows, trimmed, and the line that each ends in; empty ones only where the file begins with them."""
     found: list[tuple[tuple[str, ...], int]] = []
-    with _opened(path, gzipped) as handle:
+    with _opened(path, gzipped, encoding) as handle:
         reader = csv.reader(handle, delimiter=delimiter)
         try:
             for cells in islice(reader, count):
@@ -236,16 +244,36 @@ def _first_rows(path: Path, gzipped: bool, delimiter: str, count: int) -> list[t
     return found
 
 
-def _decoded(array: pa.Array) -> pa.Array:
-    """Trimmed text of a column; a byte that is no UTF-8 becomes a sign for one."""
-    try:
+def _decoded(array: pa.Array, encoding: str) -> pa.Array:
+    """Trimmed text of a column of bytes."""
+    if encoding == _ENCODINGS[0]:
         return pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
-    except pa.ArrowInvalid:
-        return pa.array([cell.decode("utf-8", "replace").strip() for cell in array.to_pylist()], pa.string())
+    return pa.array([cell.decode(encoding).strip() for cell in array.to_pylist()], pa.string())
 
 
-def _opened(path: Path, gzipped: bool) -> TextIO:
-    """Open delimited text; a byte that is no UTF-8 may stand in a column that is not read."""
+def _encoding(path: Path, gzipped: bool) -> str:
+    """Tell how a text file is encoded by all of its bytes: no two names or ids may become one.
+
+    Latin-1, which has every byte, where it is none of `_ENCODINGS`.
+    """
+    for encoding in _ENCODINGS:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        try:
+            with gzip.open(path, "rb") if gzipped else path.open("rb") as handle:
+                while block := handle.read(_BLOCK):
+                    decoder.decode(block)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            continue
+        except _UNREADABLE:
+            # A cut file is told with the place of the cut when the answers are read.
+            return encoding
+        return encoding
+    return "latin-1"
+
+
+def _opened(path: Path, gzipped: bool, encoding: str) -> TextIO:
+    """Open delimited text; the encoding fits all bytes up to a cut."""
     if gzipped:
-        return gzip.open(path, "rt", encoding="utf-8-sig", errors="replace", newline="")
-    return path.open(encoding="utf-8-sig", errors="replace", newline="")
+        return gzip.open(path, "rt", encoding=encoding, errors="replace", newline="")
+    return path.open(encoding=encoding, errors="replace", newline="")

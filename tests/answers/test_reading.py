@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pyarrow import parquet
 
 from traitbench import inventories
 from traitbench.answers import tablefiles
+from traitbench.answers.analyze import analyze
 from traitbench.answers.reading import Answers, open_answers
 from traitbench.errors import BadData
 from traitbench.inventories import Inventory
@@ -146,6 +148,31 @@ def test_other_columns_may_hold_anything(make: Make, tmp_path: Path) -> None:
     found = opened(content, make(), tmp_path)
     assert found.ignored == ("remark", "remark") and found.missing == ()
     assert read(found).tolist() == [[1, 5, 3]]
+
+
+@pytest.mark.parametrize("squeezed", [False, True])
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("utf-8", ("Zoë", "Zoé", "Ωmega")),
+        ("cp1252", ("Zoë", "Zoé", "5 € “x”")),
+        ("latin-1", ("Zoë", "Zoé", "\x81", "Ã©")),
+    ],
+)
+def test_names_and_ids_are_kept_in_every_encoding(
+    encoding: str, names: tuple[str, ...], squeezed: bool, make: Make, tmp_path: Path
+) -> None:
+    """The first two differ in one byte above 127; cp1252 lacks byte 81."""
+    head = ",".join(["wér", "wèr", *NAMES])
+    content = "".join(f"{line}\n" for line in [head, *(f"{name},x,1,2,3" for name in names)]).encode(encoding)
+    path, scores = tmp_path / "t.csv", tmp_path / "s.csv"
+    path.write_bytes(gzip.compress(content) if squeezed else content)
+    found = analyze(path, make(), keyed=True, scores=scores, id="wér")
+    assert found.ignored_columns == ["wèr"]
+    with scores.open(encoding="utf-8", newline="") as handle:
+        assert [row["wér"] for row in csv.DictReader(handle)] == [*names]
+    said = [note for note in found.notes if "no UTF-8" in note]
+    assert said == [] if encoding == "utf-8" else f"read as {encoding};" in said[0]
 
 
 def test_a_header_over_two_lines(make: Make, tmp_path: Path) -> None:
