@@ -1,7 +1,8 @@
 """Tables of answers, a row a person and a column an item: CSV, TSV (also gzipped), Parquet or SPSS, read in batches.
 
-What is in a table and is no answer is an error with its place, never a guess. Missing is an empty cell, NA, NaN, 0
-where it can be no answer, and the codes that the user names. Rows without anything in them are no people.
+What is in a table and is no answer is an error with its place, never a guess. Missing is an empty cell, NA, NaN or
+another word of `MISSING`, 0 where it can be no answer, and the codes that the user names. Rows without anything in them
+are no people.
 """
 
 from __future__ import annotations

@@ -25,8 +25,11 @@ from traitbench.errors import BadData
 
 __all__ = ["MISSING", "DelimitedText", "Parquet", "Table", "is_number", "open_table"]
 
-MISSING = ("", " ", "NA", "na", "NaN", "nan", "NAN")
-"""What stands in a text cell without an answer."""
+MISSING = ("", " ", "NA", "na", "NaN", "nan", "NAN", ".", "#N/A", "N/A", "n/a", "NULL", "null", "None")
+"""What stands in a text cell without an answer: R, SPSS and SAS, spreadsheets, databases, Python."""
+
+_SPACED = [before + word + after for word in MISSING for before in ("", " ") for after in ("", " ")]
+"""The same with a space beside it: pyarrow compares before it trims."""
 
 _BLOCK = 8 << 20
 """Bytes of a text file that are parsed at a time."""
@@ -142,7 +145,7 @@ class DelimitedText:
             held = [cells[i] for i in columns if i < len(cells) and cells[i] not in MISSING]
             if line <= self.header_lines or not held:
                 continue
-            if any(map(is_number, held)):
+            if any(is_number(cell.replace(",", ".", 1)) for cell in held):
                 return replace(self, header_lines=end), labels
             labels.append(held[0])
             end = line
@@ -176,7 +179,7 @@ class DelimitedText:
                     arrow_csv.ConvertOptions(
                         include_columns=list(kinds),
                         column_types=kinds,
-                        null_values=list(MISSING),
+                        null_values=_SPACED,
                         quoted_strings_can_be_null=True,
                     ),
                 ) as reader,
@@ -192,7 +195,7 @@ class DelimitedText:
 
     def _fault(self, columns: Sequence[int], found: str) -> BadData | None:
         """Find what pyarrow could not read, and its place; None for a header without rows."""
-        good = set(MISSING)
+        good = set(_SPACED)
         row = 0
         try:
             for row, (line, cells) in enumerate(self.rows(), 1):
@@ -203,12 +206,8 @@ class DelimitedText:
                     )
                 for column in columns:
                     if cells[column] not in good:
-                        if not is_number(cells[column]):
-                            return BadData(
-                                f"{self.path}, row {row} below the header, column {self.names[column]!r}: "
-                                f"{cells[column]!r} is no number; "
-                                "expected an answer, or for a missing one nothing, NA, NaN or 0; correct the cell"
-                            )
+                        if cells[column].strip() in MISSING or not is_number(cells[column]):
+                            return self._no_number(row, column, cells[column])
                         good.add(cells[column])
         except _UNREADABLE as error:
             found = str(error)
@@ -216,6 +215,13 @@ class DelimitedText:
             if not row:
                 return None
         return BadData(f"cannot read {self.path} after row {row}: {found}; the file is damaged or cut short")
+
+    def _no_number(self, row: int, column: int, cell: str) -> BadData:
+        expected = "expected an answer, or for a missing one nothing, NA, NaN or 0; correct the cell"
+        if "," in cell and is_number(cell.replace(",", ".", 1)):
+            expected = "expected a decimal point, not a comma: save the table so (in R write.csv, not write.csv2)"
+        where = f"{self.path}, row {row} below the header, column {self.names[column]!r}"
+        return BadData(f"{where}: {cell!r} is no number; {expected}")
 
 
 Table = DelimitedText | Parquet | Spss

@@ -24,6 +24,8 @@ VALUES = [[1, 5, 3], [2, None, 4], [5, 1, None], [None, None, 2], [4, 4, 4]]
 TABLE = np.array([[np.nan if v is None else v for v in row] for row in VALUES])
 NAMES = ("q1", "q2", "q3")
 
+WORDS = (".", "#N/A", "N/A", "n/a", "NULL", "null", "None", " NA", "NA ", "   ", '"#N/A"')
+
 Make = Callable[..., Inventory]
 
 
@@ -66,7 +68,7 @@ def opened(content: str | bytes, inventory: Inventory, folder: Path, name: str =
 
 
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
-@pytest.mark.parametrize("missing", ["", "NA", "NaN", "nan", "0", " ", '""', "0.0"])
+@pytest.mark.parametrize("missing", ["", "NA", "NaN", "nan", "0", " ", '""', "0.0", *WORDS])
 def test_separators_and_missing_answers(delimiter: str, missing: str, make: Make, tmp_path: Path) -> None:
     assert np.array_equal(read(opened(text(delimiter, missing), make(), tmp_path)), TABLE, equal_nan=True)
 
@@ -99,7 +101,7 @@ def test_parquet_of_every_kind(kind: pa.DataType, make: Make, tmp_path: Path) ->
         values = [row[i] for row in VALUES]
         worded = kind.value_type if pa.types.is_dictionary(kind) else kind
         if pa.types.is_string(worded) or pa.types.is_large_string(worded):
-            words = [" NA" if v is None else str(v) for v in values]
+            words = [[" NA", "None", "."][i] if v is None else str(v) for v in values]
             columns[name] = pa.array(words, worded)
         else:
             columns[name] = pa.array(values).cast(worded)
@@ -245,7 +247,9 @@ def test_numbers_are_no_names_elsewhere(make: Make, tmp_path: Path) -> None:
         ("q1,q2,q3\n1,2,3\n0.5,2,3\n", r"row 2 .*column 'q1': 0.5 is no answer"),
         ("q1,q2,q3\n1,inf,3\n", r"row 1 .*column 'q2': inf is no answer"),
         ("q1,q2,q3\n1,2,3\n\n1,agree,3\n", r"row 2 .*column 'q2': 'agree' is no number.*correct the cell"),
-        ("q1;q2;q3\n1;2;3,5\n", r"row 1 .*column 'q3': '3,5' is no number"),
+        ("q1;q2;q3\n1;2;3,5\n", r"row 1 .*column 'q3': '3,5' is no number; expected a decimal point, not a comma"),
+        ("q1\tq2\tq3\n5,0\t2,0\t3,0\n1\t2\t3\n", r"row 1 .*column 'q1': '5,0' is no number; expected a decimal point"),
+        ("q1,q2,q3\n1,     ,3\n", r"row 1 .*column 'q2': '     ' is no number.*correct the cell"),
         ("q1,q2,q3\n1,2,3\n1,2\n", r"row 2 .*\(line 3\) has 2 cells, but the header has 3"),
         ("q1,q2,q3\n1,1,2,3\n", r"row 1 .*has 4 cells"),
         ("", "is empty; expected a table"),
