@@ -110,6 +110,8 @@ class Answers:
             start += len(given[0])
             if len(rows):
                 yield Batch(values.T, rows, ids)
+        if isinstance(self.table, DelimitedText):
+            self.tally.blank += len(self.table.spaces)
         self.tally.check()
 
     def _numbers(self, arrays: Sequence[pa.Array], start: int) -> list[NDArray[np.float64]]:

@@ -10,7 +10,7 @@ import csv
 import gzip
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
@@ -122,6 +122,8 @@ class DelimitedText:
     names_row: int = 1
     """Which row the names stand in, from 1: question texts may stand above them."""
     encoding: str = "utf-8-sig"
+    spaces: list[str] = field(default_factory=list, compare=False)
+    """Lines of spaces and separators alone, of another number of cells, that the latest `read` of numbers left out."""
 
     @classmethod
     def open(cls, path: Path, gzipped: bool, delimiter: str, expected: Collection[str], encoding: str) -> DelimitedText:
@@ -154,11 +156,12 @@ class DelimitedText:
         return self, []
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the rows that are not empty below the header, each with the line it ends in."""
+        """Yield the rows that are read below the header, each with the line it ends in."""
         with _opened(self.path, self.gzipped, self.encoding) as handle:
             reader = csv.reader(handle, delimiter=self.delimiter)
             for cells in reader:
-                if cells and reader.line_num > self.header_lines:
+                whole = len(cells) == len(self.names) or any(map(str.strip, cells))
+                if whole and reader.line_num > self.header_lines:
                     yield reader.line_num, cells
 
     def read(self, numbers: Sequence[int], texts: Sequence[int] = ()) -> Iterator[list[pa.Array]]:
@@ -167,6 +170,8 @@ class DelimitedText:
         BadData with the place of a fault.
         """
         names = [str(i) for i in range(len(self.names))]
+        spaces = self.spaces if numbers else []
+        spaces.clear()
         kinds = {names[i]: pa.binary() for i in texts} | {names[i]: pa.float64() for i in numbers}
         try:
             with (
@@ -175,7 +180,11 @@ class DelimitedText:
                     stream,
                     arrow_csv.ReadOptions(column_names=names, skip_rows=self.header_lines, block_size=_BLOCK),
                     # Quoted free text may hold line breaks.
-                    arrow_csv.ParseOptions(delimiter=self.delimiter, newlines_in_values=True),
+                    arrow_csv.ParseOptions(
+                        delimiter=self.delimiter,
+                        newlines_in_values=True,
+                        invalid_row_handler=lambda row: self._without(row.text, spaces),
+                    ),
                     arrow_csv.ConvertOptions(
                         include_columns=list(kinds),
                         column_types=kinds,
@@ -192,6 +201,13 @@ class DelimitedText:
         except (OSError, pa.ArrowException) as error:
             if fault := self._fault(numbers, str(error)):
                 raise fault from None
+
+    def _without(self, line: str, spaces: list[str]) -> str:
+        """Tell pyarrow what to do with a row of the wrong number of cells: one of nothing is added to `spaces`."""
+        if line.strip(f" \t{self.delimiter}"):
+            return "error"
+        spaces.append(line)
+        return "skip"
 
     def _fault(self, columns: Sequence[int], found: str) -> BadData | None:
         """Find what pyarrow could not read, and its place; None for a header without rows."""
@@ -258,10 +274,7 @@ def _decoded(array: pa.Array, encoding: str) -> pa.Array:
 
 
 def _encoding(path: Path, gzipped: bool) -> str:
-    """Tell how a text file is encoded by all of its bytes: no two names or ids may become one.
-
-    Latin-1, which has every byte, where it is none of `_ENCODINGS`.
-    """
+    """Tell how a text file is encoded, by all of its bytes; Latin-1 has every byte, so no two names become one."""
     for encoding in _ENCODINGS:
         decoder = codecs.getincrementaldecoder(encoding)()
         try:

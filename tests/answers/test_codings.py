@@ -163,6 +163,23 @@ def test_blank_rows_do_not_count_as_people(shared: Path, tmp_path: Path) -> None
     assert found.n == 300 and "7 blank rows left out" in found.notes
 
 
+@pytest.mark.parametrize("line", [" ", "   ", "\t", ",", " , ,", "," * 30])
+@pytest.mark.parametrize("place", [1, 20, 41])
+def test_a_line_of_spaces_is_a_blank_row(line: str, place: int, write: Write) -> None:
+    """Though it has fewer or more cells than there are columns; read twice, it counts once."""
+    people = drawn(40, 1, 5)
+    path = write(people)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:place], line, *lines[place:]]) + ("" if place == 41 else "\n"))
+    answers = open_answers(path, MINI)
+    for _ in range(2):
+        assert (read(answers) == people).all()
+        assert answers.tally.notes() == ["1 blank row left out"] and answers.tally.rows == 40
+    path.write_text(path.read_text().rstrip() + "\n1,2\n")
+    with pytest.raises(BadData, match=r"row 41 below the header \(line 4[23]\) has 2 cells"):
+        read(open_answers(path, MINI))
+
+
 # --- Ids -------------------------------------------------------------------------------------------------------------
 
 
