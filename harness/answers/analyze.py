@@ -70,7 +70,7 @@ def analyze(
             table = _read(answers, keyed, write, progress)
             answers.tally.require_people()
             found = _checked_keying(table, answers, keyed, trust_key)
-        notes = [*answers.notes, *answers.tally.notes()]
+        notes, doubts = [*answers.notes, *answers.tally.notes()], answers.tally.warnings()
         empty = [item.id for item, count in zip(answers.items, table.moments.answered, strict=True) if not count]
         if empty:
             notes.append(f"without a single answer, so taken as absent: {', '.join(empty)}")
@@ -78,6 +78,7 @@ def analyze(
             table = _read(answers, keyed, None, progress)
             found = _checked_keying(table, answers, keyed, trust_key)
         signs = _screened(answers, table, keyed, scores, progress) if careless else None
+        found = found._replace(warnings=[*doubts, *found.warnings])
         return _analysis(answers, table, keyed, rows, found, signs, notes)
 
 

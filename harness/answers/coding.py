@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,8 +53,16 @@ class Coding:
 
     @classmethod
     def of(cls, scale: tuple[int, int], coding: tuple[int, int] | None, missing: Sequence[float]) -> Coding:
-        """Map `coding`, lowest and highest, onto `scale`; None takes the numbers as they are."""
+        """Map `coding`, lowest and highest, onto `scale`; None takes the numbers as they are.
+
+        TraitbenchUsage for a code of missing answers that is no finite number.
+        """
         low, high = coding or scale
+        if endless := [f"{code:g}" for code in missing if not np.isfinite(code)]:
+            raise TraitbenchUsage(
+                f"--missing {','.join(endless)}: expected numbers, as in --missing -9,99; an empty cell, NA and NaN "
+                "are missing without it, an infinite one is to be corrected in the table"
+            )
         return cls(low, high, scale, frozenset(missing), coding is not None)
 
     @property
@@ -111,6 +120,8 @@ class Tally:
     zero_rows: int = 0
     codes: int = 0
     """Cells with a code that the user named as missing."""
+    doubtful: Counter[float] = field(default_factory=Counter)
+    """How many of these have each code that is an answer of the scale, too."""
     at_low: bool = False
     at_high: bool = False
     """An answer is at this end of the table's coding."""
@@ -148,6 +159,14 @@ class Tally:
                 f"from {self.coding.low:g} to {self.coding.high:g}: see that the answers were saved, or name the "
                 "columns that hold them with --columns MAP"
             )
+
+    def warnings(self) -> list[str]:
+        """Say which answers of the scale were taken as missing."""
+        return [
+            f"{_count(n, 'answer')} of {code:g} read as missing (--missing {code:g}), though {code:g} is an answer of "
+            f"the scale ({self.coding.low:g} to {self.coding.high:g}); leave the code out where it is one here"
+            for code, n in sorted(self.doubtful.items())
+        ]
 
     def notes(self) -> list[str]:
         """Say what was left out, and what may be wrong."""

@@ -123,7 +123,9 @@ class Answers:
         for values, place in zip(read, self.columns, strict=True):
             for code in coding.missing:
                 hit = values == code
-                tally.codes += int(hit.sum())
+                tally.codes += (count := int(hit.sum()))
+                if count and coding.low <= code <= coding.high:
+                    tally.doubtful[code] += count
                 values = np.where(hit, np.nan, values)
             if coding.zero_is_missing and (zero := values == 0).any():
                 tally.zeros += int(zero.sum())

@@ -93,6 +93,23 @@ def test_codes_of_missing_answers(write: Write) -> None:
         read(open_answers(write([[6] * 20] * 2), MINI, coding=(0, 5)))
 
 
+def test_a_code_that_is_an_answer_is_warned_of(write: Write) -> None:
+    values = drawn(60, 1, 5)
+    values[0, 0] = -9
+    found = analyze(write(values), MINI, keyed=True, missing=(3, -9))
+    (warning,) = [warning for warning in found.warnings if "--missing" in warning and "missing 3" in warning]
+    count = (values == 3).sum()
+    assert warning.startswith(f"{count} answers of 3 read as missing (--missing 3), though 3 is an answer of the scale")
+    assert not any("-9" in each for each in found.warnings)
+    assert not any("though" in each for each in analyze(write(values), MINI, keyed=True, missing=(-9,)).warnings)
+
+
+@pytest.mark.parametrize("code", [float("inf"), float("-inf"), float("nan")])
+def test_codes_are_finite(code: float, write: Write) -> None:
+    with pytest.raises(TraitbenchUsage, match=rf"--missing {code:g}: expected numbers, as in --missing -9,99"):
+        open_answers(write(drawn(3, 1, 5)), MINI, missing=(-9, code))
+
+
 @pytest.mark.parametrize(("low", "high", "end"), [(1, 4, "5, the highest"), (2, 5, "1, the lowest")])
 def test_an_end_of_the_scale_that_nobody_takes(low: int, high: int, end: str, write: Write) -> None:
     few, many = (open_answers(write(drawn(n, low, high), name=f"{n}.csv"), MINI) for n in (40, 60))
