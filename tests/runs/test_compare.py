@@ -364,3 +364,14 @@ def test_what_facets_and_wordings_add_is_in_every_number() -> None:
     assert one.detectable is not None and flat.detectable is not None and one.detectable > 4 * flat.detectable
     assert one.items_needed is None and flat.items_needed is not None
     assert flat.equivalence is not None and flat.equivalence.equivalent
+
+
+def test_answers_that_mean_nothing_get_no_verdict(tmp_path: Path) -> None:
+    """Two runs of a respondent that always takes the first option agree on every item."""
+    runs = []
+    for style in ("adjective", "p2"):
+        line = f"run -M scripted:first -m prompting --method_args style={style} -t mini_ipip --scoring choice"
+        assert main(f"{line} --bootstrap_iters 20 -o {tmp_path / style}".split()) == 0
+        runs.append(next((tmp_path / style).iterdir()))
+    found = compare(*runs, print)
+    assert {pair.verdict for pair in found.pairs} == {"not interpretable"}

@@ -22,7 +22,7 @@ BOUNDS = {"POMP": 3.0, "nats a token": 0.1, SHARE: 0.03}
 are .2 of the SD between persons on the IPIP-NEO-120 (12.8 to 16.6 POMP), which Cohen (1988) calls small; .1 nats a
 token make each token about a tenth more likely; .03 is below Cohen's small h of .2 for every share from .01 to .99."""
 
-Verdict = Literal["a higher", "b higher", "equivalent", "inconclusive"]
+Verdict = Literal["a higher", "b higher", "equivalent", "inconclusive", "not interpretable"]
 Amount = float | Mapping[str, float]
 """A number for all differences, or one a scoring mode or metric."""
 
@@ -44,13 +44,14 @@ class Judged(Record):
     """Null where the unit has no bounds of its own and --bounds gives none."""
     verdict: Verdict = "inconclusive"
     """a or b higher: p_holm below .05. equivalent: not so, and the 90 % interval lies inside the bounds.
-    inconclusive: neither, so nothing is known."""
+    inconclusive: neither, so nothing is known. not interpretable: the answers of a run are not, so that neither their
+    likeness nor their difference says anything."""
     flips: Flips | None = None
     """Null where there is no answer that is a hit or none."""
     detectable: float | None = None
-    """The smallest difference that this test finds with a power of .80."""
+    """The smallest difference that this test alone, before Holm's correction, finds with a power of .80."""
     power: float | None = None
-    """Of this test for the effect asked about (--effect), with these items and their spread."""
+    """Of this test for the effect asked about (--effect), with these items and spread, before Holm's correction."""
     items_needed: int | None = None
     """Items for a power of .80 at that effect."""
     reasons: dict[str, str] = {}

@@ -77,8 +77,14 @@ def compare_runs(
     made = {key: _pair(key, left[key], right[key], alike.get(key[1]), asked.get(key[1])) for key in shared}
     pairs = []
     for family in dict.fromkeys((task, mode) for task, mode, *_ in shared):
-        pairs += adjusted([made[key] for key in shared if key[:2] == family])
+        pairs += map(_read, adjusted([made[key] for key in shared if key[:2] == family]))
     return Comparison(a=str(a), b=str(b), effect=asked, bounds=alike, pairs=pairs)
+
+
+def _read(pair: Pair) -> Pair:
+    """Give no verdict on answers that mean nothing: two runs that always take the first option agree."""
+    poor = "not interpretable" in (pair.verdict_a, pair.verdict_b)
+    return pair.model_copy(update={"verdict": "not interpretable"}) if poor else pair
 
 
 class _Side(NamedTuple):

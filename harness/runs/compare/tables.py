@@ -14,7 +14,8 @@ __all__ = ["foreign_tables", "run_tables"]
 
 _READ = (
     "a or b higher: p below .05, {test}, Holm over {family}; equivalent: otherwise, where the 90 % interval lies "
-    "within the bounds (TOST); inconclusive: neither, which is no sign of likeness."
+    "within the bounds (TOST); inconclusive: neither, which is no sign of likeness. Power is that of one test, before "
+    "Holm's correction."
 )
 
 
@@ -22,6 +23,7 @@ def run_tables(comparison: Comparison) -> list[Table]:
     """Two runs of traitbench."""
     pairs, asked = comparison.pairs, comparison.effect
     chosen = any(pair.flips for pair in pairs)
+    poor = any(pair.verdict == "not interpretable" for pair in pairs)
     tasks = dict.fromkeys(pair.task for pair in pairs)
     rows = [
         [
@@ -49,6 +51,7 @@ def run_tables(comparison: Comparison) -> list[Table]:
                 ),
                 *_covered(pairs),
                 *([flips] if chosen else []),
+                *(["Not interpretable: the answers of a run are not, so nothing follows from these."] if poor else []),
                 *(f"Effect: {DESIGNS[design]}." for design in dict.fromkeys(p.design for p in pairs)),
                 *([f"Verdicts of the runs: {'; '.join(standing)}."] if standing else []),
                 *sorted({f"{p.target}: {p.paired.reason}." for p in pairs if p.paired.reason}),
