@@ -122,6 +122,21 @@ def test_the_address_keeps_what_is_chosen(driver: Any, address: str) -> None:
     driver.back()
 
 
+@pytest.mark.parametrize("instrument", ["", "ipip-neo-120-choice", "sd3-statement"])
+def test_the_menu_of_columns_lists_those_of_the_shown_table(page: Any, instrument: str) -> None:
+    if instrument:
+        pick(page, "instrument", instrument)
+    css(page, ".menu summary")[0].click()
+    heads = css(page, "#chosen > article > .scroll thead th")[2:]
+    text = "return arguments[0].textContent"
+    expected = [page.execute_script(text, head.find_element("css selector", ".sort")) for head in heads]
+    listed = [box.text for box in css(page, ".menu label") if box.is_displayed()]
+    assert listed == expected
+    assert listed[0] == f"effect [95 %], {'POMP' if 'choice' in instrument else 'nats a token'}"
+    ticked = [box.is_selected() for box in css(page, ".menu input") if box.is_displayed()]
+    assert ticked == [head.is_displayed() for head in heads]
+
+
 def test_an_address_of_another_board_shows_the_usual(driver: Any, address: str) -> None:
     open_page(driver, f"{address}#instrument=nothing&model=%3Cb%3E&verdict=x&hide=y,%00&sort=-z", WIDE, charts=False)
     assert len(labels(driver)) > 10

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from traitbench.charts.theme import VERDICTS
 from traitbench.leaderboard import Leaderboard
-from traitbench.report.board.columns import columns, record
+from traitbench.report.board.columns import Column, columns, record
 from traitbench.report.board.instruments import Instrument, instruments
 from traitbench.report.board.lines import lines_table, matrix, row_ids
 from traitbench.report.board.scatter import scatter
@@ -89,9 +89,14 @@ def _lead(board: Leaderboard, found: list[Instrument]) -> str:
 def _pickers(found: list[Instrument]) -> str:
     models = list(dict.fromkeys(model for one in found for model in one.models))
     chosen = {one.key: one.title for one in found}
-    shown = {column.key: column for one in found for column in columns([*one.lines, *one.trivial])}
+    shown: dict[str, Column] = {}
+    mine = {column.key for one in found[:1] for column in columns([*one.lines, *one.trivial])}
+    for one in found:
+        for column in columns([*one.lines, *one.trivial]):
+            shown.setdefault(column.key, column)
     boxes = "".join(
-        f'<label><input type="checkbox" name="column" value="{column.key}"{" checked" if column.shown else ""}>'
+        f"<label{'' if column.key in mine else ' hidden'}>"
+        f'<input type="checkbox" name="column" value="{column.key}"{" checked" if column.shown else ""}>'
         f"{escape(column.name)}</label>"
         for column in shown.values()
     )

@@ -42,6 +42,19 @@ function choose(key) {
   home.hidden = false;
   slot.append(document.getElementById(key));
   homes.get(key).hidden = true;
+  list();
+}
+
+// The menu lists the columns of the table that is shown, as it calls them and in its order; what is ticked stays so.
+function list() {
+  const heads = all("thead th", slot.querySelector("table.lines") ?? slot);
+  for (const box of boxes) box.parentElement.hidden = !heads.some((head) => head.dataset.col === box.value);
+  for (const head of heads) {
+    const box = boxes.find((one) => one.value === head.dataset.col);
+    if (!box) continue;
+    box.nextSibling.textContent = head.querySelector(".sort").textContent;
+    box.closest("fieldset").append(box.parentElement);
+  }
 }
 
 function state() {
