@@ -19,6 +19,8 @@ class Dot(NamedTuple):
     """In the direction aimed at."""
     ok: bool
     """Whether it moved as aimed beyond doubt."""
+    reasons: Sequence[str] = ()
+    """Why not."""
 
 
 class People(NamedTuple):
@@ -63,6 +65,7 @@ class Standing(NamedTuple):
     """Why it has no rank."""
     verdict: str = ""
     reasons: Sequence[str] = ()
+    """Of the verdict; those of single targets stand with their dots."""
     dots: Sequence[Dot] = ()
     """In the order of the targets."""
     specific: Estimate = Estimate(None)

@@ -23,6 +23,8 @@ class TargetCell(Record):
     specific: float | None = None
     specific_ci: tuple[float, float] | None = None
     check: str | None = None
+    reasons: list[str] = []
+    """What a check that is not ok rests on."""
 
 
 class Metrics(Record):
@@ -149,7 +151,7 @@ def _cell(contrast: Contrast, factor: float) -> TargetCell:
     effect, effect_ci = _turned(contrast.effect, sign)
     specific, specific_ci = _turned(contrast.specific, factor)
     return TargetCell(target=contrast.target, effect=effect, effect_ci=effect_ci, specific=specific,
-                      specific_ci=specific_ci, check=contrast.check)  # fmt: skip
+                      specific_ci=specific_ci, check=contrast.check, reasons=contrast.reasons)  # fmt: skip
 
 
 def _turned(shift: Shift | Overall | None, factor: float) -> tuple[float | None, tuple[float, float] | None]:

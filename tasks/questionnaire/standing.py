@@ -27,7 +27,7 @@ def questionnaire_standing(entry: Entry, mode: Mode) -> Standing:
         group=group,
         group_title=group,
         trivial=not aimed,
-        dots=[Dot(c.target, _estimate(c.effect, c.effect_ci), c.check == "ok") for c in m.by_target],
+        dots=[Dot(c.target, _estimate(c.effect, c.effect_ci), c.check == "ok", c.reasons) for c in m.by_target],
         specific=_estimate(m.specific, m.specific_ci),
         leakage=m.leakage,
         damage=m.perplexity,

@@ -17,14 +17,17 @@ from drawn import PUBLISHED
 from made_boards import OTHER, made_board, with_metrics
 from pages import Page
 
+from traitbench.charts.chart import Estimate
 from traitbench.leaderboard import Leaderboard
 from traitbench.report.board import board_page, write_board
-from traitbench.report.board.drawings import Scale, ticks
+from traitbench.report.board.columns import Context, columns, doubts
+from traitbench.report.board.drawings import Scale, dots, ticks
 from traitbench.report.board.instruments import Instrument, instruments
 from traitbench.report.board.lines import matrix
 from traitbench.report.board.scatter import scatter
 from traitbench.report.board.words import duration, lead, many, tell
 from traitbench.runs.results import Results
+from traitbench.tasks.standing import Dot
 
 HOSTILE = "<script>alert(1)</script>"
 NASTY = "</script><!-- ]]> \u2028 \" onload='x' & {{7*7}} $title ${x}"
@@ -98,6 +101,28 @@ def test_the_words_tell_a_winner_a_tie_and_nobody(found: list[Instrument]) -> No
     assert "only baselines" in tell(main._replace(lines=[]), 0, "X").sentence
     doubtful = one._replace(rank=1, dots=[dot._replace(ok=False) for dot in one.dots])
     assert "moves none of its 5 targets beyond doubt" in tell(main._replace(lines=[doubtful]), 1, "X").sentence
+
+
+def test_a_target_in_doubt_says_why_at_its_dot_and_below_the_opened_verdict(found: list[Instrument]) -> None:
+    one = next(line for line in found[0].lines if any(dot.reasons for dot in line.dots))
+    halves, zero = "key halves disagree in sign", "interval reaches zero"
+    cells = [("openness", True, []), ("agreeableness", False, [halves, zero]), ("neuroticism", False, [halves, zero]),
+             ("extraversion", False, [zero])]  # fmt: skip
+    made = one._replace(dots=[Dot(name, Estimate(0.1, 0.05, 0.15), ok, why) for name, ok, why in cells])
+    drawn = dots(made.dots, 2)
+    told = f"agreeableness {made.dots[1].shift.text(2)}, in doubt ({halves}, {zero})"
+    assert f"<title>{told}</title>" in drawn and told in re.findall('aria-label="(.*?)"', drawn)[0]
+    assert f"openness {made.dots[0].shift.text(2)}, ok;" in drawn
+    assert doubts(made) == [f"agreeableness, neuroticism: {halves}; {zero}", f"extraversion: {zero}"]
+    (column,) = [column for column in columns([made]) if column.key == "verdict"]
+    opened = column.cell(made, Context.of([made], [made]))[0]
+    assert re.findall("<li>(.*?)</li>", opened) == [*map(html.escape, made.reasons), *doubts(made)]
+
+
+def test_every_dot_in_doubt_of_the_published_runs_has_its_reasons(found: list[Instrument]) -> None:
+    held = [dot for one in found for line in one.lines for dot in line.dots if dot.shift.value is not None]
+    assert len(held) > 100
+    assert all(bool(dot.reasons) != dot.ok for dot in held if dot.shift.low is not None)
 
 
 def test_numbers_for_people() -> None:

@@ -16,7 +16,7 @@ from traitbench.tables import ratio
 from traitbench.tasks.board import Cell
 from traitbench.tasks.standing import Standing
 
-__all__ = ["Column", "Context", "columns", "record"]
+__all__ = ["Column", "Context", "columns", "doubts", "record"]
 
 
 class Context(NamedTuple):
@@ -165,7 +165,16 @@ def _better(line: Standing, context: Context) -> tuple[str, float | None]:
 def _verdict(line: Standing, context: Context) -> tuple[str, float | None]:
     worst = VERDICTS.index(line.verdict) if line.verdict in VERDICTS else None
     spoilt = "" if not line.entry.contaminated or line.trivial else '<strong class="spoilt">contaminated</strong>'
-    return verdict(line.verdict, line.reasons) + spoilt, None if worst is None else float(worst)
+    return verdict(line.verdict, [*line.reasons, *doubts(line)]) + spoilt, None if worst is None else float(worst)
+
+
+def doubts(line: Standing) -> list[str]:
+    """Why targets are in doubt; those in doubt for the same reasons share a line."""
+    whose: dict[str, list[str]] = {}
+    for dot in line.dots:
+        if dot.reasons:
+            whose.setdefault("; ".join(dot.reasons), []).append(dot.label)
+    return [f"{', '.join(labels)}: {why}" for why, labels in whose.items()]
 
 
 def record(line: Standing, task: str, filter: str) -> dict[str, Any]:
@@ -185,7 +194,8 @@ def record(line: Standing, task: str, filter: str) -> dict[str, Any]:
         "fit_seconds": entry.fit_seconds, "stored_parameters": entry.stored_parameters,
         "superiority": line.superiority, "covers": ", ".join(line.covers) or None,
         **{name: cell.value for name, cell in {**line.beside, **line.more}.items()},
-        "verdict": line.verdict or None, "reasons": "; ".join(line.reasons) or None, "file": entry.run,
+        "verdict": line.verdict or None, "reasons": "; ".join([*line.reasons, *doubts(line)]) or None,
+        "file": entry.run,
     }  # fmt: skip
 
 

@@ -106,6 +106,7 @@ def dots(found: Sequence[Dot], places: int) -> str:
     for place, dot in enumerate(found):
         x = 9 + step * place
         told = f"{dot.label} {dot.shift.text(places)}, {'ok' if dot.ok else 'in doubt'}"
+        told += f" ({', '.join(dot.reasons)})" if dot.reasons else ""
         words.append(told)
         against = not dot.ok and dot.shift.value is not None and dot.shift.value < 0
         line = f'<line class="against" x1="{x - 3}" x2="{x + 3}" y1="9" y2="9"/>' if against else ""

@@ -126,7 +126,7 @@ def _nobody(found: Instrument, on: str, of: int) -> tuple[str, dict[str, str]]:
 
 def _verdict(line: Standing) -> str:
     reasons = line.reasons
-    if len(reasons) == 1:
+    if len(reasons) == 1 and not any(dot.reasons for dot in line.dots):
         return f"verdict {reasons[0]}"
     return f"verdict {line.verdict}" + (f" for {len(reasons)} reasons" if reasons else "")
 
