@@ -63,6 +63,31 @@ def test_nothing_is_cut(driver: Any, address: str, width: int, theme: str) -> No
     assert driver.get_log("browser") == []
 
 
+@pytest.mark.parametrize("width", [WIDE, 1000, NARROW])
+def test_opened_reasons_are_whole_and_cover_nothing(driver: Any, address: str, width: int) -> None:
+    open_page(driver, address, width, charts=False)
+    box = css(driver, "#chosen > article > .scroll")[0]
+    room = "return [arguments[0].scrollWidth, arguments[0].clientWidth]"
+    before, there = driver.execute_script(room, box)
+    verdicts = box.find_elements("css selector", ".verdict")
+    driver.execute_script("arguments[0].forEach((one) => one.open = true)", verdicts)
+    assert len(verdicts) > 5 and driver.execute_script(room, box) == [before, there]
+    assert before <= there + 1 or width == 1000
+    script = """const inner = arguments[0].getBoundingClientRect().left - arguments[0].scrollLeft;
+      return [...arguments[0].querySelectorAll('.verdict ul')].map((list) => {
+        const own = list.querySelector('li').getBoundingClientRect(), row = list.closest('tr');
+        const range = document.createRange();
+        const boxes = [...row.cells].filter((cell) => !cell.contains(list)).map((cell) => {
+          range.selectNodeContents(cell); return range.getBoundingClientRect(); });
+        boxes.push(list.parentElement.querySelector('summary').getBoundingClientRect());
+        const over = boxes.filter((one) => one.width && one.right > own.left && one.left < own.right
+          && one.bottom > own.top + 1 && one.top < own.bottom - 1);
+        return [own.left - inner, own.right - inner, over.length];
+      });"""
+    for left, right, over in driver.execute_script(script, box):
+        assert left >= 0 and right <= before + 1 and over == 0
+
+
 def test_names_in_the_scatter_stay_in_it_and_off_each_other(page: Any) -> None:
     script = """return [...document.querySelectorAll('#chosen .scatter svg.wide text.name')].map((t) => {
       const b = t.getBBox(); return [t.textContent, b.x, b.y, b.x + b.width, b.y + b.height]; })"""
