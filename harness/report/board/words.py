@@ -128,7 +128,7 @@ def _verdict(line: Standing) -> str:
     reasons = line.reasons
     if len(reasons) == 1 and not any(dot.reasons for dot in line.dots):
         return f"verdict {reasons[0]}"
-    return f"verdict {line.verdict}" + (f" for {len(reasons)} reasons" if reasons else "")
+    return f"verdict {line.verdict}" + (f" for {count(len(reasons), 'reason')}" if reasons else "")
 
 
 def _facts(line: Standing, others: int, of: int) -> dict[str, str]:
