@@ -8,6 +8,7 @@ import html
 import itertools
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,11 +20,13 @@ from pages import Page
 
 from traitbench.charts.chart import Estimate
 from traitbench.leaderboard import Leaderboard
+from traitbench.methods import METHODS
 from traitbench.report.board import board_page, write_board
 from traitbench.report.board.columns import Context, columns, doubts
 from traitbench.report.board.drawings import Scale, dots, ticks
 from traitbench.report.board.instruments import Instrument, instruments
 from traitbench.report.board.lines import matrix
+from traitbench.report.board.methods import about, terms
 from traitbench.report.board.scatter import scatter
 from traitbench.report.board.words import duration, lead, many, tell
 from traitbench.runs.results import Results
@@ -123,6 +126,25 @@ def test_every_dot_in_doubt_of_the_published_runs_has_its_reasons(found: list[In
     held = [dot for one in found for line in one.lines for dot in line.dots if dot.shift.value is not None]
     assert len(held) > 100
     assert all(bool(dot.reasons) != dot.ok for dot in held if dot.shift.low is not None)
+
+
+def test_every_method_is_told_in_a_sentence_of_its_own_file(made: Made, text: str) -> None:
+    used = {entry.method for entry in made[0].entries}
+    assert {"sft", "dpo", "pas", "npti", "persllm", "residual", "prompting"} <= used
+    words = text.split('id="reading"')[1].split("</details>")[0]
+    for method in used:
+        file = import_module(METHODS[method].partition(":")[0])
+        sentence = html.escape(str(file.__doc__).splitlines()[0])
+        assert f"<dt>{method}</dt><dd>{sentence}</dd>" in words and f'title="{sentence}' in text, method
+    assert "<dt>sft</dt><dd>Supervised fine-tuning on dialogues that show a trait.</dd>" in words
+    assert "<dt>+ instruction</dt>" in words
+    told = {label: title for title, label in re.findall(r'data-col="run" title="([^"]*)">([^<]*)', text)}
+    assert told["sft + instruction"].startswith(told["sft"]) and "--matched" in told["sft + instruction"]
+
+
+def test_a_method_from_elsewhere_has_no_sentence_and_is_not_imported(made: Made) -> None:
+    entry = made[0].entries[0].model_copy(update={"method": "not_there.mine:Mine"})
+    assert about(entry) == "" and terms([entry]) == {}
 
 
 def test_numbers_for_people() -> None:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from traitbench.charts.theme import VERDICTS
 from traitbench.leaderboard import Leaderboard
+from traitbench.report.board import methods
 from traitbench.report.board.columns import Column, columns, record
 from traitbench.report.board.instruments import Instrument, instruments
 from traitbench.report.board.lines import lines_table, matrix, row_ids
@@ -165,8 +166,9 @@ def _folded(one: Instrument) -> str:
 
 
 def _glossary(board: Leaderboard, found: list[Instrument]) -> str:
-    """The columns of all tables, then the terms of the tasks."""
+    """The columns of all tables, then the methods, then the terms of the tasks."""
     terms = {c.name: c.explains for one in found for c in columns([*one.lines, *one.trivial]) if c.explains}
+    terms |= methods.terms(board.entries)
     for kind in dict.fromkeys(entry.kind for entry in board.entries):
         terms |= views_of(kind).glossary()
     return "\n".join(f"<div><dt>{escape(t)}</dt><dd>{escape(text)}</dd></div>" for t, text in terms.items())

@@ -9,6 +9,7 @@ from traitbench.charts.chart import plain, slug
 from traitbench.report.board.columns import Column, Context, columns, kind_of
 from traitbench.report.board.drawings import axis, letters
 from traitbench.report.board.instruments import Instrument
+from traitbench.report.board.methods import about
 from traitbench.report.board.words import place
 from traitbench.tasks.standing import Standing
 
@@ -67,7 +68,7 @@ def _row(line: Standing, name: str, shown: Sequence[Column], context: Context, o
     value = "" if line.rank is None else str(line.rank)
     cells = [
         f'<td role="cell" data-col="rank" data-name="rank" data-value="{value}" title="{title}">{rank}</td>',
-        f'<th scope="row" role="rowheader" data-col="run">{escape(line.label)}{model}</th>',
+        f'<th scope="row" role="rowheader" data-col="run"{_title(line)}>{escape(line.label)}{model}</th>',
     ]
     for column in shown:
         html, number = column.cell(line, context)
@@ -81,6 +82,11 @@ def _row(line: Standing, name: str, shown: Sequence[Column], context: Context, o
         f'<tr role="row" class="{kind}" data-line="{name}" data-model="{escape(line.entry.model)}" '
         f'data-verdict="{slug(line.verdict) if line.verdict else ""}">{"".join(cells)}</tr>'
     )
+
+
+def _title(line: Standing) -> str:
+    told = about(line.entry)
+    return f' title="{escape(told)}"' if told else ""
 
 
 def matrix(found: Instrument) -> str:
