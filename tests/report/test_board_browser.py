@@ -173,10 +173,28 @@ def test_filters_hide_rows_and_their_points(page: Any) -> None:
     pick(page, "model", OTHER)
     assert sorted(labels(page)) == ["prompting", "residual", "sft"]
     assert len(css(page, "#chosen .scatter svg.wide .dot:not(.off)")) == 3
+    note, table = css(page, "#chosen .filtered")[0], css(page, "#chosen > article > .scroll")[0]
+    drawing = css(page, "#chosen .scatter")[0]
+    assert table.is_displayed() and drawing.is_displayed() and not note.is_displayed()
     pick(page, "verdict", "not-interpretable")
-    assert labels(page) == []
+    assert labels(page) == [] and not table.is_displayed() and not drawing.is_displayed()
+    assert note.text == (
+        f"No run of {OTHER} here has the verdict “not interpretable”. The words above are about all runs of {OTHER}, "
+        "whatever their verdict."
+    )
     pick(page, "model", "")
+    assert table.is_displayed() and note.text == "The words above are about all runs, whatever their verdict."
+    pick(page, "verdict", "interpretable")
+    assert not table.is_displayed() and note.text.startswith(
+        "No run here has the verdict “interpretable”. The words above"
+    )
     pick(page, "verdict", "")
+    assert table.is_displayed() and drawing.is_displayed() and not note.is_displayed()
+    pick(page, "instrument", "sd3-statement")
+    pick(page, "model", OTHER)
+    assert css(page, "#chosen .filtered")[0].text == f"No run here is of {OTHER}."
+    pick(page, "instrument", "ipip-neo-120-statement")
+    pick(page, "model", "")
     assert "#" not in page.current_url.removesuffix("#")
 
 

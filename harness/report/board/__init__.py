@@ -132,7 +132,7 @@ def _article(one: Instrument) -> str:
         aside = f'<details class="aside"{"" if one.lines else " open"}><summary>{what}</summary>{folded}</details>'
     return (
         f'<article class="instrument" id="{one.key}" aria-label="{escape(one.title)}">{sentences}<div class="answer">'
-        f"{facts}{drawn}</div>{lines}{_key(one)}{aside}</article>"
+        f'{facts}{drawn}</div><p class="filtered" hidden></p>{lines}{_key(one)}{aside}</article>'
     )
 
 

@@ -57,6 +57,23 @@ function list() {
   }
 }
 
+// Where a filter leaves no run, that is said in place of the drawing and the table; the words above know no verdict.
+function say(article) {
+  const { model, verdict } = form.elements;
+  const held = (table) => all("tr[data-line]", table);
+  const rows = held(article.querySelector(":scope > .scroll") ?? article);
+  const none = rows.length > 0 && rows.every((row) => row.hidden);
+  for (const one of all(":scope > .scroll, :scope > .key, .scatter", article)) one.hidden = none;
+  for (const one of all(".aside", article)) one.hidden = held(one).every((row) => row.hidden);
+  const word = verdict.value && verdict.selectedOptions[0].textContent;
+  const whose = word && model.value ? ` of ${model.value}` : "";
+  const told = none ? `No run${whose} here ${word ? `has the verdict “${word}”` : `is of ${model.value}`}.` : "";
+  const note = article.querySelector(".filtered");
+  const above = word ? `The words above are about all runs${whose}, whatever their verdict.` : "";
+  note.textContent = `${told} ${above}`.trim();
+  note.hidden = !note.textContent;
+}
+
 function state() {
   const { instrument, model, verdict } = form.elements;
   const shown = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
@@ -113,6 +130,7 @@ function apply() {
       const mine = told.find((one) => one.dataset.model === model.value) ?? told[0];
       for (const one of told) one.hidden = one !== mine;
     }
+    say(article);
   }
   for (const table of all("table.lines")) sort(table);
   const rows = all("table.lines:first-of-type tr[data-line]", slot.querySelector(".scroll") ?? slot);
