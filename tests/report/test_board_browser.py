@@ -101,6 +101,19 @@ def test_names_in_the_scatter_stay_in_it_and_off_each_other(page: Any) -> None:
             assert across <= 2 or down <= 5, (name, other)
 
 
+def test_what_has_the_colour_of_a_link_can_be_clicked(page: Any) -> None:
+    script = """const link = getComputedStyle(document.querySelector('#runs a')).color;
+      const words = document.createTreeWalker(document.querySelector('main'), NodeFilter.SHOW_TEXT), found = [];
+      while (words.nextNode()) {
+        const one = words.currentNode.parentElement;
+        if (words.currentNode.data.trim() && !one.closest('svg, a, button, summary, .badge')
+          && getComputedStyle(one).color === link) found.push(one.textContent);
+      }
+      return [found, getComputedStyle(document.querySelector('#chosen tr.best th')).fontWeight,
+        getComputedStyle(document.querySelector('#chosen tr.other th')).fontWeight];"""
+    assert page.execute_script(script) == [[], "700", "400"]
+
+
 def test_it_is_read_in_six_screens_and_the_first_tells_the_answer(page: Any) -> None:
     assert page.execute_script("return document.documentElement.scrollHeight") <= 6 * HEIGHT
     for selector in ("#chosen .sentence", "#chosen .facts", "#chosen .scatter", "#chosen .lines thead"):
