@@ -175,6 +175,14 @@ def test_the_menu_of_columns_lists_those_of_the_shown_table(page: Any, instrumen
     assert ticked == [head.is_displayed() for head in heads]
 
 
+def test_models_beside_methods_are_those_of_the_chosen_instrument(page: Any) -> None:
+    for key in ("ipip-neo-120-choice", "sd3-statement", "ipip-neo-120-statement"):
+        pick(page, "instrument", key)
+        title = css(page, "#chosen > article")[0].get_attribute("aria-label")
+        shown = [one.text for one in css(page, "#models caption") if one.is_displayed()]
+        assert len(shown) == 1 and shown[0].startswith(f"{title}: effect [95 %]")
+
+
 def test_an_address_of_another_board_shows_the_usual(driver: Any, address: str) -> None:
     open_page(driver, f"{address}#instrument=nothing&model=%3Cb%3E&verdict=x&hide=y,%00&sort=-z", WIDE, charts=False)
     assert len(labels(driver)) > 10

@@ -33,6 +33,7 @@ from traitbench.tasks.views import Shown, named
 __all__ = ["board_page", "write_board"]
 
 TITLE = "traitbench leaderboard"
+_NOTHING = '<p class="empty">Nothing was controlled.</p>'
 
 
 def write_board(board: Leaderboard, runs: Mapping[str, Results], to: Path, published: Path) -> None:
@@ -65,7 +66,7 @@ def board_page(board: Leaderboard, runs: Mapping[str, Results], where: str) -> s
         lead=_lead(board, found),
         pickers=_pickers(found),
         first="".join(map(_article, first)) or '<p class="empty">No run here has a task that is ranked.</p>',
-        matrix=matrix(first[0]) if first and first[0].lines else '<p class="empty">Nothing was controlled.</p>',
+        matrix="".join(_matrix(one, one is found[0]) for one in found) or _NOTHING,
         others="".join(_folded(one) for one in others) or '<p class="empty">There is no other.</p>',
         glossary=_glossary(board, found),
         badges=" ".join(map(badge, VERDICTS)),
@@ -134,6 +135,12 @@ def _article(one: Instrument) -> str:
         f'<article class="instrument" id="{one.key}" aria-label="{escape(one.title)}">{sentences}<div class="answer">'
         f'{facts}{drawn}</div><p class="filtered" hidden></p>{lines}{_key(one)}{aside}</article>'
     )
+
+
+def _matrix(one: Instrument, main: bool) -> str:
+    """Models beside methods on one instrument; shown while it is the chosen one."""
+    inner = matrix(one) if one.lines else _NOTHING
+    return f'<div data-matrix="{one.key}"{"" if main else " hidden"}>{inner}</div>'
 
 
 def _key(one: Instrument) -> str:

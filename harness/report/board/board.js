@@ -112,6 +112,7 @@ function restore() {
 function apply() {
   const { instrument, model, verdict } = form.elements;
   choose(instrument.value);
+  for (const one of all("[data-matrix]")) one.hidden = one.dataset.matrix !== instrument.value;
   const shown = new Set(boxes.filter((box) => box.checked).map((box) => box.value));
   const known = new Set(boxes.map((box) => box.value));
   for (const cell of all("[data-col]")) {
