@@ -106,6 +106,16 @@ def test_the_words_tell_a_winner_a_tie_and_nobody(found: list[Instrument]) -> No
     assert "moves none of its 5 targets beyond doubt" in tell(main._replace(lines=[doubtful]), 1, "X").sentence
 
 
+def test_of_a_single_ranked_run_it_is_said_that_it_is_the_only_one(found: list[Instrument]) -> None:
+    line = next(line for line in found[0].lines if line.rank is not None)._replace(rank=1, rank_high=1)
+    other = line._replace(rank=None, rank_high=None)
+    told = tell(found[0]._replace(lines=[line, other]), 1, "X")
+    assert told.sentence.startswith(f"On X, <b>{line.label}</b> is the only run that is ranked (effect ")
+    assert "furthest" not in told.sentence and "best" not in " ".join([*told.facts, *told.facts.values()]).lower()
+    assert told.facts["How sure"].startswith("the only run that is ranked; ")
+    assert "furthest" in tell(found[0]._replace(lines=[line, line._replace(rank=2, rank_high=2)]), 2, "X").sentence
+
+
 def test_a_target_in_doubt_says_why_at_its_dot_and_below_the_opened_verdict(found: list[Instrument]) -> None:
     one = next(line for line in found[0].lines if any(dot.reasons for dot in line.dots))
     halves, zero = "key halves disagree in sign", "interval reaches zero"

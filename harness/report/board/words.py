@@ -72,6 +72,8 @@ def place(line: Standing, of: int) -> str:
     """The rank interval in words."""
     if line.rank is None:
         return "not ranked" + (f": {line.unranked}" if line.unranked else "")
+    if of == 1:
+        return "the only run that is ranked"
     if line.rank_high is None or line.rank_high == line.rank:
         return f"rank {line.rank} of {of}"
     return f"rank {line.rank} to {line.rank_high} of {of}"
@@ -90,6 +92,8 @@ def tell(found: Instrument, of: int, where: str) -> Told:
     number = f"{escape(first.measure)} {value}" + (f" {escape(first.unit)}" if first.unit else "")
     rivals = [line for line in tied(found.lines) if line is not first]
     told = f"{on}, {name} {first.does} ({number})."
+    if of == 1:
+        told = f"{on}, {name} is the only run that is ranked ({number}): there is none to compare it with."
     if rivals:
         named = [_name(line, several) for line in rivals[:MOST_NAMED]]
         more = len(rivals) - len(named)
@@ -144,7 +148,7 @@ def _facts(line: Standing, others: int, of: int) -> dict[str, str]:
     works += f"; {specific} beyond looking better or worse" if specific else ""
     works += f"; {count(others, 'other run')} not surely beaten either" if others else ""
     return {
-        "Works best": f"<b>{escape(line.label)}</b> <span>{escape(works)}</span>",
+        "Works best" if of > 1 else "What it does": f"<b>{escape(line.label)}</b> <span>{escape(works)}</span>",
         "Costs": escape(effort(line.entry)),
         "Breaks": escape("; ".join(broken)),
         "How sure": escape("; ".join(sure)),
