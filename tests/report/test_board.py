@@ -157,6 +157,14 @@ def test_a_method_from_elsewhere_has_no_sentence_and_is_not_imported(made: Made)
     assert about(entry) == "" and terms([entry]) == {}
 
 
+def test_an_interval_is_told_as_one_of_confidence_not_of_prediction(text: str) -> None:
+    told = " ".join(text.split("<dt>[95&nbsp;%]</dt><dd>")[1].split("</dd>")[0].split())
+    assert told == (
+        "A 95&nbsp;% confidence interval: a range made so that it holds the true value in 95 of 100 such samples of "
+        "questions, or of persons."
+    )
+
+
 def test_numbers_for_people() -> None:
     assert [duration(s) for s in (None, 7, 99.4, 2768, 9000)] == ["–", "7 s", "99 s", "46 min", "2.5 h"]
     assert [many(n) for n in (None, 12, 4020, 24422400, 7.8e9)] == ["–", "12", "4.02 k", "24.4 M", "7.8 G"]
