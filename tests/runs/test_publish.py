@@ -172,7 +172,7 @@ def test_results_of_an_older_version_name_no_digest_and_are_read(public: Path, t
     ("changed", "told"),
     [
         ({"samples_sha256": {}}, "lacks the sha256 of the samples of mini_ipip"),
-        ({"schema_version": 5}, "was made by a newer traitbench: its schema version is 5"),
+        ({"schema_version": 6}, "was made by a newer traitbench: its schema version is 6"),
     ],
 )
 def test_a_file_without_its_digests_or_of_a_newer_version_is_refused_by_every_command(
@@ -198,7 +198,7 @@ def test_a_published_file_that_says_it_is_older_is_no_way_round_its_digests(
     made = publish(public, tmp_path / "published")
     made.write_text(json.dumps({**read_json(made), "samples_sha256": {}, "schema_version": 3}))
     assert main(["leaderboard", "--published", str(tmp_path / "published"), "-o", str(tmp_path / "to")]) == 1
-    assert "its schema version is 3, not 4; compute it again with `traitbench export" in capsys.readouterr().err
+    assert "its schema version is 3, not 5; compute it again with `traitbench export" in capsys.readouterr().err
 
 
 def test_load_results_checks_the_samples_where_they_lie_beside(public: Path, tmp_path: Path) -> None:
