@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Grade, Sample
-from traitbench.statistics.intervals import Estimate, stratified_mean
+from traitbench.statistics.intervals import Estimate, Weights, item_means, stratified_mean
 from traitbench.statistics.replies import choice_value, parse_reply
 from traitbench.statistics.style import Answer, Style, response_style
 from traitbench.tasks.administration import presented_options
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
 
 __all__ = [
-    "COVERS", "answer", "drawn", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_means",
-    "item_values", "modes", "scale_scores", "style",
+    "COVERS", "RANDOM", "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_values",
+    "modes", "scale_scores", "style", "weights_of",
 ]  # fmt: skip
 
 RANDOM = ("templates", "fits")
@@ -99,23 +99,15 @@ def item_grid(samples: Sequence[Sample], items: Sequence[Item], templates: Seque
     return np.moveaxis(np.array(grid, dtype=float).reshape(len(templates), len(fits), len(items)), -1, 0)
 
 
-def item_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each item (items,) over the templates and fits that have a value; NaN where none has."""
-    flat = values.reshape(values.shape[0], -1)
-    counts = (~np.isnan(flat)).sum(axis=1)
-    return np.where(counts > 0, np.nansum(flat, axis=1) / np.maximum(counts, 1), np.nan)
-
-
 def facets_of(items: Sequence[Item]) -> tuple[str, ...] | None:
     """Facet of each item, the clusters of its interval; None where an item has none."""
     facets = tuple(item.facet for item in items if item.facet)
     return facets if facets and len(facets) == len(items) else None
 
 
-def drawn(values: NDArray[np.float64]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Values without the axes of one template or fit, which say nothing of others, and the names of those that stay."""
-    kept = [axis for axis in range(1, values.ndim) if values.shape[axis] > 1]
-    return values.reshape(values.shape[0], *(values.shape[axis] for axis in kept)), tuple(RANDOM[a - 1] for a in kept)
+def weights_of(mode: Mode) -> Weights:
+    """What counts alike in a mean over items: of statements each key, so that agreement as such cancels."""
+    return "halves" if mode == "statement" else "items"
 
 
 def estimated(
@@ -125,9 +117,7 @@ def estimated(
 
     `values` (items,) or (items, templates, fits); `keys` and `facets` (items,).
     """
-    x, over = drawn(values)
-    weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
-    return stratified_mean(x, keys, weights, clusters=facets, over=over)
+    return stratified_mean(values, keys, weights_of(mode), clusters=facets, over=RANDOM[: values.ndim - 1])
 
 
 def scale_scores(

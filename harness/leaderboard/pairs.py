@@ -25,8 +25,9 @@ def difference(a: Contender, b: Contender) -> Estimate | None:
     found = _paired(a, b) if a.parts and b.parts else _apart(a, b)
     if found is None or found.value is None or found.se is None:
         return None
-    # The interval, which would have to be turned too, is no part of a rank.
-    return found._replace(value=found.value if a.higher_is_better else -found.value, ci=None)
+    if a.higher_is_better:
+        return found
+    return found._replace(value=-found.value, ci=(-found.ci[1], -found.ci[0]) if found.ci else None)
 
 
 def _apart(a: Contender, b: Contender) -> Estimate | None:

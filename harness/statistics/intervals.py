@@ -19,10 +19,14 @@ from traitbench.errors import BadData
 from traitbench.statistics.skewness import lengthened
 from traitbench.statistics.variances import Layout, Spread, facets, items, layout, replicates, together
 
-__all__ = ["Estimate", "Leakage", "leakage", "stratified_mean"]
+__all__ = ["Estimate", "Leakage", "Weights", "item_means", "leakage", "p_value", "stratified_mean", "t_value"]
 
 
 Weights = Literal["items", "halves"]
+NORMAL = 1e9
+"""Degrees of freedom at which t is normal: of an estimate without any."""
+ROUNDING = 1e-12
+"""Below it a value is zero, and times a value a standard error is."""
 
 
 class Estimate(NamedTuple):
@@ -109,7 +113,7 @@ def interval(
     if not kept.any():
         return Interval(Estimate(None, None, None, 0), np.empty(0), None, np.nan, (1.0, 1.0))
     cells, names = _filled(cells[kept], over)
-    x = cells if cells.ndim == 1 else np.nanmean(cells.reshape(len(cells), -1), axis=1)
+    x = item_means(cells)
     design = layout(tuple(keys[kept].tolist()), weights)
     value = float(design.shares @ design.means(x))
     spread, sd = items(x, design)
@@ -130,6 +134,36 @@ def interval(
     se = float(np.sqrt(spread.variance))
     ci = (value - longer[0] * critical * se, value + longer[1] * critical * se)
     return Interval(Estimate(value, se, ci, x.size, sd, spread.df, covers), x, design, critical, longer)
+
+
+def item_means(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of each item (items,) over the replicates that have a value; NaN where none has."""
+    flat = values.reshape(values.shape[0], -1)
+    counts = (~np.isnan(flat)).sum(axis=1)
+    return np.where(counts > 0, np.nansum(flat, axis=1) / np.maximum(counts, 1), np.nan)
+
+
+def t_value(estimate: Estimate, level: float = 0.95) -> float | None:
+    """How many standard errors the value is from zero, by the side of the interval that faces zero.
+
+    A side that is longer than t counts as that many times the standard error; without an interval it is value / SE.
+    Infinite where the value does not vary, 0 where it is zero as well; None where neither interval nor SE is known.
+    """
+    value, se = estimate.value, estimate.se
+    if value is None or (se is None and estimate.ci is None):
+        return None
+    if estimate.ci is not None:
+        half = value - estimate.ci[0] if value > 0 else estimate.ci[1] - value
+        se = half / float(special.stdtrit(estimate.df or NORMAL, (1 + level) / 2))
+    if abs(value) < ROUNDING or not se or abs(se) <= ROUNDING * abs(value):
+        return 0.0 if abs(value) < ROUNDING else float(np.copysign(np.inf, value))
+    return value / se
+
+
+def p_value(estimate: Estimate, level: float = 0.95) -> float | None:
+    """Two-sided p of no effect; at .05 the 95 % interval ends at zero. None where `t_value` is."""
+    t = t_value(estimate, level)
+    return None if t is None else float(min(1.0, 2 * special.stdtr(estimate.df or NORMAL, -abs(t))))
 
 
 def _filled(cells: NDArray[np.float64], over: Sequence[str]) -> tuple[NDArray[np.float64], list[str]]:

@@ -15,9 +15,9 @@ import numpy as np
 from scipy import special
 
 from traitbench.statistics.comparison import holm
-from traitbench.statistics.intervals import Estimate
+from traitbench.statistics.intervals import NORMAL, Estimate, p_value, t_value
 
-__all__ = ["Rank", "p_value", "ranks", "superiority", "unpaired"]
+__all__ = ["Rank", "ranks", "superiority", "unpaired"]
 
 Pairs = Mapping[tuple[int, int], Estimate | None]
 """(i, j), i below j -> how much better i is than j; None where that cannot be tested."""
@@ -56,36 +56,13 @@ def ranks(count: int, pairs: Pairs, alpha: float = 0.05) -> list[Rank]:
     return [Rank(1 + int(better[i]), count - int(worse[i]), means[i]) for i in range(count)]
 
 
-def p_value(difference: Estimate) -> float | None:
-    """Two-sided p of no difference: t with the estimate's df, normal without; None without a standard error.
-
-    With a standard error of zero the difference is what it is: p is 0, or 1 where there is none.
-    """
-    t = _ratio(difference)
-    if t is None:
-        return None
-    tail = special.stdtr(difference.df, -abs(t)) if difference.df is not None else special.ndtr(-abs(t))
-    return float(min(1.0, 2 * tail))
-
-
 def superiority(difference: Estimate) -> float | None:
     """Probability that the true difference is above zero, given this estimate alone; one half where nothing differs.
 
     The confidence distribution of the difference (Xie & Singh 2013): value + se * t.
     """
-    t = _ratio(difference)
-    if t is None:
-        return None
-    return float(special.stdtr(difference.df, t) if difference.df is not None else special.ndtr(t))
-
-
-def _ratio(difference: Estimate) -> float | None:
-    value, se = difference.value, difference.se
-    if value is None or se is None:
-        return None
-    if se == 0:
-        return 0.0 if value == 0 else float(np.copysign(np.inf, value))
-    return value / se
+    t = t_value(difference)
+    return None if t is None else float(special.stdtr(difference.df or NORMAL, t))
 
 
 def unpaired(a: float, a_ci: tuple[float, float], b: float, b_ci: tuple[float, float], level: float = 0.95) -> Estimate:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from traitbench.statistics.intervals import Estimate, Weights, stratified_mean
-from traitbench.statistics.variances import Spread, together
+from traitbench.statistics.intervals import NORMAL, Estimate, Weights, item_means, stratified_mean
+from traitbench.statistics.variances import Spread, layout, together
 
 __all__ = ["Term", "total"]
 
@@ -46,7 +46,9 @@ def total(terms: Sequence[Term], over: Sequence[str] = (), level: float = 0.95) 
     value = float(shares @ np.array(held))
     axes = [axis for axis in range(1, terms[0].values.ndim) if terms[0].values.shape[axis] > 1]
     units = (
-        [stratified_mean(_means(t.values), t.strata, t.weights, level, t.clusters) for t in terms] if axes else whole
+        [stratified_mean(item_means(t.values), t.strata, t.weights, level, t.clusters) for t in terms]
+        if axes
+        else whole
     )
     if any(e.se is None for e in (*whole, *units)):
         return Estimate(value, None, None, n)
@@ -59,7 +61,7 @@ def total(terms: Sequence[Term], over: Sequence[str] = (), level: float = 0.95) 
     fewest = min((terms[0].values.shape[axis] - 1 for axis in axes), default=1)
     parts += [Spread(shared, float(fewest))] if shared > 0 else []
     df = together(parts).df if parts else None
-    half = float(special.stdtrit(df or 1e9, (1 + level) / 2)) * variance**0.5
+    half = float(special.stdtrit(df or NORMAL, (1 + level) / 2)) * variance**0.5
     low, high = _lengths(shares, whole, squares[0], level)
     covers = tuple(dict.fromkeys(name for e in whole for name in e.covers))
     return Estimate(value, variance**0.5, (value - low * half, value + high * half), n, None, df, covers)
@@ -76,7 +78,7 @@ def _lengths(
         longer = []
         for share, e in zip(shares, terms, strict=True):
             end = e.ci[side if share > 0 else 1 - side] if e.ci else e.value or 0.0
-            half = float(special.stdtrit(e.df or 1e9, (1 + level) / 2)) * (e.se or 0.0)
+            half = float(special.stdtrit(e.df or NORMAL, (1 + level) / 2)) * (e.se or 0.0)
             longer.append(abs(end - (e.value or 0.0)) / half if half else 1.0)
         sides.append(float(np.sqrt((squares * np.square(longer)).sum() / squares.sum())))
     return sides[0], sides[1]
@@ -96,16 +98,9 @@ def _common(terms: Sequence[Term], axis: int) -> float:
 
 def _mean(term: Term) -> float:
     """The mean of a term by its weights; NaN where no unit has a value."""
-    means = _means(term.values)
+    means = item_means(term.values)
     kept = ~np.isnan(means)
-    strata = np.unique(term.strata) if term.weights == "halves" else [None]
-    parts = [means[kept & (term.strata == s)] if s is not None else means[kept] for s in strata]
-    found = [float(part.mean()) for part in parts if part.size]
-    return sum(found) / len(found) if found else float("nan")
-
-
-def _means(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of each unit (units,) over the replicates that have a value; NaN where none has."""
-    flat = values.reshape(values.shape[0], -1)
-    counts = (~np.isnan(flat)).sum(axis=1)
-    return np.where(counts > 0, np.nansum(flat, axis=1) / np.maximum(counts, 1), np.nan)
+    if not kept.any():
+        return float("nan")
+    design = layout(tuple(term.strata[kept].tolist()), term.weights)
+    return float(design.shares @ design.means(means[kept]))

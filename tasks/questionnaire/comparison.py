@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Sample
+from traitbench.statistics.intervals import item_means
 from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Facts, by_condition
 from traitbench.tasks.board import Part
 from traitbench.tasks.questionnaire.respondents import grid
 from traitbench.tasks.questionnaire.scorecard import PROFILES, differences
-from traitbench.tasks.scoring import RANDOM, facets_of, item_grid, item_means, item_values, modes
+from traitbench.tasks.scoring import RANDOM, facets_of, item_grid, item_values, modes
 from traitbench.tasks.shifts import Design, Shifts
 from traitbench.types import Mode
 

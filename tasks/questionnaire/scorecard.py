@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
-from traitbench.statistics.intervals import Estimate, leakage
+from traitbench.statistics.intervals import Estimate, item_means, leakage, p_value
 from traitbench.statistics.sums import Term, total
 from traitbench.tasks.questionnaire.differences import PROFILES, Difference, aims, differences
 from traitbench.tasks.questionnaire.halves import split_half
-from traitbench.tasks.questionnaire.specific import p_value, terms_of
-from traitbench.tasks.scoring import RANDOM, drawn, effect_size, estimated, facets_of, item_means
+from traitbench.tasks.questionnaire.specific import terms_of
+from traitbench.tasks.scoring import RANDOM, effect_size, estimated, facets_of, weights_of
 from traitbench.types import Mode, Record, Trait
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Setting:
         self.mode, self.iterations, self.seed = mode, iterations, seed
         self.inventory, self.items = inventory, items
         self.keys = np.array([item.keyed for item in items])
-        self.weights: Literal["items", "halves"] = "halves" if mode == "statement" else "items"
+        self.weights = weights_of(mode)
         self.span = inventory.response_scale.max - inventory.response_scale.min
         places = {t: np.array([i for i, item in enumerate(items) if item.trait == t]) for t in inventory.traits}
         self.groups = {trait: index for trait, index in places.items() if index.size}
@@ -167,10 +167,9 @@ def contrast(difference: Difference, setting: Setting) -> Contrast:
     keyed = setting.keys.reshape(-1, *[1] * (moved.ndim - 1)) * moved
     shifts = [_shift(trait, keyed[i], i, setting) for trait, i in groups.items()]
     others = [index for trait, index in groups.items() if trait not in aimed]
-    cells, over = drawn(keyed)
     leak = leakage(
-        [cells[i] for i in others], [setting.keys[i] for i in others], setting.weights, setting.iterations,
-        setting.seed, [setting.facets(i) for i in others], over,
+        [keyed[i] for i in others], [setting.keys[i] for i in others], setting.weights, setting.iterations,
+        setting.seed, [setting.facets(i) for i in others], RANDOM[: keyed.ndim - 1],
     )  # fmt: skip
     effect = next((s for s in shifts if s.trait in aimed), None) if len(aimed) == 1 else None
     own = Contrast(

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
-from traitbench.statistics.intervals import Estimate, Weights
+from traitbench.statistics.intervals import Weights
 from traitbench.statistics.sums import Term
 from traitbench.tasks.scoring import facets_of
 from traitbench.types import Trait
@@ -17,7 +16,7 @@ from traitbench.types import Trait
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
-__all__ = ["p_value", "terms_of"]
+__all__ = ["terms_of"]
 
 
 def terms_of(
@@ -43,18 +42,3 @@ def terms_of(
     halo = [term(inventory.desirable[t] / len(others), t) for t in others]
     out = -sign * inventory.desirable[trait]
     return [term(sign, trait), *(p._replace(share=out * p.share) for p in halo if out)], halo, ""
-
-
-def p_value(estimate: Estimate, level: float = 0.95) -> float | None:
-    """Two-sided p of no effect: that of the t whose acceptance region is the interval's side towards zero.
-
-    At .05 the 95 % interval ends at zero, where one side is longer than t as well. None without an interval.
-    """
-    if estimate.value is None or estimate.ci is None:
-        return None
-    size = abs(estimate.value)
-    half = estimate.value - estimate.ci[0] if estimate.value > 0 else estimate.ci[1] - estimate.value
-    if size < 1e-12 or half <= 1e-12 * size:
-        return float(size < 1e-12)
-    df = estimate.df or 1e9
-    return float(2 * special.stdtr(df, -float(special.stdtrit(df, (1 + level) / 2)) * size / half))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from traitbench.statistics.comparison import holm
-from traitbench.statistics.intervals import Estimate, stratified_mean
-from traitbench.statistics.ranking import Rank, p_value, ranks, superiority, unpaired
+from traitbench.statistics.intervals import Estimate, p_value, stratified_mean
+from traitbench.statistics.ranking import Rank, ranks, superiority, unpaired
 from traitbench.statistics.sums import Term, total
 
 

@@ -75,7 +75,7 @@ def compare_runs(
     asked = amounts(effect, "effect", units)
     alike = {mode: BOUNDS[unit] for mode, unit in units.items() if unit in BOUNDS} | amounts(bounds, "bounds", units)
     made = {key: _pair(key, left[key], right[key], alike.get(key[1]), asked.get(key[1])) for key in shared}
-    pairs = []
+    pairs: list[Pair] = []
     for family in dict.fromkeys((task, mode) for task, mode, *_ in shared):
         pairs += map(_read, adjusted([made[key] for key in shared if key[:2] == family]))
     return Comparison(a=str(a), b=str(b), effect=asked, bounds=alike, pairs=pairs)

@@ -12,9 +12,8 @@ from scipy import stats
 from traitbench import inventories
 from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
-from traitbench.statistics.intervals import Estimate
+from traitbench.statistics.intervals import Estimate, p_value
 from traitbench.tasks.questionnaire.scorecard import Scorecard, Setting, scorecard
-from traitbench.tasks.questionnaire.specific import p_value
 from traitbench.types import BIG_FIVE, DESIRABILITY
 
 INVENTORY = inventories.load("ipip_50")
