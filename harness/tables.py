@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traitbench.types import Record
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-__all__ = ["Table", "escaped", "interval", "markdown", "number", "ratio", "show"]
+__all__ = ["Table", "escaped", "interval", "markdown", "number", "plain", "ratio", "show"]
 
 
 class Table(Record):
@@ -38,6 +38,13 @@ def interval(value: float | None, ci: tuple[float, float] | None, digits: int = 
 def ratio(value: float | None) -> str:
     """A perplexity ratio; past a thousand no more than that: the model has broken down."""
     return "> 1000" if value is not None and value > 1000 else number(value)
+
+
+def plain(value: Any) -> str:
+    """A setting in a name: 2 for 2.0, a+b for a list."""
+    if isinstance(value, list | tuple):
+        return "+".join(map(plain, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 _WORDS = (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from traitbench.statistics.comparison import paired
-from traitbench.statistics.intervals import stratified_mean
+from traitbench.statistics.intervals import item_means, stratified_mean
 
 Values = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, "Case", int], Values]
@@ -30,14 +30,17 @@ class Case(NamedTuple):
     weights: Literal["items", "halves"] = "items"
     ratio: float = 1.0
     """SD of the minus-keyed items over that of the plus-keyed."""
-    facet: int = 0
-    """Items a facet; 0: no facets."""
+    facets: tuple[int, ...] = ()
+    """Items of each facet; empty: no facets."""
     icc: float = 0.0
     """Share of the variance between facets."""
     over: tuple[str, ...] = ()
-    """Random axes of three each."""
+    """Random axes of `levels` each."""
+    levels: int = 3
     spread: float = 0.0
     """SD of the replicates' own effects, in standard errors over items."""
+    missing: float = 0.0
+    """Share of the cells that were not asked."""
 
     @property
     def n(self) -> int:
@@ -55,7 +58,7 @@ class Case(NamedTuple):
     @property
     def clusters(self) -> list[str] | None:
         """Facet of each item."""
-        return [f"f{i // self.facet}" for i in range(self.n)] if self.facet else None
+        return [f"f{facet}" for facet, size in enumerate(self.facets) for _ in range(size)] or None
 
 
 KINDS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], Values]] = {
@@ -68,31 +71,32 @@ MEAN = 0.5
 
 
 def drawn(case: Case, rng: np.random.Generator, runs: int) -> Values:
-    """Item values of a true mean of 0, (runs, k, 3, ...)."""
+    """Item values of a true mean of 0, (runs, k, levels, ...); NaN where a cell was not asked."""
     values = KINDS[case.kind](rng, (runs, case.n))
     if case.icc:
-        levels = np.repeat(rng.normal(0, 1, (runs, -(-case.n // case.facet))), case.facet, axis=1)[:, : case.n]
-        values = np.sqrt(1 - case.icc) * values + np.sqrt(case.icc) * levels
+        common = np.repeat(rng.normal(0, 1, (runs, len(case.facets))), case.facets, axis=1)
+        values = np.sqrt(1 - case.icc) * values + np.sqrt(case.icc) * common
     values = values * np.where(case.strata == 1, 1.0, case.ratio)
     if not case.over:
         return values
-    shape = (3,) * len(case.over)
+    shape = (case.levels,) * len(case.over)
     values = values.reshape(*values.shape, *[1] * len(shape)) + rng.normal(0, 0.7, (*values.shape, *shape))
     for axis in range(len(shape)):
-        sizes = [3 if a == axis else 1 for a in range(len(shape))]
+        sizes = [case.levels if a == axis else 1 for a in range(len(shape))]
         values = values + rng.normal(0, case.spread / case.n**0.5, (runs, 1, *sizes))
-    return values
+    return np.where(rng.random(values.shape) < case.missing, np.nan, values) if case.missing else values
 
 
 def pooled_t(values: Values, case: Case) -> tuple[Values, Values]:
     """What the intervals were before: t with the variance pooled over strata, items alone; mean and half, (runs,)."""
-    x = values.reshape(*values.shape[:2], -1).mean(axis=2)
+    x = np.array([item_means(each) for each in values])
     groups = [x[:, case.strata == key] for key in (1, -1)]
-    rest = case.n - 2
-    variance = sum(((g - g.mean(axis=1, keepdims=True)) ** 2).sum(axis=1) for g in groups) / rest
-    shares = [0.5, 0.5] if case.weights == "halves" else [g.shape[1] / case.n for g in groups]
-    mean = sum(w * g.mean(axis=1) for w, g in zip(shares, groups, strict=True))
-    error = np.sqrt(variance * sum(w**2 / g.shape[1] for w, g in zip(shares, groups, strict=True)))
+    counts = [(~np.isnan(g)).sum(axis=1) for g in groups]
+    rest = sum(counts) - 2
+    variance = sum(np.nansum((g - np.nanmean(g, axis=1, keepdims=True)) ** 2, axis=1) for g in groups) / rest
+    shares = [0.5, 0.5] if case.weights == "halves" else [count / sum(counts) for count in counts]
+    mean = sum(w * np.nanmean(g, axis=1) for w, g in zip(shares, groups, strict=True))
+    error = np.sqrt(variance * sum(w**2 / count for w, count in zip(shares, counts, strict=True)))
     return np.asarray(mean), np.asarray(special.stdtrit(rest, 0.975) * error)
 
 
@@ -123,8 +127,8 @@ def even(n: int) -> tuple[int, int]:
 
 
 SIZES = (8, 12, 24, 36, 60)
-FACETS = ((8, 4), (12, 4), (24, 4), (24, 6), (36, 6), (60, 5), (60, 10))
-"""Items, and items a facet."""
+FACETS = ((4,) * 2, (4,) * 3, (4,) * 6, (6,) * 4, (6,) * 6, (5,) * 12, (10,) * 6)
+"""Items of each facet."""
 
 
 def cases() -> list[Case]:
@@ -133,10 +137,13 @@ def cases() -> list[Case]:
     rows += [Case("normal", (3 * n // 4, n // 4), "halves", ratio=2) for n in (12, 24, 36, 60)]
     rows += [Case(kind, (22, 2), weights) for kind in KINDS for weights in ("items", "halves")]  # type: ignore[arg-type]
     rows += [Case("normal", (22, 2), "halves", ratio=2)]
-    rows += [Case("normal", even(n), facet=f, icc=icc) for icc in (0.2, 0.0) for n, f in FACETS]
-    rows += [Case("lognormal", even(n), facet=f, icc=0.2) for n, f in ((24, 4), (36, 6), (60, 10))]
+    rows += [Case("normal", even(sum(f)), facets=f, icc=icc) for icc in (0.2, 0.0) for f in FACETS]
+    rows += [Case("lognormal", even(sum(f)), facets=f, icc=0.2) for f in ((4,) * 6, (6,) * 6, (10,) * 6)]
+    rows += [Case("normal", even(24), facets=f, icc=icc) for f, icc in (((16, 4, 2, 2), 0.2), ((20, 1, 1, 1, 1), 0.3))]
     rows += [Case("normal", even(n), over=("templates",), spread=s) for n in (12, 24, 60) for s in (0, 1.5, 3)]
     rows += [Case("normal", (18, 6), "halves", over=("templates",), spread=3)]
+    rows += [Case("normal", even(24), over=("templates",), levels=2, spread=s) for s in (0, 3)]
+    rows += [Case("normal", even(24), over=("templates",), spread=1.5, missing=m) for m in (0.1, 0.4)]
     rows += [Case("normal", even(24), over=("templates", "fits"), spread=s) for s in (0, 1.5, 3)]
     return rows
 
@@ -146,7 +153,7 @@ def paired_cases() -> list[Case]:
     rows = [Case(kind, even(n)) for kind in KINDS for n in SIZES]
     rows += [Case("normal", (18, 6), "halves", ratio=2)]
     rows += [Case(kind, (22, 2)) for kind in KINDS]
-    rows += [Case("normal", even(n), facet=f, icc=0.2) for n, f in FACETS[2:]]
+    rows += [Case("normal", even(sum(f)), facets=f, icc=0.2) for f in FACETS[2:]]
     rows += [Case("normal", even(24), over=("templates",), spread=s) for s in (0, 1.5, 3)]
     return rows
 
@@ -154,6 +161,8 @@ def paired_cases() -> list[Case]:
 def named(case: Case) -> Sequence[str]:
     """What a row is: items, n, keys, weights, what else is random."""
     keys = f"{case.keys[0]}/{case.keys[1]}" + (f", SD ratio {case.ratio:g}" if case.ratio != 1 else "")
-    facets = f"facets of {case.facet}, ICC {case.icc:g}" if case.facet else ""
-    over = f"3 {' x 3 '.join(case.over)}, SD {case.spread:g} SE" if case.over else ""
+    sizes = ", ".join(map(str, dict.fromkeys(case.facets) if len(set(case.facets)) == 1 else case.facets))
+    facets = f"facets of {sizes}; ICC {case.icc:g}" if case.facets else ""
+    axes = " x ".join(f"{case.levels} {axis}" for axis in case.over)
+    over = f"{axes}, SD {case.spread:g} SE" + (f", {case.missing:.0%} missing" if case.missing else "") if axes else ""
     return case.kind, str(case.n), keys, case.weights, facets or over

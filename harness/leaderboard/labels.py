@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from traitbench.tables import plain
 from traitbench.tasks.board import Entry
 
 __all__ = ["labelled", "labels", "left_out"]
@@ -65,20 +66,13 @@ def left_out(entries: Iterable[Entry]) -> dict[Place, dict[str, Any]]:
 
 def _name(entry: Entry, shared: Mapping[str, Any]) -> str:
     own = {key: value for key, value in entry.settings.items() if key not in shared}
-    told = ", ".join(f"{key}={_plain(value)}" for key, value in own.items() if value is not True)
+    told = ", ".join(f"{key}={plain(value)}" for key, value in own.items() if value is not True)
     parts = [entry.method, f" ({told})" if told else ""]
     parts += [f" + {_WORDS.get(key, key)}" for key, value in own.items() if value is True]
     parts += [", profiles" if entry.profiles else ""]
     parts += [f", {entry.respondents} respondents" if entry.respondents else ""]
     parts += [f", first {entry.limit} items" if entry.limit is not None else ""]
     return "".join(parts)
-
-
-def _plain(value: Any) -> str:
-    """A setting in a name: 2 for 2.0, 0+2+4 for a list."""
-    if isinstance(value, list | tuple):
-        return "+".join(map(_plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _alike(entries: Iterable[Entry], names: Mapping[Place, str]) -> list[list[Entry]]:
@@ -93,7 +87,7 @@ def _asked(entry: Entry, group: Sequence[Entry]) -> str:
     """What of the target and the administration differs in the group, but for what was asked once."""
     keys = dict.fromkeys(key for each in group for key in each.asked)
     odd = [key for key in keys if any(each.asked.get(key) != group[0].asked.get(key) for each in group)]
-    told = {key: value for key in odd if (value := _plain(entry.asked.get(key))) not in _ONCE}
+    told = {key: value for key in odd if (value := plain(entry.asked.get(key))) not in _ONCE}
     return ", ".join(value if key == "target" else f"{key}={value}" for key, value in told.items())
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData
 from traitbench.store import contents, read_json
+from traitbench.tables import plain
 from traitbench.types import digest
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _LONGEST = 160
 
 def run_name(prepared: Prepared) -> str:
     """Name the folder of a run: model@method, the settings that are not the defaults, and its plan's digest."""
-    settings = "".join(f",{key}={_plain(value)}" for key, value in sorted(prepared.settings.items()))
+    settings = "".join(f",{key}={plain(value)}" for key, value in sorted(prepared.settings.items()))
     text = f"{_model(prepared.spec)}@{prepared.plan.method}{settings}"
     # A name that begins with a dot would be hidden.
     safe = re.sub(r"[^A-Za-z0-9._@,=+-]+", "__", text).lstrip(".")
@@ -49,13 +50,6 @@ def _model(spec: ModelSpec) -> str:
         return spec.name
     short = {source: name for name, source in SHORT_NAMES.items()}
     return short.get(spec.source) or (spec.label if Path(spec.source).is_absolute() else spec.source)
-
-
-def _plain(value: Any) -> str:
-    """A setting as part of a name: 2 for 2.0, a+b for a list."""
-    if isinstance(value, list | tuple):
-        return "+".join(map(_plain, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def plan_digest(prepared: Prepared) -> str:

@@ -52,6 +52,8 @@ class _Group(NamedTuple):
     mean: Array
     covariance: Array
     """Divisor n."""
+    logdet: float
+    """Of the covariance."""
 
 
 def invariance(first: Array, second: Array) -> Invariance:
@@ -63,7 +65,7 @@ def invariance(first: Array, second: Array) -> Invariance:
     if reason := _undefined(tables):
         return Invariance({}, None, reason)
     spread = np.concatenate(tables).std(axis=0)
-    groups = [_Group(len(t), t.mean(axis=0) / spread, np.cov(t / spread, rowvar=False, bias=True)) for t in tables]
+    groups = [_group(table / spread) for table in tables]
     null = _null(groups)
     fits: dict[Level, ModelFit] = {}
     start = None
@@ -72,6 +74,11 @@ def invariance(first: Array, second: Array) -> Invariance:
         start, chi2 = model.fit(start)
         fits[level] = _indices(chi2, model.df, null, groups)
     return Invariance(fits, _holds(fits))
+
+
+def _group(table: Array) -> _Group:
+    covariance = np.cov(table, rowvar=False, bias=True)
+    return _Group(len(table), table.mean(axis=0), covariance, float(np.linalg.slogdet(covariance)[1]))
 
 
 def _holds(fits: dict[Level, ModelFit]) -> Level | Literal["none"]:
@@ -99,7 +106,7 @@ def _undefined(tables: Sequence[Array]) -> str:
 def _null(groups: Sequence[_Group]) -> tuple[float, int]:
     """Chi-square and df of the model of uncorrelated indicators, their means and variances free in each group."""
     k = len(groups[0].mean)
-    chi2 = sum(g.n * float(np.log(np.diag(g.covariance)).sum() - np.linalg.slogdet(g.covariance)[1]) for g in groups)
+    chi2 = sum(g.n * float(np.log(np.diag(g.covariance)).sum() - g.logdet) for g in groups)
     return chi2, len(groups) * k * (k - 1) // 2
 
 
@@ -180,7 +187,7 @@ class _Model:
             away = g.mean - means[place] - lam * alpha
             moment = g.covariance + np.outer(away, away)
             weight = g.n / n_all
-            total += weight * (logdet - np.linalg.slogdet(g.covariance)[1] + float((inverse * moment).sum()) - self.k)
+            total += weight * (logdet - g.logdet + float((inverse * moment).sum()) - self.k)
             slope = weight * (inverse - inverse @ moment @ inverse)
             pull = -2 * weight * (inverse @ away)
             d_load[place] = 2 * phi * (slope @ lam) + pull * alpha

@@ -93,7 +93,7 @@ class _Model:
 
     def __init__(self, place: NDArray[np.intp], x: Array, cuts: int) -> None:
         n, q = len(place), cuts + x.shape[1]
-        self.place, self.cuts = place, cuts
+        self.cuts = cuts
         self.upper, self.lower = np.zeros((n, q)), np.zeros((n, q))
         self.has_upper, self.has_lower = place < cuts, place > 0
         for design, held, shift in ((self.upper, self.has_upper, 0), (self.lower, self.has_lower, 1)):

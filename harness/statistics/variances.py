@@ -168,8 +168,7 @@ def replicates(x: NDArray[np.float64], design: Layout) -> Spread | None:
 def together(parts: Sequence[Spread]) -> Spread:
     """Sum of variances above zero; 1 / df is the mean of theirs, weighted by the variances.
 
-    Satterthwaite's df weight by the squares, which is too many where the part with the fewest dominates: with three
-    templates that move a mean by three SEs each the interval would cover 93 %, and covers 94.5 % so.
+    Satterthwaite's df weight by the squares, which is too many where the part with the fewest dominates.
     """
     total = sum(part.variance for part in parts)
     return Spread(total, 1 / sum(part.variance / total / part.df for part in parts))

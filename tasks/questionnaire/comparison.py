@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +12,14 @@ from traitbench.samples import Sample
 from traitbench.statistics.intervals import item_means
 from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Facts, by_condition
-from traitbench.tasks.board import Part
+from traitbench.tasks.questionnaire.differences import design_of, differences
 from traitbench.tasks.questionnaire.respondents import grid
-from traitbench.tasks.questionnaire.scorecard import PROFILES, differences
-from traitbench.tasks.scoring import RANDOM, facets_of, item_grid, item_values, modes
-from traitbench.tasks.shifts import Design, Shifts
+from traitbench.tasks.scoring import item_grid, item_values, modes
+from traitbench.tasks.shifts import Shifts, item_part
 from traitbench.types import Mode
 
 if TYPE_CHECKING:
-    from traitbench.inventories import Inventory, Item
+    from traitbench.inventories import Inventory
 
 __all__ = ["answered", "shifts"]
 
@@ -55,13 +54,19 @@ def _of_mode(facts: Facts, rows: list[Sample], inventory: Inventory, mode: Mode)
             ((trait, sign),) = aimed.items()
             scored = ~np.isnan(item_means(moved))
             own = [(i, item) for i, item in enumerate(items) if item.trait == trait and scored[i]]
-            design: Design = "profiles" if high == PROFILES else "baseline" if low == baseline else "poles"
             toward = {item.id: sign * item.keyed for _, item in own}
             unit = 1 if statement else 100 / span
             yield Shifts(
                 filter=mode,
-                design=design,
-                part=_part(target, {item: unit * toward[item.id] * moved[i] for i, item in own}, moved.shape, mode),
+                design=design_of(high, low, baseline),
+                part=item_part(
+                    target,
+                    {item.id: _cells(unit * toward[item.id] * moved[i]) for i, item in own},
+                    moved.shape[1:],
+                    {item.id: item.keyed for item in items},
+                    {item.id: item.facet for item in items if item.facet},
+                    mode,
+                ),
                 unit="nats a token" if statement else "POMP",
                 # A slope of answers that are all alike is nothing but rounding.
                 hits={} if statement else {item.id: bool(toward[item.id] * flipped[i] > 1e-9) for i, item in own},
@@ -69,20 +74,8 @@ def _of_mode(facts: Facts, rows: list[Sample], inventory: Inventory, mode: Mode)
             )
 
 
-def _part(target: str, moved: Mapping[Item, NDArray[np.float64]], shape: Sequence[int], mode: Mode) -> Part:
-    """One target: item -> its shifts (templates, fits) in the direction aimed at; `shape` has the items in front."""
-    facets = facets_of(list(moved)) or ()
-    return Part(
-        name=target,
-        values={
-            item.id: [float(v) if np.isfinite(v) else None for v in cells.ravel()] for item, cells in moved.items()
-        },
-        over=list(RANDOM),
-        shape=list(shape[1:]),
-        strata={item.id: item.keyed for item in moved},
-        clusters={item.id: facet for item, facet in zip(moved, facets, strict=bool(facets))},
-        weights="halves" if mode == "statement" else "items",
-    )
+def _cells(moved: NDArray[np.float64]) -> list[float | None]:
+    return [float(v) if np.isfinite(v) else None for v in moved.ravel()]
 
 
 def _chosen(rows: Sequence[Sample]) -> list[Sample]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from traitbench.tasks.block import Facts
 from traitbench.tasks.board import Contender, Part
 from traitbench.tasks.questionnaire.metrics import Metrics
 from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard
+from traitbench.tasks.shifts import item_part
+from traitbench.types import Mode
 
 __all__ = ["contender"]
 
 
-def contender(found: Metrics, card: Scorecard, facts: Facts, contaminated: int) -> Contender:
+def contender(found: Metrics, card: Scorecard, mode: Mode, facts: Facts, contaminated: int) -> Contender:
     """The mean effect with the item shifts that it is made of; no scoring mode stands in for another."""
     contrasts = [c for c in card.contrasts if c.effect is not None and c.effect.value is not None]
     return Contender(
@@ -21,7 +21,7 @@ def contender(found: Metrics, card: Scorecard, facts: Facts, contaminated: int) 
         ci=found.effect_ci,
         group=found.group,
         unranked=_unranked(found, facts, contaminated),
-        parts=[_part(c, card) for c in contrasts] if all(c.items for c in contrasts) else [],
+        parts=[_part(c, card, mode) for c in contrasts] if all(c.items for c in contrasts) else [],
     )
 
 
@@ -42,17 +42,7 @@ def _unranked(found: Metrics, facts: Facts, contaminated: int) -> str:
     return "moves against the target" if found.effect < 0 else ""
 
 
-def _part(contrast: Contrast, card: Scorecard) -> Part:
-    """One target: keyed item shifts in the direction aimed at."""
+def _part(contrast: Contrast, card: Scorecard, mode: Mode) -> Part:
     cells = len(next(iter(contrast.items.values())))
-    weights: Literal["items", "halves"] = "halves" if card.unit == "nats a token" else "items"
-    facets = {item: card.facets[item] for item in contrast.items if item in card.facets}
-    return Part(
-        name=contrast.target,
-        values=contrast.items,
-        over=["templates", "fits"],
-        shape=[card.templates, cells // card.templates],
-        strata={item: card.keys[item] for item in contrast.items},
-        clusters=facets if len(facets) == len(contrast.items) else {},
-        weights=weights,
-    )
+    shape = (card.templates, cells // card.templates)
+    return item_part(contrast.target, contrast.items, shape, card.keys, card.facets, mode)

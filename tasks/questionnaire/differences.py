@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Condition
+from traitbench.tasks.shifts import Design
 from traitbench.types import Trait
 
-__all__ = ["PROFILES", "Difference", "aims", "differences", "pairs"]
+__all__ = ["PROFILES", "Difference", "aims", "design_of", "differences", "pairs"]
 
 PROFILES = "profiles"
 """Where a contrast names its conditions: all the drawn profiles together."""
@@ -21,6 +22,11 @@ Difference = tuple[str, str, str, dict[Trait, float], NDArray[np.float64]]
 def aims(condition: Condition) -> dict[Trait, float]:
     """Trait -> sign of the shift that the condition aims at; a level of 0 aims at none."""
     return {trait: 1.0 if level > 0 else -1.0 for trait, level in condition.levels.items() if level}
+
+
+def design_of(high: str, low: str, baseline: str) -> Design:
+    """What a contrast of two conditions is; `baseline` names the condition without control."""
+    return "profiles" if high == PROFILES else "baseline" if low == baseline else "poles"
 
 
 def differences(values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition]) -> Iterator[Difference]:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
+from traitbench.tables import plain
 from traitbench.tasks.block import Facts
-from traitbench.tasks.questionnaire.scorecard import PROFILES, Contrast
+from traitbench.tasks.questionnaire.differences import design_of
+from traitbench.tasks.questionnaire.scorecard import Contrast
+from traitbench.tasks.shifts import DESIGNS, Design
 from traitbench.types import Mode
 
-__all__ = ["DESIGNS", "design", "group"]
-
-DESIGNS = {
-    "poles": "high minus low",
-    "baseline": "controlled minus plain",
-    "profiles": "over drawn profiles",
-    "mixed": "several kinds of targets",
-}
-"""Design of a run's contrasts -> what they are in words."""
+__all__ = ["design", "group"]
 
 _ASKED: dict[Mode, tuple[str, ...]] = {
     "statement": ("respondents", "repeats"),
@@ -27,9 +23,9 @@ _ASKED: dict[Mode, tuple[str, ...]] = {
 are compared. A limited run has no rank anyway."""
 
 
-def design(contrasts: Sequence[Contrast], baseline: str) -> str:
+def design(contrasts: Sequence[Contrast], baseline: str) -> Design | Literal["mixed", ""]:
     """What the contrasts are, if they are all the same; `baseline` is the condition without control."""
-    kinds = {"profiles" if c.high == PROFILES else "baseline" if c.low == baseline else "poles" for c in contrasts}
+    kinds = {design_of(c.high, c.low, baseline) for c in contrasts}
     return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else ""
 
 
@@ -41,10 +37,7 @@ def group(contrasts: Sequence[Contrast], facts: Facts, mode: Mode) -> str:
     """
     if not contrasts:
         return ""
-    made = DESIGNS[design(contrasts, facts.conditions[0].name)]
-    asked = "; ".join(f"{name} {_plain(facts.administration.get(name))}" for name in _ASKED[mode])
-    return f"{made}; {', '.join(sorted(c.target for c in contrasts))}; {asked}"
-
-
-def _plain(value: object) -> str:
-    return "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    made = design(contrasts, facts.conditions[0].name)
+    words = DESIGNS[made] if made in DESIGNS else "several kinds of targets"
+    asked = "; ".join(f"{name} {plain(facts.administration.get(name))}" for name in _ASKED[mode])
+    return f"{words}; {', '.join(sorted(c.target for c in contrasts))}; {asked}"

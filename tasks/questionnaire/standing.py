@@ -17,7 +17,7 @@ def questionnaire_standing(entry: Entry, mode: Mode) -> Standing:
     """The mean effect over targets, each target, and what the control did besides; without targets it is trivial."""
     m, places = Metrics.model_validate(entry.metrics[mode]), digits(mode)
     aimed, told = m.targets > 0, plainly(entry, mode)
-    group = (told.group or m.design) if aimed else ""
+    group = told.group if aimed else ""
     return told._replace(
         value=_estimate(m.effect, m.effect_ci),
         measure="effect",

@@ -78,7 +78,7 @@ class QuestionnaireViews(Views):
         out = {}
         for mode, scored in mine.modes.items():
             found = metrics(mine, facts, mode)
-            told = contender(found, scored.scorecard, facts, facts.contaminated.get(task, 0))
+            told = contender(found, scored.scorecard, mode, facts, facts.contaminated.get(task, 0))
             out[str(mode)] = Row(
                 metrics=found.model_copy(update={"unranked": told.unranked}).model_dump(mode="json"),
                 contenders=[told],

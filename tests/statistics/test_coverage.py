@@ -13,8 +13,8 @@ HELD = [
     Case("normal", even(60)),
     Case("normal", (22, 2), "halves"),
     Case("normal", (18, 6), "halves", ratio=2),
-    Case("normal", even(24), facet=4, icc=0.2),
-    Case("normal", even(60), facet=10, icc=0.2),
+    Case("normal", even(24), facets=(4,) * 6, icc=0.2),
+    Case("normal", even(60), facets=(10,) * 6, icc=0.2),
     Case("normal", even(24), over=("templates",), spread=0),
     Case("normal", even(24), over=("templates",), spread=3),
     Case("normal", (18, 6), "halves", over=("templates",), spread=1.5),
@@ -23,7 +23,7 @@ HELD = [
 
 
 @pytest.mark.parametrize(
-    "case", HELD, ids=lambda case: f"{case.kind}-{case.keys}-{case.facet}-{case.over}-{case.spread}"
+    "case", HELD, ids=lambda case: f"{case.kind}-{case.keys}-{case.facets}-{case.over}-{case.spread}"
 )
 def test_95_percent_where_the_assumption_holds(case: Case) -> None:
     ours, _ = coverage(case, RUNS)
@@ -41,8 +41,8 @@ def test_lognormal_items_from_24_on(keys: tuple[int, int]) -> None:
     ("case", "before"),
     [
         (Case("normal", (18, 6), "halves", ratio=2), 0.845),
-        (Case("normal", even(60), facet=10, icc=0.2), 0.77),
-        (Case("normal", even(24), facet=4, icc=0.2), 0.86),
+        (Case("normal", even(60), facets=(10,) * 6, icc=0.2), 0.77),
+        (Case("normal", even(24), facets=(4,) * 6, icc=0.2), 0.86),
         (Case("normal", even(24), over=("templates",), spread=3), 0.69),
     ],
     ids=["unequal keys", "facets of ten", "facets of four", "templates"],
@@ -59,12 +59,12 @@ NULL = [
     Case("lognormal", (22, 2)),
     Case("sparse", even(24)),
     Case("normal", (18, 6), "halves", ratio=2),
-    Case("normal", even(24), facet=4, icc=0.2),
+    Case("normal", even(24), facets=(4,) * 6, icc=0.2),
     Case("normal", even(24), over=("templates",), spread=1.5),
 ]
 
 
-@pytest.mark.parametrize("case", NULL, ids=lambda case: f"{case.kind}-{case.keys}-{case.facet}-{case.over}")
+@pytest.mark.parametrize("case", NULL, ids=lambda case: f"{case.kind}-{case.keys}-{case.facets}-{case.over}")
 def test_paired_errs_as_often_as_it_says(case: Case) -> None:
     """4 to 7 %, give or take what 600 runs can tell."""
     ours, _ = errors(case, RUNS)
@@ -72,7 +72,7 @@ def test_paired_errs_as_often_as_it_says(case: Case) -> None:
 
 
 def test_pooled_t_errs_too_often_where_it_is_known_to() -> None:
-    for case in (Case("normal", (18, 6), "halves", ratio=2), Case("normal", even(60), facet=10, icc=0.2)):
+    for case in (Case("normal", (18, 6), "halves", ratio=2), Case("normal", even(60), facets=(10,) * 6, icc=0.2)):
         assert errors(case, RUNS)[1] > 0.12
 
 

@@ -18,7 +18,7 @@ __all__ = ["figures"]
 def figures(shown: Sequence[Shown]) -> list[Figure]:
     """Every figure that the runs of one task have data for, by kind and, within it, statement scoring first."""
     every = runs(shown)
-    moved = runs([one for one, run in zip(shown, every, strict=True) if any(c.contrasts for c in run.cards())])
+    moved = [run for run in every if any(card.contrasts for card in run.cards())]
     found: list[Figure | None] = []
     for draw in (forest, matrices, dose):
         found += [draw(moved, mode) for mode in modes(every)]

@@ -33,7 +33,7 @@ def card(results: Results) -> Scorecard:
 
 def told(results: Results, contaminated: int = 0, **numbers: Any) -> Contender:
     found = Metrics.model_validate(results.entry(TASK, "run").metrics["statement"])
-    return contender(found.model_copy(update=numbers), card(results), results, contaminated)
+    return contender(found.model_copy(update=numbers), card(results), "statement", results, contaminated)
 
 
 def entry(results: Results, run: str, value: float, ci: tuple[float, float]) -> Entry:
