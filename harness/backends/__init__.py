@@ -9,6 +9,7 @@ BACKENDS: Catalog[type[Backend]] = Catalog(
     "backend",
     {
         "hf": "traitbench.backends.hf:HuggingFace",
+        "vllm": "traitbench.backends.vllm:VLLM",
         "scripted": "traitbench.backends.scripted:Scripted",
     },
 )

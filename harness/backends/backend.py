@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from traitbench.backends.models import ModelSpec
-from traitbench.types import Control, Kind, Record, Request, Response
+from traitbench.types import Control, Kind, Op, Record, Request, Response
 
 __all__ = ["Backend", "Options"]
 
@@ -35,6 +35,10 @@ class Backend(ABC):
     applies: ClassVar[frozenset[Kind]]
     ranks: ClassVar[frozenset[int] | None] = None
     """Ranks of an adapter that it can serve; None: any."""
+    ops: ClassVar[frozenset[Op]] = frozenset()
+    """Operations on activations that it can apply."""
+    fits_on: ClassVar[str | None] = None
+    """The backend that methods are fitted on for runs of this one; None: this one."""
 
     class Arguments(Record):
         """What --model_args takes, with its defaults."""
@@ -53,6 +57,12 @@ class Backend(ABC):
     def refuses(cls, request: Request) -> str | None:
         """Say why no model of this backend can answer `request`; None where it can. Asked before a run begins."""
         return None
+
+    def prepare(self, wanted: Sequence[Control], fitter: Backend | None = None) -> None:
+        """Get ready for these controls, once, before anything is asked; `fitter` is what they were fitted on.
+
+        BadData for a control that this model cannot take.
+        """
 
     @abstractmethod
     def under(self, control: Control | None) -> AbstractContextManager[None]:

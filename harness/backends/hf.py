@@ -6,10 +6,8 @@ Over 300 lines: scoring, writing and recording share the model, its prompts and 
 from __future__ import annotations
 
 import gc
-import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
-from itertools import pairwise
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -22,13 +20,13 @@ from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, groups
-from traitbench.backends.rendering import Renderer, Tokens
+from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.weights import locate, unchanged
 from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
 from traitbench.errors import BadData, refuse_others
-from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Site, Write
+from traitbench.types import Continue, Control, Kind, Op, Record, Request, Response, Site, Write
 
 __all__ = ["HuggingFace"]
 
@@ -46,6 +44,7 @@ class HuggingFace(Backend):
 
     name: ClassVar[str] = "hf"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
+    ops: ClassVar[frozenset[Op]] = frozenset({"add", "clamp", "zero"})
 
     class Arguments(Record):
         """How the weights are read and run."""
@@ -197,7 +196,7 @@ class HuggingFace(Backend):
         items: list[Item] = []
         shares: list[list[list[int]]] = []
         for i, prompt in zip(which, prompts, strict=True):
-            options = self._options(requests[i], prompt, ids := self._encode(prompt))
+            options = self.renderer.options(requests[i], prompt, ids := self._encode(prompt))
             answers = list(dict.fromkeys(answer for option in options for answer in option))
             items.append(Item(ids, tuple(answers)))
             shares.append([[answers.index(answer) for answer in option] for option in options])
@@ -228,26 +227,6 @@ class HuggingFace(Backend):
             )
         return ids
 
-    def _options(self, request: Request, prompt: str, ids: Tokens) -> list[list[Tokens]]:
-        """Tokenise the answers: per option its different spellings, or the one text of a Continue."""
-        if isinstance(request, Continue):
-            return [[self.renderer.answer(prompt, ids, self.renderer.continuation(request.text))]]
-        assert isinstance(request, Choose)
-        options = [
-            list(dict.fromkeys(self.renderer.answer(prompt, ids, text) for text in option))
-            for option in request.options
-        ]
-        # In sorted order an answer that starts another stands right before one that it starts.
-        ordered = sorted((answer, n) for n, option in enumerate(options) for answer in option)
-        for (a, m), (b, n) in pairwise(ordered):
-            if b[: len(a)] == a:
-                raise BadData(
-                    f"item {request.doc.item}: with the tokenizer of {self.spec.label} a spelling of option "
-                    f"{request.options[m]} is the start of one of {request.options[n]} ({self.tokenizer.decode(a)!r}, "
-                    f"{self.tokenizer.decode(b)!r}), so their probabilities overlap; expected spellings that differ"
-                )
-        return options
-
     def _write(self, requests: Sequence[Request], done: set[int]) -> Iterator[dict[int, Response]]:
         """Answer the Write requests: greedy ones in batches padded at the left, sampled ones each with its own seed."""
         alone = packable(self.model) is not None
@@ -265,7 +244,7 @@ class HuggingFace(Backend):
     @torch.inference_mode()
     def _replies(self, prompts: Sequence[Tokens], request: Write, seed: int) -> list[tuple[str, int, bool]]:
         """Write a reply to each prompt: text, tokens before the end, and whether it came to an end."""
-        stops = ends(self.model, self.tokenizer)
+        stops = ends(self.model.generation_config, self.tokenizer)
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else (stops or [0])[0]
         sampling = {"do_sample": True, "temperature": request.temperature, "top_k": 0, "top_p": 1.0}
         config = GenerationConfig(
@@ -298,8 +277,7 @@ class HuggingFace(Backend):
         assert isinstance(first, Write)
         prompts = [self.prompt(requests[i]) for i in batch]
         hashes = [self.renderer.hash(prompt) for prompt in prompts]
-        # The prompt enters, so that the items of one seed are not answered with the same random numbers.
-        seed = int(hashlib.sha256(f"{first.seed}:{hashes[0]}".encode()).hexdigest()[:8], 16)
+        seed = draw_seed(first.seed, hashes[0])
         replies = self._replies([self._encode(prompt) for prompt in prompts], first, seed)
         yield {
             i: Response(status="valid" if ended else "truncated", prompt_hash=name, text=text, tokens=tokens)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.weights import Weights
 from traitbench.errors import BadData
 
-__all__ = ["device_of", "ends", "load"]
+__all__ = ["checked_dtype", "device_of", "ends", "load", "settings"]
 
 
-def ends(model: Any, tokenizer: Any) -> list[int]:
+def ends(settings: GenerationConfig | None, tokenizer: Any) -> list[int]:
     """Return the tokens that end a reply, of the generation settings and of the tokenizer."""
-    given = getattr(model.generation_config, "eos_token_id", None)
+    given = getattr(settings, "eos_token_id", None)
     found = [given] if isinstance(given, int) else list(given or ())
     return list(dict.fromkeys([*found, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]))
 
@@ -35,27 +37,57 @@ def device_of(name: str | None) -> str:
     return name
 
 
+def checked_dtype(name: str | None) -> str | None:
+    """Return the name of a precision; BadData for one that no backend knows."""
+    if name not in (None, "auto", "float32", "float16", "bfloat16"):
+        raise BadData(f"dtype {name!r} is not known; expected float32, bfloat16, float16 or auto")
+    return name
+
+
 def load(spec: ModelSpec, weights: Weights, device: str, dtype: str | None, trust: bool) -> tuple[Any, Any]:
     """Load tokenizer and model; safetensors only, since other weight files are pickles and can run code."""
-    if dtype not in (None, "auto", "float32", "float16", "bfloat16"):
-        raise BadData(f"dtype {dtype!r} is not known; expected float32, bfloat16, float16 or auto")
-    source: dict[str, Any] = {
+    source = _source(weights, trust)
+    precision = checked_dtype(dtype) or ("float32" if device == "cpu" else "auto")
+    placed = {"device_map": "auto"} if device == "auto" else {}
+    with _told(spec, weights):
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype=precision, use_safetensors=True, **placed)
+    # Sampling defaults of a checkpoint (temperature, top_p, repetition penalty) would change replies unseen.
+    model.generation_config = GenerationConfig(eos_token_id=ends(model.generation_config, tokenizer) or None)
+    return tokenizer, (model if placed else model.to(device)).eval()
+
+
+def settings(spec: ModelSpec, weights: Weights, trust: bool) -> tuple[Any, Any, list[int]]:
+    """Load what there is besides the weights: tokenizer, text config, and the tokens that end a reply."""
+    source = _source(weights, trust)
+    located = {key: source[key] for key in ("revision", "local_files_only")}
+    with _told(spec, weights):
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+        config = AutoConfig.from_pretrained(**source).get_text_config(decoder=True)
+        try:
+            generation = GenerationConfig.from_pretrained(weights.path, **located)
+        except OSError:
+            generation = GenerationConfig.from_model_config(config)
+    return tokenizer, config, ends(generation, tokenizer)
+
+
+def _source(weights: Weights, trust: bool) -> dict[str, Any]:
+    return {
         "pretrained_model_name_or_path": weights.path,
         "revision": weights.revision or "main",
         "trust_remote_code": trust,
         "local_files_only": weights.offline or weights.revision is None,
     }
-    precision = dtype or ("float32" if device == "cpu" else "auto")
-    placed = {"device_map": "auto"} if device == "auto" else {}
+
+
+@contextmanager
+def _told(spec: ModelSpec, weights: Weights) -> Iterator[None]:
+    """Say which model cannot be loaded, and what was expected."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**source)
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=precision, use_safetensors=True, **placed)
+        yield
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BadData(
             f"cannot load {spec.name} from {weights.path}: {reason}; expected a causal language model as transformers "
             "saves it (config.json, *.safetensors, tokenizer files)"
         ) from error
-    # Sampling defaults of a checkpoint (temperature, top_p, repetition penalty) would change replies unseen.
-    model.generation_config = GenerationConfig(eos_token_id=ends(model, tokenizer) or None)
-    return tokenizer, (model if placed else model.to(device)).eval()

@@ -6,12 +6,13 @@ import datetime
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 from traitbench.errors import BadData
-from traitbench.types import Message
+from traitbench.types import Choose, Continue, Message, Request
 
-__all__ = ["DATE", "Renderer", "Tokens"]
+__all__ = ["DATE", "Renderer", "Tokens", "draw_seed"]
 
 Tokens = tuple[int, ...]
 
@@ -109,6 +110,27 @@ class Renderer:
             self._answers[key] = found
         return self._answers[key]
 
+    def options(self, request: Request, prompt: str, ids: Tokens) -> list[list[Tokens]]:
+        """Tokenise the answers to `prompt`, whose tokens are `ids`: each option's spellings, or a Continue's one text.
+
+        BadData where a spelling of one option is the start of another's.
+        """
+        if isinstance(request, Continue):
+            return [[self.answer(prompt, ids, self.continuation(request.text))]]
+        assert isinstance(request, Choose)
+        options = [list(dict.fromkeys(self.answer(prompt, ids, text) for text in option)) for option in request.options]
+        # In sorted order an answer that starts another stands right before one that it starts.
+        ordered = sorted((answer, n) for n, option in enumerate(options) for answer in option)
+        for (a, m), (b, n) in pairwise(ordered):
+            if b[: len(a)] == a:
+                one, other = (self.tokenizer.decode(answer) for answer in (a, b))
+                raise BadData(
+                    f"item {request.doc.item}: with the tokenizer of {self.tokenizer.name_or_path} a spelling of "
+                    f"option {request.options[m]} is the start of one of {request.options[n]} ({one!r}, {other!r}), so "
+                    "their probabilities overlap; expected spellings that differ"
+                )
+        return options
+
     @cached_property
     def end(self) -> Tokens:
         """The token that ends an answer: the first special one that the template writes behind an assistant turn.
@@ -175,6 +197,11 @@ class Renderer:
             return _PROBE in self._apply(probe, self._parts)
         except Exception:
             return False
+
+
+def draw_seed(seed: int, prompt_hash: str) -> int:
+    """Seed of a sampled reply. The prompt enters, so that the items of one seed get different random numbers."""
+    return int(hashlib.sha256(f"{seed}:{prompt_hash}".encode()).hexdigest()[:8], 16)
 
 
 def _dense(text: str) -> str:

@@ -20,8 +20,10 @@ from traitbench.store import read_json, write_json
 if TYPE_CHECKING:
     from traitbench.types import Control
 
-__all__ = ["CONFIG", "WEIGHTS", "adapter_digest", "copy_adapter", "parameters", "rank_of", "read_config", "restored",
-           "worn"]  # fmt: skip
+__all__ = [
+    "CONFIG", "WEIGHTS", "adapter_digest", "check_adapter", "copy_adapter", "parameters", "rank_of", "read_config",
+    "restored", "worn",
+]  # fmt: skip
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -111,8 +113,7 @@ def worn(model: Any, control: Control) -> Iterator[None]:
         from peft import PeftModel
     except ImportError as error:
         raise MissingExtra("adapters need PEFT: pip install 'traitbench[train]'") from error
-    made_for = control.fit.model.get("model") if control.fit else None
-    _check(model, control.adapter, made_for)
+    check_adapter(model, control)
     with restored(model):
         PeftModel.from_pretrained(model, control.adapter, is_trainable=False).eval()
         yield
@@ -173,8 +174,14 @@ def _checksum(tensor: Any) -> int:
     return int(data[:whole].view(torch.int64).sum()) + int(data[whole:].sum())
 
 
-def _check(model: Any, folder: Path, made_for: str | None) -> None:
-    """Hold the adapter's shapes against the modules they belong to, without loading its weights."""
+def check_adapter(model: Any, control: Control) -> None:
+    """Hold the shapes of the control's adapter against the modules they belong to, without loading its weights.
+
+    BadData where it is for another model.
+    """
+    folder = control.adapter
+    assert folder is not None
+    made_for = control.fit.model.get("model") if control.fit else None
     read_config(folder)
     told = f" (it was made for {made_for})" if made_for else ""
     for name, shape in _shapes(folder).items():

@@ -15,6 +15,7 @@ from traitbench.types import Site
 
 __all__ = [
     "ARCHITECTURES",
+    "SERVED",
     "Names",
     "decoder",
     "decoder_layers",
@@ -57,6 +58,11 @@ ARCHITECTURES: dict[str, Names] = {
     "gptj": Names(out="attn.out_proj", gate=None, down="mlp.fc_out", layers="h"),
 }
 """`model_type` of the text model's config -> its module names."""
+
+SERVED: dict[str, Names] = dict.fromkeys(
+    ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3"), _LLAMA
+)
+"""`model_type` -> module names in vLLM, where gate and up are one projection and one activation takes both."""
 
 
 def _names(model: Any) -> Names:

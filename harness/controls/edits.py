@@ -6,9 +6,9 @@ so that many edits cost at most three operations on the activations.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from traitbench.controls.architectures import decoder_layers, layers, seen_at, s
 from traitbench.errors import BadData
 from traitbench.types import Edit, Op, Scope, Site
 
-__all__ = ["Change", "Changes", "Place", "check_layer", "merge"]
+__all__ = ["Change", "Changes", "Place", "Row", "check_layer", "merge", "rows"]
 
 Place = tuple[int, Site]
 """A layer and a site of it."""
@@ -86,6 +86,31 @@ def merge(model: Any, edits: Sequence[Edit], tensors: Mapping[str, NDArray[Any]]
         if changes:
             found[layer, site] = changes
     return found
+
+
+class Row(NamedTuple):
+    """a -> min(keep * a + shift, ceiling), float64 (width,) each; the ceiling is infinite where there is none."""
+
+    keep: NDArray[np.float64]
+    shift: NDArray[np.float64]
+    ceiling: NDArray[np.float64]
+
+
+def rows(edits: Sequence[Edit], tensors: Mapping[str, NDArray[Any]], width: int) -> tuple[Row, Row, Row]:
+    """Merge the edits of one place for each kind of token: before the last prompt token, at it, and after the prompt.
+
+    BadData where a tensor does not fit `width` places.
+    """
+    met: tuple[Collection[Scope], ...] = (("all",), ("all", "answer"), ("all", "answer", "generated"))
+    found = []
+    for scopes in met:
+        total = _Sum.identity(width)
+        for edit in edits:
+            units, values = _numbers(edit, tensors, width)
+            if edit.positions in scopes:
+                total.then(edit.op, units, values)
+        found.append(Row(np.where(total.zeroed, 0.0, 1.0), total.shift, total.ceiling))
+    return found[0], found[1], found[2]
 
 
 @dataclass(slots=True)

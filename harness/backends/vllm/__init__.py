@@ -1,0 +1,348 @@
+"""Models run by vLLM: prompts, adapters and edits of activations at every site, on GPUs or a CPU.
+
+Prompts are rendered and tokenised by our own renderer, and the engine is given token ids only, so that both backends
+show a model the same text. Methods are fitted on the hf backend, which is closed before the engine starts.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from traitbench import controls
+from traitbench.backends.backend import Backend, Options
+from traitbench.backends.loading import checked_dtype, settings
+from traitbench.backends.models import ModelSpec
+from traitbench.backends.rendering import Renderer, Tokens, draw_seed
+from traitbench.backends.vllm.engine import RANKS, Ask, Engine, Setup, on_cpu, required
+from traitbench.backends.vllm.selfcheck import Known, known, verify
+from traitbench.backends.vllm.trie import nodes, summed
+from traitbench.backends.weights import locate, unchanged
+from traitbench.controls.adapters import check_adapter, rank_of
+from traitbench.controls.architectures import SERVED
+from traitbench.controls.edits import merge
+from traitbench.errors import BadData, refuse_others
+from traitbench.types import Choose, Continue, Control, Kind, Op, Record, Request, Response, Site, Write
+
+__all__ = ["VLLM"]
+
+_CHUNK = {True: 64, False: 512}
+"""Requests that are kept together, on the CPU and on a GPU: what a kill can lose."""
+_LONGEST = 8192
+"""Tokens of a prompt and its answer where no max_model_len is given and the model takes more."""
+
+
+class VLLM(Backend):
+    """vLLM's offline engine, with edits and adapters."""
+
+    name: ClassVar[str] = "vllm"
+    applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
+    ops: ClassVar[frozenset[Op]] = frozenset({"add", "clamp", "zero"})
+    ranks: ClassVar[frozenset[int] | None] = frozenset(range(1, RANKS[-1] + 1))
+    fits_on: ClassVar[str | None] = "hf"
+
+    class Arguments(Record):
+        """How the engine is started; the names are vLLM's."""
+
+        dtype: str | None = None
+        """float32, float16, bfloat16 or auto; None: float32 on the CPU and the checkpoint's own elsewhere."""
+        revision: str | None = None
+        """Branch, tag or commit on the hub."""
+        trust_remote_code: bool = False
+        """Run code that comes with the checkpoint."""
+        max_model_len: int | None = None
+        """Tokens of the longest prompt with its answer; None: what the model takes, at most 8192."""
+        max_num_batched_tokens: int | None = None
+        """Tokens a step."""
+        gpu_memory_utilization: float = 0.9
+        """Share of a GPU's memory that the engine takes."""
+        tensor_parallel_size: int = 1
+        """GPUs that share one model."""
+        data_parallel_size: int = 1
+        """Copies of the model that share the requests."""
+        enforce_eager: bool = False
+        """Compile nothing: starts sooner and runs slower."""
+        slots: int = 8
+        """Controls with edits that the engine holds at once."""
+
+    def __init__(self, spec: ModelSpec, options: Options, given: Arguments) -> None:
+        """Load the tokenizer; the engine starts with the first question. See `make`."""
+        self.version = required()
+        self.spec, self.given = spec, given
+        self.weights = locate(spec)
+        self.tokenizer, self.config, self._ends = settings(spec, self.weights, given.trust_remote_code)
+        self.renderer = Renderer(self.tokenizer, options.chat_template)
+        self._cpu = on_cpu()
+        if options.device is not None and (options.device == "cpu") != self._cpu:
+            here = "the CPU" if self._cpu else "GPUs"
+            raise BadData(f"--device {options.device}: the vLLM that is installed runs on {here}; leave --device out")
+        self.dtype = _precision(checked_dtype(given.dtype), self.config, self._cpu)
+        positions = getattr(self.config, "max_position_embeddings", None) or _LONGEST
+        self.longest = given.max_model_len or min(positions, _LONGEST)
+        if self.longest > positions:
+            raise BadData(f"max_model_len={self.longest} is more than the {positions} positions of {spec.label}")
+        self._chunk = options.batch_size or _CHUNK[self._cpu]
+        self._setup = Setup(
+            path=self.weights.path, revision=self.weights.revision, dtype=self.dtype, seed=options.seed,
+            max_model_len=self.longest, slots=given.slots,
+            **given.model_dump(exclude={"dtype", "revision", "max_model_len", "slots"}),
+        )  # fmt: skip
+        self._engine: Engine | None = None
+        self._known: list[Known] = []
+        self._control: Control | None = None
+        self._slots: dict[str, int] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="traitbench-vllm-")
+
+    @classmethod
+    def make(cls, spec: ModelSpec, options: Options) -> Self:
+        """Check the arguments and load the tokenizer; MissingExtra where vLLM is not installed."""
+        refuse_others("key of --model_args for vllm", options.arguments, cls.Arguments.model_fields)
+        given = cls.Arguments.model_validate(options.arguments)
+        if given.slots < 1:
+            raise BadData(f"slots={given.slots}; expected one at least")
+        if given.revision:
+            spec = spec.model_copy(update={"revision": given.revision})
+        return cls(spec, options, given)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What decides an answer besides the request, `compiled` among it: compilation moves the last digits."""
+        local = not self.spec.source.startswith("embedded:") and self.weights.revision is None
+        return {
+            "backend": self.name,
+            "vllm": self.version,
+            "model": self.spec.label,
+            "source": self.spec.label if local else self.spec.source,
+            "weights": self.weights.fingerprint,
+            "dtype": self.dtype,
+            # With adapters vLLM compiles nothing on the CPU.
+            "compiled": not (self._setup.enforce_eager or (self._cpu and self._setup.rank > 0)),
+            **self.renderer.identity,
+        }
+
+    def prepare(self, wanted: Sequence[Control], fitter: Backend | None = None) -> None:
+        """Note the places and adapters that the controls need; the engine installs these and no others.
+
+        `fitter` is the hf backend, which tells what the self-check must find. BadData for a control that was made for
+        another model.
+        """
+        edits = [edit for control in wanted for edit in control.edits]
+        adapters = {control.weights: control.adapter for control in wanted if control.adapter}
+        if edits and self.config.model_type not in SERVED:
+            raise BadData(
+                f"activations of the architecture {self.config.model_type!r} cannot be edited under vllm; known there: "
+                f"{', '.join(sorted(SERVED))}; use --backend hf"
+            )
+        if edits or adapters:
+            skeleton = _skeleton(self.config, self.dtype)
+            for control in wanted:
+                merge(skeleton, control.edits, controls.arrays(control))
+                if control.adapter:
+                    check_adapter(skeleton, control)
+        places: dict[Site, dict[str, Any]] = {}
+        for site in sorted({edit.site for edit in edits}):
+            mine = [edit for edit in edits if edit.site == site]
+            places[site] = {
+                "layers": sorted({edit.layer for edit in mine}), "added": all(edit.op == "add" for edit in mine),
+            }  # fmt: skip
+        rank = max((rank_of(folder) for folder in adapters.values()), default=0)
+        if rank > RANKS[-1]:
+            raise BadData(f"an adapter has the rank {rank}, vLLM serves up to {RANKS[-1]}; use --backend hf")
+        self._setup = self._setup.model_copy(update={"places": places, "rank": rank, "adapters": len(adapters)})
+        if places and fitter is not None:
+            layers = {site: place["layers"] for site, place in places.items()}
+            self._known = known(fitter, layers, Path(self._folder.name) / "known")
+
+    @contextmanager
+    def under(self, control: Control | None) -> Iterator[None]:
+        """Put the control's messages in front of every request of the block, and apply its adapter and edits."""
+        before, self._control = self._control, control
+        try:
+            yield
+        finally:
+            self._control = before
+
+    def prompt(self, request: Request) -> str:
+        """Render the exact text that the model is shown."""
+        return self.renderer.render(request.conversation(self._control), request.cue)
+
+    def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
+        answered = set(done)
+        for kind, answer in ((Choose, self._choose), (Continue, self._continue), (Write, self._write)):
+            mine = [i for i, request in enumerate(requests) if isinstance(request, kind)]
+            for start in range(0, len(mine), self._chunk):
+                batch = mine[start : start + self._chunk]
+                if not answered.issuperset(batch):
+                    found = answer([requests[i] for i in batch])
+                    yield dict(zip(batch, found, strict=True))
+
+    def close(self) -> None:
+        """End the engine."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+        self._folder.cleanup()
+
+    @property
+    def engine(self) -> Engine:
+        """The engine, started and checked when it is first asked for."""
+        if self._engine is None:
+            self._engine = Engine(self._setup)
+            unchanged(self.spec, self.weights)
+            if self._known:
+                verify(self, self._known, self.dtype, self._about)
+        return self._engine
+
+    def _about(self) -> str:
+        assert self._engine is not None
+        return f"vLLM {self.version} ({self._engine.about()['runner']})"
+
+    def _choose(self, requests: Sequence[Any]) -> list[Response]:
+        asks, owners, options, hashes = [], [], [], []
+        for number, request in enumerate(requests):
+            prompt, ids = self._encoded(request)
+            each = self.renderer.options(request, prompt, ids)
+            options.append(each)
+            hashes.append(self.renderer.hash(prompt))
+            for path, children in nodes(each):
+                self._fits((*ids, *path), 1)
+                asks.append(self._ask((*ids, *path), len(ids), logprob_token_ids=list(children), max_tokens=1))
+                owners.append((number, path, children))
+        found: list[dict[Tokens, float]] = [{} for _ in requests]
+        for (number, path, children), out in zip(owners, self._answers(asks), strict=True):
+            row = out.outputs[0].logprobs[0]
+            for child in children:
+                found[number][(*path, child)] = float(row[child].logprob)
+        return [
+            Response(prompt_hash=name, option_logprobs=summed(each, values))
+            for name, each, values in zip(hashes, options, found, strict=True)
+        ]
+
+    def _continue(self, requests: Sequence[Any]) -> list[Response]:
+        asks, sizes, hashes = [], [], []
+        for request in requests:
+            prompt, ids = self._encoded(request)
+            ((answer,),) = self.renderer.options(request, prompt, ids)
+            self._fits((*ids, *answer), 1)
+            hashes.append(self.renderer.hash(prompt))
+            sizes.append((len(ids), len(answer)))
+            asks.append(
+                self._ask((*ids, *answer), len(ids), prompt_logprobs=0, skip_reading_prefix_cache=False, max_tokens=1)
+            )
+        out = self._answers(asks)
+        values = [_tail(one, ask, *size) for one, ask, size in zip(out, asks, sizes, strict=True)]
+        again = [place for place, value in enumerate(values) if value is None]
+        if again:
+            # Rows of tokens that were read from the prefix cache are not computed.
+            whole = [self._uncached(asks[place]) for place in again]
+            for place, one in zip(again, self._answers(whole), strict=True):
+                values[place] = _tail(one, asks[place], *sizes[place], cached=0)
+        out = []
+        for name, (_, size), value in zip(hashes, sizes, values, strict=True):
+            if value is None:
+                raise BadData(f"vLLM {self.version} gives no log-probabilities of a text's tokens; use --backend hf")
+            out.append(Response(prompt_hash=name, loglik=value, tokens=size))
+        return out
+
+    def _write(self, requests: Sequence[Any]) -> list[Response]:
+        asks, hashes = [], []
+        for request in requests:
+            prompt, ids = self._encoded(request)
+            self._fits(ids, request.max_tokens)
+            hashes.append(self.renderer.hash(prompt))
+            drawn = {"seed": draw_seed(request.seed, hashes[-1])} if request.temperature > 0 else {}
+            given = {"max_tokens": request.max_tokens, "temperature": request.temperature, "stop_token_ids": self._ends}
+            asks.append(self._ask(ids, len(ids), **given, **drawn))
+        found = []
+        for name, out in zip(hashes, self._answers(asks), strict=True):
+            ids = list(out.outputs[0].token_ids)
+            stop = next((place for place, token in enumerate(ids) if token in self._ends), None)
+            said = ids if stop is None else ids[:stop]
+            text = self.tokenizer.decode(said, skip_special_tokens=True)
+            status = "truncated" if stop is None else "valid"
+            found.append(Response(status=status, prompt_hash=name, text=text, tokens=len(said)))
+        return found
+
+    def _encoded(self, request: Request) -> tuple[str, Tokens]:
+        prompt = self.prompt(request)
+        return prompt, self.renderer.encode(prompt)
+
+    def _fits(self, ids: Sequence[int], more: int) -> None:
+        if len(ids) + more > self.longest:
+            raise BadData(
+                f"a prompt of {len(ids)} tokens and {more} to come do not fit into max_model_len={self.longest}; give "
+                "--model_args max_model_len a larger value, or shorten the control or the item"
+            )
+
+    def _ask(self, ids: Tokens, prompt: int, **parameters: Any) -> Ask:
+        """One request under the present control; `prompt` is the number of its tokens before the answer."""
+        from vllm import SamplingParams
+
+        control, salt, extra = self._control, None, None
+        if control is not None and (control.edits or control.weights):
+            salt = control.hash
+            if control.edits:
+                extra = {"traitbench": [self._slot(control), prompt]}
+                if any(edit.positions != "all" for edit in control.edits):
+                    # The same tokens are edited or not by where the prompt ends.
+                    salt = f"{salt}:{prompt}"
+        given = {"temperature": 0.0, "detokenize": False, "extra_args": extra} | parameters
+        return Ask(ids, SamplingParams(**given), salt)
+
+    def _uncached(self, ask: Ask) -> Ask:
+        parameters = ask.parameters.clone()
+        parameters.skip_reading_prefix_cache = True
+        return ask._replace(parameters=parameters)
+
+    def _answers(self, asks: Sequence[Ask]) -> list[Any]:
+        control = self._control
+        adapter = None
+        if control is not None and control.adapter is not None:
+            adapter = (str(control.weights), str(control.adapter))
+        return self.engine.ask(asks, adapter)
+
+    def _slot(self, control: Control) -> int:
+        """The slot that holds the control's edits; the one that was not used for longest is written anew."""
+        engine, name = self.engine, control.hash
+        slot = self._slots.pop(name, None)
+        if slot is None:
+            full = len(self._slots) >= self.given.slots
+            slot = self._slots.pop(next(iter(self._slots))) if full else len(self._slots)
+            engine.write(slot, str(controls.keep(control, Path(self._folder.name))))
+        self._slots[name] = slot
+        return slot
+
+
+def _precision(name: str | None, config: Any, cpu: bool) -> str:
+    """The precision by its own name."""
+    if name in (None, "auto"):
+        held = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+        return "float32" if cpu and name is None else held
+    return str(name)
+
+
+def _skeleton(config: Any, dtype: str) -> Any:
+    """The model without its weights, to check controls against."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
+
+
+def _tail(out: Any, ask: Ask, prompt: int, answer: int, cached: int | None = None) -> float | None:
+    """Log-likelihood of the last `answer` tokens; None where one of their rows was not computed."""
+    read = out.num_cached_tokens if cached is None else cached
+    rows = out.prompt_logprobs or []
+    if (read or 0) > prompt - 1 or len(rows) < answer:
+        return None
+    total = 0.0
+    for token, row in zip(ask.ids[-answer:], rows[-answer:], strict=True):
+        if not row or token not in row:
+            return None
+        total += float(row[token].logprob)
+    return total
