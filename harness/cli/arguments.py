@@ -134,7 +134,7 @@ def _fit(p: argparse.ArgumentParser) -> None:
     add("--target", metavar=_TARGETS, help="what to aim at, as for run (all)")
     add("--tasks", "-t", metavar="a,b", help="whose traits `all` means (ipip_neo_120)")
     add("--model_args", "-a", metavar="k=v,...", help="e.g. dtype=bfloat16,revision=main")
-    add("--backend", metavar="NAME", help="auto, hf (auto)")
+    add("--backend", metavar="NAME", help="auto, hf, vllm (auto)")
     add("--device", metavar="DEVICE", help="e.g. cpu, cuda, cuda:1 (the first GPU, else the CPU)")
     add("--output_path", "-o", metavar="DIR", help="controls go to DIR/controls, where run finds them (results/runs)")
     add("--apply_chat_template", metavar="true|false", nargs="?", const="true", help="default: where the model has one")
@@ -174,7 +174,7 @@ def _asking(p: argparse.ArgumentParser) -> None:
     """The flags of `run` that decide no prompt."""
     add = p.add_argument
     add("--model_args", "-a", metavar="k=v,...", help="e.g. dtype=bfloat16,revision=main; scripted: levels and style")
-    add("--backend", metavar="NAME", help="auto, hf, scripted (auto)")
+    add("--backend", metavar="NAME", help="auto, hf, vllm, scripted (auto)")
     add("--batch_size", "-b", metavar="N|auto", help="items a pass (auto)")
     add("--device", metavar="DEVICE", help="e.g. cpu, cuda, cuda:1, auto (the first GPU, else the CPU)")
     add("--output_path", "-o", metavar="DIR", help="where the run's folder goes (results/runs)")

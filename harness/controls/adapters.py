@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CONFIG", "WEIGHTS", "adapter_digest", "check_adapter", "copy_adapter", "parameters", "rank_of", "read_config",
-    "restored", "worn",
+    "restored", "touched", "worn",
 ]  # fmt: skip
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -100,6 +100,11 @@ def copy_adapter(source: Path, place: Path, base: str | None = None) -> None:
 def parameters(folder: Path) -> int:
     """Count the numbers that an adapter stores."""
     return sum(rows * columns for rows, columns in _shapes(folder).values())
+
+
+def touched(folder: Path) -> set[str]:
+    """The last names of the modules that an adapter changes, such as q_proj."""
+    return {name.partition(".lora_")[0].rpartition(".")[2] for name in _shapes(folder)}
 
 
 @contextmanager

@@ -6,7 +6,7 @@ so that many edits cost at most three operations on the activations.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -101,7 +101,7 @@ def rows(edits: Sequence[Edit], tensors: Mapping[str, NDArray[Any]], width: int)
 
     BadData where a tensor does not fit `width` places.
     """
-    met: tuple[Collection[Scope], ...] = (("all",), ("all", "answer"), ("all", "answer", "generated"))
+    met: list[list[Scope]] = [["all"], ["all", "answer"], ["all", "answer", "generated"]]
     found = []
     for scopes in met:
         total = _Sum.identity(width)

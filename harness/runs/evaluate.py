@@ -9,7 +9,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +34,7 @@ from traitbench.targets import drawn
 from traitbench.tasks.block import Facts
 from traitbench.types import Control, Fit, Response
 
-__all__ = ["evaluate", "served", "workbench"]
+__all__ = ["evaluate", "fitter", "served", "workbench"]
 
 
 def evaluate(
@@ -55,11 +55,11 @@ def evaluate(
         )
         backend = kind.make(prepared.spec, plan.options())
         try:
-            bench = workbench(plan, backend, tell, progress.begin)
-            prepared = prepared.model_copy(update={"conditions": _conditions(prepared, bench)})
+            prepared = _fitted(prepared, backend, tell, progress)
             fitted = time.time()
             samples = administer(prepared, backend, folder, held, progress, tell)
-            prepared = prepared.model_copy(update={"conditions": _damage(prepared, bench, folder, held)})
+            made = _damage(prepared, backend, folder, held, progress)
+            prepared = prepared.model_copy(update={"conditions": made})
             evaluation = time.time() - fitted
         finally:
             identity = backend.identity
@@ -109,6 +109,47 @@ def workbench(
     )  # fmt: skip
 
 
+def _fitted(prepared: Prepared, backend: Backend, tell: Callable[[str], None], progress: Progress) -> Prepared:
+    """Make the controls that need the model, and make the backend ready for all of them.
+
+    What is fitted on another backend than it is served by has that one open meanwhile, and closed before anything is
+    asked: two copies of the weights need not fit.
+    """
+    plan, other = prepared.plan, backend.fits_on
+    looked_into = prepared.method.needs_model or any(control.edits for _, control in prepared.conditions)
+    opened = fitter(prepared, other) if other is not None and looked_into else None
+    try:
+        bench = workbench(plan, opened or backend, tell, progress.begin)
+        made = _conditions(prepared, bench)
+        if ops := {edit.op for _, control in made for edit in control.edits} - backend.ops:
+            raise UnsupportedControl(
+                f"the method {plan.method} makes edits that {', '.join(sorted(ops))}, which the backend {backend.name} "
+                f"cannot; it can {', '.join(sorted(backend.ops)) or 'do none'}; use --backend hf"
+            )
+        dose = {hash: bench.dose(edits) for hash, edits in _edited(made).items() if edits.edits}
+        made = [
+            (c.model_copy(update={"dose": dose.get(k.model_copy(update={"messages": ()}).hash)}), k) for c, k in made
+        ]
+        backend.prepare([control for _, control in made], opened)
+    finally:
+        if opened is not None:
+            opened.close()
+    return prepared.model_copy(update={"conditions": made})
+
+
+def fitter(prepared: Prepared, name: str) -> Backend:
+    """Open the backend on which methods are fitted for another one; of the arguments it gets those that it takes."""
+    kind, options = BACKENDS.load(name), prepared.plan.options()
+    taken = {key: value for key, value in options.arguments.items() if key in kind.Arguments.model_fields}
+    return kind.make(prepared.spec, options.model_copy(update={"arguments": taken, "batch_size": None}))
+
+
+def _edited(made: Sequence[tuple[Condition, Control]]) -> dict[str, Control]:
+    """Hash -> what changes the model itself: the controls' edits and adapters without their messages."""
+    bare = [control.model_copy(update={"messages": ()}) for _, control in made]
+    return {control.hash: control for control in bare if control.kinds}
+
+
 def _conditions(prepared: Prepared, bench: Bench) -> list[tuple[Condition, Control]]:
     """Fit the controls of a method that needs the model; the others are there already."""
     if not prepared.method.needs_model:
@@ -121,33 +162,30 @@ def _conditions(prepared: Prepared, bench: Bench) -> list[tuple[Condition, Contr
 
 
 def _damage(
-    prepared: Prepared, bench: Bench, folder: store.RunFolder, held: dict[str, Response]
+    prepared: Prepared, backend: Backend, folder: store.RunFolder, held: dict[str, Response], progress: Progress
 ) -> list[tuple[Condition, Control]]:
-    """Measure what edits or an adapter do to neutral text: its perplexity, and how large the edits are beside it."""
+    """Measure what edits or an adapter do to neutral text: its perplexity."""
     requests = neutral.requests()
-    edited = sum(bool(control.kinds - {"prompt"}) for _, control in prepared.conditions)
-    step = bench.begin("perplexity of neutral text", edited) if edited else None
+    edited = _edited(prepared.conditions)
+    step = progress.begin("perplexity of neutral text", len(edited)) if edited else None
     perplexity: dict[str, float] = {}
-    dose: dict[str, float | None] = {}
+    for control in (Control(), *edited.values()) if edited else ():
+        keys = [key_of(backend, control, request) for request in requests]
+        done = [i for i, key in enumerate(keys) if key in held]
+        with backend.under(control):
+            for batch in backend.run(requests, done):
+                new = {keys[i]: response for i, response in batch.items() if keys[i] not in held}
+                folder.append(new)
+                held.update(new)
+        perplexity[control.hash] = neutral.perplexity(held[key] for key in keys)
+        if step and control.kinds:
+            step(1)
     out = []
     for condition, control in prepared.conditions:
-        edits = control.model_copy(update={"messages": ()})
-        if edits.kinds and edits.hash not in perplexity:
-            for each in (Control(), edits):
-                if each.hash not in perplexity:
-                    keys = [key_of(bench.backend, each, r) for r in requests]
-                    if not held.keys() >= set(keys):
-                        asked = bench.ask(requests, each)
-                        new = {key: asked[i] for i, key in enumerate(keys) if key not in held}
-                        folder.append(new)
-                        held.update(new)
-                    perplexity[each.hash] = neutral.perplexity(held[key] for key in keys)
-            dose[edits.hash] = bench.dose(edits)
-        if edits.kinds:
-            ratio = perplexity[edits.hash] / perplexity[Control().hash]
-            condition = condition.model_copy(update={"perplexity": ratio, "dose": dose[edits.hash]})
-            if step:
-                step(1)
+        bare = control.model_copy(update={"messages": ()})
+        if bare.kinds:
+            ratio = perplexity[bare.hash] / perplexity[Control().hash]
+            condition = condition.model_copy(update={"perplexity": ratio})
         out.append((condition, control))
     return out
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from traitbench.errors import TraitbenchUsage
 from traitbench.methods.fitted import fitted
-from traitbench.runs.evaluate import served, workbench
+from traitbench.runs.evaluate import fitter, served, workbench
 from traitbench.runs.plan import NOTHING, Given, Plan, prepare
 
 __all__ = ["fit"]
@@ -34,7 +34,8 @@ def fit(
             f"the method {plan.method} is not fitted on a model; `traitbench prompt --method {plan.method}` shows its "
             "messages, `traitbench run` uses them"
         )
-    backend = served(prepared).make(prepared.spec, plan.options())
+    kind = served(prepared)
+    backend = fitter(prepared, kind.fits_on) if kind.fits_on else kind.make(prepared.spec, plan.options())
     try:
         bench = workbench(plan, backend, tell, begin)
         for target in prepared.targets:

@@ -10,7 +10,7 @@ from pydantic import Field, SkipValidation, ValidationError, model_validator
 
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Options
-from traitbench.backends.models import ModelSpec, resolve
+from traitbench.backends.models import ModelSpec, automatic, resolve
 from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
 from traitbench.methods import METHODS
@@ -48,7 +48,8 @@ class Plan(Record):
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
     backend: str = "auto"
-    """Name of a backend; auto: hf for weights, scripted for scripted respondents."""
+    """Name of a backend; auto: scripted for scripted respondents; for weights vllm where it is installed and a GPU is
+    there, else hf."""
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     device: str | None = None
@@ -157,7 +158,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     UnknownName with a suggestion for a wrong name, UnsupportedControl for parts that do not go together.
     """
     spec = resolve(plan.model)
-    backend = spec.backend if plan.backend == "auto" else plan.backend
+    backend = automatic(spec) if plan.backend == "auto" else plan.backend
     if backend not in BACKENDS:
         raise unknown("backend", backend, {*BACKENDS, "auto"})
     if "scripted" in {backend, spec.backend} and backend != spec.backend:

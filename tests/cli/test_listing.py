@@ -91,8 +91,8 @@ def test_whatever_is_listed_has_its_details(kind: str, name: str, capsys: pytest
 def test_a_method_says_what_it_makes_and_aims_at() -> None:
     residual = detail("methods", "residual")
     assert residual.facts["makes"] == "activations" and residual.facts["strength (--coefs)"] == "strength"
-    assert residual.facts["backends"] == "hf"
-    assert detail("methods", "prompting").facts["backends"] == "hf, scripted"
+    assert residual.facts["backends"] == "hf, vllm"
+    assert detail("methods", "prompting").facts["backends"] == "hf, scripted, vllm"
     assert detail("methods", "none").facts["aims at"].startswith("nothing")
 
 

@@ -2,6 +2,8 @@
 
 Prompts are rendered and tokenised by our own renderer, and the engine is given token ids only, so that both backends
 show a model the same text. Methods are fitted on the hf backend, which is closed before the engine starts.
+
+Over 300 lines: choosing, scoring and writing share the engine, its slots and the control in force.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from traitbench.backends.vllm.engine import RANKS, Ask, Engine, Setup, on_cpu, r
 from traitbench.backends.vllm.selfcheck import Known, known, verify
 from traitbench.backends.vllm.trie import nodes, summed
 from traitbench.backends.weights import locate, unchanged
-from traitbench.controls.adapters import check_adapter, rank_of
+from traitbench.controls.adapters import check_adapter, rank_of, touched
 from traitbench.controls.architectures import SERVED
 from traitbench.controls.edits import merge
 from traitbench.errors import BadData, refuse_others
@@ -151,7 +153,15 @@ class VLLM(Backend):
         rank = max((rank_of(folder) for folder in adapters.values()), default=0)
         if rank > RANKS[-1]:
             raise BadData(f"an adapter has the rank {rank}, vLLM serves up to {RANKS[-1]}; use --backend hf")
-        self._setup = self._setup.model_copy(update={"places": places, "rank": rank, "adapters": len(adapters)})
+        modules = sorted(set().union(*map(touched, adapters.values())))
+        if wrong := {"lm_head", "embed_tokens"}.intersection(modules):
+            raise BadData(
+                f"an adapter changes {', '.join(sorted(wrong))}, which is not served here; use --backend hf, or "
+                "train one on the layers alone"
+            )
+        self._setup = self._setup.model_copy(
+            update={"places": places, "rank": rank, "adapters": len(adapters), "touched": tuple(modules)}
+        )
         if places and fitter is not None:
             layers = {site: place["layers"] for site, place in places.items()}
             self._known = known(fitter, layers, Path(self._folder.name) / "known")
@@ -259,12 +269,13 @@ class VLLM(Backend):
             asks.append(self._ask(ids, len(ids), **given, **drawn))
         found = []
         for name, out in zip(hashes, self._answers(asks), strict=True):
-            ids = list(out.outputs[0].token_ids)
-            stop = next((place for place, token in enumerate(ids) if token in self._ends), None)
-            said = ids if stop is None else ids[:stop]
+            row = list(out.outputs[0].token_ids)
+            stop = next((place for place, token in enumerate(row) if token in self._ends), None)
+            said = row if stop is None else row[:stop]
             text = self.tokenizer.decode(said, skip_special_tokens=True)
-            status = "truncated" if stop is None else "valid"
-            found.append(Response(status=status, prompt_hash=name, text=text, tokens=len(said)))
+            found.append(
+                Response(status="truncated" if stop is None else "valid", prompt_hash=name, text=text, tokens=len(said))
+            )
         return found
 
     def _encoded(self, request: Request) -> tuple[str, Tokens]:

@@ -44,6 +44,8 @@ class Setup(Record):
     rank: int = 0
     """The largest of an adapter; 0: there is none."""
     adapters: int = 0
+    touched: tuple[str, ...] = ()
+    """Modules that the adapters change, by their last names; the others get no room for adapters."""
 
 
 class Ask(NamedTuple):
@@ -168,7 +170,7 @@ def arguments(setup: Setup) -> dict[str, Any]:
         found |= {
             "enable_lora": True, "max_lora_rank": min(rank for rank in RANKS if rank >= setup.rank),
             # One more than there are: vLLM 0.32 gives a request without one the last adapter where all slots are full.
-            "max_loras": setup.adapters + 1,
+            "max_loras": setup.adapters + 1, "lora_target_modules": list(setup.touched),
         }  # fmt: skip
     if setup.places:
         found |= {

@@ -90,7 +90,8 @@ class Gate(nn.Module):
         half = x.shape[-1] // 2
         gate = x[..., :half]
         gate = F.silu(gate) if self.silu else F.gelu(gate, approximate=self.approximate)
-        return self.point(gate) * x[..., half:]
+        edited: Tensor = self.point(gate)
+        return edited * x[..., half:]
 
 
 class Points:

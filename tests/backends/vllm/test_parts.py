@@ -1,0 +1,200 @@
+"""What of the vLLM backend needs no vLLM: the trie, the edit points and their index, versions and refusals."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from traitbench.backends.vllm import engine
+from traitbench.backends.vllm.points import Points
+from traitbench.backends.vllm.trie import MOST, nodes, summed
+from traitbench.controls.edits import rows
+from traitbench.errors import BadData, MissingExtra
+from traitbench.types import Edit, Op, Scope, Site
+
+Tokens = tuple[int, ...]
+
+
+def test_a_trie_asks_each_inner_node_once() -> None:
+    options: list[list[Tokens]] = [[(1,), (2, 3)], [(2, 4, 5)], [(2, 4, 6)]]
+    assert dict(nodes(options)) == {(): (1, 2), (2,): (3, 4), (2, 4): (5, 6)}
+
+
+def test_an_option_is_the_sum_over_its_spellings_of_the_sums_along_their_paths() -> None:
+    """Against probabilities multiplied out by hand."""
+    p = {(1,): 0.2, (2,): 0.5, (2, 3): 0.25, (2, 4): 0.5, (2, 4, 5): 0.75, (2, 4, 6): 0.25}
+    options: list[list[Tokens]] = [[(1,), (2, 3)], [(2, 4, 5)], [(2, 4, 6)]]
+    found = summed(options, {path: math.log(value) for path, value in p.items()})
+    assert np.exp(found) == pytest.approx([0.2 + 0.5 * 0.25, 0.5 * 0.5 * 0.75, 0.5 * 0.5 * 0.25])
+    assert summed([[(9,)]], {(9,): -math.inf}) == (-math.inf,)
+
+
+def test_a_node_with_more_children_than_a_request_takes_is_asked_in_parts() -> None:
+    options: list[list[Tokens]] = [[(token,)] for token in range(300)]
+    found = nodes(options)
+    assert [len(children) for _, children in found] == [MOST, MOST, 300 - 2 * MOST]
+    assert [token for _, children in found for token in children] == list(range(300))
+
+
+HIDDEN, HEADS, NEURONS, LAYERS = 6, 4, 10, 3
+
+
+class SiluAndMul(nn.Module):
+    """As vLLM has it: gate and up side by side."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, up = x.chunk(2, dim=-1)
+        return nn.functional.silu(gate) * up
+
+
+class Projection(nn.Linear):
+    """With the name that vLLM gives its width."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, bias=False)
+        self.input_size_per_partition = inputs
+
+
+class Layer(nn.Module):
+    """The modules by vLLM's names, and its way of carrying the sum along."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.self_attn, self.mlp = nn.Module(), nn.Module()
+        self.self_attn.qkv, self.self_attn.o_proj = nn.Linear(HIDDEN, HEADS), Projection(HEADS, HIDDEN)
+        self.mlp.gate_up, self.mlp.act_fn = nn.Linear(HIDDEN, 2 * NEURONS), SiluAndMul()
+        self.mlp.down_proj = Projection(NEURONS, HIDDEN)
+
+    def forward(self, added: Tensor, before: Tensor) -> tuple[Tensor, Tensor]:
+        total = added + before
+        total = total + self.self_attn.o_proj(self.self_attn.qkv(total))
+        return self.mlp.down_proj(self.mlp.act_fn(self.mlp.gate_up(total))), total
+
+
+class Model(nn.Module):
+    """A decoder of a few layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.model = nn.Module()
+        self.model.layers = nn.ModuleList(Layer() for _ in range(LAYERS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        added, before = x, torch.zeros_like(x)
+        for layer in self.model.layers:
+            added, before = layer(added, before)
+        return added + before
+
+
+CONFIG = SimpleNamespace(model_type="llama", hidden_size=HIDDEN)
+WIDTH: dict[Site, int] = {"residual": HIDDEN, "heads": HEADS, "gate": NEURONS, "neurons": NEURONS}
+
+
+def installed(
+    site: Site, added: bool, rank: int = 0, ranks: int = 1, model_type: str = "llama"
+) -> tuple[Model, Points]:
+    model = Model()
+    places: Any = {site: {"layers": [1], "added": added}}
+    config = SimpleNamespace(model_type=model_type, hidden_size=HIDDEN)
+    return model, Points(model, config, places, slots=2, tokens=64, rank=rank, ranks=ranks)
+
+
+def by_hand(model: Model, x: Tensor, site: Site, change: Any) -> Tensor:
+    """The same forward pass without any hook, and with the change written where the site is."""
+    total = x
+    for number, layer in enumerate(model.model.layers):
+        mine: Any = lambda at, a, number=number: change(a) if number == 1 and at == site else a  # noqa: E731
+        heads = mine("heads", layer.self_attn.qkv(total))
+        total = total + heads @ layer.self_attn.o_proj.weight.T
+        gate, up = layer.mlp.gate_up(total).chunk(2, dim=-1)
+        neurons = mine("neurons", mine("gate", nn.functional.silu(gate)) * up)
+        total = mine("residual", total + neurons @ layer.mlp.down_proj.weight.T)
+    return total
+
+
+@pytest.mark.parametrize("site", list(WIDTH))
+@pytest.mark.parametrize("op", ["add", "clamp", "zero"])
+@pytest.mark.parametrize("scope", ["all", "answer", "generated"])
+@torch.no_grad()
+def test_a_point_changes_the_tokens_of_its_request_and_no_others(site: Site, op: Op, scope: Scope) -> None:
+    """Two requests of five tokens in one batch; the second has a control, and a prompt of three."""
+    model, points = installed(site, added=op == "add")
+    x = torch.randn(10, HIDDEN)
+    plain = model(x)
+    values = np.linspace(-0.5, 0.5, WIDTH[site])
+    edit = Edit(layer=1, site=site, op=op, tensor=None if op == "zero" else "v", strength=2, positions=scope)
+    points.write(1, [edit], {"v": values})
+    assert torch.allclose(model(x), plain, atol=1e-6), "row 0 changes nothing"
+    points.index[5:10] = torch.tensor([4, 4, 5, 6, 6])
+    touched = {"all": slice(5, 10), "answer": slice(7, 10), "generated": slice(8, 10)}[scope]
+
+    def change(a: Tensor) -> Tensor:
+        out, v = a.clone(), torch.tensor(values, dtype=torch.float32)
+        new = {"add": a + 2 * v, "clamp": torch.minimum(a, v), "zero": torch.zeros_like(a)}[op]
+        out[touched] = new[touched]
+        return out
+
+    wanted = by_hand(model, x, site, change)
+    assert torch.allclose(model(x), wanted, atol=1e-5)
+    assert (wanted[touched] - plain[touched]).abs().max() > 1e-3
+    points.write(1, (), {})
+    assert torch.allclose(model(x), plain, atol=1e-6), "an empty slot changes nothing"
+
+
+@torch.no_grad()
+def test_a_rank_of_a_tensor_parallel_group_takes_its_slice() -> None:
+    _, points = installed("neurons", added=True, rank=1, ranks=2)
+    edit = Edit(layer=1, site="neurons", op="add", tensor="v")
+    points.write(0, [edit], {"v": np.arange(2.0 * NEURONS)})
+    point = points._points[1, "neurons"]
+    assert point.shift[1].tolist() == list(range(NEURONS, 2 * NEURONS))
+
+
+def test_what_cannot_be_edited_is_refused_by_name() -> None:
+    with pytest.raises(BadData, match="'gpt2' cannot be edited under vllm; known there: gemma"):
+        installed("heads", added=True, model_type="gpt2")
+    _, points = installed("heads", added=True)
+    with pytest.raises(BadData, match="edit of heads in layer 2 was not made ready"):
+        points.write(0, [Edit(layer=2, site="heads", op="add", tensor="v")], {"v": np.ones(HEADS)})
+    with pytest.raises(BadData, match="39 is beyond torch"):
+        points.write(0, [Edit(layer=1, site="heads", op="add", tensor="v")], {"v": np.full(HEADS, 1e39)})
+    with pytest.raises(BadData, match="made for another model"):
+        points.write(0, [Edit(layer=1, site="heads", op="add", tensor="v")], {"v": np.ones(HEADS + 1)})
+
+
+def test_rows_follow_the_order_of_edits_of_different_scopes() -> None:
+    """Add everywhere, zero from the answer on, add when generating: as one after the other on each kind of token."""
+    edits = [
+        Edit(layer=0, site="heads", op="add", tensor="v"),
+        Edit(layer=0, site="heads", op="zero", positions="answer"),
+        Edit(layer=0, site="heads", op="add", tensor="v", strength=3, positions="generated"),
+    ]
+    before, at, after = rows(edits, {"v": np.array([1.0, 2.0])}, 2)
+    a = np.array([10.0, 20.0])
+    done = [np.minimum(row.keep * a + row.shift, row.ceiling).tolist() for row in (before, at, after)]
+    assert done == [[11.0, 22.0], [0.0, 0.0], [3.0, 6.0]]
+
+
+@pytest.mark.parametrize(
+    ("held", "told"),
+    [(None, "make setup-vllm"), ("0.20.1", "knows 0.20.2 to below 0.34"), ("0.34.0", "knows 0.20.2 to below 0.34")],
+)
+def test_a_missing_or_unknown_vllm_is_named_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, held: str | None, told: str
+) -> None:
+    monkeypatch.setattr(engine, "installed", lambda: held)
+    with pytest.raises(MissingExtra, match=told):
+        engine.required()
+
+
+@pytest.mark.parametrize("held", ["0.20.2", "0.32.0+cpu", "0.33.0"])
+def test_known_versions_pass(monkeypatch: pytest.MonkeyPatch, held: str) -> None:
+    monkeypatch.setattr(engine, "installed", lambda: held)
+    assert engine.required() == held
