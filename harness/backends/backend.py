@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 
@@ -36,8 +36,15 @@ class Backend(ABC):
     ranks: ClassVar[frozenset[int] | None] = None
     """Ranks of an adapter that it can serve; None: any."""
 
+    undeciding: ClassVar[frozenset[str]] = frozenset()
+    """Keys of --model_args that change no answer; runs that differ in nothing else share a folder."""
+
     class Arguments(Record):
         """What --model_args takes, with its defaults."""
+
+    @classmethod
+    def check(cls, spec: ModelSpec, options: Options) -> None:
+        """Refuse options that cannot work, before a folder is made and anything is loaded."""
 
     @classmethod
     @abstractmethod
@@ -69,6 +76,10 @@ class Backend(ABC):
         `done` are indices already answered; a batch is skipped only when all of it is done, so that batches, and with
         them the last digits, are the same in a resumed run.
         """
+
+    def cost(self, responses: Iterable[Response]) -> dict[str, Any]:
+        """What `responses`, all that a run has kept, cost: keys of the results' `cost`. Empty where they cost time."""
+        return {}
 
     def close(self) -> None:
         """Free what the model holds."""

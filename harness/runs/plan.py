@@ -48,7 +48,7 @@ class Plan(Record):
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
     backend: str = "auto"
-    """Name of a backend; auto: hf for weights, scripted for scripted respondents."""
+    """Name of a backend; auto: hf for weights, scripted for scripted respondents, endpoint for servers."""
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     device: str | None = None
@@ -160,7 +160,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     backend = spec.backend if plan.backend == "auto" else plan.backend
     if backend not in BACKENDS:
         raise unknown("backend", backend, {*BACKENDS, "auto"})
-    if "scripted" in {backend, spec.backend} and backend != spec.backend:
+    if {"scripted", "endpoint"} & {backend, spec.backend} and backend != spec.backend:
         raise UnsupportedControl(
             f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
         )
