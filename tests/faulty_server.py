@@ -125,6 +125,7 @@ class Server:
 class _Handler(BaseHTTPRequestHandler):
     owner: Server
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *args: Any) -> None: ...
 
@@ -165,6 +166,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.flush()
                 time.sleep(0.05)
             self.close_connection = True
+        elif fault == "filter":
+            self.reply(400, {"error": {"message": "The prompt was filtered.", "code": "content_filter"}})
         elif fault and fault.isdigit():
             headers = {"Retry-After": me.retry_after} if fault == "429" else {}
             said = f"fault {fault}, the key is {self.headers.get('Authorization', '')}"

@@ -103,7 +103,7 @@ class Endpoint(Backend):
             try:
                 found = self._answerer.answer(request, control)
             except Refused as no:
-                if _filtered(no):
+                if no.filtered:
                     return Response(status="error", error=f"refused by the server's content filter: {no}")
                 raise refused(no, self.settings, self.spec.source, self.routes.chat) from None
             told = hashlib.sha256(self.prompt(request).encode()).hexdigest()
@@ -142,10 +142,3 @@ class Endpoint(Backend):
 
 def _why(routes: Routes) -> str:
     return "; ".join(f"{route}: {why}" for route, why in routes.lacking.items())
-
-
-def _filtered(no: Refused) -> bool:
-    """Whether it is this one prompt that is refused, for its words."""
-    return no.status in (400, 403) and any(
-        word in no.message for word in ("content_filter", "content management policy")
-    )

@@ -26,6 +26,8 @@ _LONGEST = 60.0
 """Seconds between two tries where the server names none."""
 _MOST = 64 * 2**20
 """Bytes of an answer; more is no answer to anything that is asked here."""
+_FILTERS = ("content_filter", "content_policy_violation")
+"""Codes of a refusal for what a prompt says."""
 _SHOWN = 300
 """Characters of a server's message that are repeated."""
 
@@ -40,13 +42,13 @@ class Failed(Exception):
 
 
 class Refused(Exception):
-    """The server understood a request and said no: it will say so again."""
+    """The server understood a request and said no: it will say so again. `filtered`: for the words of this prompt."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(self, status: int, message: str, filtered: bool = False) -> None:
         """Keep what it said, without the key."""
         super().__init__(f"{status}: {message}" if message else str(status))
         self.status = status
-        self.message = message
+        self.filtered = filtered
 
 
 class Malformed(ValueError):
@@ -133,7 +135,8 @@ class Client:
             return _Again(f"{status}: {said}".rstrip(": "), _retry_after(headers.get("retry-after")))
         if status >= 300:
             # What refuses a key may repeat a part of it, which no mask would find.
-            raise Refused(status, "" if status in (401, 403) else _said(text))
+            filtered = any(word in text for word in _FILTERS)
+            raise Refused(status, "" if status in (401, 403) and not filtered else _said(text), filtered)
         try:
             return json.loads(text)
         except ValueError:
