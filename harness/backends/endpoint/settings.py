@@ -33,8 +33,8 @@ UNDECIDING = frozenset({
 class Settings(Record):
     """Where the server is and how it is asked."""
 
-    base_url: str
-    """Where the server is, up to the version, e.g. http://localhost:8000/v1."""
+    base_url: str = ""
+    """Where the server is, up to the version, e.g. http://localhost:8000/v1; must be given."""
     key_env: str | None = None
     """Name of the environment variable that holds the key; None: TRAITBENCH_API_KEY, or no key."""
     route: Literal["auto", "token_ids", "prompt_logprobs", "echo", "top"] = "auto"
@@ -81,7 +81,7 @@ def settings_of(options: Options) -> Settings:
                 f"the environment variable {KEY}, or name another one with key_env=NAME"
             )
     refuse_others("key of --model_args for endpoint", given, Settings.model_fields)
-    if "base_url" not in given:
+    if given.get("base_url") in (None, ""):
         raise TraitbenchUsage("an endpoint needs the server's address: --model_args base_url=http://localhost:8000/v1")
     for flag, value, cure in (
         ("--batch_size", options.batch_size, "each answer is asked alone; write --model_args concurrency=N"),
