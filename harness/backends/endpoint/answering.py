@@ -161,7 +161,10 @@ def _reply(chat: bool) -> Any:
         if ended is None or not isinstance(text, str | None):
             raise Malformed("no whole reply")
         tokens = (answer.get("usage") or {}).get("completion_tokens")
-        status = "truncated" if ended == "length" else "valid"
-        return Response(status=status, text=text or "", tokens=tokens if isinstance(tokens, int) else None)
+        return Response(
+            status="truncated" if ended == "length" else "valid",
+            text=text or "",
+            tokens=tokens if isinstance(tokens, int) else None,
+        )
 
     return read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from traitbench.backends.endpoint import scoring
@@ -15,6 +16,8 @@ from traitbench.types import Message, Record
 __all__ = ["Routes", "probe", "refused"]
 
 Route = Literal["token_ids", "prompt_logprobs", "echo", "top"]
+
+_ORDER: tuple[Route, ...] = ("token_ids", "prompt_logprobs", "echo", "top")
 
 _ASK = (Message(role="user", content="Reply with the letter A and nothing else."),)
 _TEXT = "The answer to the first question is A.\nThe answer to the second one is"
@@ -47,6 +50,14 @@ class Routes(Record):
     """Route -> why the server does not have it."""
 
 
+@dataclass
+class _Found:
+    routes: dict[str, str | None]
+    """Route -> None where the server has it, else why not."""
+    tokenizer: bool = False
+    detokenizer: bool = False
+
+
 def probe(client: Client, settings: Settings, model: str, chat: bool) -> Routes:
     """Find the routes of a server.
 
@@ -57,53 +68,55 @@ def probe(client: Client, settings: Settings, model: str, chat: bool) -> Routes:
         limit, top = _first(client, settings, model, chat)
     except Refused as no:
         raise refused(no, settings, model, chat, client.models() if no.status == 404 else []) from None
-    lacking: dict[str, str] = {} if top else {"top": "it shows no log-probabilities of the likeliest tokens"}
-    found: dict[str, bool] = {"top": bool(top)}
+    found = _Found({"top": None if top else "it shows no log-probabilities of the likeliest tokens"})
+    _exact(found, client, settings, model, chat)
     wanted = settings.route
+    had: list[Route] = [route for route in _ORDER if route in found.routes and found.routes[route] is None]
+    lacking = {route: why for route, why in found.routes.items() if why is not None}
+    if wanted != "auto" and wanted not in had:
+        raise BadData(
+            f"{settings.server} does not have the route {wanted}: {lacking.get(wanted, 'it was not found')}; leave "
+            "--model_args route out to take what it has"
+        )
+    routes = [route for route in had if wanted in ("auto", route)]
+    return Routes(
+        chat=chat,
+        system_role=not chat or _takes_system(client, model, limit),
+        choose=routes[0] if routes else None,
+        loglik=next((route for route in had if route in ("prompt_logprobs", "echo")), None),
+        top=top,
+        tokenizer=found.tokenizer,
+        detokenizer=found.detokenizer,
+        limit=limit,
+        lacking=lacking,
+    )
 
-    def has(route: str, ask: Callable[[], Any]) -> bool:
-        found[route] = _takes(ask, lambda why: lacking.update({route: why}))
-        return found[route]
+
+def _exact(found: _Found, client: Client, settings: Settings, model: str, chat: bool) -> None:
+    """Find out which of the exact routes there are, of those that are wanted."""
 
     def post(path: str, body: dict[str, Any], read: Callable[[Any], Any]) -> Any:
         # An answer that lacks something is no failure here: the server may not have it.
         return read(client.post(path, body, lambda answer: answer))
 
-    tokenizer = Tokenizer(post, settings.root, model, detokenizes=False)
     asked: Any = _ASK if chat else _TEXT
-    tokenizes = detokenizes = False
-    if wanted in ("auto", "token_ids", "prompt_logprobs"):
-        tokenizes = _takes(lambda: tokenizer.prompt(asked), lambda why: lacking.update(_both(why)))
-    if tokenizes:
-        ids = tokenizer.prompt(asked)[0]
-        whole = Tokenizer(post, settings.root, model)
-        detokenizes = _takes(lambda: whole.prompt(asked), lambda why: None)
-        some = sorted(set(ids))[:4]
-        has("token_ids", lambda: scoring.by_tree(post, model, ids, [(token,) for token in some]))
-        has("prompt_logprobs", lambda: scoring.by_prompt(post, model, ids[:-2], [ids[-2:], ids[-2:-1]]))
+    if settings.route in ("auto", "token_ids", "prompt_logprobs"):
+        tokenizer = Tokenizer(post, settings.root, model, detokenizes=False)
+        why = _lacks(lambda: tokenizer.prompt(asked))
+        found.tokenizer = why is None
+        if why is not None:
+            found.routes |= dict.fromkeys(("token_ids", "prompt_logprobs"), f"it does not tokenise (/tokenize: {why})")
+        else:
+            ids = tokenizer.prompt(asked)[0]
+            found.detokenizer = _lacks(lambda: Tokenizer(post, settings.root, model).prompt(asked)) is None
+            some, ends = [(token,) for token in sorted(set(ids))[:4]], [ids[-2:], ids[-2:-1]]
+            found.routes["token_ids"] = _lacks(lambda: scoring.by_tree(post, model, ids, some))
+            found.routes["prompt_logprobs"] = _lacks(lambda: scoring.by_prompt(post, model, ids[:-2], ends))
     if chat:
-        lacking["echo"] = "a chat template's text is not known here; it is for --apply_chat_template false"
-    elif not tokenizes and wanted in ("auto", "echo"):
-        has("echo", lambda: post("completions", scoring.echoed(model, _TEXT, 1), scoring.shown(_TEXT)))
-    order: tuple[Route, ...] = ("token_ids", "prompt_logprobs", "echo", "top")
-    if wanted != "auto" and not found.get(wanted):
-        raise BadData(
-            f"{settings.server} does not have the route {wanted}: {lacking.get(wanted, 'it was not found')}; leave "
-            "--model_args route out to take what it has"
-        )
-    routes: list[Route] = [r for r in order if found.get(r) and wanted in ("auto", r)]
-    logliks: list[Route] = [r for r in ("prompt_logprobs", "echo") if found.get(r)]  # type: ignore[misc]
-    return Routes(
-        chat=chat,
-        system_role=not chat or _takes_system(client, model, limit),
-        choose=routes[0] if routes else None,
-        loglik=logliks[0] if logliks else None,
-        top=top,
-        tokenizer=tokenizes,
-        detokenizer=detokenizes,
-        limit=limit,
-        lacking=lacking,
-    )
+        found.routes["echo"] = "a chat template's text is not known here; it is for --apply_chat_template false"
+    elif settings.route == "echo" or (settings.route == "auto" and found.routes["prompt_logprobs"] is not None):
+        body = scoring.echoed(model, _TEXT, 1)
+        found.routes["echo"] = _lacks(lambda: post("completions", body, scoring.shown(_TEXT)))
 
 
 def refused(no: Refused, settings: Settings, model: str, chat: bool, models: list[str] | None = None) -> BadData:
@@ -170,11 +183,11 @@ def _ways(top: int, chat: bool) -> Iterator[tuple[Literal["max_tokens", "max_com
 def _takes_system(client: Client, model: str, limit: str) -> bool:
     asked = (Message(role="system", content="You are brief."), *_ASK)
     body = {"model": model, "messages": turns(asked), limit: 16}
-    return _takes(lambda: client.post("chat/completions", body, _anything), lambda why: None)
+    return _lacks(lambda: client.post("chat/completions", body, _anything)) is None
 
 
-def _takes(ask: Callable[[], Any], told: Callable[[str], None]) -> bool:
-    """Whether a server takes a request; `told` gets why not.
+def _lacks(ask: Callable[[], Any]) -> str | None:
+    """Why a server does not take a request; None where it does.
 
     An answer that lacks what was asked for is a no, the third time: once it may be a fault.
     """
@@ -182,18 +195,12 @@ def _takes(ask: Callable[[], Any], told: Callable[[str], None]) -> bool:
     for _ in range(_ASKED):
         try:
             ask()
-            return True
+            return None
         except Refused as no:
-            why = f"it says {no}"
-            break
+            return f"it says {no}"
         except Malformed as lack:
             why = f"it answers with {lack}"
-    told(why)
-    return False
-
-
-def _both(why: str) -> dict[str, str]:
-    return dict.fromkeys(("token_ids", "prompt_logprobs"), f"it does not tokenise (/tokenize: {why})")
+    return why
 
 
 def _anything(answer: Any) -> Any:

@@ -94,7 +94,7 @@ def shown(text: str) -> Callable[[Any], Echo]:
 
     def read(answer: Any) -> Echo:
         choice = _choices(answer, 1)[0]
-        logs = choice.get("logprobs")
+        logs: Any = choice.get("logprobs")
         try:
             tokens, values = list(logs["tokens"]), list(logs["token_logprobs"])
             written = int((answer.get("usage") or {}).get("completion_tokens", 1))
@@ -119,7 +119,7 @@ def likeliest(chat: bool) -> Callable[[Any], Top]:
     """
 
     def read(answer: Any) -> Top:
-        logs = _choices(answer, 1)[0].get("logprobs")
+        logs: Any = _choices(answer, 1)[0].get("logprobs")
         try:
             if not chat:
                 return _legacy(logs["top_logprobs"][0], logs["tokens"][0])
