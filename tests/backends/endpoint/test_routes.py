@@ -86,6 +86,38 @@ def test_the_routes_agree_where_the_likeliest_tokens_tell_enough(connect: Connec
         assert other.option_bounds != other.option_logprobs, "a spelling in two tokens is never shown"
 
 
+def test_the_likeliest_tokens_of_plain_text(connect: Connect, items: Items) -> None:
+    requests = items("choice", limit=3)
+    with served("plain") as server:
+        for request, found in zip(requests, asked(connect(server, False, route="top"), requests), strict=True):
+            context = "\n\n".join(m.content for m in request.messages) + "\nAnswer:"
+            assert isinstance(request, Choose)
+            for true, least, most in zip(
+                by_hand(server.model, context, request), found.option_logprobs, found.option_bounds, strict=True
+            ):
+                assert least <= true <= most < least + 0.01
+
+
+def test_an_echoed_spelling_that_melts_into_the_prompt_is_taken_from_the_likeliest(
+    connect: Connect, items: Items
+) -> None:
+    """Behind "Answer" without a colon the bare letter is no token of its own: AnswerA."""
+    request = items("choice", limit=1)[0].model_copy(update={"cue": "Answer"})
+    assert isinstance(request, Choose)
+    context = "\n\n".join(m.content for m in request.messages) + "\nAnswer"
+    with served("plain") as server:
+        found = asked(connect(server, False), [request])[0]
+        assert found.option_logprobs == pytest.approx(by_hand(server.model, context, request), abs=1e-9)
+        assert found.option_bounds == pytest.approx(found.option_logprobs), "all bare letters are among them"
+        flat = Model(flat=True)
+    with served("plain", flat) as server:
+        found = asked(connect(server, False), [request])[0]
+        want = by_hand(flat, context, request)
+    triples = list(zip(found.option_logprobs, want, found.option_bounds, strict=True))
+    assert all(least - 1e-9 <= true <= most + 1e-9 for least, true, most in triples)
+    assert any(most > least + 0.1 for least, _, most in triples)
+
+
 def test_a_control_is_in_the_turns(connect: Connect, items: Items) -> None:
     (request,) = items("choice", limit=1)
     assert isinstance(request, Choose)

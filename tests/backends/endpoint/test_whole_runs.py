@@ -74,6 +74,12 @@ def test_a_run(run: Say) -> None:
         assert not asked, "answers are kept, and how fast they are asked for is no other run"
         assert results()["cost"]["input_tokens"] == want["input_tokens"]
         assert numbers(results()) == numbers(found)
+        assert main(["export", str(folder()), "--to", "published"]) == 0
+        assert main(["leaderboard", "--published", "published", "-o", "board"]) == 0
+        row = json.loads(Path("board/leaderboard.json").read_text())["entries"][0]
+        assert (row["model"], row["backend"]) == ("fake", "endpoint")
+        assert main(["report", str(folder())]) == 0
+        assert main(["ls", "models", "endpoint:fake"]) == 0
 
 
 WAYS = ("drop", None, "429", None, "500", "broken", None, "nologprobs", None, "stall", None)
