@@ -168,6 +168,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif fault == "filter":
             self.reply(400, {"error": {"message": "The prompt was filtered.", "code": "content_filter"}})
+        elif fault == "quota":
+            self.reply(429, {"error": {"message": "You have used it all.", "code": "insufficient_quota"}})
         elif fault and fault.isdigit():
             headers = {"Retry-After": me.retry_after} if fault == "429" else {}
             said = f"fault {fault}, the key is {self.headers.get('Authorization', '')}"

@@ -38,7 +38,7 @@ def in_turn(*ways: str | None) -> Callable[[int, str, dict[str, Any]], str | Non
     return fault
 
 
-WAYS = ("drop", "429", "500", "stall", "broken", "nologprobs", "503", "drip")
+WAYS = ("drop", "408", "409", "425", "429", "500", "503", "stall", "drip", "broken", "nologprobs")
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -144,6 +144,29 @@ def test_a_wait_that_is_too_long_stops_the_run(connect: Connect, items: Items) -
         with pytest.raises(Unreachable, match=r"429: .* asks to wait 3600 s, more than --model_args longest_wait=120"):
             collected(backend, items("choice"))
         assert sum(fault == "429" for *_, fault in server.seen) == 1
+
+
+FINAL: dict[str, tuple[type[Exception], str]] = {
+    "quota": (Unreachable, r"failed: 429: You have used it all\."),
+    "302": (BadData, r"is elsewhere \(302\); give its own address in --model_args base_url"),
+    "401": (BadData, r"refuses the key \(401\); set the environment variable TRAITBENCH_API_KEY"),
+    "403": (BadData, r"refuses the key \(403\)"),
+    "404": (BadData, r"expected --model endpoint:NAME with a name that it has"),
+    "422": (BadData, r"or how it is asked \(422: fault 422"),
+    "501": (BadData, r"or how it is asked \(501: fault 501"),
+}
+
+
+@pytest.mark.parametrize("way", FINAL)
+def test_what_does_not_pass_is_not_tried_again(connect: Connect, items: Items, way: str) -> None:
+    kind, said = FINAL[way]
+    with served("chat", fault=in_turn(None, way)) as server:
+        backend = connect(server, concurrency=1)
+        found: dict[int, Response] = {}
+        with pytest.raises(kind, match=said):
+            for batch in backend.run(items("choice")):
+                found |= batch
+        assert found[0].status == "valid" and sum(fault == way for *_, fault in server.seen) == 1
 
 
 def test_the_limits_on_requests_are_kept(connect: Connect, items: Items) -> None:
