@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         TraitbenchError,
         TraitbenchUsage,
         UnknownName,
+        Unreachable,
         UnsupportedControl,
     )
     from traitbench.inventories import Inventory, Item
@@ -59,8 +60,8 @@ __all__ = [
     "Contender", "Continue", "Control", "Doc", "Edit", "Facts", "Figure", "Fit", "Grade", "Inventory", "Item",
     "Message", "Method", "MissingExtra", "ModelSpec", "Options", "Part", "Person", "Plan", "Point", "Record", "Request",
     "Response", "Results", "Row", "Sample", "Score", "Shown", "Table", "Target", "Task", "TraitbenchError",
-    "TraitbenchUsage", "UnknownName", "UnsupportedControl", "Views", "Write", "evaluate", "fit", "load_leaderboard",
-    "load_results",
+    "TraitbenchUsage", "UnknownName", "Unreachable", "UnsupportedControl", "Views", "Write", "evaluate", "fit",
+    "load_leaderboard", "load_results",
 ]  # fmt: skip
 
 _PLACES = {
@@ -107,6 +108,7 @@ _PLACES = {
     "TraitbenchError": "traitbench.errors",
     "TraitbenchUsage": "traitbench.errors",
     "UnknownName": "traitbench.errors",
+    "Unreachable": "traitbench.errors",
     "UnsupportedControl": "traitbench.errors",
     "Views": "traitbench.tasks.views",
     "Write": "traitbench.types",

@@ -5,6 +5,7 @@ TraitbenchError
 ├── UnknownName         a model, task, method, trait, flag or key that does not exist
 ├── MissingExtra        an optional dependency is not installed
 ├── UnsupportedControl  a backend cannot apply what a method makes, or a method cannot aim at a target
+├── Unreachable         a server that did not answer, or stopped answering; what it answered is kept
 ├── BadInventory        an instrument file that cannot be trusted
 └── BadData             a run folder, samples file, data file or model that cannot be used
 
@@ -18,7 +19,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
-    "BadData", "BadInventory", "MissingExtra", "TraitbenchError", "TraitbenchUsage", "UnknownName",
+    "BadData", "BadInventory", "MissingExtra", "TraitbenchError", "TraitbenchUsage", "UnknownName", "Unreachable",
     "UnsupportedControl", "refuse_others", "unknown",
 ]  # fmt: skip
 
@@ -49,6 +50,12 @@ class UnsupportedControl(TraitbenchError):
     """A method and a backend, or a method and a target, that do not go together."""
 
     exit_code = 2
+
+
+class Unreachable(TraitbenchError):
+    """A server that does not answer. `exit_code` 3: calls failed, and the same command goes on from what is kept."""
+
+    exit_code = 3
 
 
 class BadInventory(TraitbenchError):

@@ -78,8 +78,11 @@ class Sample(Record):
     """Which fit of the control answered (`--fit_seeds`), from 0; null where there is one, or none."""
     seed: int
     control_hash: str | None = None
-    option_logprobs: list[float] | None = None
-    """As presented; natural log of the summed probability of an option's variants."""
+    option_logprobs: list[float | None] | None = None
+    """As presented; natural log of the summed probability of an option's variants. Where only the likeliest tokens
+    were shown, of the variants among them; null where there was none."""
+    option_bounds: list[float] | None = None
+    """As presented; the log of the most that an option can be, where only the likeliest tokens were shown."""
     option_values: list[int] | None = None
     """As presented; the value of each option on the response scale."""
     option_mass: float | None = None
@@ -92,6 +95,8 @@ class Sample(Record):
     """Choice: expected value. Generate: the parsed value. Statement: nats a token."""
     value_keyed: float | None = None
     """`value_raw` with minus-keyed items reversed; null for statement, which has no absolute level."""
+    value_bounds: tuple[float, float] | None = None
+    """Choice with `option_bounds`: the least and the most that the expected value can be; `value_raw` is halfway."""
 
 
 class Grade(Record):
@@ -103,7 +108,9 @@ class Grade(Record):
     value_keyed: float | None = None
     """The same with minus-keyed items reversed, where there are any."""
     option_mass: float | None = None
-    """Choose: probability of all options before renormalising."""
+    """Choose: probability of all options before renormalising; of those shown, where not all were."""
+    value_bounds: tuple[float, float] | None = None
+    """Choose: the least and the most that `value_raw` can be, where not all options were shown."""
 
 
 class Item(Protocol):
@@ -149,6 +156,7 @@ def make_sample(
         fit=condition.fit,
         seed=request.seed or seed,
         option_logprobs=list(response.option_logprobs) if response.option_logprobs else None,
+        option_bounds=list(response.option_bounds) if response.option_bounds else None,
         option_values=list(request.values) if isinstance(request, Choose | Write) else None,
         loglik=response.loglik,
         tokens=response.tokens,

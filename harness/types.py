@@ -62,7 +62,8 @@ DESIRABILITY = {trait: -1 if trait in (*DARK_TRIAD, "neuroticism") else 1 for tr
 Trait = str
 Kind = Literal["prompt", "weights", "activations"]
 Mode = Literal["choice", "statement", "generate"]
-Status = Literal["valid", "refusal", "unparsed", "truncated", "error"]
+Status = Literal["valid", "refusal", "unparsed", "truncated", "unseen", "error"]
+"""What became of an answer; unseen: too little of the options' probability was shown to know it."""
 Aim = Literal["poles", "graded", "several", "person", "character"]
 Site = Literal["residual", "heads", "gate", "neurons"]
 """Where activations are edited or recorded. residual: the output of a decoder layer. heads: the input of the
@@ -355,8 +356,11 @@ class Response(Record):
     """What the backend knows; whether a reply is an answer is for the scoring to say."""
     prompt_hash: str = ""
     """sha256 of the rendered prompt."""
-    option_logprobs: tuple[float, ...] | None = None
-    """Choose: per presented option the log of its variants' summed probability (natural log)."""
+    option_logprobs: tuple[float | None, ...] | None = None
+    """Choose: per presented option the log of its variants' summed probability (natural log). Where only the likeliest
+    tokens are shown, of the variants among them; null where there is none."""
+    option_bounds: tuple[float, ...] | None = None
+    """Choose, where only the likeliest tokens are shown: per presented option the log of the most that it can be."""
     loglik: float | None = None
     """Continue: summed log-likelihood of the text in nats."""
     tokens: int | None = None
@@ -364,6 +368,8 @@ class Response(Record):
     text: str | None = None
     """Write: the reply."""
     error: str | None = None
+    billed: tuple[int, int] | None = None
+    """Of a server: tokens read and tokens written, as it counted them over all requests that the answer took."""
 
 
 class Score(Record):

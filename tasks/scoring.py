@@ -6,6 +6,7 @@ and never replaced by a midpoint, a zero or a mean.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from traitbench.samples import Grade, Sample
 from traitbench.statistics.intervals import Estimate, Weights, item_means, stratified_mean
-from traitbench.statistics.replies import choice_value, parse_reply
+from traitbench.statistics.replies import choice_bounds, choice_value, parse_reply
 from traitbench.statistics.style import Answer, Style, response_style
 from traitbench.tasks.administration import presented_options
 from traitbench.types import Mode, Score, Trait
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
 
 __all__ = [
-    "COVERS", "RANDOM", "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid", "item_values",
-    "modes", "scale_scores", "style", "weights_of",
+    "COVERS", "RANDOM", "WIDEST", "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid",
+    "item_values", "modes", "scale_scores", "style", "weights_of",
 ]  # fmt: skip
 
 RANDOM = ("templates", "fits")
@@ -34,13 +35,21 @@ COVERS = ("items", "facets", *RANDOM)
 """What an interval may cover, in the order in which it is told."""
 
 
+WIDEST = 0.05
+"""Points of the response scale: where the options shown leave an expected value less certain, the answer is missing."""
+
+
 def grade(sample: Sample, inventory: Inventory) -> Grade:
     """Grade an answer to an item of `inventory` from what was kept of it; the stored grade does not matter."""
-    raw, mass, status = None, None, sample.status
+    raw, mass, status, bounds = None, None, sample.status, None
     if sample.scoring == "statement":
         raw = sample.loglik / sample.tokens if sample.loglik is not None and sample.tokens else None
     elif sample.scoring == "choice" and sample.option_logprobs and sample.option_values:
-        raw, mass, _ = choice_value(sample.option_logprobs, sample.option_values)
+        if sample.option_bounds:
+            raw, mass, bounds = _between(sample.option_logprobs, sample.option_bounds, sample.option_values)
+            status = "unseen" if raw is None else "valid"
+        else:
+            raw, mass, _ = choice_value(sample.option_logprobs, sample.option_values)
     elif sample.scoring == "generate" and sample.option_values:
         labels = presented_options(inventory, sample.symbols or "letters", sample.order or "forward")[0]
         status, value = parse_reply(sample.resps[0][0] or "", labels, sample.option_values, sample.cut)
@@ -48,7 +57,19 @@ def grade(sample: Sample, inventory: Inventory) -> Grade:
     keyed = None
     if raw is not None and sample.scoring != "statement":
         keyed = raw if sample.keyed == 1 else inventory.reverse(raw)
-    return Grade(status=status, value_raw=raw, value_keyed=keyed, option_mass=mass)
+    return Grade(status=status, value_raw=raw, value_keyed=keyed, option_mass=mass, value_bounds=bounds)
+
+
+def _between(
+    logprobs: Sequence[float | None], most: Sequence[float], values: Sequence[int]
+) -> tuple[float | None, float, tuple[float, float]]:
+    """Value, mass shown and bounds of an answer whose options are known from one probability to another.
+
+    The value is halfway between its bounds; None where they lie more than WIDEST apart.
+    """
+    low, high = choice_bounds(logprobs, most, values)
+    mass = sum(math.exp(lp) for lp in logprobs if lp is not None)
+    return ((low + high) / 2 if high - low <= WIDEST else None), mass, (low, high)
 
 
 def answer(sample: Sample) -> Answer:

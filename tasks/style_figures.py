@@ -121,7 +121,8 @@ def _invalid(rows: list[Spec], share: Spec, limit: float) -> Spec:
              "encoding": {
                  "x": {**share, "scale": {"domain": [0, 1]}, "axis": {"format": "%", "tickCount": 3}},
                  "color": {"field": "status", "type": "nominal", "scale": {
-                     "domain": ["refusal", "unparsed", "truncated", "error"], "range": "category"}, "legend": None},
+                     "domain": ["refusal", "unparsed", "truncated", "unseen", "error"], "range": "category"},
+                     "legend": None},
                  "tooltip": [{"field": "run"}, {"field": "status"}, {"field": "shown", "title": "share"}]}},
         ],
     }  # fmt: skip

@@ -8,6 +8,7 @@ __all__ = ["BACKENDS"]
 BACKENDS: Catalog[type[Backend]] = Catalog(
     "backend",
     {
+        "endpoint": "traitbench.backends.endpoint:Endpoint",
         "hf": "traitbench.backends.hf:HuggingFace",
         "vllm": "traitbench.backends.vllm:VLLM",
         "scripted": "traitbench.backends.scripted:Scripted",

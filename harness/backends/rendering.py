@@ -12,7 +12,7 @@ from typing import Any
 from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Message, Request
 
-__all__ = ["DATE", "Renderer", "Tokens", "draw_seed"]
+__all__ = ["DATE", "Renderer", "Tokens", "draw_seed", "system_in_user_turn"]
 
 Tokens = tuple[int, ...]
 
@@ -63,7 +63,7 @@ class Renderer:
         if not self.chat:
             return "\n\n".join(m.content for m in conversation) + (f"\n{cue}" if cue else "")
         if not self.system_role:
-            conversation = _system_in_user_turn(conversation)
+            conversation = system_in_user_turn(conversation)
         try:
             prompt = self._apply(conversation, self._parts)
         except Exception as error:
@@ -209,7 +209,7 @@ def _dense(text: str) -> str:
     return "".join(text.split())
 
 
-def _system_in_user_turn(conversation: Sequence[Message]) -> tuple[Message, ...]:
+def system_in_user_turn(conversation: Sequence[Message]) -> tuple[Message, ...]:
     """Put the text of system turns in front of the user turn that follows, for templates without a system role."""
     turns: list[Message] = []
     waiting: list[str] = []

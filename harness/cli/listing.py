@@ -37,10 +37,16 @@ class Detail(Record):
     options: list[Option] = []
 
 
+_NAMED = (
+    ("scripted:uniform", "also first, last, person"),
+    ("endpoint:NAME", "a model behind an OpenAI-compatible server, by its name there"),
+)
+
+
 def listing() -> dict[str, list[tuple[str, str]]]:
     """Kind -> (name, what it is)."""
     return {
-        "models": [*SHORT_NAMES.items(), ("scripted:uniform", "also first, last, person")],
+        "models": [*SHORT_NAMES.items(), *_NAMED],
         "methods": [(name, _about(METHODS, name)) for name in METHODS],
         "tasks": [(name, _task(name)) for name in tasks.names()],
         "backends": [(name, BACKENDS[name]) for name in BACKENDS],

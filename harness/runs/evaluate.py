@@ -61,10 +61,11 @@ def evaluate(
             made = _damage(prepared, backend, folder, held, progress)
             prepared = prepared.model_copy(update={"conditions": made})
             evaluation = time.time() - fitted
+            billed = backend.cost(held.values())
         finally:
             identity = backend.identity
             backend.close()
-        facts = _facts(prepared, identity, started, evaluation)
+        facts = _facts(prepared, identity, started, {"evaluation_seconds": evaluation, **billed})
         results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}
@@ -91,6 +92,7 @@ def served(prepared: Prepared) -> type[Backend]:
             f"the method {plan.method} makes adapters of rank {method.rank}, which the backend {prepared.backend} "
             f"cannot serve; it serves the ranks {', '.join(map(str, sorted(kind.ranks)))}"
         )
+    kind.check(prepared.spec, plan.options())
     for task, asked in prepared.requests.items():
         if refused := next(filter(None, map(kind.refuses, asked)), None):
             raise UnsupportedControl(f"the task {task}: {refused}")
@@ -190,7 +192,7 @@ def _damage(
     return out
 
 
-def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, evaluation: float) -> Facts:
+def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost: Mapping[str, Any]) -> Facts:
     plan = prepared.plan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     limited = [f"--limit {plan.limit}: the first {plan.limit} items only, not a score of the instrument"]
@@ -224,7 +226,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, eval
         git_hash=_git_hash(),
         date=started,
         total_evaluation_time_seconds=time.time() - started,
-        cost={"fit_seconds": sum(seconds.values()), "evaluation_seconds": evaluation,
+        cost={"fit_seconds": sum(seconds.values()), **cost,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
         warnings=(limited if plan.limit else []) + _unmeasured(prepared) + _alike(prepared) + notes + told,
     )  # fmt: skip

@@ -43,10 +43,10 @@ def run_name(prepared: Prepared) -> str:
 
 
 def _model(spec: ModelSpec) -> str:
-    """The short name where the weights have one, else scripted:NAME, the hub id, or the local folder's own name."""
+    """The short name where the weights have one, else as typed, the hub id, or the local folder's own name."""
     from traitbench.backends.models import SHORT_NAMES
 
-    if spec.backend == "scripted":
+    if spec.backend in ("scripted", "endpoint"):
         return spec.name
     short = {source: name for name, source in SHORT_NAMES.items()}
     return short.get(spec.source) or (spec.label if Path(spec.source).is_absolute() else spec.source)
@@ -67,7 +67,7 @@ def plan_digest(prepared: Prepared) -> str:
     return digest({
         **told,
         "model": [spec.source, spec.revision],
-        "model_args": {**plan.model_args, **contents(plan.model_args)},
+        "model_args": _arguments(prepared),
         "backend": prepared.backend,
         "method": [plan.method, prepared.method.version, _config(prepared)],
         "targets": [_aim(target) for target in prepared.targets],
@@ -77,6 +77,17 @@ def plan_digest(prepared: Prepared) -> str:
         "administration": asked.model_dump(mode="json", exclude_defaults=True),
         "reference": prepared.reference.model_dump(mode="json") if prepared.reference else None,
     })[:8]  # fmt: skip
+
+
+def _arguments(prepared: Prepared) -> dict[str, Any]:
+    """What of --model_args decides answers; files by their contents."""
+    given = prepared.plan.model_args
+    if given:
+        from traitbench.backends import BACKENDS
+
+        undeciding = BACKENDS.load(prepared.backend).undeciding
+        given = {name: value for name, value in given.items() if name not in undeciding}
+    return {**given, **contents(given)}
 
 
 def _config(prepared: Prepared) -> dict[str, Any]:

@@ -48,8 +48,8 @@ class Plan(Record):
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
     backend: str = "auto"
-    """Name of a backend; auto: scripted for scripted respondents; for weights vllm where it is installed and a GPU is
-    there, else hf."""
+    """Name of a backend; auto: scripted for scripted respondents, endpoint for servers; for weights vllm where it is
+    installed and a GPU is there, else hf."""
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     device: str | None = None
@@ -161,7 +161,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     backend = automatic(spec) if plan.backend == "auto" else plan.backend
     if backend not in BACKENDS:
         raise unknown("backend", backend, {*BACKENDS, "auto"})
-    if "scripted" in {backend, spec.backend} and backend != spec.backend:
+    if {"scripted", "endpoint"} & {backend, spec.backend} and backend != spec.backend:
         raise UnsupportedControl(
             f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
         )

@@ -8,16 +8,41 @@ from collections.abc import Sequence
 
 from traitbench.types import Status
 
-__all__ = ["choice_value", "parse_reply"]
+__all__ = ["choice_bounds", "choice_value", "parse_reply"]
 
 
-def choice_value(logprobs: Sequence[float], values: Sequence[int]) -> tuple[float, float, list[float]]:
-    """Expected value, option mass and renormalised probabilities (options,) from option log-probabilities."""
-    top = max(logprobs)
-    weights = [math.exp(lp - top) for lp in logprobs]
+def choice_value(logprobs: Sequence[float | None], values: Sequence[int]) -> tuple[float, float, list[float]]:
+    """Expected value, option mass and renormalised probabilities (options,) from option log-probabilities.
+
+    Options without one (None) do not count; ValueError where none has one.
+    """
+    top = max(lp for lp in logprobs if lp is not None)
+    weights = [0.0 if lp is None else math.exp(lp - top) for lp in logprobs]
     total = sum(weights)
     shares = [w / total for w in weights]
     return sum(s * v for s, v in zip(shares, values, strict=True)), math.exp(top) * total, shares
+
+
+def choice_bounds(
+    logprobs: Sequence[float | None], bounds: Sequence[float], values: Sequence[int]
+) -> tuple[float, float]:
+    """The least and the most that the expected value can be, where option i has between logprobs[i] and bounds[i].
+
+    A ratio of sums over a box is extreme where all options beyond some value have their most and the others their
+    least, so every such threshold is tried. None among `logprobs` is a probability of 0.
+    """
+    top = max(bounds)
+    ranked = sorted(
+        (value, 0.0 if lp is None else math.exp(lp - top), math.exp(bound - top))
+        for lp, bound, value in zip(logprobs, bounds, values, strict=True)
+    )
+    found = []
+    for cut in range(len(ranked) + 1):
+        for above in (True, False):
+            weights = [(v, most if (n >= cut) == above else least) for n, (v, least, most) in enumerate(ranked)]
+            total = sum(weight for _, weight in weights)
+            found += [sum(v * weight for v, weight in weights) / total] if total > 0 else []
+    return min(found), max(found)
 
 
 _REASONING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S | re.I)

@@ -82,9 +82,12 @@ def _chosen(rows: Sequence[Sample]) -> list[Sample]:
     """The rows with the value of the option chosen: of probabilities the most likely, the mean of equals."""
     out = []
     for row in rows:
-        if row.scoring == "choice" and row.option_logprobs and row.option_values:
-            least = max(row.option_logprobs) - 1e-9
-            best = [v for v, p in zip(row.option_values, row.option_logprobs, strict=True) if p >= least]
+        shown = [p for p in row.option_logprobs or () if p is not None]
+        if row.scoring == "choice" and shown and row.option_logprobs and row.option_values and row.status == "valid":
+            least = max(shown) - 1e-9
+            best = [
+                v for v, p in zip(row.option_values, row.option_logprobs, strict=True) if p is not None and p >= least
+            ]
             row = row.model_copy(update={"value_raw": float(np.mean(best))})
         out.append(row)
     return out

@@ -105,7 +105,7 @@ def ask(backend: Backend, control: Control) -> Logprobs:
         (batch,) = backend.run([QUESTION])
     found = batch[0].option_logprobs
     assert found is not None
-    return found
+    return tuple(float(value) for value in found if value is not None)
 
 
 def _width(hf: Any, site: Site) -> int:

@@ -1,0 +1,144 @@
+"""Models behind a server that speaks OpenAI's protocol: vLLM and the like, or a vendor's.
+
+A request is answered alone, several at a time. How option probabilities are had depends on what the server gives; it is
+found out first (probe) and is part of every answer's key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
+
+from traitbench.backends.backend import Backend, Options
+from traitbench.backends.endpoint.answering import Answerer
+from traitbench.backends.endpoint.asking import answers
+from traitbench.backends.endpoint.client import Client, Failed, Refused
+from traitbench.backends.endpoint.probe import Routes, probe, refused
+from traitbench.backends.endpoint.settings import UNDECIDING, Settings, settings_of
+from traitbench.backends.models import ModelSpec
+from traitbench.errors import BadData, Unreachable
+from traitbench.types import Choose, Continue, Control, Kind, Request, Response
+
+__all__ = ["Endpoint"]
+
+
+class Endpoint(Backend):
+    """A model behind an OpenAI-compatible server."""
+
+    name: ClassVar[str] = "endpoint"
+    applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
+    undeciding: ClassVar[frozenset[str]] = UNDECIDING
+
+    class Arguments(Settings):
+        """Where the server is and how it is asked."""
+
+    def __init__(self, spec: ModelSpec, settings: Settings, chat: bool = True) -> None:
+        """Find out what the server can do.
+
+        BadData where it refuses the model, the key or the route; Unreachable where it does not answer.
+        """
+        self.spec, self.settings = spec, settings
+        self._client = Client(settings)
+        self._control: Control | None = None
+        try:
+            self.routes: Routes = probe(self._client, settings, spec.source, chat)
+        except Failed as error:
+            self._client.close()
+            raise Unreachable(
+                f"cannot ask {settings.server}: {error}; expected a server that speaks OpenAI's protocol at the "
+                "address in --model_args base_url; no item was asked yet, and the same command tries again"
+            ) from None
+        except BaseException:
+            self._client.close()
+            raise
+        self._answerer = Answerer(self._client, settings, spec.source, self.routes)
+
+    @classmethod
+    def check(cls, spec: ModelSpec, options: Options) -> None:
+        """Refuse settings that cannot work, and a key among them, before a folder is made."""
+        settings_of(options)
+
+    @classmethod
+    def make(cls, spec: ModelSpec, options: Options) -> Self:
+        """Find out what the server can do; without --apply_chat_template false its chat template is used."""
+        return cls(spec, settings_of(options), options.chat_template is not False)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Server, model and the way it is asked: answers had by two routes are never mixed."""
+        kept = self.routes.model_dump(mode="json", exclude={"lacking", "limit"})
+        return {"backend": self.name, "model": self.spec.source, "server": self.settings.server, **kept}
+
+    @contextmanager
+    def under(self, control: Control | None) -> Iterator[None]:
+        """Put the control's messages in front of every request of the block."""
+        before, self._control = self._control, control
+        try:
+            yield
+        finally:
+            self._control = before
+
+    def prompt(self, request: Request) -> str:
+        """Return the turns that are sent, each behind its role; what the server's template makes of them it knows.
+
+        Without a chat template it is the exact text.
+        """
+        if not self.routes.chat:
+            return self._answerer.plain(request, self._control)
+        return "\n\n".join(f"{turn.role}: {turn.content}" for turn in self._answerer.turns(request, self._control))
+
+    def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer each of `requests` that is not done, one a batch, as the answers arrive.
+
+        BadData, before anything is asked, for a kind of request that the server cannot answer, and where it refuses
+        one; Unreachable where it stops answering.
+        """
+        self._able(requests)
+        control, answered = self._control, set(done)
+
+        def answer(index: int) -> Response:
+            request = requests[index]
+            try:
+                found = self._answerer.answer(request, control)
+            except Refused as no:
+                if no.filtered:
+                    return Response(status="error", error=f"refused by the server's content filter: {no}")
+                raise refused(no, self.settings, self.spec.source, self.routes.chat) from None
+            told = hashlib.sha256(self.prompt(request).encode()).hexdigest()
+            return found.model_copy(update={"prompt_hash": told})
+
+        wanted = [index for index in range(len(requests)) if index not in answered]
+        yield from answers(answer, wanted, self.settings, self._client.stop)
+
+    def cost(self, responses: Iterable[Response]) -> dict[str, Any]:
+        """Tokens read and written over all `responses`, and dollars where both prices are given."""
+        billed = [response.billed for response in responses if response.billed]
+        read, written = (sum(each[part] for each in billed) for part in (0, 1))
+        prices = self.settings.input_price, self.settings.output_price
+        dollars = None if None in prices else (read * (prices[0] or 0) + written * (prices[1] or 0)) / 1e6
+        return {"input_tokens": read, "output_tokens": written, "usd": dollars}
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def _able(self, requests: Sequence[Request]) -> None:
+        """Refuse what no route of this server answers."""
+        routes, where = self.routes, self.settings.server
+        if routes.choose is None and any(isinstance(request, Choose) for request in requests):
+            raise BadData(
+                f"{where} gives no probabilities of answer options, which choice needs ({_why(routes)}); use --scoring "
+                "generate"
+            )
+        if routes.loglik is None and any(isinstance(request, Continue) for request in requests):
+            mode = "choice" if routes.choose else "generate"
+            raise BadData(
+                f"{where} gives no log-likelihood of a text, which statement needs ({_why(routes)}); use --scoring "
+                f"{mode}"
+            )
+
+
+def _why(routes: Routes) -> str:
+    return "; ".join(f"{route}: {why}" for route, why in routes.lacking.items())
