@@ -15,20 +15,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
 from lm_eval.models.huggingface import HFLM
 
 from traitbench import controls
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.export.lm_scoring import Row, Scored, Tokens, scored
 from traitbench.types import Control, Message
 
 __all__ = ["ControlledLM"]
-
-Tokens = tuple[int, ...]
-Scored = tuple[float, bool]
-"""Log-probability of a continuation, and whether each of its tokens is the likeliest."""
 
 logger = logging.getLogger("traitbench")
 
@@ -239,33 +235,19 @@ class ControlledLM(HFLM):  # type: ignore[misc]
             return list(ids), list(both[len(ids) :])
         return list(ids), self.tok_encode(continuation, add_special_tokens=False)
 
-    @torch.inference_mode()
     def _loglikelihood_tokens(
         self, requests: Sequence[Any], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[Scored]:
         """Score continuations given as tokens; those that differ in their last token alone share a pass."""
-        rows: dict[tuple[Tokens, Tokens, int], list[tuple[int, int]]] = {}
-        for n, (key, context, continuation) in enumerate(requests):
+        rows = []
+        for key, context, continuation in requests:
             prompt, answer = self._fitted(tuple(context), tuple(continuation))
             # A text scored as a whole comes without a key: all of it but the first token counts as generated.
-            rows.setdefault((prompt, answer[:-1], 1 if key is None else len(prompt)), []).append((n, answer[-1]))
-        order = sorted(rows, key=lambda row: (-len(row[0]) - len(row[1]), row))
-        found: list[Scored] = [(0.0, False)] * len(requests)
-        scorer = self._ours.scorer
-        while order:
-            size = self._size or max(1, scorer.tokens // max(1, len(order[0][0]) + len(order[0][1])))
-            batch, order = order[:size], order[size:]
-            texts = [prompt + head for prompt, head, _ in batch]
-            first = min(len(prompt) for prompt, _, _ in batch) - 1
-            logits = scorer.whole(texts, [begins for _, _, begins in batch], list(range(first, len(texts[0]))))
-            for row, (prompt, head, begins) in enumerate(batch):
-                start = len(prompt) - 1 - first
-                logprobs = torch.log_softmax(logits[row, start : start + len(head) + 1].float(), -1).cpu()
-                for n, last in rows[prompt, head, begins]:
-                    found[n] = _score(logprobs, (*head, last))
-        for (key, _, _), scored in zip(requests, found, strict=True):
+            rows.append(Row(prompt, answer, 1 if key is None else len(prompt)))
+        found = scored(self._ours.scorer, rows, self._size)
+        for (key, _, _), answered in zip(requests, found, strict=True):
             if key is not None:
-                self.cache_hook.add_partial("loglikelihood", key, scored)
+                self.cache_hook.add_partial("loglikelihood", key, answered)
         return found
 
     def _fitted(self, prompt: Tokens, answer: Tokens) -> tuple[Tokens, Tokens]:
@@ -296,13 +278,6 @@ class ControlledLM(HFLM):  # type: ignore[misc]
         fitted = made.fit.model.get("weights") if made is not None and made.fit is not None else None
         if made is not None and fitted and fitted != self._ours.weights.fingerprint:
             logger.warning("control %s was fitted on other weights than %s", made.hash, self._ours.spec.label)
-
-
-def _score(logprobs: torch.Tensor, tokens: Tokens) -> Scored:
-    """Sum the tokens' log-probabilities (tokens, vocabulary), and tell whether greedy decoding would write them."""
-    ids = torch.tensor(tokens)
-    picked = logprobs.gather(1, ids[:, None])[:, 0].double()
-    return float(picked.sum()), bool((logprobs.argmax(-1) == ids).all())
 
 
 def _role(name: str) -> Any:
