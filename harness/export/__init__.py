@@ -12,7 +12,12 @@ from traitbench.catalog import Catalog
 
 __all__ = ["FORMATS", "PATHS"]
 
-FORMATS: Catalog[Callable[[Path, Path], list[Path]]] = Catalog("format", {})
+FORMATS: Catalog[Callable[[Path, Path], list[Path]]] = Catalog(
+    "format",
+    {
+        "inspect": "traitbench.export.inspect_log:inspect_logs",
+    },
+)
 """Name -> what writes a results file in that format below a folder, and returns the files made."""
 
 PATHS: Catalog[Callable[[], Path]] = Catalog(
