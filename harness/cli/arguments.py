@@ -250,7 +250,8 @@ def _export(p: argparse.ArgumentParser) -> None:
         "--path", choices=["lm-eval"], help="print the folder of our questionnaires as tasks of this tool"
     )
     p.add_argument("--to", metavar="DIR", help="default: results/published, of another format results/exported")
-    p.add_argument("--format", metavar="NAME", default="published", help="%(default)s")
+    p.add_argument("--format", metavar="NAME", default="published", help="published, inspect, eee, hf (%(default)s)")
+    p.add_argument("--dataset_id", metavar="ORG/NAME", help="hf: the benchmark's data set on the hub")
 
 
 def _tables(made: Mapping[str, argparse.ArgumentParser]) -> None:

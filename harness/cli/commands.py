@@ -213,8 +213,9 @@ def _export(arguments: argparse.Namespace) -> int:
 
     if arguments.format != "published":
         write = FORMATS.load(arguments.format)
+        more = {"dataset_id": arguments.dataset_id or ""} if arguments.format == "hf" else {}
         for path in current(arguments.folder, _say):
-            for made in write(path, Path(arguments.to or "results/exported")):
+            for made in write(path, Path(arguments.to or "results/exported"), **more):
                 print(made)
         return 0
     for path in current(arguments.folder, _say):

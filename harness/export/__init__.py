@@ -12,13 +12,16 @@ from traitbench.catalog import Catalog
 
 __all__ = ["FORMATS", "PATHS"]
 
-FORMATS: Catalog[Callable[[Path, Path], list[Path]]] = Catalog(
+FORMATS: Catalog[Callable[..., list[Path]]] = Catalog(
     "format",
     {
+        "eee": "traitbench.export.every_eval_ever:every_eval_ever",
+        "hf": "traitbench.export.eval_results:eval_results",
         "inspect": "traitbench.export.inspect_log:inspect_logs",
     },
 )
-"""Name -> what writes a results file in that format below a folder, and returns the files made."""
+"""Name -> what writes a results file in that format below a folder, and returns the files made; `hf` also takes a
+`dataset_id`."""
 
 PATHS: Catalog[Callable[[], Path]] = Catalog(
     "path",

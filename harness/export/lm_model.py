@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from lm_eval.models.huggingface import HFLM
 
 from traitbench import controls
@@ -67,6 +68,9 @@ class ControlledLM(HFLM):  # type: ignore[misc]
         if revision is not None:
             spec = spec.model_copy(update={"revision": revision})
         size = None if batch_size is None or str(batch_size).startswith("auto") else int(batch_size)
+        if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
+            # lm-eval's command line says cuda:0 where nothing is said, and its own models then take the CPU.
+            device = None
         self._ours = HuggingFace(
             spec, device=device, dtype=dtype, batch_size=size, trust_remote_code=trust_remote_code, packed=False
         )

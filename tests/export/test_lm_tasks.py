@@ -130,7 +130,7 @@ def test_its_command_line_runs_them_under_a_control(tiny: Tiny, tmp_path: Path) 
         "run", "--model", "traitbench", "--model_args",
         f"pretrained={tiny('llama')},control={tmp_path / 'controls' / made.hash}", "--tasks", f"traitbench_{NAME}",
         "--include_path", str(lm_tasks()), "--apply_chat_template", "--limit", "3", "--output_path",
-        str(tmp_path / "out"), "--log_samples", "--device", "cpu",
+        str(tmp_path / "out"), "--log_samples",
     ]  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-m", "traitbench.lm_eval", *words], capture_output=True, text=True, timeout=540,
