@@ -160,7 +160,7 @@ class Scorer:
         out = []
         for item, text in texts:
             with recorded(self.model, site, lambda n, a: found.update({n: a[0, -1].float().cpu()}), layers):
-                self._whole([text], [len(item.prompt)], [0])
+                self.whole([text], [len(item.prompt)], [0])
             out.append(torch.stack([found[layer] for layer in layers]))
         return torch.stack(out)
 
@@ -241,8 +241,11 @@ class Scorer:
         return whole[:, keep]
 
     @torch.inference_mode()
-    def _whole(self, texts: Sequence[tuple[int, ...]], prompts: Sequence[int], keep: list[int]) -> torch.Tensor:
-        """Run texts whose prompts have so many tokens, padded at the right."""
+    def whole(self, texts: Sequence[tuple[int, ...]], prompts: Sequence[int], keep: list[int]) -> torch.Tensor:
+        """Run texts whose prompts have so many tokens, padded at the right: logits at the places `keep` of each.
+
+        The edits in force count what follows a prompt as generated.
+        """
         width, device = max(map(len, texts)), self.model.device
         ids = torch.tensor([t + t[-1:] * (width - len(t)) for t in texts], device=device)
         if self.applied is not None:
@@ -281,7 +284,7 @@ class Scorer:
     ) -> None:
         prompts = [len(items[places[0][0]].prompt) for places in where]
         first = min(prompts) - 1
-        logits = self._whole(texts, prompts, list(range(first, max(map(len, texts)))))
+        logits = self.whole(texts, prompts, list(range(first, max(map(len, texts)))))
         for row, places in enumerate(where):
             for i, j in places:
                 start = len(items[i].prompt) - 1 - first

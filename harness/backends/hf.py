@@ -84,7 +84,7 @@ class HuggingFace(Backend):
         unchanged(spec, self.weights)
         self.renderer = Renderer(self.tokenizer, chat_template)
         kind = "cpu" if self.model.device.type == "cpu" else "cuda"
-        self._row_tokens, self._write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]
+        self._row_tokens, self.write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]
         self.scorer = Scorer(self.model, packed=packed, tokens=self._row_tokens)
         self._control: Control | None = None
 
@@ -234,7 +234,7 @@ class HuggingFace(Backend):
         for i, request in enumerate(requests):
             if not isinstance(request, Write):
                 continue
-            if batch and not _together(requests[batch[0]], request, alone or len(batch) == self._write_size):
+            if batch and not _together(requests[batch[0]], request, alone or len(batch) == self.write_size):
                 yield from self._write_batch(requests, batch, done)
                 batch = []
             batch.append(i)

@@ -1,4 +1,7 @@
-"""The command line's grammar. Standard library only, so that --help is there at once."""
+"""The command line's grammar. Standard library only, so that --help is there at once.
+
+Over 300 lines: the flags of all commands are best read beside each other.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ COMMANDS = {
     "analyze": "reliability and structure of a table of people's answers, of any size",
     "compare": "set two runs beside each other, item by item, or a run beside people",
     "reproduce": "recompute published figures, and say why they differ",
-    "export": "publish a run: results and samples without restricted texts",
+    "export": "publish a run without restricted texts, or write it in another tool's format",
     "report": "write a run, or several, as one HTML page with figures",
     "leaderboard": "build leaderboard.json, .md and .html from the published runs",
     "data": "list, fetch and locate data sets",
@@ -228,8 +231,7 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     compare("--missing", action="append", default=[], metavar="CODES", help="its answers that count as missing: -9,99")
     compare("--columns", metavar="MAP", help="its other column names: JSON or CSV, column -> item id")
     compare("--format", choices=_FORMATS, default="table")
-    made["export"].add_argument("folder", help=_FOLDER)
-    made["export"].add_argument("--to", default="results/published", metavar="DIR", help="default: %(default)s")
+    _export(made["export"])
     made["report"].add_argument("folder", nargs="+", help=f"{_FOLDER}; several share one page")
     made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder, where it is one")
     made["leaderboard"].add_argument(
@@ -238,6 +240,18 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     made["leaderboard"].add_argument(
         "--output_path", "-o", default="results", metavar="DIR", help="default: %(default)s"
     )
+
+
+def _export(p: argparse.ArgumentParser) -> None:
+    """The flags of `export`: a run goes out, or the folder of what ships for another tool is printed."""
+    what = p.add_mutually_exclusive_group(required=True)
+    what.add_argument("folder", nargs="?", help=_FOLDER)
+    what.add_argument(
+        "--path", choices=["lm-eval"], help="print the folder of our questionnaires as tasks of this tool"
+    )
+    p.add_argument("--to", metavar="DIR", help="default: results/published, of another format results/exported")
+    p.add_argument("--format", metavar="NAME", default="published", help="published, inspect, eee, hf (%(default)s)")
+    p.add_argument("--dataset_id", metavar="ORG/NAME", help="hf: the benchmark's data set on the hub")
 
 
 def _tables(made: Mapping[str, argparse.ArgumentParser]) -> None:

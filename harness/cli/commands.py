@@ -201,12 +201,25 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    if arguments.path:
+        from traitbench.export import PATHS
+
+        print(PATHS.load(arguments.path)())
+        return 0
+    from traitbench.export import FORMATS
     from traitbench.runs.finished import current
     from traitbench.runs.publish import publish
     from traitbench.store import read_json
 
+    if arguments.format != "published":
+        write = FORMATS.load(arguments.format)
+        more = {"dataset_id": arguments.dataset_id or ""} if arguments.format == "hf" else {}
+        for path in current(arguments.folder, _say):
+            for made in write(path, Path(arguments.to or "results/exported"), **more):
+                print(made)
+        return 0
     for path in current(arguments.folder, _say):
-        made = publish(path, Path(arguments.to))
+        made = publish(path, Path(arguments.to or "results/published"))
         print(made)
         held = read_json(made)
         for warning in held["warnings"]:

@@ -12,7 +12,7 @@ from traitbench.runs.results import Results
 from traitbench.samples import Sample, without_texts
 from traitbench.store import read_json, write_json, write_lines
 
-__all__ = ["publish"]
+__all__ = ["cleared", "prompts_of", "publish"]
 
 
 def publish(path: Path, to: Path) -> Path:
@@ -33,18 +33,22 @@ def publish(path: Path, to: Path) -> Path:
         name = f"prompts_{task}_{stamp}.json.gz"
         # A prompt may hold a person's answers.
         closed = restricted or bool(results.persons)
-        prompts = {} if closed else _prompts(rows, path.parent / name)
+        prompts = {} if closed else prompts_of(path, task, rows)
         if any(prompts.values()):
             write_json(folder / name, prompts)
-        cleared = [_cleared(row, restricted) for row in rows]
-        written[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", cleared)
+        sent = [cleared(row, restricted) for row in rows]
+        written[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", sent)
     results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": written})
     write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
     return folder / path.name
 
 
-def _prompts(rows: Sequence[Sample], published: Path) -> dict[str, list[str]]:
-    """Hash of a prompt -> the prompt and what was scored after it, of the samples or the file `published` with them."""
+def prompts_of(path: Path, task: str, rows: Sequence[Sample]) -> dict[str, list[str]]:
+    """Hash of a prompt -> the prompt and what was scored after it, of the samples or, in a published run, their file.
+
+    Not for a restricted instrument, nor for a run that aims at persons: their prompts may not go out.
+    """
+    published = path.parent / f"prompts_{task}_{path.stem.removeprefix('results_')}.json.gz"
     carried = read_json(published) if published.is_file() else {}
     prompts: dict[str, list[str]] = {}
     for row in rows:
@@ -71,7 +75,7 @@ def _hashed(content: str) -> str:
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
-def _cleared(row: Sample, restricted: bool) -> Sample:
+def cleared(row: Sample, restricted: bool) -> Sample:
     """Drop the prompt and, where the item is restricted, every quotation of it in a written reply."""
     words = re.findall(r"\w+", str(row.doc.get("text") or ""))
     if restricted and words and row.scoring == "generate":

@@ -1,0 +1,106 @@
+"""A model provider of Inspect that answers under a control: `--model traitbench/NAME@CONTROL`."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, ModelUsage
+
+from traitbench import controls
+from traitbench.backends.hf import HuggingFace
+from traitbench.backends.models import resolve
+from traitbench.errors import UnsupportedControl
+from traitbench.types import Control, Doc, Message, Write
+
+__all__ = ["ControlledAPI", "named"]
+
+_DOC = Doc(task="inspect", scoring="generate", item="sample", trait="none", facet=None, keyed=1)
+_TAKEN = {"max_tokens", "temperature", "seed", "stop_seqs", "system_message"}
+"""Settings that change a reply and are heeded; `system_message` Inspect itself makes a turn."""
+_REFUSED = {
+    "top_p", "top_k", "best_of", "frequency_penalty", "presence_penalty", "logit_bias", "num_choices", "logprobs",
+    "top_logprobs", "prompt_logprobs", "response_schema",
+}  # fmt: skip
+
+
+def named(name: str) -> tuple[str, Path | None]:
+    """Split NAME@CONTROL: what follows the last @ is a control where it is a folder, else a revision of the hub."""
+    model, at, place = name.rpartition("@")
+    if at and (Path(place).expanduser() / "control.json").is_file():
+        return model, Path(place).expanduser()
+    return name, None
+
+
+class ControlledAPI(ModelAPI):  # type: ignore[misc]
+    """A causal language model of transformers under a control."""
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig = GenerateConfig(),  # noqa: B008 (as in every provider of Inspect)
+        control: str | None = None,
+        device: str | None = None,
+        dtype: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        """Load the model and put the control on; `-M control=DIR` is another way to name it."""
+        super().__init__(model_name, base_url, api_key, [], config)
+        model, place = named(model_name)
+        place = Path(control) if control is not None else place
+        self._control: Control | None = None if place is None else controls.read(place)
+        spec = resolve(model)
+        if spec.backend != HuggingFace.name:
+            raise UnsupportedControl(f"{model} is no language model; expected one of transformers")
+        self._backend = HuggingFace(spec, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        self._open = ExitStack()
+        self._open.enter_context(self._backend.under(self._control))
+        self._alone = threading.Lock()
+
+    def close(self) -> None:
+        """Take the control off and free the model."""
+        self._open.close()
+        self._backend.close()
+
+    def max_connections(self) -> int:
+        """Ask for one reply at a time: they are written in this process."""
+        return 1
+
+    async def generate(
+        self, input: list[ChatMessage], tools: list[Any], tool_choice: Any, config: GenerateConfig
+    ) -> ModelOutput:
+        """Write one reply; UnsupportedControl for tools and settings that are not heeded here."""
+        given = config.model_dump(exclude_none=True)
+        if refused := sorted(_REFUSED & given.keys()) or (["tools"] if tools else []):
+            raise UnsupportedControl(f"this provider does not take {', '.join(refused)}; it takes {sorted(_TAKEN)}")
+        return await anyio.to_thread.run_sync(self._write, [_turn(message) for message in input], config)
+
+    def _write(self, turns: list[Message], config: GenerateConfig) -> ModelOutput:
+        request = Write(
+            doc=_DOC, messages=tuple(turns), max_tokens=config.max_tokens or 2048, seed=config.seed or 0,
+            temperature=config.temperature or 0.0,
+        )  # fmt: skip
+        with self._alone:
+            tokens = len(self._backend.encode_prompt(request))
+            ((_, response),) = next(iter(self._backend.run([request]))).items()
+        text, stop = response.text or "", "stop" if response.status == "valid" else "max_tokens"
+        for end in config.stop_seqs or ():
+            if end in text:
+                text, stop = text.partition(end)[0], "stop"
+        output = ModelOutput.from_content(self.model_name, text, stop_reason=stop)
+        written = response.tokens or 0
+        output.usage = ModelUsage(input_tokens=tokens, output_tokens=written, total_tokens=tokens + written)
+        output.metadata = {"control_hash": self._control.hash if self._control else None}
+        return output
+
+
+def _turn(message: Any) -> Message:
+    """One of Inspect's messages as ours."""
+    if message.role not in ("system", "user", "assistant"):
+        raise UnsupportedControl(f"a message of the role {message.role!r}; expected system, user or assistant")
+    return Message(role=message.role, content=message.text)

@@ -1,0 +1,34 @@
+"""The command of lm-eval with our model in its list: `python -m traitbench.lm_eval run --model traitbench ...`.
+
+lm-eval finds no models in other packages by itself, so its own command line runs here, once the name is registered.
+"""
+
+from __future__ import annotations
+
+from traitbench.errors import MissingExtra
+
+__all__ = ["main", "register"]
+
+_MODEL = "traitbench.export.lm_model:ControlledLM"
+
+
+def register() -> None:
+    """Make `traitbench` a name that lm-eval's `--model` and `get_model` know; MissingExtra without lm-eval."""
+    try:
+        from lm_eval.api.registry import model_registry
+    except ImportError as error:
+        raise MissingExtra("lm-eval is not installed: pip install 'traitbench[lm-eval]'") from error
+    if "traitbench" not in model_registry:
+        model_registry.register("traitbench", target=_MODEL)
+
+
+def main() -> None:
+    """Run lm-eval's command line."""
+    register()
+    from lm_eval.__main__ import cli_evaluate
+
+    cli_evaluate()
+
+
+if __name__ == "__main__":
+    main()

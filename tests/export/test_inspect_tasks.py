@@ -1,0 +1,148 @@
+"""Inspect finds our questionnaires and our provider by its entry point, and its numbers are ours."""
+
+from __future__ import annotations
+
+import gc
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traitbench import controls, inventories
+from traitbench.backends.hf import HuggingFace
+from traitbench.backends.models import resolve
+from traitbench.statistics.replies import parse_reply
+from traitbench.tasks.administration import Administration
+from traitbench.tasks.questionnaire import Questionnaire
+from traitbench.types import Message, Write
+
+inspect_ai = pytest.importorskip("inspect_ai")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+Tiny = Callable[..., Path]
+NAME = "mini_ipip"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Not the checkout itself is to be found but what is installed: its egg-info tells Inspect of no installation."""
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if Path(place or ".").resolve() != ROOT])
+    yield
+    gc.collect()  # here Inspect's open ends are forgiven, in other tests they would be errors
+
+
+def run(model: Any, tmp_path: Path, **args: Any) -> Any:
+    (log,) = inspect_ai.eval(
+        f"traitbench/{NAME}", model=model, task_args=args, log_dir=str(tmp_path / "logs"), display="none",
+    )  # fmt: skip
+    assert log.status == "success", log.error
+    return log
+
+
+def test_scores_are_answers_read_and_keyed_as_ours(tmp_path: Path) -> None:
+    from inspect_ai.model import ModelOutput, ModelUsage, get_model
+
+    said = ["A", "B.", "(C)", "Very Accurate", "E", "I'm sorry, but I can't answer that.", "Perhaps"]
+
+    def reply(messages: Any, *_: Any) -> Any:
+        output = ModelOutput.from_content("mockllm", said[sum(map(ord, messages[-1].text)) % len(said)])
+        output.usage = ModelUsage()  # else it fetches a tokenizer to count with
+        return output
+
+    log = run(get_model("mockllm/model", custom_outputs=reply), tmp_path)
+    task = Questionnaire(inventories.load(NAME), Administration(scoring=("generate",)))
+    values: dict[str, list[float]] = {}
+    found = {sample.id: sample for sample in log.samples}
+    for request in task.requests(0):
+        assert isinstance(request, Write)
+        text, doc = request.messages[-1].content, request.doc
+        sample = found.pop(f"{doc.item}-{doc.order}-letters-0")
+        assert sample.input[-1].text == text
+        status, value = parse_reply(said[sum(map(ord, text)) % len(said)], request.labels, request.values)
+        score = sample.scores["level"]
+        if value is None:
+            assert math.isnan(score.value) and score.reason == status
+            continue
+        keyed = value if doc.keyed == 1 else 6 - value
+        assert score.value == keyed and score.metadata["raw"] == value
+        values.setdefault(doc.trait, []).append(keyed)
+    assert not found and len(log.samples) == 40
+    (score,) = log.results.scores
+    metrics = {name: metric.value for name, metric in score.metrics.items()}
+    assert {n for n in metrics if not n.endswith("_stderr")} == set(values) and len(values) == 5
+    for trait, each in values.items():
+        assert metrics[trait] == pytest.approx(sum(each) / len(each))
+    assert any(metrics[f"{trait}_stderr"] > 0 for trait in values)
+    assert score.unscored_samples == 40 - sum(map(len, values.values())) > 0
+    assert log.eval.task_registry_name == f"traitbench/{NAME}" and log.eval.metadata["score_direction"] == "none"
+
+
+@pytest.mark.parametrize("kind", ["none", "control"])
+def test_the_provider_writes_what_our_backend_writes(kind: str, tiny: Tiny, tmp_path: Path) -> None:
+    messages = (
+        Message(role="system", content="You worry."),
+        Message(role="user", content="Answer as one who worries."),
+    )
+    made = controls.store(tmp_path / "controls", messages=messages) if kind == "control" else None
+    place = f"@{tmp_path / 'controls' / made.hash}" if made else ""
+    log = run(f"traitbench/{tiny('llama')}{place}", tmp_path, orders="forward")
+    task = Questionnaire(inventories.load(NAME), Administration(scoring=("generate",), orders=("forward",)))
+    backend = HuggingFace(resolve(str(tiny("llama"))), device="cpu")
+    with backend.under(made):
+        expected = {i: r for batch in backend.run(task.requests(0)) for i, r in batch.items()}
+    found = {sample.id.partition("-")[0]: sample.output for sample in log.samples}
+    outputs = [found[item.id] for item in task.items]
+    assert [output.completion for output in outputs] == [expected[i].text for i in range(20)]
+    assert [output.usage.output_tokens for output in outputs] == [expected[i].tokens for i in range(20)]
+    assert {sample.output.metadata["control_hash"] for sample in log.samples} == {made.hash if made else None}
+    plain = {i: r.text for batch in backend.run(task.requests(0)) for i, r in batch.items()}
+    assert ([output.completion for output in outputs] == [plain[i] for i in range(20)]) is (made is None)
+
+
+def test_what_the_provider_does_not_heed_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    from traitbench.export.inspect_model import named
+
+    (log,) = inspect_ai.eval(
+        f"traitbench/{NAME}", model=f"traitbench/{tiny('llama')}", top_p=0.5, limit=1, display="none",
+        log_dir=str(tmp_path / "logs"),
+    )  # fmt: skip
+    assert log.status == "error" and "does not take top_p" in log.error.message
+    made = controls.store(tmp_path / "controls", messages=(Message(role="system", content="You worry."),))
+    place = tmp_path / "controls" / made.hash
+    assert named(f"smollm2@{place}") == ("smollm2", place)
+    assert named("org/name@main") == ("org/name@main", None) and named("smollm2") == ("smollm2", None)
+
+
+def test_every_public_inventory_is_a_task_and_no_restricted_one() -> None:
+    from traitbench.export import inspect_registry
+
+    public = {name for name in inventories.names() if not inventories.load(name, texts=False).restricted}
+    assert {name for name in inspect_registry.__all__ if name in inventories.names()} == public
+
+
+def test_its_command_line_finds_task_and_provider_by_the_entry_point(tiny: Tiny, tmp_path: Path) -> None:
+    from inspect_ai.log import list_eval_logs, read_eval_log
+
+    words = [
+        "eval", f"traitbench/{NAME}", "--model", f"traitbench/{tiny('llama')}", "-T", "orders=forward", "--limit", "2",
+        "--display", "none", "--log-dir", str(tmp_path / "logs"),
+    ]  # fmt: skip
+    code = "from inspect_ai._cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (place,) = list_eval_logs(str(tmp_path / "logs"))
+    log = read_eval_log(place)
+    assert log.status == "success" and log.eval.model == f"traitbench/{tiny('llama')}" and len(log.samples or []) == 2
+
+
+def test_the_entry_point_loads_neither_torch_nor_transformers() -> None:
+    code = "import sys, traitbench.export.inspect_registry; print({'torch', 'transformers'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "set()", done.stderr
