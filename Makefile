@@ -70,7 +70,7 @@ SERVED := $(or $(filter vllm,$(BACKEND)),$(and $(filter auto,$(BACKEND)),$(GPU),
 UNSERVED := $(and $(filter auto,$(BACKEND)),$(GPU),$(if $(wildcard .venv-vllm/.ready),,yes))
 
 eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train))
-	@$(if $(UNSERVED),echo "there is a GPU and no vLLM: make setup-vllm sets it up, and make eval then uses it")
+	@test -z "$(UNSERVED)" || echo "there is a GPU and no vLLM: make setup-vllm sets it up; make eval then uses it"
 	@echo "$(strip $(RUN))"
 	@$(if $(SERVED),$(VLLM),$(BIN))/$(strip $(RUN))
 
