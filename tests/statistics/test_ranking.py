@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
 from itertools import combinations
 from typing import NamedTuple
 
@@ -20,14 +18,6 @@ from traitbench.statistics.sums import Term, total
 
 def estimate(value: float, se: float | None, df: float | None = None) -> Estimate:
     return Estimate(value, se, None, 0, None, df)
-
-
-@pytest.fixture(autouse=True)
-def few_objects_to_collect() -> Iterator[None]:
-    """statsmodels collects garbage at every correction, which is slow among the objects of a whole test run."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def test_three_by_hand() -> None:
