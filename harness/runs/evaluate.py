@@ -128,10 +128,8 @@ def _fitted(prepared: Prepared, backend: Backend, tell: Callable[[str], None], p
                 f"the method {plan.method} makes edits that {', '.join(sorted(ops))}, which the backend {backend.name} "
                 f"cannot; it can {', '.join(sorted(backend.ops)) or 'do none'}; use --backend hf"
             )
-        dose = {hash: bench.dose(edits) for hash, edits in _edited(made).items() if edits.edits}
-        made = [
-            (c.model_copy(update={"dose": dose.get(k.model_copy(update={"messages": ()}).hash)}), k) for c, k in made
-        ]
+        dose = {name: bench.dose(edits) for name, edits in _edited(made).items() if edits.edits}
+        made = [(c.model_copy(update={"dose": dose.get(_bare(control).hash)}), control) for c, control in made]
         backend.prepare([control for _, control in made], opened)
     finally:
         if opened is not None:
@@ -148,8 +146,12 @@ def fitter(prepared: Prepared, name: str) -> Backend:
 
 def _edited(made: Sequence[tuple[Condition, Control]]) -> dict[str, Control]:
     """Hash -> what changes the model itself: the controls' edits and adapters without their messages."""
-    bare = [control.model_copy(update={"messages": ()}) for _, control in made]
+    bare = [_bare(control) for _, control in made]
     return {control.hash: control for control in bare if control.kinds}
+
+
+def _bare(control: Control) -> Control:
+    return control.model_copy(update={"messages": ()})
 
 
 def _conditions(prepared: Prepared, bench: Bench) -> list[tuple[Condition, Control]]:
@@ -184,8 +186,7 @@ def _damage(
             step(1)
     out = []
     for condition, control in prepared.conditions:
-        bare = control.model_copy(update={"messages": ()})
-        if bare.kinds:
+        if (bare := _bare(control)).kinds:
             ratio = perplexity[bare.hash] / perplexity[Control().hash]
             condition = condition.model_copy(update={"perplexity": ratio})
         out.append((condition, control))
