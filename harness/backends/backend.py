@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 from pydantic import Field
@@ -31,6 +31,7 @@ class Options(Record):
 class Backend(ABC):
     """Something that answers requests under a control."""
 
+    _control: Control | None = None
     name: ClassVar[str]
     applies: ClassVar[frozenset[Kind]]
     ranks: ClassVar[frozenset[int] | None] = None
@@ -71,9 +72,14 @@ class Backend(ABC):
         BadData for a control that this model cannot take.
         """
 
-    @abstractmethod
-    def under(self, control: Control | None) -> AbstractContextManager[None]:
-        """Apply `control` to every request of the block."""
+    @contextmanager
+    def under(self, control: Control | None) -> Iterator[None]:
+        """Apply `control` to every request of the block: `_control` is the one in force, as far as that is enough."""
+        before, self._control = self._control, control
+        try:
+            yield
+        finally:
+            self._control = before
 
     @abstractmethod
     def prompt(self, request: Request) -> str:

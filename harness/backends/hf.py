@@ -20,13 +20,14 @@ from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, groups
-from traitbench.backends.rendering import Renderer, Tokens, draw_seed
+from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
+from traitbench.backends.trie import pooled
 from traitbench.backends.weights import locate, unchanged
 from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
 from traitbench.errors import BadData, refuse_others
-from traitbench.types import Continue, Control, Kind, Op, Record, Request, Response, Site, Write
+from traitbench.types import Continue, Control, Kind, Record, Request, Response, Site, Write
 
 __all__ = ["HuggingFace"]
 
@@ -44,7 +45,6 @@ class HuggingFace(Backend):
 
     name: ClassVar[str] = "hf"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
-    ops: ClassVar[frozenset[Op]] = frozenset({"add", "clamp", "zero"})
 
     class Arguments(Record):
         """How the weights are read and run."""
@@ -86,7 +86,6 @@ class HuggingFace(Backend):
         kind = "cpu" if self.model.device.type == "cpu" else "cuda"
         self._row_tokens, self.write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]
         self.scorer = Scorer(self.model, packed=packed, tokens=self._row_tokens)
-        self._control: Control | None = None
 
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
@@ -117,10 +116,10 @@ class HuggingFace(Backend):
 
         BadData for an adapter or edits made for another model.
         """
-        before, self._control = self._control, control
         self.scorer.reset()
         try:
             with ExitStack() as stack:
+                stack.enter_context(super().under(control))
                 if control is not None and control.adapter:
                     stack.enter_context(worn(self.model, control))
                 if control is not None and control.edits:
@@ -128,7 +127,7 @@ class HuggingFace(Backend):
                     self.scorer.applied = stack.enter_context(edits)
                 yield
         finally:
-            self._control, self.scorer.applied = before, None
+            self.scorer.applied = None
             self.scorer.reset()
 
     @torch.inference_mode()
@@ -209,7 +208,7 @@ class HuggingFace(Backend):
                     continue
                 scores = self.scorer.score(items[chunk.start : chunk.stop], group.shared)
                 yield {
-                    which[n]: _response(requests[which[n]], self.renderer.hash(prompts[n]), items[n], shares[n], values)
+                    which[n]: _response(requests[which[n]], prompt_hash(prompts[n]), items[n], shares[n], values)
                     for n, values in zip(chunk, scores, strict=True)
                 }
 
@@ -276,7 +275,7 @@ class HuggingFace(Backend):
         first = requests[batch[0]]
         assert isinstance(first, Write)
         prompts = [self.prompt(requests[i]) for i in batch]
-        hashes = [self.renderer.hash(prompt) for prompt in prompts]
+        hashes = [prompt_hash(prompt) for prompt in prompts]
         seed = draw_seed(first.seed, hashes[0])
         replies = self._replies([self._encode(prompt) for prompt in prompts], first, seed)
         yield {
@@ -292,10 +291,8 @@ def _together(first: Request, request: Write, full: bool) -> bool:
 
 
 def _response(
-    request: Request, prompt_hash: str, item: Item, options: Sequence[Sequence[int]], values: Sequence[float]
+    request: Request, name: str, item: Item, options: Sequence[Sequence[int]], values: Sequence[float]
 ) -> Response:
     if isinstance(request, Continue):
-        return Response(prompt_hash=prompt_hash, loglik=values[0], tokens=len(item.answers[0]))
-    scores = torch.tensor(values, dtype=torch.float64)
-    logprobs = tuple(float(torch.logsumexp(scores[list(option)], 0)) for option in options)
-    return Response(prompt_hash=prompt_hash, option_logprobs=logprobs)
+        return Response(prompt_hash=name, loglik=values[0], tokens=len(item.answers[0]))
+    return Response(prompt_hash=name, option_logprobs=pooled(options, values))

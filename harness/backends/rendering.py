@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -12,17 +12,23 @@ from typing import Any
 from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Message, Request
 
-__all__ = ["DATE", "Renderer", "Tokens", "draw_seed", "system_in_user_turn"]
+__all__ = [
+    "DATE", "TAIL", "TEMPLATE", "Renderer", "Tokens", "apart", "continued", "draw_seed", "plain", "prompt_hash",
+    "system_in_user_turn",
+]  # fmt: skip
 
 Tokens = tuple[int, ...]
 
 DATE = datetime.datetime(2024, 7, 26)
 """What templates that print today's date are told, so that a prompt is the same every day (Llama 3.1's own default)."""
 
+TEMPLATE: dict[str, Any] = {"enable_thinking": False, "date_string": DATE.strftime("%d %b %Y")}
+"""What chat templates are told; they read what they know and ignore the rest."""
+
 _PROBE = "traitbench-probe"
 """Words that no template writes itself."""
 
-_TAIL = 32
+TAIL = 32
 """Characters of a prompt that decide how what follows is tokenised; pre-tokenisers split within a word or two."""
 
 
@@ -61,7 +67,7 @@ class Renderer:
         BadData where the template refuses the turns or leaves words of them out.
         """
         if not self.chat:
-            return "\n\n".join(m.content for m in conversation) + (f"\n{cue}" if cue else "")
+            return plain(conversation, cue)
         if not self.system_role:
             conversation = system_in_user_turn(conversation)
         try:
@@ -98,7 +104,7 @@ class Renderer:
         Prompt and answer are tokenised together and the prompt's tokens taken off. Where they merge across the border,
         the answer is tokenised alone: the prompt's tokens are given, so that is what the model could say.
         """
-        key = (prompt[-_TAIL:], text)
+        key = (prompt[-TAIL:], text)
         if key not in self._answers:
             both = self.encode(prompt + text)
             if both[: len(prompt_ids)] == prompt_ids and len(both) > len(prompt_ids):
@@ -119,16 +125,7 @@ class Renderer:
             return [[self.answer(prompt, ids, self.continuation(request.text))]]
         assert isinstance(request, Choose)
         options = [list(dict.fromkeys(self.answer(prompt, ids, text) for text in option)) for option in request.options]
-        # In sorted order an answer that starts another stands right before one that it starts.
-        ordered = sorted((answer, n) for n, option in enumerate(options) for answer in option)
-        for (a, m), (b, n) in pairwise(ordered):
-            if b[: len(a)] == a:
-                one, other = (self.tokenizer.decode(answer) for answer in (a, b))
-                raise BadData(
-                    f"item {request.doc.item}: with the tokenizer of {self.tokenizer.name_or_path} a spelling of "
-                    f"option {request.options[m]} is the start of one of {request.options[n]} ({one!r}, {other!r}), so "
-                    "their probabilities overlap; expected spellings that differ"
-                )
+        apart(request, options, f"tokenizer of {self.tokenizer.name_or_path}", self.tokenizer.decode)
         return options
 
     @cached_property
@@ -151,12 +148,8 @@ class Renderer:
         return () if ending is None else (int(ending),)
 
     def continuation(self, request_text: str) -> str:
-        """Return the text as it stands behind a prompt: with a blank in front where no template ends the prompt."""
-        return request_text if self.chat else f" {request_text.lstrip()}"
-
-    def hash(self, prompt: str) -> str:
-        """Name a rendered prompt: its sha256."""
-        return hashlib.sha256(prompt.encode()).hexdigest()
+        """Return the text as it stands behind a prompt."""
+        return continued(request_text, self.chat)
 
     def _apply(self, conversation: Sequence[Message], parts: bool, asks: bool = True) -> str:
         turns: list[dict[str, Any]] = [m.model_dump() for m in conversation]
@@ -166,9 +159,8 @@ class Renderer:
             turns,
             tokenize=False,
             add_generation_prompt=asks,
-            # Templates read what they know and ignore the rest. strftime_now takes the place of the clock's.
-            enable_thinking=False,
-            date_string=DATE.strftime("%d %b %Y"),
+            **TEMPLATE,
+            # Takes the place of the clock's.
             strftime_now=DATE.strftime,
         )
         return text
@@ -197,6 +189,39 @@ class Renderer:
             return _PROBE in self._apply(probe, self._parts)
         except Exception:
             return False
+
+
+def plain(conversation: Sequence[Message], cue: str) -> str:
+    """The prompt where there is no chat template: the contents and the cue."""
+    return "\n\n".join(turn.content for turn in conversation) + (f"\n{cue}" if cue else "")
+
+
+def continued(text: str, chat: bool) -> str:
+    """A text as it stands behind a prompt: with a blank in front where no template ends the prompt."""
+    return text if chat else f" {text.lstrip()}"
+
+
+def prompt_hash(prompt: str) -> str:
+    """Name a rendered prompt: its sha256."""
+    return hashlib.sha256(prompt.encode()).hexdigest()
+
+
+def apart(
+    request: Choose, options: Sequence[Sequence[Tokens]], by: str, decode: Callable[[Tokens], str] | None = None
+) -> None:
+    """Raise BadData where a spelling of one option is the start of another's: their probabilities would overlap.
+
+    `by` names the tokenizer that `options` were tokenised by; `decode` gives the texts of its tokens.
+    """
+    # In sorted order an answer that starts another stands right before one that it starts.
+    ordered = sorted((answer, n) for n, option in enumerate(options) for answer in option)
+    for (a, m), (b, n) in pairwise(ordered):
+        if b[: len(a)] == a:
+            shown = f" ({decode(a)!r}, {decode(b)!r})" if decode else ""
+            raise BadData(
+                f"item {request.doc.item}: with the {by} a spelling of option {request.options[m]} is the start of one "
+                f"of {request.options[n]}{shown}, so their probabilities overlap; expected spellings that differ"
+            )
 
 
 def draw_seed(seed: int, prompt_hash: str) -> int:

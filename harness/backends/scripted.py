@@ -10,7 +10,6 @@ import hashlib
 import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError
@@ -18,7 +17,7 @@ from pydantic import Field, ValidationError
 from traitbench.backends.backend import Backend, Options
 from traitbench.backends.models import ModelSpec
 from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
-from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write
+from traitbench.types import TRAITS, Choose, Continue, Doc, Kind, Record, Request, Response, Write
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 
@@ -82,7 +81,6 @@ class Scripted(Backend):
             raise unknown("scripted respondent", kind, RESPONDENTS, "(write e.g. --model scripted:uniform)")
         self.kind = kind
         self.respondent = respondent or Respondent()
-        self._control: Control | None = None
 
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
@@ -105,15 +103,6 @@ class Scripted(Backend):
         if isinstance(request, Continue) or request.values:
             return None
         return "a scripted respondent answers items and cannot speak freely; take a model, e.g. --model smollm2"
-
-    @contextmanager
-    def under(self, control: Control | None) -> Iterator[None]:
-        """Let the control's target move the respondent as far as its obedience goes."""
-        before, self._control = self._control, control
-        try:
-            yield
-        finally:
-            self._control = before
 
     def prompt(self, request: Request) -> str:
         """Return the conversation as plain text; a scripted respondent does not read it."""

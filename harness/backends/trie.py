@@ -1,31 +1,33 @@
-"""The trie of a Choose: each inner node is one request for one token, and an option is the sum along its path.
+"""Answers as paths through a trie of tokens: what to ask at its inner nodes, and options from what was answered.
 
-A request may name at most 128 tokens whose log-probabilities it wants; a node with more children is asked in parts.
+An option is likely as all its spellings together, and a spelling is the product of its tokens' probabilities.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
 
 from traitbench.backends.rendering import Tokens
 
-__all__ = ["Node", "nodes", "summed"]
+__all__ = ["Node", "along", "nodes", "pooled"]
 
 MOST = 128
-"""Tokens a request (vLLM's limit of logprob_token_ids)."""
+"""Tokens that vLLM takes in one request (its limit of logprob_token_ids)."""
 
 Node = tuple[Tokens, Tokens]
 """The tokens of an answer so far, and those that may follow."""
 
 
-def nodes(options: Sequence[Sequence[Tokens]]) -> list[Node]:
-    """What to ask so that the probability of every spelling of every option is known."""
+def nodes(answers: Iterable[Tokens]) -> list[Node]:
+    """What to ask so that the probability of every answer is known, a node before those below it."""
     children: dict[Tokens, dict[int, None]] = {}
-    for spellings in options:
-        for answer in spellings:
-            for place, token in enumerate(answer):
-                children.setdefault(answer[:place], {})[token] = None
+    for answer in answers:
+        for place, token in enumerate(answer):
+            children.setdefault(answer[:place], {})[token] = None
     found = []
     for path, tokens in children.items():
         every = tuple(tokens)
@@ -33,11 +35,11 @@ def nodes(options: Sequence[Sequence[Tokens]]) -> list[Node]:
     return found
 
 
-def summed(options: Sequence[Sequence[Tokens]], found: Mapping[Tokens, float]) -> tuple[float, ...]:
-    """Log-probability of each option: of its spellings, each the sum of `found` (path with its token -> nats)."""
-    out = []
-    for spellings in options:
-        each = [math.fsum(found[answer[: place + 1]] for place in range(len(answer))) for answer in spellings]
-        top = max(each)
-        out.append(top + math.log(math.fsum(math.exp(one - top) for one in each)) if top > -math.inf else top)
-    return tuple(out)
+def along(answers: Iterable[Tokens], found: Mapping[Tokens, float]) -> dict[Tokens, float]:
+    """Log-probability of each answer: the sum of `found` (path with its last token -> nats) along it."""
+    return {answer: math.fsum(found[answer[: place + 1]] for place in range(len(answer))) for answer in answers}
+
+
+def pooled(options: Iterable[Iterable[Any]], logprobs: Mapping[Any, float] | Sequence[float]) -> tuple[float, ...]:
+    """Log-probability of each option, from those of its spellings; an option holds their keys in `logprobs`."""
+    return tuple(float(np.logaddexp.reduce([logprobs[key] for key in option])) for option in options)

@@ -14,6 +14,7 @@ import torch
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
+from traitbench.backends.rendering import prompt_hash
 from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Control, Message, Request, Response, Write
 
@@ -196,7 +197,7 @@ def test_a_reply_that_ends_is_valid(tiny: Tiny, chooses: list[Choose]) -> None:
     with torch.no_grad():
         backend.model.generation_config.eos_token_id = int(backend.model(ids).logits[0, -1].argmax())
     assert answers(backend, [ask])[0] == Response(
-        status="valid", prompt_hash=backend.renderer.hash(backend.prompt(ask)), text="", tokens=0
+        status="valid", prompt_hash=prompt_hash(backend.prompt(ask)), text="", tokens=0
     )
 
 

@@ -6,9 +6,7 @@ found out first (probe) and is part of every answer's key.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
 from traitbench.backends.backend import Backend, Options
@@ -18,8 +16,9 @@ from traitbench.backends.endpoint.client import Client, Failed, Refused
 from traitbench.backends.endpoint.probe import Routes, probe, refused
 from traitbench.backends.endpoint.settings import UNDECIDING, Settings, settings_of
 from traitbench.backends.models import ModelSpec
+from traitbench.backends.rendering import prompt_hash
 from traitbench.errors import BadData, Unreachable
-from traitbench.types import Choose, Continue, Control, Kind, Request, Response
+from traitbench.types import Choose, Continue, Kind, Request, Response
 
 __all__ = ["Endpoint"]
 
@@ -41,7 +40,6 @@ class Endpoint(Backend):
         """
         self.spec, self.settings = spec, settings
         self._client = Client(settings)
-        self._control: Control | None = None
         try:
             self.routes: Routes = probe(self._client, settings, spec.source, chat)
         except Failed as error:
@@ -71,15 +69,6 @@ class Endpoint(Backend):
         kept = self.routes.model_dump(mode="json", exclude={"lacking", "limit"})
         return {"backend": self.name, "model": self.spec.source, "server": self.settings.server, **kept}
 
-    @contextmanager
-    def under(self, control: Control | None) -> Iterator[None]:
-        """Put the control's messages in front of every request of the block."""
-        before, self._control = self._control, control
-        try:
-            yield
-        finally:
-            self._control = before
-
     def prompt(self, request: Request) -> str:
         """Return the turns that are sent, each behind its role; what the server's template makes of them it knows.
 
@@ -106,8 +95,7 @@ class Endpoint(Backend):
                 if no.filtered:
                     return Response(status="error", error=f"refused by the server's content filter: {no}")
                 raise refused(no, self.settings, self.spec.source, self.routes.chat) from None
-            told = hashlib.sha256(self.prompt(request).encode()).hexdigest()
-            return found.model_copy(update={"prompt_hash": told})
+            return found.model_copy(update={"prompt_hash": prompt_hash(self.prompt(request))})
 
         wanted = [index for index in range(len(requests)) if index not in answered]
         yield from answers(answer, wanted, self.settings, self._client.stop)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from traitbench.backends.endpoint import scoring
 from traitbench.backends.endpoint.client import Bill, Client, Malformed
 from traitbench.backends.endpoint.probe import Routes
 from traitbench.backends.endpoint.settings import Settings
-from traitbench.backends.endpoint.tokens import TEMPLATE, Tokenizer, turns
-from traitbench.backends.rendering import Tokens, system_in_user_turn
-from traitbench.errors import BadData
+from traitbench.backends.endpoint.tokens import Tokenizer, turns
+from traitbench.backends.rendering import TEMPLATE, Tokens, apart, continued, plain, system_in_user_turn
+from traitbench.backends.trie import pooled
 from traitbench.types import Choose, Continue, Control, Message, Request, Response, Write
 
 __all__ = ["Answerer"]
@@ -36,8 +34,7 @@ class Answerer:
 
     def plain(self, request: Request, control: Control | None) -> str:
         """The prompt of a model without a chat template: the contents and the cue."""
-        contents = "\n\n".join(turn.content for turn in request.conversation(control))
-        return contents + (f"\n{request.cue}" if request.cue else "")
+        return plain(request.conversation(control), request.cue)
 
     def answer(self, request: Request, control: Control | None) -> Response:
         """Ask `request` under `control`.
@@ -64,11 +61,11 @@ class Answerer:
             list(dict.fromkeys(self._tokenizer.answer(prompt, text, self._routes.chat) for text in option))
             for option in request.options
         ]
-        _apart(request, options)
+        apart(request, options, "server's tokenizer")
         every = dict.fromkeys(path for option in options for path in option)
         score = scoring.by_tree if self._routes.choose == "token_ids" else scoring.by_prompt
         logs = score(bill.post, self._model, prompt[0], every)
-        return Response(option_logprobs=tuple(scoring.summed(logs[path] for path in option) for option in options))
+        return Response(option_logprobs=pooled(options, logs))
 
     def _choose_by_echo(self, bill: Bill, request: Choose, control: Control | None) -> Response:
         text = self.plain(request, control)
@@ -85,7 +82,9 @@ class Answerer:
     def _continue(self, bill: Bill, request: Continue, control: Control | None) -> Response:
         if self._routes.loglik == "echo":
             text = self.plain(request, control)
-            found = scoring.by_echo(bill.post, self._model, self._echo(bill, text), text, f" {request.text.lstrip()}")
+            found = scoring.by_echo(
+                bill.post, self._model, self._echo(bill, text), text, continued(request.text, False)
+            )
             if found is None:
                 return Response(
                     status="error", error=f"a token lies across the border of the prompt and {request.text!r}"
@@ -93,7 +92,7 @@ class Answerer:
             return Response(loglik=found[0], tokens=found[1])
         prompt = self._prompt(request, control)
         chat = self._routes.chat
-        path = self._tokenizer.answer(prompt, request.text if chat else f" {request.text.lstrip()}", chat)
+        path = self._tokenizer.answer(prompt, continued(request.text, chat), chat)
         logs = scoring.by_prompt(bill.post, self._model, prompt[0], [path])
         return Response(loglik=logs[path], tokens=len(path))
 
@@ -134,18 +133,6 @@ class Answerer:
         if self._routes.chat:
             return self._tokenizer.prompt(self.turns(request, control))
         return self._tokenizer.prompt(self.plain(request, control))
-
-
-def _apart(request: Choose, options: Sequence[Sequence[Tokens]]) -> None:
-    """BadData where one spelling is the start of another: their probabilities would overlap."""
-    ordered = sorted((path, n) for n, option in enumerate(options) for path in option)
-    for (a, m), (b, n) in pairwise(ordered):
-        if b[: len(a)] == a:
-            raise BadData(
-                f"item {request.doc.item}: with the server's tokeniser a spelling of option {request.options[m]} is "
-                f"the start of one of {request.options[n]}, so their probabilities overlap; expected spellings that "
-                "differ"
-            )
 
 
 def _reply(chat: bool) -> Any:

@@ -14,14 +14,13 @@ from typing import Any, NamedTuple
 from traitbench.backends.endpoint.client import Malformed
 from traitbench.backends.endpoint.tokens import Post
 from traitbench.backends.rendering import Tokens
+from traitbench.backends.trie import along, nodes
 
-__all__ = ["Echo", "bounded", "by_echo", "by_prompt", "by_tree", "echoed", "likeliest", "scored", "shown", "summed"]
+__all__ = ["Echo", "bounded", "by_echo", "by_prompt", "by_tree", "echoed", "likeliest", "scored", "shown"]
 
 Top = Sequence[tuple[str, float]]
 """Text and log-probability of the likeliest tokens."""
 
-_AT_ONCE = 128
-"""Token ids that vLLM takes in one request."""
 _FLOOR = -9999.0
 """What servers write for the log of 0."""
 _ROUNDING = 1e-3
@@ -39,19 +38,12 @@ def by_tree(post: Post, model: str, prompt: Tokens, answers: Iterable[Tokens]) -
     Every answer is a path in a tree of tokens; its log-probability is the sum along it.
     """
     wanted = list(answers)
-    children: dict[Tokens, set[int]] = defaultdict(set)
-    for path in wanted:
-        for depth, token in enumerate(path):
-            children[path[:depth]].add(token)
-    found: dict[Tokens, float] = {(): 0.0}
-    for start in sorted(children, key=len):
-        tokens = sorted(children[start])
-        for first in range(0, len(tokens), _AT_ONCE):
-            some = tokens[first : first + _AT_ONCE]
-            body = scored(model, prompt=[*prompt, *start], logprobs=1, logprob_token_ids=some)
-            logs = post("completions", {**body, "return_tokens_as_token_ids": True}, _named(some))
-            found |= {(*start, token): found[start] + log for token, log in zip(some, logs, strict=True)}
-    return {path: found[path] for path in wanted}
+    found: dict[Tokens, float] = {}
+    for path, children in nodes(wanted):
+        body = scored(model, prompt=[*prompt, *path], logprobs=1, logprob_token_ids=list(children))
+        logs = post("completions", {**body, "return_tokens_as_token_ids": True}, _named(children))
+        found |= {(*path, token): log for token, log in zip(children, logs, strict=True)}
+    return along(wanted, found)
 
 
 def by_prompt(post: Post, model: str, prompt: Tokens, answers: Iterable[Tokens]) -> dict[Tokens, float]:
@@ -158,13 +150,6 @@ def bounded(
         least.append(math.log(seen) if seen > 0 else None)
         most.append(math.log(max(min(seen + sum(rest), 1.0), 1e-300)))
     return least, most
-
-
-def summed(logs: Iterable[float]) -> float:
-    """The log of a sum of probabilities, from their logs."""
-    held = list(logs)
-    top = max(held)
-    return top + math.log(math.fsum(math.exp(log - top) for log in held))
 
 
 def _named(tokens: Sequence[int]) -> Callable[[Any], list[float]]:

@@ -8,21 +8,16 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from traitbench.backends.endpoint.client import Malformed
-from traitbench.backends.rendering import DATE, Tokens
+from traitbench.backends.rendering import TAIL, TEMPLATE, Tokens
 from traitbench.types import Message
 
-__all__ = ["TEMPLATE", "Post", "Tokenizer", "turns"]
+__all__ = ["Post", "Tokenizer", "turns"]
 
 T = TypeVar("T")
 
 Post = Callable[[str, dict[str, Any], Callable[[Any], Any]], Any]
 """Path, body, reader -> what the reader made of the answer: `Client.post` or `Bill.post`."""
 
-TEMPLATE: dict[str, Any] = {"enable_thinking": False, "date_string": DATE.strftime("%d %b %Y")}
-"""What the server's chat template is told, as in the backend hf: no reasoning, and the same prompt every day."""
-
-_TAIL = 32
-"""Characters of a prompt that decide how what follows is tokenised."""
 _KEPT = 256
 """Prompts whose tokens are remembered; items that are asked one after another share them."""
 
@@ -55,7 +50,7 @@ class Tokenizer:
         Together with the prompt, whose tokens are taken off; where the two merge across the border, alone.
         """
         ids, before = prompt
-        key = ((before or "")[-_TAIL:], text)
+        key = ((before or "")[-TAIL:], text)
         with self._lock:
             if key not in self._answers:
                 found: Tokens = ()

@@ -8,9 +8,9 @@ Over 300 lines: choosing, scoring and writing share the engine, its slots and th
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -18,16 +18,16 @@ from traitbench import controls
 from traitbench.backends.backend import Backend, Options
 from traitbench.backends.loading import checked_dtype, settings
 from traitbench.backends.models import ModelSpec
-from traitbench.backends.rendering import Renderer, Tokens, draw_seed
+from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
+from traitbench.backends.trie import along, nodes, pooled
 from traitbench.backends.vllm.engine import RANKS, Ask, Engine, Setup, on_cpu, required
 from traitbench.backends.vllm.selfcheck import Known, known, verify
-from traitbench.backends.vllm.trie import nodes, summed
 from traitbench.backends.weights import locate, unchanged
 from traitbench.controls.adapters import check_adapter, rank_of, touched
 from traitbench.controls.architectures import SERVED
 from traitbench.controls.edits import merge
 from traitbench.errors import BadData, refuse_others
-from traitbench.types import Choose, Continue, Control, Kind, Op, Record, Request, Response, Site, Write
+from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Site, Write
 
 __all__ = ["VLLM"]
 
@@ -42,7 +42,6 @@ class VLLM(Backend):
 
     name: ClassVar[str] = "vllm"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
-    ops: ClassVar[frozenset[Op]] = frozenset({"add", "clamp", "zero"})
     ranks: ClassVar[frozenset[int] | None] = frozenset(range(1, RANKS[-1] + 1))
     fits_on: ClassVar[str | None] = "hf"
 
@@ -63,8 +62,6 @@ class VLLM(Backend):
         """Share of a GPU's memory that the engine takes."""
         tensor_parallel_size: int = 1
         """GPUs that share one model."""
-        data_parallel_size: int = 1
-        """Copies of the model that share the requests."""
         enforce_eager: bool = False
         """Compile nothing: starts sooner and runs slower."""
         slots: int = 8
@@ -94,7 +91,6 @@ class VLLM(Backend):
         )  # fmt: skip
         self._engine: Engine | None = None
         self._known: list[Known] = []
-        self._control: Control | None = None
         self._slots: dict[str, int] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="traitbench-vllm-")
 
@@ -166,15 +162,6 @@ class VLLM(Backend):
             layers = {site: place["layers"] for site, place in places.items()}
             self._known = known(fitter, layers, Path(self._folder.name) / "known")
 
-    @contextmanager
-    def under(self, control: Control | None) -> Iterator[None]:
-        """Put the control's messages in front of every request of the block, and apply its adapter and edits."""
-        before, self._control = self._control, control
-        try:
-            yield
-        finally:
-            self._control = before
-
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown."""
         return self.renderer.render(request.conversation(self._control), request.cue)
@@ -217,8 +204,8 @@ class VLLM(Backend):
             prompt, ids = self._encoded(request)
             each = self.renderer.options(request, prompt, ids)
             options.append(each)
-            hashes.append(self.renderer.hash(prompt))
-            for path, children in nodes(each):
+            hashes.append(prompt_hash(prompt))
+            for path, children in nodes(itertools.chain(*each)):
                 self._fits((*ids, *path), 1)
                 asks.append(self._ask((*ids, *path), len(ids), logprob_token_ids=list(children), max_tokens=1))
                 owners.append((number, path, children))
@@ -228,7 +215,7 @@ class VLLM(Backend):
             for child in children:
                 found[number][(*path, child)] = float(row[child].logprob)
         return [
-            Response(prompt_hash=name, option_logprobs=summed(each, values))
+            Response(prompt_hash=name, option_logprobs=pooled(each, along(itertools.chain(*each), values)))
             for name, each, values in zip(hashes, options, found, strict=True)
         ]
 
@@ -238,7 +225,7 @@ class VLLM(Backend):
             prompt, ids = self._encoded(request)
             ((answer,),) = self.renderer.options(request, prompt, ids)
             self._fits((*ids, *answer), 1)
-            hashes.append(self.renderer.hash(prompt))
+            hashes.append(prompt_hash(prompt))
             sizes.append((len(ids), len(answer)))
             asks.append(
                 self._ask((*ids, *answer), len(ids), prompt_logprobs=0, skip_reading_prefix_cache=False, max_tokens=1)
@@ -263,7 +250,7 @@ class VLLM(Backend):
         for request in requests:
             prompt, ids = self._encoded(request)
             self._fits(ids, request.max_tokens)
-            hashes.append(self.renderer.hash(prompt))
+            hashes.append(prompt_hash(prompt))
             drawn = {"seed": draw_seed(request.seed, hashes[-1])} if request.temperature > 0 else {}
             given = {"max_tokens": request.max_tokens, "temperature": request.temperature, "stop_token_ids": self._ends}
             asks.append(self._ask(ids, len(ids), **given, **drawn))

@@ -35,7 +35,6 @@ class Setup(Record):
     max_num_batched_tokens: int | None = None
     gpu_memory_utilization: float = 0.9
     tensor_parallel_size: int = 1
-    data_parallel_size: int = 1
     enforce_eager: bool = False
     places: dict[Site, dict[str, Any]] = {}
     """Site -> `layers`, and `added`: whether its edits only add."""
@@ -162,8 +161,6 @@ def arguments(setup: Setup) -> dict[str, Any]:
         "max_num_batched_tokens": setup.max_num_batched_tokens or (2048 if cpu else None),
         "max_logprobs": 20,
     }  # fmt: skip
-    if setup.data_parallel_size > 1:
-        found["data_parallel_size"] = setup.data_parallel_size
     # On the CPU a block is 128 tokens unless it is said, and prompts shorter than one share nothing.
     found |= {"block_size": 32} if cpu else {"gpu_memory_utilization": setup.gpu_memory_utilization}
     if setup.rank:

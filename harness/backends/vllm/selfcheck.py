@@ -1,8 +1,8 @@
 """The check before anything is asked under an edit: that the engine does what the hf backend does.
 
 While hf is open (methods are fitted there), it answers one question plainly and under a known edit of each site. The
-engine must give the plain answer, the same one with an empty slot, and be moved by each edit as far as hf was: a runner
-of vLLM that the hooks do not reach, or reach at the wrong tokens, is told from one that works.
+engine must give the plain answer, be moved by each edit as far as hf was, and give the plain answer again: a runner of
+vLLM that the hooks do not reach, or reach at the wrong tokens, is told from one that works.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""What of the vLLM backend needs no vLLM: the trie, the edit points and their index, versions and refusals."""
+"""What of the vLLM backend needs no vLLM: the edit points and their index, versions and refusals."""
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,34 +12,9 @@ from torch import Tensor, nn
 
 from traitbench.backends.vllm import engine
 from traitbench.backends.vllm.points import Points
-from traitbench.backends.vllm.trie import MOST, nodes, summed
 from traitbench.controls.edits import rows
 from traitbench.errors import BadData, MissingExtra
 from traitbench.types import Edit, Op, Scope, Site
-
-Tokens = tuple[int, ...]
-
-
-def test_a_trie_asks_each_inner_node_once() -> None:
-    options: list[list[Tokens]] = [[(1,), (2, 3)], [(2, 4, 5)], [(2, 4, 6)]]
-    assert dict(nodes(options)) == {(): (1, 2), (2,): (3, 4), (2, 4): (5, 6)}
-
-
-def test_an_option_is_the_sum_over_its_spellings_of_the_sums_along_their_paths() -> None:
-    """Against probabilities multiplied out by hand."""
-    p = {(1,): 0.2, (2,): 0.5, (2, 3): 0.25, (2, 4): 0.5, (2, 4, 5): 0.75, (2, 4, 6): 0.25}
-    options: list[list[Tokens]] = [[(1,), (2, 3)], [(2, 4, 5)], [(2, 4, 6)]]
-    found = summed(options, {path: math.log(value) for path, value in p.items()})
-    assert np.exp(found) == pytest.approx([0.2 + 0.5 * 0.25, 0.5 * 0.5 * 0.75, 0.5 * 0.5 * 0.25])
-    assert summed([[(9,)]], {(9,): -math.inf}) == (-math.inf,)
-
-
-def test_a_node_with_more_children_than_a_request_takes_is_asked_in_parts() -> None:
-    options: list[list[Tokens]] = [[(token,)] for token in range(300)]
-    found = nodes(options)
-    assert [len(children) for _, children in found] == [MOST, MOST, 300 - 2 * MOST]
-    assert [token for _, children in found for token in children] == list(range(300))
-
 
 HIDDEN, HEADS, NEURONS, LAYERS = 6, 4, 10, 3
 
