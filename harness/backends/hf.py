@@ -22,7 +22,7 @@ from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
 from traitbench.backends.trie import pooled
-from traitbench.backends.weights import locate, unchanged
+from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
@@ -99,13 +99,10 @@ class HuggingFace(Backend):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides an answer besides the request. A folder counts by its contents, not by where it lies."""
-        local = not self.spec.source.startswith("embedded:") and self.weights.revision is None
+        """What decides an answer besides the request."""
         return {
             "backend": self.name,
-            "model": self.spec.label,
-            "source": self.spec.label if local else self.spec.source,
-            "weights": self.weights.fingerprint,
+            **known_as(self.spec, self.weights),
             "dtype": str(self.model.dtype).removeprefix("torch."),
             **self.renderer.identity,
         }

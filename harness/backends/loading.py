@@ -14,7 +14,7 @@ from traitbench.backends.models import ModelSpec
 from traitbench.backends.weights import Weights
 from traitbench.errors import BadData
 
-__all__ = ["checked_dtype", "device_of", "ends", "load", "settings"]
+__all__ = ["device_of", "ends", "load", "precision", "settings"]
 
 
 def ends(settings: GenerationConfig | None, tokenizer: Any) -> list[int]:
@@ -37,17 +37,25 @@ def device_of(name: str | None) -> str:
     return name
 
 
-def checked_dtype(name: str | None) -> str | None:
+def _checked(name: str | None) -> str | None:
     """Return the name of a precision; BadData for one that no backend knows."""
     if name not in (None, "auto", "float32", "float16", "bfloat16"):
         raise BadData(f"dtype {name!r} is not known; expected float32, bfloat16, float16 or auto")
     return name
 
 
+def precision(name: str | None, config: Any, cpu: bool) -> str:
+    """Return the precision to run in by its own name: what was asked for, float32 on a CPU, else the checkpoint's."""
+    if _checked(name) not in (None, "auto"):
+        return str(name)
+    held = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
+    return "float32" if cpu and name is None else held
+
+
 def load(spec: ModelSpec, weights: Weights, device: str, dtype: str | None, trust: bool) -> tuple[Any, Any]:
     """Load tokenizer and model; safetensors only, since other weight files are pickles and can run code."""
     source = _source(weights, trust)
-    precision = checked_dtype(dtype) or ("float32" if device == "cpu" else "auto")
+    precision = _checked(dtype) or ("float32" if device == "cpu" else "auto")
     placed = {"device_map": "auto"} if device == "auto" else {}
     with _told(spec, weights):
         tokenizer = AutoTokenizer.from_pretrained(**source)

@@ -9,13 +9,14 @@ import tempfile
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from traitbench.backends.fingerprints import cache_folder, fingerprint
 from traitbench.backends.models import EMBEDDED_VERSION, ModelSpec
 from traitbench.errors import BadData, MissingExtra
 from traitbench.types import Record
 
-__all__ = ["Weights", "locate", "unchanged"]
+__all__ = ["Weights", "known_as", "locate", "unchanged"]
 
 _TIMEOUT = 10.0
 """Seconds to wait for the hub; from_pretrained itself would retry for half a minute."""
@@ -43,6 +44,12 @@ def locate(spec: ModelSpec) -> Weights:
     if Path(spec.source).is_dir():
         return Weights(path=spec.source, fingerprint=fingerprint(Path(spec.source)))
     return _hub(spec.source, spec.revision)
+
+
+def known_as(spec: ModelSpec, weights: Weights) -> dict[str, Any]:
+    """What names a model in an identity: label, source and weights. A folder counts by its contents, not its place."""
+    local = not spec.source.startswith("embedded:") and weights.revision is None
+    return {"model": spec.label, "source": spec.label if local else spec.source, "weights": weights.fingerprint}
 
 
 def unchanged(spec: ModelSpec, weights: Weights) -> None:

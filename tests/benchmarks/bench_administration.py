@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +19,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 import torch
+from timing import best
 
 from traitbench import inventories
 from traitbench.backends.hf import HuggingFace
@@ -126,16 +126,6 @@ def products(backend: HuggingFace, asked: list[Choose]) -> Callable[[], None]:
             torch.mm(torch.ones(heads, head.weight.shape[1]), head.weight.T)
 
     return multiply
-
-
-def best(run: Callable[[], Any], repeats: int) -> float:
-    """Seconds of the fastest of `repeats` runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def main() -> int:

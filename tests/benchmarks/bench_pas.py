@@ -18,7 +18,6 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from timing import best
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
@@ -60,16 +60,6 @@ def known_answers(number: int) -> tuple[dict[str, int], str]:
     raw = unkeyed(persons.answers)[number]
     found = {item.id: int(raw[item.number - 1]) for item in items if not np.isnan(raw[item.number - 1])}
     return found, f"PAPI {number + 1}"
-
-
-def best(run: Callable[[], Any], repeats: int) -> float:
-    """Seconds of the fastest of `repeats` runs."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def by_library(x: Array, y: Array) -> Array:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from timing import best
 
 from traitbench import controls, inventories
 from traitbench.backends.backend import Backend, Options
@@ -26,16 +25,6 @@ HEADS, LAYERS = 24, (10, 12, 14)
 """Heads that are edited, a third of them in each layer."""
 TOKENS = 64
 """Of a reply."""
-
-
-def seconds(run: Callable[[], Any], repeats: int = 3) -> float:
-    """Seconds of the fastest run."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return min(times)
 
 
 def asked(mode: str, items: int) -> Sequence[Request]:
@@ -87,11 +76,11 @@ def main() -> int:
         vllm.prepare([control], hf)
         writing, choosing = asked("generate", 30), asked("choice", 60)
         answering(vllm, Control(), writing)()
-        written = seconds(answering(vllm, Control(), writing))
-        line("vllm writes", written, seconds(answering(hf, Control(), writing), 1), "hf", len(writing))
-        line("vllm writes, 24 heads", seconds(answering(vllm, control, writing)), written, "no edit", len(writing))
-        chosen = seconds(answering(vllm, Control(), choosing))
-        line("vllm chooses, 24 heads", seconds(answering(vllm, control, choosing)), chosen, "no edit", len(choosing))
+        written = best(answering(vllm, Control(), writing), 3)
+        line("vllm writes", written, best(answering(hf, Control(), writing), 1), "hf", len(writing))
+        line("vllm writes, 24 heads", best(answering(vllm, control, writing), 3), written, "no edit", len(writing))
+        chosen = best(answering(vllm, Control(), choosing), 3)
+        line("vllm chooses, 24 heads", best(answering(vllm, control, choosing), 3), chosen, "no edit", len(choosing))
         vllm.close()
     hf.close()
     return 0

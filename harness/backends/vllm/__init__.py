@@ -2,8 +2,6 @@
 
 Prompts are rendered and tokenised by our own renderer, and the engine is given token ids only, so that both backends
 show a model the same text. Methods are fitted on the hf backend, which is closed before the engine starts.
-
-Over 300 lines: choosing, scoring and writing share the engine, its slots and the control in force.
 """
 
 from __future__ import annotations
@@ -16,18 +14,16 @@ from typing import Any, ClassVar, Self
 
 from traitbench import controls
 from traitbench.backends.backend import Backend, Options
-from traitbench.backends.loading import checked_dtype, settings
+from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
 from traitbench.backends.trie import along, nodes, pooled
 from traitbench.backends.vllm.engine import RANKS, Ask, Engine, Setup, on_cpu, required
+from traitbench.backends.vllm.needs import needs
 from traitbench.backends.vllm.selfcheck import Known, known, verify
-from traitbench.backends.weights import locate, unchanged
-from traitbench.controls.adapters import check_adapter, rank_of, touched
-from traitbench.controls.architectures import SERVED
-from traitbench.controls.edits import merge
+from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.errors import BadData, refuse_others
-from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Site, Write
+from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Write
 
 __all__ = ["VLLM"]
 
@@ -78,7 +74,7 @@ class VLLM(Backend):
         if options.device is not None and (options.device == "cpu") != self._cpu:
             here = "the CPU" if self._cpu else "GPUs"
             raise BadData(f"--device {options.device}: the vLLM that is installed runs on {here}; leave --device out")
-        self.dtype = _precision(checked_dtype(given.dtype), self.config, self._cpu)
+        self.dtype = precision(given.dtype, self.config, self._cpu)
         positions = getattr(self.config, "max_position_embeddings", None) or _LONGEST
         self.longest = given.max_model_len or min(positions, _LONGEST)
         if self.longest > positions:
@@ -108,13 +104,10 @@ class VLLM(Backend):
     @property
     def identity(self) -> dict[str, Any]:
         """What decides an answer besides the request, `compiled` among it: compilation moves the last digits."""
-        local = not self.spec.source.startswith("embedded:") and self.weights.revision is None
         return {
             "backend": self.name,
             "vllm": self.version,
-            "model": self.spec.label,
-            "source": self.spec.label if local else self.spec.source,
-            "weights": self.weights.fingerprint,
+            **known_as(self.spec, self.weights),
             "dtype": self.dtype,
             # With adapters vLLM compiles nothing on the CPU.
             "compiled": not (self._setup.enforce_eager or (self._cpu and self._setup.rank > 0)),
@@ -124,42 +117,15 @@ class VLLM(Backend):
     def prepare(self, wanted: Sequence[Control], fitter: Backend | None = None) -> None:
         """Note the places and adapters that the controls need; the engine installs these and no others.
 
-        `fitter` is the hf backend, which tells what the self-check must find. BadData for a control that was made for
-        another model.
+        `fitter` is the hf backend, which tells what the self-check must find; edits cannot do without. BadData for a
+        control that was made for another model.
         """
-        edits = [edit for control in wanted for edit in control.edits]
-        adapters = {control.weights: control.adapter for control in wanted if control.adapter}
-        if edits and self.config.model_type not in SERVED:
-            raise BadData(
-                f"activations of the architecture {self.config.model_type!r} cannot be edited under vllm; known there: "
-                f"{', '.join(sorted(SERVED))}; use --backend hf"
-            )
-        if edits or adapters:
-            skeleton = _skeleton(self.config, self.dtype)
-            for control in wanted:
-                merge(skeleton, control.edits, controls.arrays(control))
-                if control.adapter:
-                    check_adapter(skeleton, control)
-        places: dict[Site, dict[str, Any]] = {}
-        for site in sorted({edit.site for edit in edits}):
-            mine = [edit for edit in edits if edit.site == site]
-            places[site] = {
-                "layers": sorted({edit.layer for edit in mine}), "added": all(edit.op == "add" for edit in mine),
-            }  # fmt: skip
-        rank = max((rank_of(folder) for folder in adapters.values()), default=0)
-        if rank > RANKS[-1]:
-            raise BadData(f"an adapter has the rank {rank}, vLLM serves up to {RANKS[-1]}; use --backend hf")
-        modules = sorted(set().union(*map(touched, adapters.values())))
-        if wrong := {"lm_head", "embed_tokens"}.intersection(modules):
-            raise BadData(
-                f"an adapter changes {', '.join(sorted(wrong))}, which is not served here; use --backend hf, or "
-                "train one on the layers alone"
-            )
-        self._setup = self._setup.model_copy(
-            update={"places": places, "rank": rank, "adapters": len(adapters), "touched": tuple(modules)}
-        )
-        if places and fitter is not None:
-            layers = {site: place["layers"] for site, place in places.items()}
+        found = needs(wanted, self.config, self.dtype)
+        self._setup = self._setup.model_copy(update=dict(found))
+        if found.places:
+            if fitter is None:
+                raise ValueError("edits are checked against hf, which must be open when they are made ready")
+            layers = {site: place["layers"] for site, place in found.places.items()}
             self._known = known(fitter, layers, Path(self._folder.name) / "known")
 
     def prompt(self, request: Request) -> str:
@@ -313,23 +279,6 @@ class VLLM(Backend):
             engine.write(slot, str(controls.keep(control, Path(self._folder.name))))
         self._slots[name] = slot
         return slot
-
-
-def _precision(name: str | None, config: Any, cpu: bool) -> str:
-    """The precision by its own name."""
-    if name in (None, "auto"):
-        held = str(getattr(config, "dtype", None) or "float32").removeprefix("torch.")
-        return "float32" if cpu and name is None else held
-    return str(name)
-
-
-def _skeleton(config: Any, dtype: str) -> Any:
-    """The model without its weights, to check controls against."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
 
 
 def _tail(out: Any, ask: Ask, prompt: int, answer: int, cached: int | None = None) -> float | None:

@@ -11,7 +11,7 @@ from traitbench.backends.rendering import Tokens
 from traitbench.errors import BadData, MissingExtra
 from traitbench.types import Record, Site
 
-__all__ = ["NEEDED", "RANKS", "Ask", "Engine", "Setup", "installed", "on_cpu"]
+__all__ = ["NEEDED", "RANKS", "Ask", "Engine", "Needs", "Setup", "installed", "on_cpu"]
 
 NEEDED = ((0, 20, 2), (0, 34))
 """vLLM from the first on (log-probabilities of named tokens), and below the second, which was not tried."""
@@ -22,7 +22,19 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 _EXTENSION = "traitbench.backends.vllm.worker.Extension"
 
 
-class Setup(Record):
+class Needs(Record):
+    """What a run's controls need of an engine."""
+
+    places: dict[Site, dict[str, Any]] = {}
+    """Site -> `layers`, and `added`: whether its edits only add."""
+    rank: int = 0
+    """The largest of an adapter; 0: there is none."""
+    adapters: int = 0
+    touched: tuple[str, ...] = ()
+    """Modules that the adapters change, by their last names; the others get no room for adapters."""
+
+
+class Setup(Needs):
     """What an engine is started with."""
 
     path: str
@@ -36,15 +48,8 @@ class Setup(Record):
     gpu_memory_utilization: float = 0.9
     tensor_parallel_size: int = 1
     enforce_eager: bool = False
-    places: dict[Site, dict[str, Any]] = {}
-    """Site -> `layers`, and `added`: whether its edits only add."""
     slots: int = 0
     """Controls with edits that the engine holds at once."""
-    rank: int = 0
-    """The largest of an adapter; 0: there is none."""
-    adapters: int = 0
-    touched: tuple[str, ...] = ()
-    """Modules that the adapters change, by their last names; the others get no room for adapters."""
 
 
 class Ask(NamedTuple):

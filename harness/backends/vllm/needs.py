@@ -1,0 +1,63 @@
+"""What an engine must be started with for a run's controls: places of edits, and room for adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from traitbench import controls
+from traitbench.backends.vllm.engine import RANKS, Needs
+from traitbench.controls.adapters import check_adapter, rank_of, touched
+from traitbench.controls.architectures import SERVED
+from traitbench.controls.edits import merge
+from traitbench.errors import BadData
+from traitbench.types import Control, Site
+
+__all__ = ["needs"]
+
+_UNSERVED = frozenset({"lm_head", "embed_tokens"})
+"""Modules whose adapters are not served."""
+
+
+def needs(wanted: Sequence[Control], config: Any, dtype: str) -> Needs:
+    """Gather what `wanted` need of a model with the text config `config`.
+
+    BadData for a control that was made for another model, and for what vLLM does not serve.
+    """
+    edits = [edit for control in wanted for edit in control.edits]
+    adapters = {control.weights: control.adapter for control in wanted if control.adapter}
+    if edits and config.model_type not in SERVED:
+        raise BadData(
+            f"activations of the architecture {config.model_type!r} cannot be edited under vllm; known there: "
+            f"{', '.join(sorted(SERVED))}; use --backend hf"
+        )
+    if edits or adapters:
+        skeleton = _skeleton(config, dtype)
+        for control in wanted:
+            merge(skeleton, control.edits, controls.arrays(control))
+            if control.adapter:
+                check_adapter(skeleton, control)
+    places: dict[Site, dict[str, Any]] = {}
+    for site in sorted({edit.site for edit in edits}):
+        mine = [edit for edit in edits if edit.site == site]
+        layers, added = sorted({edit.layer for edit in mine}), all(edit.op == "add" for edit in mine)
+        places[site] = {"layers": layers, "added": added}
+    rank = max((rank_of(folder) for folder in adapters.values()), default=0)
+    if rank > RANKS[-1]:
+        raise BadData(f"an adapter has the rank {rank}, vLLM serves up to {RANKS[-1]}; use --backend hf")
+    modules = sorted(set().union(*map(touched, adapters.values())))
+    if wrong := _UNSERVED.intersection(modules):
+        raise BadData(
+            f"an adapter changes {', '.join(sorted(wrong))}, which is not served here; use --backend hf, or train one "
+            "on the layers alone"
+        )
+    return Needs(places=places, rank=rank, adapters=len(adapters), touched=tuple(modules))
+
+
+def _skeleton(config: Any, dtype: str) -> Any:
+    """The model without its weights, to check controls against."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype))
