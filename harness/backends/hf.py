@@ -1,7 +1,4 @@
-"""Models run by the library transformers, on the CPU or a GPU.
-
-Over 300 lines: scoring, writing and recording share the model, its prompts and the control in force.
-"""
+"""Models run by the library transformers, on the CPU or a GPU."""
 
 from __future__ import annotations
 

@@ -10,10 +10,9 @@ from typing import Any
 import anyio.to_thread
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, ModelUsage
 
-from traitbench import controls
 from traitbench.backends.hf import HuggingFace
-from traitbench.backends.models import resolve
 from traitbench.errors import UnsupportedControl
+from traitbench.export.controlled import control_of, model_of
 from traitbench.types import Control, Doc, Message, Write
 
 __all__ = ["ControlledAPI", "named"]
@@ -52,12 +51,8 @@ class ControlledAPI(ModelAPI):  # type: ignore[misc]
         """Load the model and put the control on; `-M control=DIR` is another way to name it."""
         super().__init__(model_name, base_url, api_key, [], config)
         model, place = named(model_name)
-        place = Path(control) if control is not None else place
-        self._control: Control | None = None if place is None else controls.read(place)
-        spec = resolve(model)
-        if spec.backend != HuggingFace.name:
-            raise UnsupportedControl(f"{model} is no language model; expected one of transformers")
-        self._backend = HuggingFace(spec, device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        self._control: Control | None = control_of(place if control is None else control)
+        self._backend = HuggingFace(model_of(model), device=device, dtype=dtype, trust_remote_code=trust_remote_code)
         self._open = ExitStack()
         self._open.enter_context(self._backend.under(self._control))
         self._alone = threading.Lock()

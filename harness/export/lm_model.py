@@ -12,16 +12,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from lm_eval.models.huggingface import HFLM
 
-from traitbench import controls
 from traitbench.backends.hf import HuggingFace
-from traitbench.backends.models import resolve
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.export.controlled import control_of, model_of
 from traitbench.export.lm_scoring import Row, Scored, Tokens, scored
 from traitbench.types import Control, Message
 
@@ -61,10 +59,8 @@ class ControlledLM(HFLM):  # type: ignore[misc]
         `pretrained` is any name that `traitbench run --model` takes, `control` the folder that `traitbench fit` printed
         or that of a run's `controls`; None measures the model as it is. BadData where either cannot be used.
         """
-        self._control: Control | None = None if control is None else controls.read(Path(control))
-        spec = resolve(pretrained)
-        if spec.backend != HuggingFace.name:
-            raise UnsupportedControl(f"pretrained={pretrained} is no language model; expected one of transformers")
+        self._control: Control | None = control_of(control)
+        spec = model_of(pretrained)
         if revision is not None:
             spec = spec.model_copy(update={"revision": revision})
         size = None if batch_size is None or str(batch_size).startswith("auto") else int(batch_size)

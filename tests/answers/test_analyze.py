@@ -1,4 +1,7 @@
-"""Whole analyses: against R psych and published samples of people, refused keyings, degenerate tables, scores."""
+"""Whole analyses: against R psych and published samples of people, refused keyings, degenerate tables, scores.
+
+Over 300 lines: one command whole, and its cases share the tables and the values of psych beside them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Human reference samples: every figure against its source, the records, SDs, a user's table, and human loadings."""
+"""Human reference samples: every figure against its source, the records, SDs, a user's table, and human loadings.
+
+Over 300 lines: one set of samples, checked figure by figure against the same source tables.
+"""
 
 from __future__ import annotations
 
