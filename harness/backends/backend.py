@@ -12,7 +12,10 @@ from pydantic import Field
 from traitbench.backends.models import ModelSpec
 from traitbench.types import Control, Kind, Op, Record, Request, Response
 
-__all__ = ["Backend", "Options"]
+__all__ = ["Asked", "Backend", "Options"]
+
+Asked = tuple[Control | None, Request]
+"""A request and the control that it is asked under."""
 
 
 class Options(Record):
@@ -40,7 +43,8 @@ class Backend(ABC):
     """Operations on activations that it can apply."""
     fits_on: ClassVar[str | None] = None
     """The backend that methods are fitted on for runs of this one; None: this one."""
-
+    mixes: ClassVar[bool] = False
+    """Whether requests of several conditions can share a batch: whether it has `run_mixed`."""
     undeciding: ClassVar[frozenset[str]] = frozenset()
     """Keys of --model_args that change no answer; runs that differ in nothing else share a folder."""
 
@@ -92,6 +96,10 @@ class Backend(ABC):
         `done` are indices already answered; a batch is skipped only when all of it is done, so that batches, and with
         them the last digits, are the same in a resumed run.
         """
+
+    def run_mixed(self, asked: Sequence[Asked], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer requests that each have a control of their own, as `run` does under the present one."""
+        raise NotImplementedError(f"the backend {self.name} asks under one control at a time")
 
     def cost(self, responses: Iterable[Response]) -> dict[str, Any]:
         """What `responses`, all that a run has kept, cost: keys of the results' `cost`. Empty where they cost time."""

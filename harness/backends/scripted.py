@@ -14,10 +14,10 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, ValidationError
 
-from traitbench.backends.backend import Backend, Options
+from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
 from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
-from traitbench.types import TRAITS, Choose, Continue, Doc, Kind, Record, Request, Response, Write
+from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 
@@ -71,6 +71,7 @@ class Scripted(Backend):
 
     name: ClassVar[str] = "scripted"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
+    mixes: ClassVar[bool] = True
 
     class Arguments(Respondent):
         """Traits and habits of the respondent."""
@@ -110,13 +111,21 @@ class Scripted(Backend):
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer in batches of 120."""
-        answered = set(done)
-        for start in range(0, len(requests), _BATCH):
-            batch = range(start, min(start + _BATCH, len(requests)))
-            if not answered.issuperset(batch):
-                yield {i: self._answer(requests[i]) for i in batch}
+        return self.run_mixed([(self._control, request) for request in requests], done)
 
-    def _answer(self, request: Request) -> Response:
+    def run_mixed(self, asked: Sequence[Asked], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer in batches of 120, each request under its own control."""
+        answered = set(done)
+        for start in range(0, len(asked), _BATCH):
+            batch = range(start, min(start + _BATCH, len(asked)))
+            if not answered.issuperset(batch):
+                yield {i: self._answer(*asked[i]) for i in batch}
+
+    def _answer(self, control: Control | None, request: Request) -> Response:
+        with self.under(control):
+            return self._said(request)
+
+    def _said(self, request: Request) -> Response:
         text = self.prompt(request)
         told = hashlib.sha256(text.encode()).hexdigest()
         if isinstance(request, Continue):

@@ -203,6 +203,12 @@ def _asking(p: argparse.ArgumentParser) -> None:
         help="fits of each control, with the seeds SEED, SEED + 1, ...; all are measured (1)",
     )
     add("--matched", action="store_true", default=None, help="also tell each control's target, in one sentence for all")
+    add(
+        "--mix_conditions",
+        action="store_true",
+        default=None,
+        help="requests of several conditions may share a batch (vllm): fuller batches where conditions are short",
+    )
     add("--bootstrap_iters", metavar="N", help="for the interval of leakage (1000)")
     add("--write_out", "-w", action="store_true", default=None, help="show the exact prompt of the first item")
     add("--show_config", action="store_true", help="print the resolved configuration and stop")

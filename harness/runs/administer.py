@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitbench.backends.backend import Backend
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from traitbench.runs.plan import Prepared
 
 __all__ = ["administer", "key_of"]
+
+
+Group = Sequence[tuple[Condition, Control]]
+"""Conditions whose requests may share batches."""
 
 
 class _Desk(NamedTuple):
@@ -51,44 +56,70 @@ def administer(
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
     progress.plan(len(prepared.conditions), len(every), sum(key in held for key in every))
     samples: dict[str, list[Sample]] = {task.id: [] for task in prepared.tasks}
-    for condition, control in prepared.conditions:
-        progress.condition(condition.name)
-        with backend.under(control):
+    for group in [prepared.conditions] if plan.mix_conditions else [[each] for each in prepared.conditions]:
+        # A control alone in its batches is put on once; where conditions mix, each request brings its own.
+        with backend.under(group[0][1]) if len(group) == 1 else nullcontext():
             if plan.write_out:
-                _write_out(condition, backend, requests, tell)
-            mine: dict[str, list[Sample]] = {name: [] for name in samples}
-            asked = requests
-            while asked:
-                for sample in _ask(desk, condition, control, asked):
-                    mine[sample.task].append(sample)
-                asked = [r for name, task in tasks.items() for r in _more(task, mine[name])]
-        for name, rows in mine.items():
-            samples[name] += rows
+                for condition, control in group:
+                    with _under(backend, control, group):
+                        _write_out(condition, backend, requests, tell)
+            for row in _rounds(desk, group, requests):
+                samples[row.task].append(row)
     return samples
+
+
+def _under(backend: Backend, control: Control, group: Group) -> AbstractContextManager[None]:
+    """The control in force, which it is already where it is alone."""
+    return backend.under(control) if len(group) > 1 else nullcontext()
+
+
+def _rounds(desk: _Desk, group: Group, requests: Sequence[Request]) -> list[Sample]:
+    """Ask `requests` under each of the group's conditions, then what tasks want to follow; condition by condition."""
+    found: list[dict[str, list[Sample]]] = [{name: [] for name in desk.tasks} for _ in group]
+    asked = [list(requests) for _ in group]
+    while any(asked):
+        for mine, samples in zip(found, _ask(desk, group, asked), strict=True):
+            for sample in samples:
+                mine[sample.task].append(sample)
+        asked = [
+            [r for name, task in desk.tasks.items() for r in _more(task, mine[name])] if before else []
+            for mine, before in zip(found, asked, strict=True)
+        ]
+    return [sample for mine in found for samples in mine.values() for sample in samples]
 
 
 def _more(task: Task, samples: Sequence[Sample]) -> list[Request]:
     return requests_owed(task, task.follow_up(samples), "follow_up")
 
 
-def _ask(desk: _Desk, condition: Condition, control: Control, requests: Sequence[Request]) -> list[Sample]:
-    """Ask `requests` under the present control; return their samples, graded, in the same order."""
+def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[list[Sample]]:
+    """Ask each condition of the group its own requests; return their samples, graded, in the same order."""
     backend, held = desk.backend, desk.held
-    mine = [key_of(backend, control, request) for request in requests]
-    done = {i for i, key in enumerate(mine) if key in held}
-    for batch in backend.run(requests, done):
-        new = {mine[i]: response for i, response in batch.items() if mine[i] not in held}
+    pairs = [(control, r) for (_, control), mine in zip(group, asked, strict=True) for r in mine]
+    names = [condition.name for (condition, _), mine in zip(group, asked, strict=True) for _ in mine]
+    keys = [key_of(backend, control, request) for control, request in pairs]
+    done = {i for i, key in enumerate(keys) if key in held}
+    desk.progress.condition(names[0] if names else "")
+    answers = backend.run([r for _, r in pairs], done) if len(group) == 1 else backend.run_mixed(pairs, done)
+    for batch in answers:
+        desk.progress.condition(names[max(batch)])
+        new = {keys[i]: response for i, response in batch.items() if keys[i] not in held}
         desk.folder.append(new)
         held.update(new)
         desk.progress.done(len(set(batch) - done))
-    out = []
-    for index, request in enumerate(requests):
-        if mine[index] not in held:
-            raise BadData(f"the backend {backend.name} left request {index} of {condition.name} unanswered")
-        item = desk.items[request.doc.task][request.doc.item]
-        sample = make_sample(request, held[mine[index]], condition, item, backend.prompt(request), desk.seed)
-        out.append(graded(sample, desk.tasks[request.doc.task].grade(sample)))
+    if missing := [place for place, key in enumerate(keys) if key not in held]:
+        raise BadData(f"the backend {backend.name} left request {missing[0]} of {names[missing[0]]} unanswered")
+    out, answered = [], iter(keys)
+    for (condition, control), mine in zip(group, asked, strict=True):
+        with _under(backend, control, group):
+            out.append([_sample(desk, condition, request, held[next(answered)]) for request in mine])
     return out
+
+
+def _sample(desk: _Desk, condition: Condition, request: Request, response: Response) -> Sample:
+    item = desk.items[request.doc.task][request.doc.item]
+    made = make_sample(request, response, condition, item, desk.backend.prompt(request), desk.seed)
+    return graded(made, desk.tasks[request.doc.task].grade(made))
 
 
 def key_of(backend: Backend, control: Control, request: Request) -> str:

@@ -92,6 +92,10 @@ def served(prepared: Prepared) -> type[Backend]:
             f"the method {plan.method} makes adapters of rank {method.rank}, which the backend {prepared.backend} "
             f"cannot serve; it serves the ranks {', '.join(map(str, sorted(kind.ranks)))}"
         )
+    if plan.mix_conditions and not kind.mixes:
+        raise UnsupportedControl(
+            f"--mix_conditions: the backend {prepared.backend} asks under one control at a time; leave it out"
+        )
     kind.check(prepared.spec, plan.options())
     for task, asked in prepared.requests.items():
         if refused := next(filter(None, map(kind.refuses, asked)), None):

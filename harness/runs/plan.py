@@ -76,6 +76,8 @@ class Plan(Record):
     """How often each control is fitted, with the seeds `seed`, `seed` + 1 and so on; every fit is measured."""
     matched: bool = False
     """Put one instruction, the same for every method, in front of each control."""
+    mix_conditions: bool = False
+    """Requests of several conditions may share a batch, where the backend can; each keeps its own control."""
     bootstrap_iters: int = Field(default=1000, ge=2)
     write_out: bool = False
     no_resume: bool = False

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from traitbench import controls
-from traitbench.backends.backend import Backend, Options
+from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
@@ -21,6 +21,7 @@ from traitbench.backends.trie import along, nodes, pooled
 from traitbench.backends.vllm.engine import RANKS, Ask, Engine, Setup, on_cpu, required
 from traitbench.backends.vllm.needs import needs
 from traitbench.backends.vllm.selfcheck import Known, known, verify
+from traitbench.backends.vllm.texts import tail, uncached
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.errors import BadData, refuse_others
 from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Write
@@ -40,6 +41,7 @@ class VLLM(Backend):
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
     ranks: ClassVar[frozenset[int] | None] = frozenset(range(1, RANKS[-1] + 1))
     fits_on: ClassVar[str | None] = "hf"
+    mixes: ClassVar[bool] = True
 
     class Arguments(Record):
         """How the engine is started; the names are vLLM's."""
@@ -134,14 +136,31 @@ class VLLM(Backend):
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
+        return self.run_mixed([(self._control, request) for request in requests], done)
+
+    def run_mixed(self, asked: Sequence[Asked], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Answer requests that each have their own control; a batch has as many controls with edits as `slots`."""
         answered = set(done)
         for kind, answer in ((Choose, self._choose), (Continue, self._continue), (Write, self._write)):
-            mine = [i for i, request in enumerate(requests) if isinstance(request, kind)]
-            for start in range(0, len(mine), self._chunk):
-                batch = mine[start : start + self._chunk]
+            mine = [i for i, (_, request) in enumerate(asked) if isinstance(request, kind)]
+            for batch in self._batches(mine, asked):
                 if not answered.issuperset(batch):
-                    found = answer([requests[i] for i in batch])
+                    found = answer([asked[i] for i in batch])
                     yield dict(zip(batch, found, strict=True))
+
+    def _batches(self, mine: Sequence[int], asked: Sequence[Asked]) -> Iterator[list[int]]:
+        batch: list[int] = []
+        edited: set[str] = set()
+        for i in mine:
+            control = asked[i][0]
+            new = {control.hash} if control is not None and control.edits else set()
+            if len(batch) == self._chunk or len(edited | new) > self.given.slots:
+                yield batch
+                batch, edited = [], set()
+            batch.append(i)
+            edited |= new
+        if batch:
+            yield batch
 
     def close(self) -> None:
         """End the engine."""
@@ -164,19 +183,19 @@ class VLLM(Backend):
         assert self._engine is not None
         return f"vLLM {self.version} ({self._engine.about()['runner']})"
 
-    def _choose(self, requests: Sequence[Any]) -> list[Response]:
+    def _choose(self, asked: Sequence[tuple[Control | None, Any]]) -> list[Response]:
         asks, owners, options, hashes = [], [], [], []
-        for number, request in enumerate(requests):
-            prompt, ids = self._encoded(request)
+        for number, (control, request) in enumerate(asked):
+            prompt, ids = self._encoded(control, request)
             each = self.renderer.options(request, prompt, ids)
             options.append(each)
             hashes.append(prompt_hash(prompt))
             for path, children in nodes(itertools.chain(*each)):
                 self._fits((*ids, *path), 1)
-                asks.append(self._ask((*ids, *path), len(ids), logprob_token_ids=list(children), max_tokens=1))
+                asks.append(self._ask(control, (*ids, *path), len(ids), logprob_token_ids=list(children)))
                 owners.append((number, path, children))
-        found: list[dict[Tokens, float]] = [{} for _ in requests]
-        for (number, path, children), out in zip(owners, self._answers(asks), strict=True):
+        found: list[dict[Tokens, float]] = [{} for _ in asked]
+        for (number, path, children), out in zip(owners, self.engine.ask(asks), strict=True):
             row = out.outputs[0].logprobs[0]
             for child in children:
                 found[number][(*path, child)] = float(row[child].logprob)
@@ -185,25 +204,24 @@ class VLLM(Backend):
             for name, each, values in zip(hashes, options, found, strict=True)
         ]
 
-    def _continue(self, requests: Sequence[Any]) -> list[Response]:
+    def _continue(self, asked: Sequence[tuple[Control | None, Any]]) -> list[Response]:
         asks, sizes, hashes = [], [], []
-        for request in requests:
-            prompt, ids = self._encoded(request)
+        for control, request in asked:
+            prompt, ids = self._encoded(control, request)
             ((answer,),) = self.renderer.options(request, prompt, ids)
             self._fits((*ids, *answer), 1)
             hashes.append(prompt_hash(prompt))
             sizes.append((len(ids), len(answer)))
-            asks.append(
-                self._ask((*ids, *answer), len(ids), prompt_logprobs=0, skip_reading_prefix_cache=False, max_tokens=1)
-            )
-        out = self._answers(asks)
-        values = [_tail(one, ask, *size) for one, ask, size in zip(out, asks, sizes, strict=True)]
+            scored = {"prompt_logprobs": 0, "skip_reading_prefix_cache": False}
+            asks.append(self._ask(control, (*ids, *answer), len(ids), **scored))
+        out = self.engine.ask(asks)
+        values = [tail(one, ask, *size) for one, ask, size in zip(out, asks, sizes, strict=True)]
         again = [place for place, value in enumerate(values) if value is None]
         if again:
             # Rows of tokens that were read from the prefix cache are not computed.
-            whole = [self._uncached(asks[place]) for place in again]
-            for place, one in zip(again, self._answers(whole), strict=True):
-                values[place] = _tail(one, asks[place], *sizes[place], cached=0)
+            whole = [uncached(asks[place]) for place in again]
+            for place, one in zip(again, self.engine.ask(whole), strict=True):
+                values[place] = tail(one, asks[place], *sizes[place], cached=0)
         out = []
         for name, (_, size), value in zip(hashes, sizes, values, strict=True):
             if value is None:
@@ -211,17 +229,17 @@ class VLLM(Backend):
             out.append(Response(prompt_hash=name, loglik=value, tokens=size))
         return out
 
-    def _write(self, requests: Sequence[Any]) -> list[Response]:
+    def _write(self, asked: Sequence[tuple[Control | None, Any]]) -> list[Response]:
         asks, hashes = [], []
-        for request in requests:
-            prompt, ids = self._encoded(request)
+        for control, request in asked:
+            prompt, ids = self._encoded(control, request)
             self._fits(ids, request.max_tokens)
             hashes.append(prompt_hash(prompt))
             drawn = {"seed": draw_seed(request.seed, hashes[-1])} if request.temperature > 0 else {}
             given = {"max_tokens": request.max_tokens, "temperature": request.temperature, "stop_token_ids": self._ends}
-            asks.append(self._ask(ids, len(ids), **given, **drawn))
+            asks.append(self._ask(control, ids, len(ids), **given, **drawn))
         found = []
-        for name, out in zip(hashes, self._answers(asks), strict=True):
+        for name, out in zip(hashes, self.engine.ask(asks), strict=True):
             row = list(out.outputs[0].token_ids)
             stop = next((place for place, token in enumerate(row) if token in self._ends), None)
             said = row if stop is None else row[:stop]
@@ -231,8 +249,8 @@ class VLLM(Backend):
             )
         return found
 
-    def _encoded(self, request: Request) -> tuple[str, Tokens]:
-        prompt = self.prompt(request)
+    def _encoded(self, control: Control | None, request: Request) -> tuple[str, Tokens]:
+        prompt = self.renderer.render(request.conversation(control), request.cue)
         return prompt, self.renderer.encode(prompt)
 
     def _fits(self, ids: Sequence[int], more: int) -> None:
@@ -242,32 +260,22 @@ class VLLM(Backend):
                 "--model_args max_model_len a larger value, or shorten the control or the item"
             )
 
-    def _ask(self, ids: Tokens, prompt: int, **parameters: Any) -> Ask:
-        """One request under the present control; `prompt` is the number of its tokens before the answer."""
+    def _ask(self, control: Control | None, ids: Tokens, prompt: int, **parameters: Any) -> Ask:
+        """One request under a control; `prompt` is the number of its tokens before the answer."""
         from vllm import SamplingParams
 
-        control, salt, extra = self._control, None, None
+        salt, extra, adapter = None, None, None
         if control is not None and (control.edits or control.weights):
             salt = control.hash
+            if control.adapter is not None:
+                adapter = (str(control.weights), str(control.adapter))
             if control.edits:
                 extra = {"traitbench": [self._slot(control), prompt]}
                 if any(edit.positions != "all" for edit in control.edits):
                     # The same tokens are edited or not by where the prompt ends.
                     salt = f"{salt}:{prompt}"
-        given = {"temperature": 0.0, "detokenize": False, "extra_args": extra} | parameters
-        return Ask(ids, SamplingParams(**given), salt)
-
-    def _uncached(self, ask: Ask) -> Ask:
-        parameters = ask.parameters.clone()
-        parameters.skip_reading_prefix_cache = True
-        return ask._replace(parameters=parameters)
-
-    def _answers(self, asks: Sequence[Ask]) -> list[Any]:
-        control = self._control
-        adapter = None
-        if control is not None and control.adapter is not None:
-            adapter = (str(control.weights), str(control.adapter))
-        return self.engine.ask(asks, adapter)
+        given = {"temperature": 0.0, "max_tokens": 1, "detokenize": False, "extra_args": extra} | parameters
+        return Ask(ids, SamplingParams(**given), salt, adapter)
 
     def _slot(self, control: Control) -> int:
         """The slot that holds the control's edits; the one that was not used for longest is written anew."""
@@ -279,17 +287,3 @@ class VLLM(Backend):
             engine.write(slot, str(controls.keep(control, Path(self._folder.name))))
         self._slots[name] = slot
         return slot
-
-
-def _tail(out: Any, ask: Ask, prompt: int, answer: int, cached: int | None = None) -> float | None:
-    """Log-likelihood of the last `answer` tokens; None where one of their rows was not computed."""
-    read = out.num_cached_tokens if cached is None else cached
-    rows = out.prompt_logprobs or []
-    if (read or 0) > prompt - 1 or len(rows) < answer:
-        return None
-    total = 0.0
-    for token, row in zip(ask.ids[-answer:], rows[-answer:], strict=True):
-        if not row or token not in row:
-            return None
-        total += float(row[token].logprob)
-    return total

@@ -60,6 +60,8 @@ class Ask(NamedTuple):
     """vLLM's SamplingParams."""
     salt: str | None
     """Keeps what is computed under a control apart in the prefix cache."""
+    adapter: tuple[str, str] | None = None
+    """Digest and folder of the one that it is asked under."""
 
 
 def installed() -> str | None:
@@ -112,24 +114,27 @@ class Engine:
             raise BadData(_told(setup, error)) from error
         self._adapters: dict[str, int] = {}
 
-    def ask(self, asks: Sequence[Ask], adapter: tuple[str, str] | None = None) -> list[Any]:
-        """Answer in the order of `asks`; `adapter` is the digest and the folder of one that all are asked under."""
+    def ask(self, asks: Sequence[Ask]) -> list[Any]:
+        """Answer in the order of `asks`."""
         from vllm import TokensPrompt
         from vllm.lora.request import LoRARequest
 
-        lora = None
-        if adapter is not None:
-            # The engine's cache goes by the name.
-            number = self._adapters.setdefault(adapter[0], len(self._adapters) + 1)
-            lora = LoRARequest(adapter[0], number, adapter[1])
+        adapters: list[Any] = []
         prompts = []
         for ask in asks:
             prompt = TokensPrompt(prompt_token_ids=list(ask.ids))
             if ask.salt is not None:
                 prompt["cache_salt"] = ask.salt
             prompts.append(prompt)
+            if ask.adapter is None:
+                adapters.append(None)
+                continue
+            digest, folder = ask.adapter
+            # The engine's cache goes by the name.
+            number = self._adapters.setdefault(digest, len(self._adapters) + 1)
+            adapters.append(LoRARequest(digest, number, folder))
         found: list[Any] = self._llm.generate(
-            prompts, [ask.parameters for ask in asks], use_tqdm=False, lora_request=lora
+            prompts, [ask.parameters for ask in asks], use_tqdm=False, lora_request=adapters if any(adapters) else None
         )
         return found
 

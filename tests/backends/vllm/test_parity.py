@@ -5,8 +5,7 @@ Runs in the environment of `make setup-vllm`: `.venv-vllm/bin/pytest -m vllm`.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,115 +14,27 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
-from traitbench import controls, inventories  # noqa: E402
-from traitbench.backends.backend import Backend, Options  # noqa: E402
-from traitbench.backends.hf import HuggingFace  # noqa: E402
-from traitbench.backends.models import resolve  # noqa: E402
+from vllm_parity import EDITED, NATS, PLACES, Bench, alike, answers, apart, ready, written  # noqa: E402
+
+from traitbench import controls  # noqa: E402
 from traitbench.backends.vllm import VLLM  # noqa: E402
 from traitbench.backends.vllm.selfcheck import Known, verify  # noqa: E402
 from traitbench.controls.architectures import site_width  # noqa: E402
 from traitbench.errors import BadData  # noqa: E402
-from traitbench.tasks.administration import Administration, item_requests  # noqa: E402
-from traitbench.types import Choose, Control, Edit, Message, Op, Request, Response, Scope, Site, Write  # noqa: E402
-
-SPEC = resolve("smollm2")
-NATS = 2e-4
-PLACES: dict[Site, int] = {"residual": 10, "heads": 14, "gate": 15, "neurons": 20}
-EDITS: list[tuple[Site, Op, Scope]] = [
-    ("residual", "add", "all"), ("residual", "clamp", "answer"), ("heads", "add", "answer"), ("heads", "zero", "all"),
-    ("gate", "add", "generated"), ("gate", "clamp", "answer"), ("neurons", "add", "all"),
-    ("neurons", "zero", "generated"),
-]  # fmt: skip
-
-
-@dataclasses.dataclass
-class Bench:
-    """Both backends, ready for the same controls."""
-
-    hf: HuggingFace
-    vllm: VLLM
-    controls: dict[str, Control]
-    requests: list[Request]
-
-
-def edit(folder: Path, site: Site, op: Op, scope: Scope, width: int, seed: int = 0) -> Control:
-    """A control with one edit that moves answers by a nat or so."""
-    rng = np.random.default_rng([seed, width])
-    tensors = {
-        "v": (rng.normal(size=width) * (2 if site == "residual" else 0.3)).astype(np.float32),
-        "low": np.full(width, 0.05, np.float32), "units": np.arange(0, width, 7),
-    }  # fmt: skip
-    named = {"add": ("v", None), "clamp": ("low", None), "zero": (None, "units")}[op]
-    held = {name: tensors[name] for name in named if name}
-    made = Edit(layer=PLACES[site], site=site, op=op, tensor=named[0], units=named[1], positions=scope)
-    return controls.store(folder, edits=(made,), tensors=held)
-
-
-def lora(hf: HuggingFace, folder: Path, rank: int) -> Path:
-    """An untrained adapter whose two matrices are both random, so that it changes answers."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-
-    from traitbench.controls.adapters import restored
-
-    with restored(hf.model):
-        torch.manual_seed(rank)
-        made = get_peft_model(hf.model, LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=["q_proj", "down_proj"]))
-        for name, parameter in made.named_parameters():
-            if "lora_" in name:
-                torch.nn.init.normal_(parameter, std=0.02)
-        made.save_pretrained(folder)
-    return folder
+from traitbench.types import Choose, Control, Edit, Message  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """One engine for all tests; hf stays open beside it, to be asked the same."""
-    folder = tmp_path_factory.mktemp("controls")
-    hf = HuggingFace(SPEC)
-    width = {site: site_width(hf.model, site) for site in PLACES}
-    told = (Message(role="system", content="You are very outgoing."),)
-    made = {"none": Control(), "prompt": controls.store(folder, messages=told)}
-    made |= {f"{site} {op} {scope}": edit(folder, site, op, scope, width[site]) for site, op, scope in EDITS}
-    made |= {f"rank {r}": controls.store(folder, adapter=lora(hf, folder / f"lora{r}", r)) for r in (8, 16)}
-    both = made["heads add answer"]
-    made["rank 8 and heads"] = controls.store(
-        folder, messages=told, edits=both.edits, tensors=controls.arrays(both), adapter=made["rank 8"].adapter
-    )
-    inventory = inventories.load("mini_ipip")
-    asked = Administration(scoring=("choice", "statement", "generate"))
-    requests = item_requests("mini_ipip", inventory, inventory.items[:3], asked, 0)
     # Chunks of 256 tokens, so that a prompt is computed in several steps.
-    options = Options(arguments={"enforce_eager": True, "max_model_len": 1024, "max_num_batched_tokens": 256})
-    vllm = VLLM.make(SPEC, options)
-    vllm.prepare(list(made.values()), hf)
-    yield Bench(hf, vllm, made, requests)
-    vllm.close()
-    hf.close()
+    made = ready(tmp_path_factory.mktemp("controls"), (8, 16), enforce_eager=True, max_num_batched_tokens=256)
+    yield made
+    made.close()
 
 
-def answers(backend: Backend, control: Control, requests: Sequence[Request]) -> dict[int, Response]:
-    """Everything asked under one control."""
-    found: dict[int, Response] = {}
-    with backend.under(control):
-        for batch in backend.run(requests):
-            found |= batch
-    return found
-
-
-def apart(a: Mapping[int, Response], b: Mapping[int, Response]) -> float:
-    """Largest difference of option and text log-probabilities, in nats."""
-    worst = 0.0
-    for i in a:
-        if a[i].option_logprobs is not None:
-            worst = max(worst, float(np.abs(np.subtract(a[i].option_logprobs, b[i].option_logprobs)).max()))  # type: ignore[arg-type]
-        if a[i].loglik is not None:
-            worst = max(worst, abs(a[i].loglik - b[i].loglik))  # type: ignore[operator]
-            assert a[i].tokens == b[i].tokens
-    return worst
-
-
-NAMES = ["none", "prompt", *(" ".join(each) for each in EDITS), "rank 8", "rank 16", "rank 8 and heads"]
+PROMPTS = written(50, 24)
+NAMES = ["none", "prompt", *EDITED, "rank 8", "rank 16", "rank 8 and heads"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,14 +43,31 @@ def test_answers_are_those_of_hf(bench: Bench, name: str) -> None:
     control = bench.controls[name]
     ours, theirs = (answers(backend, control, bench.requests) for backend in (bench.vllm, bench.hf))
     assert apart(ours, theirs) < NATS
-    for i, request in enumerate(bench.requests):
-        assert ours[i].prompt_hash == theirs[i].prompt_hash
-        if isinstance(request, Write):
-            assert (ours[i].text, ours[i].tokens, ours[i].status) == (
-                theirs[i].text,
-                theirs[i].tokens,
-                theirs[i].status,
-            )
+    assert all(ours[i].prompt_hash == theirs[i].prompt_hash for i in ours)
+    assert alike(ours, theirs) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_long_replies_are_those_of_hf(bench: Bench, name: str) -> None:
+    """Greedy replies to 50 prompts of several lengths: a near tie may fall the other way in one of twenty."""
+    ours, theirs = (answers(backend, bench.controls[name], PROMPTS) for backend in (bench.vllm, bench.hf))
+    assert alike(ours, theirs) >= 0.95
+
+
+def test_a_batch_of_all_controls_answers_as_each_alone(bench: Bench) -> None:
+    """More controls with edits than slots, adapters and texts of several lengths, shuffled."""
+    pairs = [(name, r) for name in NAMES for r in (*bench.requests, *PROMPTS[:3])]
+    order = np.random.default_rng(1).permutation(len(pairs))
+    mixed = [pairs[i] for i in order]
+    found = {}
+    for batch in bench.vllm.run_mixed([(bench.controls[name], request) for name, request in mixed]):
+        found |= batch
+    for name in NAMES:
+        mine = [i for i, (other, _) in enumerate(mixed) if other == name]
+        wanted = answers(bench.hf, bench.controls[name], [mixed[i][1] for i in mine])
+        ours = {place: found[i] for place, i in enumerate(mine)}
+        assert apart(ours, wanted) < NATS, name
+        assert alike(ours, wanted) >= 0.95, name
 
 
 def test_every_control_does_something(bench: Bench) -> None:

@@ -1,0 +1,104 @@
+"""Conditions whose requests share batches: the same answers as each alone, and what follows is asked of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quiet import Quiet
+
+from traitbench import inventories
+from traitbench.backends.scripted import Scripted
+from traitbench.errors import UnsupportedControl
+from traitbench.runs.administer import administer
+from traitbench.runs.evaluate import evaluate
+from traitbench.runs.plan import Given, Plan, prepare
+from traitbench.store import RunFolder, read_json
+from traitbench.tasks.administration import Administration
+from traitbench.tasks.questionnaire import Questionnaire
+from traitbench.tasks.task import Task
+
+
+class Counting(Quiet):
+    """Counts the batches."""
+
+    batches = 0
+
+    def done(self, requests: int) -> None:
+        self.batches += 1
+
+
+def plan(folder: Path, **changes: Any) -> Plan:
+    return Plan.model_validate({
+        "model": "scripted:person", "model_args": {"obedience": 0.2, "noise": 0.1}, "tasks": ("mini_ipip",),
+        "method": "prompting", "output_path": str(folder), "bootstrap_iters": 50, **changes,
+    })  # fmt: skip
+
+
+def test_a_backend_that_cannot_mix_is_refused(tmp_path: Path) -> None:
+    asked = plan(tmp_path / "out", model="smollm2", model_args={}, mix_conditions=True)
+    with pytest.raises(UnsupportedControl, match="--mix_conditions: the backend hf asks under one control at a time"):
+        evaluate(asked, Quiet(), print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_conditions_that_share_batches_answer_as_each_alone(tmp_path: Path) -> None:
+    alone, mixed = Counting(), Counting()
+    changes = {"limit": 7, "scoring": ("choice", "statement", "generate")}
+    _, one = evaluate(plan(tmp_path / "alone", **changes), alone, print)
+    _, other = evaluate(plan(tmp_path / "mixed", **changes, mix_conditions=True), mixed, print)
+    assert _samples(one) == _samples(other) and one.parent.name == other.parent.name
+    ours, theirs = read_json(one), read_json(other)
+    for changing in ("date", "total_evaluation_time_seconds", "cost"):
+        del ours[changing], theirs[changing]
+    assert theirs["config"].pop("mix_conditions") and not ours["config"].pop("mix_conditions")
+    assert ours == theirs and mixed.batches < alone.batches
+
+
+def test_what_follows_is_asked_of_each_condition_that_mixes(tmp_path: Path) -> None:
+    class Asking(Task):
+        """Asks some items again, by what was answered."""
+
+        id = "asking"
+        original = 4
+
+        def __init__(self) -> None:
+            self.inner = Questionnaire(inventories.load("mini_ipip"), Administration(limit=4, scoring=("choice",)))
+            self.items, self.traits = self.inner.items, self.inner.traits
+
+        def requests(self, seed: int) -> list[Any]:
+            asked = self.inner.requests(seed)
+            return [r.model_copy(update={"doc": r.doc.model_copy(update={"task": self.id})}) for r in asked]
+
+        def follow_up(self, samples: Any) -> list[Any]:
+            if any(sample.repeat for sample in samples):
+                return []
+            again = {(s.item, s.order) for s in samples if s.value_keyed > 3.2}
+            return [
+                r.model_copy(update={"doc": r.doc.model_copy(update={"repeat": 1})})
+                for r in self.requests(0) if (r.doc.item, r.doc.order) in again
+            ]  # fmt: skip
+
+        def grade(self, sample: Any) -> Any:
+            return self.inner.grade(sample)
+
+        def summarise(self, facts: Any, samples: Any) -> Any:
+            raise NotImplementedError
+
+    made = prepare(plan(tmp_path, tasks=("asking",)), Given(tasks={"asking": Asking()}))
+    found = []
+    for mix in (False, True):
+        prepared = made.model_copy(update={"plan": made.plan.model_copy(update={"mix_conditions": mix})})
+        respondent = Scripted.make(made.spec, made.plan.options())
+        folder = RunFolder(tmp_path / str(mix))
+        with folder.open() as held:
+            found.append(administer(prepared, respondent, folder, held, Quiet(), print)["asking"])
+    assert found[0] == found[1]
+    asked = Counter(sample.condition for sample in found[0])
+    assert len(asked) == 9 and len(set(asked.values())) > 1 and min(asked.values()) >= 8
+
+
+def _samples(results: Path) -> bytes:
+    return next(results.parent.glob("samples_*.jsonl")).read_bytes()
