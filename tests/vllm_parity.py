@@ -37,14 +37,27 @@ class Bench:
     vllm: VLLM
     controls: dict[str, Control]
     requests: list[Request]
+    prompts: list[Request]
+    """To write on, greedily."""
+    known: dict[str, dict[int, Response]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def all(self) -> list[Request]:
+        return [*self.requests, *self.prompts]
+
+    def wanted(self, name: str) -> dict[int, Response]:
+        """What hf answers to everything under a control, asked once."""
+        if name not in self.known:
+            self.known[name] = answers(self.hf, self.controls[name], self.all)
+        return self.known[name]
 
     def close(self) -> None:
         self.vllm.close()
         self.hf.close()
 
 
-def ready(folder: Path, ranks: Sequence[int], **arguments: Any) -> Bench:
-    """Start both; `ranks` are those of the adapters, `arguments` the engine's."""
+def ready(folder: Path, ranks: Sequence[int], prompts: int, **arguments: Any) -> Bench:
+    """Start both; `ranks` are those of the adapters, `prompts` how many there are, `arguments` the engine's."""
     hf = HuggingFace(SPEC)
     width = {site: site_width(hf.model, site) for site in PLACES}
     told = (Message(role="system", content="You are very outgoing."),)
@@ -61,7 +74,7 @@ def ready(folder: Path, ranks: Sequence[int], **arguments: Any) -> Bench:
     requests = item_requests("mini_ipip", inventory, inventory.items[:3], asked, 0)
     vllm = VLLM.make(SPEC, Options(arguments={"max_model_len": 1024, **arguments}))
     vllm.prepare(list(made.values()), hf)
-    return Bench(hf, vllm, made, requests)
+    return Bench(hf, vllm, made, requests, written(prompts, 16))
 
 
 def edit(folder: Path, site: Site, op: Op, scope: Scope, width: int, seed: int = 0) -> Control:
@@ -116,7 +129,7 @@ def answers(backend: Backend, control: Control, requests: Sequence[Request]) -> 
 
 
 def apart(a: Mapping[int, Response], b: Mapping[int, Response]) -> float:
-    """Largest difference of option and text log-probabilities, in nats."""
+    """Largest difference of option and text log-probabilities, in nats; `b` may hold more."""
     worst = 0.0
     for i in a:
         if a[i].option_logprobs is not None:
@@ -129,5 +142,5 @@ def apart(a: Mapping[int, Response], b: Mapping[int, Response]) -> float:
 
 def alike(a: Mapping[int, Response], b: Mapping[int, Response]) -> float:
     """Share of replies that are the same, with the same length and end."""
-    same = [(a[i].text, a[i].tokens, a[i].status) == (b[i].text, b[i].tokens, b[i].status) for i in a if a[i].text]
+    same = [(a[i].text, a[i].tokens, a[i].status) == (b[i].text, b[i].tokens, b[i].status) for i in a if a[i].text is not None]
     return float(np.mean(same))

@@ -13,7 +13,7 @@ from vllm_parity import NATS, answers, apart, ready  # noqa: E402
 
 
 def test_answers_are_those_of_hf(tmp_path: Path) -> None:
-    bench = ready(tmp_path, (256,), enforce_eager=True)
+    bench = ready(tmp_path, (256,), 0, enforce_eager=True)
     try:
         control, asked = bench.controls["rank 256"], [bench.requests[0], bench.requests[6]]
         assert apart(*(answers(backend, control, asked) for backend in (bench.vllm, bench.hf))) < NATS
