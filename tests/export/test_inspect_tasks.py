@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +20,14 @@ from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import Message, Write
 
 inspect_ai = pytest.importorskip("inspect_ai")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("elsewhere")]
 
 Tiny = Callable[..., Path]
+Ask = Callable[..., Any]
 NAME = "mini_ipip"
-ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Not the checkout itself is to be found but what is installed: its egg-info tells Inspect of no installation."""
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if Path(place or ".").resolve() != ROOT])
-    yield
-    gc.collect()  # here Inspect's open ends are forgiven, in other tests they would be errors
-
-
-def run(model: Any, tmp_path: Path, **args: Any) -> Any:
-    (log,) = inspect_ai.eval(
-        f"traitbench/{NAME}", model=model, task_args=args, log_dir=str(tmp_path / "logs"), display="none",
-    )  # fmt: skip
-    assert log.status == "success", log.error
-    return log
-
-
-def test_scores_are_answers_read_and_keyed_as_ours(tmp_path: Path) -> None:
+def test_scores_are_answers_read_and_keyed_as_ours(ask: Ask, tmp_path: Path) -> None:
     from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
     said = ["A", "B.", "(C)", "Very Accurate", "E", "I'm sorry, but I can't answer that.", "Perhaps"]
@@ -54,7 +37,7 @@ def test_scores_are_answers_read_and_keyed_as_ours(tmp_path: Path) -> None:
         output.usage = ModelUsage()  # else it fetches a tokenizer to count with
         return output
 
-    log = run(get_model("mockllm/model", custom_outputs=reply), tmp_path)
+    log = ask(get_model("mockllm/model", custom_outputs=reply))
     task = Questionnaire(inventories.load(NAME), Administration(scoring=("generate",)))
     values: dict[str, list[float]] = {}
     found = {sample.id: sample for sample in log.samples}
@@ -83,14 +66,14 @@ def test_scores_are_answers_read_and_keyed_as_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["none", "control"])
-def test_the_provider_writes_what_our_backend_writes(kind: str, tiny: Tiny, tmp_path: Path) -> None:
+def test_the_provider_writes_what_our_backend_writes(kind: str, ask: Ask, tiny: Tiny, tmp_path: Path) -> None:
     messages = (
         Message(role="system", content="You worry."),
         Message(role="user", content="Answer as one who worries."),
     )
     made = controls.store(tmp_path / "controls", messages=messages) if kind == "control" else None
     place = f"@{tmp_path / 'controls' / made.hash}" if made else ""
-    log = run(f"traitbench/{tiny('llama')}{place}", tmp_path, orders="forward")
+    log = ask(f"traitbench/{tiny('llama')}{place}", orders="forward")
     task = Questionnaire(inventories.load(NAME), Administration(scoring=("generate",), orders=("forward",)))
     backend = HuggingFace(resolve(str(tiny("llama"))), device="cpu")
     with backend.under(made):
