@@ -15,7 +15,7 @@ from traitbench.errors import UnsupportedControl
 from traitbench.export.controlled import control_of, model_of
 from traitbench.export.inspect_choice import EXACT, Asked, asked
 from traitbench.export.inspect_token import first_token
-from traitbench.types import Choose, Control, Doc, Message, Response, Write
+from traitbench.types import Choose, Control, Doc, Message, Response, Write, digest
 
 __all__ = ["ControlledAPI", "named"]
 
@@ -26,6 +26,8 @@ _REFUSED = {
     "top_p", "top_k", "best_of", "frequency_penalty", "presence_penalty", "logit_bias", "num_choices",
     "prompt_logprobs", "response_schema",
 }  # fmt: skip
+_SCHEME = "traitbench:"
+"""Begins what stands in the place of a server's address: a digest of all that decides a reply besides the settings."""
 
 
 def named(name: str) -> tuple[str, Path | None]:
@@ -50,11 +52,19 @@ class ControlledAPI(ModelAPI):  # type: ignore[misc]
         dtype: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        """Load the model and put the control on; `-M control=DIR` is another way to name it."""
-        super().__init__(model_name, base_url, api_key, [], config)
+        """Load the model and put the control on; `-M control=DIR` is another way to name it.
+
+        Inspect keeps answers (`--cache`) by the model's name and address, and knows neither a folder's contents nor
+        `-M`. So the address is a digest of model, precision and control. UnsupportedControl for an address or a key.
+        """
+        if api_key or (base_url and not base_url.startswith(_SCHEME)):
+            what = "key" if api_key else "address (base_url)"
+            raise UnsupportedControl(f"traitbench/{model_name} runs in this process and takes no {what}; leave it out")
+        super().__init__(model_name, None, None, [], config)
         model, place = named(model_name)
         self._control: Control | None = control_of(place if control is None else control)
         self._backend = HuggingFace(model_of(model), device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        self.base_url = _SCHEME + digest([self._backend.identity, self._control.hash if self._control else None])
         self._open = ExitStack()
         self._open.enter_context(self._backend.under(self._control))
         self._alone = threading.Lock()

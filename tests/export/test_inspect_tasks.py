@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,6 +100,42 @@ def test_what_the_provider_does_not_heed_is_refused(tiny: Tiny, tmp_path: Path) 
     place = tmp_path / "controls" / made.hash
     assert named(f"smollm2@{place}") == ("smollm2", place)
     assert named("org/name@main") == ("org/name@main", None) and named("smollm2") == ("smollm2", None)
+
+
+def test_inspects_cache_tells_controls_apart(
+    ask: Ask, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSPECT_CACHE_DIR", str(tmp_path / "cache"))
+    place = tmp_path / "control"
+    made = {
+        word: controls.store(tmp_path / "made", messages=(Message(role="system", content=word * 20),))
+        for word in ("calm ", "worry ")
+    }
+    found: list[tuple[str, str | None, str]] = []
+    for word in ("calm ", "worry ", "calm ", ""):
+        shutil.rmtree(place, ignore_errors=True)
+        if word:
+            # The same folder: Inspect sees neither -M nor what a folder holds.
+            shutil.copytree(tmp_path / "made" / made[word].hash, place)
+        args = {"control": str(place)} if word else {}
+        model = inspect_ai.model.get_model(f"traitbench/{tiny('llama')}", memoize=False, **args)
+        log = ask(model, {"limit": 1, "cache": True}, orders="forward")
+        (sample,) = log.samples
+        (event,) = [event for event in sample.events if event.event == "model"]
+        found.append((event.cache, sample.output.metadata["control_hash"], sample.output.completion))
+    assert [cache for cache, *_ in found] == ["write", "write", "read", "write"]
+    assert [name for _, name, _ in found] == [made["calm "].hash, made["worry "].hash, made["calm "].hash, None]
+    assert found[0][2] == found[2][2]
+
+
+def test_an_address_or_a_key_is_refused_before_anything_is_loaded() -> None:
+    from traitbench.errors import UnsupportedControl
+    from traitbench.export.inspect_model import ControlledAPI
+
+    for given, said in (({"api_key": "sk-1"}, "takes no key"), ({"base_url": "http://host/v1"}, "takes no address")):
+        with pytest.raises(UnsupportedControl, match=said) as found:
+            ControlledAPI("no-such-model", **given)
+        assert "sk-1" not in str(found.value)
 
 
 def test_every_public_inventory_is_a_task_and_no_restricted_one() -> None:
