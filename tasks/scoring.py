@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item, ResponseScale
 
 __all__ = [
-    "COVERS", "RANDOM", "WIDEST", "answer", "effect_size", "estimated", "facets_of", "grade", "item_grid",
+    "COVERS", "RANDOM", "WIDEST", "answer", "chosen", "effect_size", "estimated", "facets_of", "grade", "item_grid",
     "item_values", "modes", "scale_scores", "style", "weights_of",
 ]  # fmt: skip
 
@@ -45,11 +45,9 @@ def grade(sample: Sample, inventory: Inventory) -> Grade:
     if sample.scoring == "statement":
         raw = sample.loglik / sample.tokens if sample.loglik is not None and sample.tokens else None
     elif sample.scoring == "choice" and sample.option_logprobs and sample.option_values:
-        if sample.option_bounds:
-            raw, mass, bounds = _between(sample.option_logprobs, sample.option_bounds, sample.option_values)
-            status = "unseen" if raw is None else "valid"
-        else:
-            raw, mass, _ = choice_value(sample.option_logprobs, sample.option_values)
+        found = chosen(sample.option_logprobs, sample.option_bounds, sample.option_values)
+        raw, mass, bounds = found.value_raw, found.option_mass, found.value_bounds
+        status = found.status if sample.option_bounds else status
     elif sample.scoring == "generate" and sample.option_values:
         labels = presented_options(inventory, sample.symbols or "letters", sample.order or "forward")[0]
         status, value = parse_reply(sample.resps[0][0] or "", labels, sample.option_values, sample.cut)
@@ -60,16 +58,20 @@ def grade(sample: Sample, inventory: Inventory) -> Grade:
     return Grade(status=status, value_raw=raw, value_keyed=keyed, option_mass=mass, value_bounds=bounds)
 
 
-def _between(
-    logprobs: Sequence[float | None], most: Sequence[float], values: Sequence[int]
-) -> tuple[float | None, float, tuple[float, float]]:
-    """Value, mass shown and bounds of an answer whose options are known from one probability to another.
+def chosen(logprobs: Sequence[float | None], most: Sequence[float] | None, values: Sequence[int]) -> Grade:
+    """Grade a choice by the log-probabilities of its options, before any reversing: their expected value.
 
-    The value is halfway between its bounds; None where they lie more than WIDEST apart.
+    With `most` an option has between `logprobs` and `most`. The value is then halfway between its bounds, and missing,
+    with the status `unseen`, where they lie more than WIDEST apart.
     """
+    if not most:
+        raw, mass, _ = choice_value(logprobs, values)
+        return Grade(status="valid", value_raw=raw, option_mass=mass)
     low, high = choice_bounds(logprobs, most, values)
     mass = sum(math.exp(lp) for lp in logprobs if lp is not None)
-    return ((low + high) / 2 if high - low <= WIDEST else None), mass, (low, high)
+    if high - low > WIDEST:
+        return Grade(status="unseen", option_mass=mass, value_bounds=(low, high))
+    return Grade(status="valid", value_raw=(low + high) / 2, option_mass=mass, value_bounds=(low, high))
 
 
 def answer(sample: Sample) -> Answer:

@@ -142,5 +142,5 @@ def apart(a: Mapping[int, Response], b: Mapping[int, Response]) -> float:
 
 def alike(a: Mapping[int, Response], b: Mapping[int, Response]) -> float:
     """Share of replies that are the same, with the same length and end."""
-    same = [(a[i].text, a[i].tokens, a[i].status) == (b[i].text, b[i].tokens, b[i].status) for i in a if a[i].text is not None]
-    return float(np.mean(same))
+    told = [[(r.text, r.tokens, r.status) for r in (a[i], b[i])] for i in a if a[i].text is not None]
+    return float(np.mean([ours == theirs for ours, theirs in told]))

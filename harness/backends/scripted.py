@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
 from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
+from traitbench.masking import masked
 from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
@@ -91,7 +92,8 @@ class Scripted(Backend):
             return cls(spec.source, Respondent.model_validate({"seed": options.seed, **options.arguments}))
         except ValidationError as error:
             first = error.errors()[0]
-            raise UnknownName(f"--model_args {first['loc'][0]}={first['input']}: {first['msg']}") from None
+            name = str(first["loc"][0])
+            raise UnknownName(f"--model_args {name}={masked(first['input'], name)}: {first['msg']}") from None
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -253,10 +253,12 @@ def _export(p: argparse.ArgumentParser) -> None:
     what = p.add_mutually_exclusive_group(required=True)
     what.add_argument("folder", nargs="?", help=_FOLDER)
     what.add_argument(
-        "--path", choices=["lm-eval"], help="print the folder of our questionnaires as tasks of this tool"
-    )
+        "--path", choices=["lm-eval", "inspect-register"],
+        help="print the folder of our questionnaires as tasks of this tool, or as entries of this register",
+    )  # fmt: skip
     p.add_argument("--to", metavar="DIR", help="default: results/published, of another format results/exported")
     p.add_argument("--format", metavar="NAME", default="published", help="published, inspect, eee, hf (%(default)s)")
+    p.add_argument("--source", metavar="URL", help="inspect-register: https://github.com/OWNER/NAME/tree/COMMIT")
     p.add_argument("--dataset_id", metavar="ORG/NAME", help="hf: the benchmark's data set on the hub")
 
 

@@ -204,7 +204,8 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.path:
         from traitbench.export import PATHS
 
-        print(PATHS.load(arguments.path)())
+        where = {"source": arguments.source or ""} if arguments.path == "inspect-register" else {}
+        print(PATHS.load(arguments.path)(**where))
         return 0
     from traitbench.export import FORMATS
     from traitbench.runs.finished import current

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from traitbench.errors import BadData, UnknownName, refuse_others
+from traitbench.masking import masked, shown
 from traitbench.runs.flags import LISTS, listed, plan_of
 from traitbench.runs.plan import Plan
 
@@ -24,6 +25,7 @@ def pairs(text: str, flag: str) -> dict[str, Any]:
     for part in filter(None, (p.strip() for p in re.split(r",(?![^\[]*\])", text))):
         key, equals, value = part.partition("=")
         if not equals or not key:
+            part = masked(part, re.split(r"[:\s]", part)[0])
             raise UnknownName(f"--{flag} holds {part!r}; expected name=value pairs with commas between, e.g. a=1,b=x")
         try:
             out[key.strip()] = yaml.safe_load(value) if value.strip() else ""
@@ -76,5 +78,5 @@ def _file(path: Path) -> dict[str, Any]:
 
 
 def as_yaml(plan: Plan) -> str:
-    """The plan as a file that --config takes."""
-    return yaml.safe_dump(plan.model_dump(mode="json"), sort_keys=False)
+    """The plan as a file that --config takes; what may be a key is masked."""
+    return yaml.safe_dump(shown(plan.model_dump(mode="json")), sort_keys=False)

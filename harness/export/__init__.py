@@ -23,10 +23,11 @@ FORMATS: Catalog[Callable[..., list[Path]]] = Catalog(
 """Name -> what writes a results file in that format below a folder, and returns the files made; `hf` also takes a
 `dataset_id`."""
 
-PATHS: Catalog[Callable[[], Path]] = Catalog(
+PATHS: Catalog[Callable[..., Path]] = Catalog(
     "path",
     {
+        "inspect-register": "traitbench.export.inspect_register:entries",
         "lm-eval": "traitbench.export.lm_tasks:lm_tasks",
     },
 )
-"""Tool -> what gives the folder in which it finds our questionnaires."""
+"""Tool -> what gives the folder in which it finds our questionnaires; `inspect-register` takes a `source`."""

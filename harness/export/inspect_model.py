@@ -13,17 +13,21 @@ from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput,
 from traitbench.backends.hf import HuggingFace
 from traitbench.errors import UnsupportedControl
 from traitbench.export.controlled import control_of, model_of
-from traitbench.types import Control, Doc, Message, Write
+from traitbench.export.inspect_choice import EXACT, Asked, asked
+from traitbench.export.inspect_token import first_token
+from traitbench.types import Choose, Control, Doc, Message, Response, Write, digest
 
 __all__ = ["ControlledAPI", "named"]
 
 _DOC = Doc(task="inspect", scoring="generate", item="sample", trait="none", facet=None, keyed=1)
-_TAKEN = {"max_tokens", "temperature", "seed", "stop_seqs", "system_message"}
+_TAKEN = {"max_tokens", "temperature", "seed", "stop_seqs", "system_message", "logprobs", "top_logprobs"}
 """Settings that change a reply and are heeded; `system_message` Inspect itself makes a turn."""
 _REFUSED = {
-    "top_p", "top_k", "best_of", "frequency_penalty", "presence_penalty", "logit_bias", "num_choices", "logprobs",
-    "top_logprobs", "prompt_logprobs", "response_schema",
+    "top_p", "top_k", "best_of", "frequency_penalty", "presence_penalty", "logit_bias", "num_choices",
+    "prompt_logprobs", "response_schema",
 }  # fmt: skip
+_SCHEME = "traitbench:"
+"""Begins what stands in the place of a server's address: a digest of all that decides a reply besides the settings."""
 
 
 def named(name: str) -> tuple[str, Path | None]:
@@ -48,11 +52,19 @@ class ControlledAPI(ModelAPI):  # type: ignore[misc]
         dtype: str | None = None,
         trust_remote_code: bool = False,
     ) -> None:
-        """Load the model and put the control on; `-M control=DIR` is another way to name it."""
-        super().__init__(model_name, base_url, api_key, [], config)
+        """Load the model and put the control on; `-M control=DIR` is another way to name it.
+
+        Inspect keeps answers (`--cache`) by the model's name and address, and knows neither a folder's contents nor
+        `-M`. So the address is a digest of model, precision and control. UnsupportedControl for an address or a key.
+        """
+        if api_key or (base_url and not base_url.startswith(_SCHEME)):
+            what = "key" if api_key else "address (base_url)"
+            raise UnsupportedControl(f"traitbench/{model_name} runs in this process and takes no {what}; leave it out")
+        super().__init__(model_name, None, None, [], config)
         model, place = named(model_name)
         self._control: Control | None = control_of(place if control is None else control)
         self._backend = HuggingFace(model_of(model), device=device, dtype=dtype, trust_remote_code=trust_remote_code)
+        self.base_url = _SCHEME + digest([self._backend.identity, self._control.hash if self._control else None])
         self._open = ExitStack()
         self._open.enter_context(self._backend.under(self._control))
         self._alone = threading.Lock()
@@ -73,25 +85,50 @@ class ControlledAPI(ModelAPI):  # type: ignore[misc]
         given = config.model_dump(exclude_none=True)
         if refused := sorted(_REFUSED & given.keys()) or (["tools"] if tools else []):
             raise UnsupportedControl(f"this provider does not take {', '.join(refused)}; it takes {sorted(_TAKEN)}")
-        return await anyio.to_thread.run_sync(self._write, [_turn(message) for message in input], config)
+        choice = asked(config.extra_body)
+        if (config.logprobs or config.top_logprobs) and choice is None and config.max_tokens != 1:
+            raise UnsupportedControl("log-probabilities are given of a reply's first token alone; set max_tokens=1")
+        turns = tuple(_turn(message) for message in input)
+        return await anyio.to_thread.run_sync(self._answer, turns, choice, config)
 
-    def _write(self, turns: list[Message], config: GenerateConfig) -> ModelOutput:
+    def _answer(self, turns: tuple[Message, ...], choice: Asked | None, config: GenerateConfig) -> ModelOutput:
+        """Write a reply; of a choice, and with log-probabilities, its first token."""
         request = Write(
-            doc=_DOC, messages=tuple(turns), max_tokens=config.max_tokens or 2048, seed=config.seed or 0,
-            temperature=config.temperature or 0.0,
+            doc=_DOC, messages=turns, cue=choice.cue if choice else "", max_tokens=config.max_tokens or 2048,
+            seed=config.seed or 0, temperature=config.temperature or 0.0,
         )  # fmt: skip
+        logprobs = None
+        told: dict[str, Any] = {"control_hash": self._control.hash if self._control else None}
         with self._alone:
             tokens = len(self._backend.encode_prompt(request))
-            ((_, response),) = next(iter(self._backend.run([request]))).items()
-        text, stop = response.text or "", "stop" if response.status == "valid" else "max_tokens"
+            if choice is not None or config.logprobs or config.top_logprobs:
+                first = first_token(self._backend, request, config.top_logprobs or 0)
+                text, ended, written, logprobs = first.text, first.ended, 0 if first.ended else 1, first.logprobs
+            else:
+                response = self._ask(request)
+                text, ended, written = response.text or "", response.status == "valid", response.tokens or 0
+            if choice is not None:
+                told |= {EXACT: self._ask(_choose(request, choice)).option_logprobs}
         for end in config.stop_seqs or ():
             if end in text:
-                text, stop = text.partition(end)[0], "stop"
-        output = ModelOutput.from_content(self.model_name, text, stop_reason=stop)
-        written = response.tokens or 0
+                text, ended = text.partition(end)[0], True
+        output = ModelOutput.from_content(self.model_name, text, stop_reason="stop" if ended else "max_tokens")
+        output.choices[0].logprobs = logprobs
         output.usage = ModelUsage(input_tokens=tokens, output_tokens=written, total_tokens=tokens + written)
-        output.metadata = {"control_hash": self._control.hash if self._control else None}
+        output.metadata = told
         return output
+
+    def _ask(self, request: Write | Choose) -> Response:
+        ((_, response),) = next(iter(self._backend.run([request]))).items()
+        return response
+
+
+def _choose(request: Write, choice: Asked) -> Choose:
+    """The request for the options of `choice` behind the prompt of `request`."""
+    return Choose(
+        doc=_DOC.model_copy(update={"scoring": "choice"}), messages=request.messages, cue=request.cue,
+        options=choice.options, values=tuple(range(len(choice.options))),
+    )  # fmt: skip
 
 
 def _turn(message: Any) -> Message:

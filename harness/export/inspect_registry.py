@@ -9,9 +9,19 @@ from typing import Any
 
 from inspect_ai.model import modelapi
 
-from traitbench.export.inspect_tasks import ipip_50, ipip_neo_120, ipip_neo_300, level, mini_ipip
+from traitbench.export.inspect_tasks import (
+    ask_options,
+    expected_level,
+    ipip_50,
+    ipip_neo_120,
+    ipip_neo_300,
+    level,
+    mini_ipip,
+)
 
-__all__ = ["ipip_50", "ipip_neo_120", "ipip_neo_300", "level", "mini_ipip", "traitbench"]
+__all__ = [
+    "ask_options", "expected_level", "ipip_50", "ipip_neo_120", "ipip_neo_300", "level", "mini_ipip", "traitbench",
+]  # fmt: skip
 
 
 @modelapi(name="traitbench")  # type: ignore[untyped-decorator]

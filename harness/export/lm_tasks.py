@@ -6,7 +6,6 @@ first wording. Each spelling of an option is a choice of lm-eval's, so that its 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from typing import Any
 import yaml
 
 from traitbench import inventories
-from traitbench.backends.fingerprints import cache_folder
 from traitbench.export import lm_functions
-from traitbench.store import write_text
+from traitbench.export.shelf import shelved
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import Choose
@@ -40,14 +38,7 @@ _Dumper.add_representer(_Function, lambda dumper, name: dumper.represent_scalar(
 
 def lm_tasks() -> Path:
     """Write the tasks to the cache, unless they are there, and return their folder."""
-    made = files()
-    total = hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()[:16]
-    folder = cache_folder() / "lm-eval" / total
-    for name, text in made.items():
-        place = folder / name
-        if not place.is_file() or place.read_text("utf-8") != text:
-            write_text(place, text)
-    return folder
+    return shelved("lm-eval", files())
 
 
 def files() -> dict[str, str]:

@@ -19,6 +19,7 @@ from traitbench import store
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Backend
 from traitbench.errors import UnsupportedControl
+from traitbench.masking import shown
 from traitbench.methods import neutral
 from traitbench.methods.bench import Bench
 from traitbench.progress import Progress
@@ -50,9 +51,8 @@ def evaluate(
     kind = served(prepared)
     folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
-        store.write_json(
-            folder.path / "run.json", {"plan": plan.model_dump(mode="json"), "version": version("traitbench")}
-        )
+        told = {"plan": shown(plan.model_dump(mode="json")), "version": version("traitbench")}
+        store.write_json(folder.path / "run.json", told)
         backend = kind.make(prepared.spec, plan.options())
         try:
             prepared = _fitted(prepared, backend, tell, progress)
@@ -202,7 +202,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     limited = [f"--limit {plan.limit}: the first {plan.limit} items only, not a score of the instrument"]
     notes = [note for task in prepared.tasks for note in task.notes()]
-    config = plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"})
+    config = shown(plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"}))
     told = list(prepared.participants.notes) if prepared.participants else []
     fits: dict[str, list[Fit]] = {}
     seconds: dict[tuple[int | None, str], float] = {}

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from traitbench.errors import TraitbenchUsage, UnknownName, refuse_others, unknown
+from traitbench.masking import masked
 from traitbench.runs.plan import Plan
 
 __all__ = ["LISTS", "listed", "plan_of"]
@@ -59,7 +60,7 @@ def plan_of(values: Mapping[str, Any], dashes: str = "--", help: str = "; see `t
 
 def _usage(error: ValidationError, dashes: str, help: str) -> TraitbenchUsage | UnknownName:
     first = error.errors()[0]
-    flag, value = str(first["loc"][0]), first["input"]
+    flag, value = str(first["loc"][0]), masked(first["input"], str(first["loc"][-1]))
     allowed = (first.get("ctx") or {}).get("expected", "")
     if first["type"] == "literal_error" and isinstance(value, str):
         names = [word.strip("' ") for word in allowed.replace(" or ", ",").split(",")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, SkipValidation, ValidationError, model_validator
 
@@ -13,6 +13,7 @@ from traitbench.backends.backend import Options
 from traitbench.backends.models import ModelSpec, automatic, resolve
 from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
+from traitbench.masking import KEYLESS, masked
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
@@ -42,9 +43,9 @@ class Plan(Record):
     """The flags of `traitbench run`, which are also the keys of a --config file."""
 
     model: str = "smollm2"
-    model_args: dict[str, Scalar] = {}
+    model_args: Annotated[dict[str, Scalar], KEYLESS] = {}
     method: str = "none"
-    method_args: dict[str, Argument] = {}
+    method_args: Annotated[dict[str, Argument], KEYLESS] = {}
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
     backend: str = "auto"
@@ -55,7 +56,7 @@ class Plan(Record):
     device: str | None = None
     output_path: str = "results/runs"
     seed: int = 0
-    gen_kwargs: dict[str, Scalar] = {}
+    gen_kwargs: Annotated[dict[str, Scalar], KEYLESS] = {}
     apply_chat_template: bool | None = None
     include_path: tuple[str, ...] = ()
     scoring: tuple[Mode, ...] = ("choice", "statement")
@@ -293,4 +294,4 @@ def _validated(kind: Any, values: dict[str, Any], prefix: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise TraitbenchUsage(f"{prefix}{where} = {first['input']!r}: {first['msg']}") from None
+        raise TraitbenchUsage(f"{prefix}{where} = {masked(first['input'], where)!r}: {first['msg']}") from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import gc
 import math
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +21,14 @@ from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import Message, Write
 
 inspect_ai = pytest.importorskip("inspect_ai")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("elsewhere")]
 
 Tiny = Callable[..., Path]
+Ask = Callable[..., Any]
 NAME = "mini_ipip"
-ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture(autouse=True)
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Not the checkout itself is to be found but what is installed: its egg-info tells Inspect of no installation."""
-    monkeypatch.setattr(sys, "path", [place for place in sys.path if Path(place or ".").resolve() != ROOT])
-    yield
-    gc.collect()  # here Inspect's open ends are forgiven, in other tests they would be errors
-
-
-def run(model: Any, tmp_path: Path, **args: Any) -> Any:
-    (log,) = inspect_ai.eval(
-        f"traitbench/{NAME}", model=model, task_args=args, log_dir=str(tmp_path / "logs"), display="none",
-    )  # fmt: skip
-    assert log.status == "success", log.error
-    return log
-
-
-def test_scores_are_answers_read_and_keyed_as_ours(tmp_path: Path) -> None:
+def test_scores_are_answers_read_and_keyed_as_ours(ask: Ask, tmp_path: Path) -> None:
     from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
     said = ["A", "B.", "(C)", "Very Accurate", "E", "I'm sorry, but I can't answer that.", "Perhaps"]
@@ -54,7 +38,7 @@ def test_scores_are_answers_read_and_keyed_as_ours(tmp_path: Path) -> None:
         output.usage = ModelUsage()  # else it fetches a tokenizer to count with
         return output
 
-    log = run(get_model("mockllm/model", custom_outputs=reply), tmp_path)
+    log = ask(get_model("mockllm/model", custom_outputs=reply))
     task = Questionnaire(inventories.load(NAME), Administration(scoring=("generate",)))
     values: dict[str, list[float]] = {}
     found = {sample.id: sample for sample in log.samples}
@@ -83,14 +67,14 @@ def test_scores_are_answers_read_and_keyed_as_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["none", "control"])
-def test_the_provider_writes_what_our_backend_writes(kind: str, tiny: Tiny, tmp_path: Path) -> None:
+def test_the_provider_writes_what_our_backend_writes(kind: str, ask: Ask, tiny: Tiny, tmp_path: Path) -> None:
     messages = (
         Message(role="system", content="You worry."),
         Message(role="user", content="Answer as one who worries."),
     )
     made = controls.store(tmp_path / "controls", messages=messages) if kind == "control" else None
     place = f"@{tmp_path / 'controls' / made.hash}" if made else ""
-    log = run(f"traitbench/{tiny('llama')}{place}", tmp_path, orders="forward")
+    log = ask(f"traitbench/{tiny('llama')}{place}", orders="forward")
     task = Questionnaire(inventories.load(NAME), Administration(scoring=("generate",), orders=("forward",)))
     backend = HuggingFace(resolve(str(tiny("llama"))), device="cpu")
     with backend.under(made):
@@ -116,6 +100,42 @@ def test_what_the_provider_does_not_heed_is_refused(tiny: Tiny, tmp_path: Path) 
     place = tmp_path / "controls" / made.hash
     assert named(f"smollm2@{place}") == ("smollm2", place)
     assert named("org/name@main") == ("org/name@main", None) and named("smollm2") == ("smollm2", None)
+
+
+def test_inspects_cache_tells_controls_apart(
+    ask: Ask, tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INSPECT_CACHE_DIR", str(tmp_path / "cache"))
+    place = tmp_path / "control"
+    made = {
+        word: controls.store(tmp_path / "made", messages=(Message(role="system", content=word * 20),))
+        for word in ("calm ", "worry ")
+    }
+    found: list[tuple[str, str | None, str]] = []
+    for word in ("calm ", "worry ", "calm ", ""):
+        shutil.rmtree(place, ignore_errors=True)
+        if word:
+            # The same folder: Inspect sees neither -M nor what a folder holds.
+            shutil.copytree(tmp_path / "made" / made[word].hash, place)
+        args = {"control": str(place)} if word else {}
+        model = inspect_ai.model.get_model(f"traitbench/{tiny('llama')}", memoize=False, **args)
+        log = ask(model, {"limit": 1, "cache": True}, orders="forward")
+        (sample,) = log.samples
+        (event,) = [event for event in sample.events if event.event == "model"]
+        found.append((event.cache, sample.output.metadata["control_hash"], sample.output.completion))
+    assert [cache for cache, *_ in found] == ["write", "write", "read", "write"]
+    assert [name for _, name, _ in found] == [made["calm "].hash, made["worry "].hash, made["calm "].hash, None]
+    assert found[0][2] == found[2][2]
+
+
+def test_an_address_or_a_key_is_refused_before_anything_is_loaded() -> None:
+    from traitbench.errors import UnsupportedControl
+    from traitbench.export.inspect_model import ControlledAPI
+
+    for given, said in (({"api_key": "sk-1"}, "takes no key"), ({"base_url": "http://host/v1"}, "takes no address")):
+        with pytest.raises(UnsupportedControl, match=said) as found:
+            ControlledAPI("no-such-model", **given)
+        assert "sk-1" not in str(found.value)
 
 
 def test_every_public_inventory_is_a_task_and_no_restricted_one() -> None:

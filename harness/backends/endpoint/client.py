@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from traitbench.backends.endpoint.settings import Settings, key_of
+from traitbench.masking import MASK
 
 if TYPE_CHECKING:
     import httpx
@@ -160,7 +161,7 @@ class Client:
             return response.status_code, response.headers, self._masked(text)
 
     def _masked(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+        return text.replace(self._key, MASK) if self._key else text
 
     def _turn(self) -> None:
         """Wait for this request's turn among all of a minute."""

@@ -8,9 +8,10 @@ from typing import Any, Literal
 
 from traitbench.backends.endpoint import scoring
 from traitbench.backends.endpoint.client import Client, Malformed, Refused
-from traitbench.backends.endpoint.settings import KEY, Settings
+from traitbench.backends.endpoint.settings import Settings
 from traitbench.backends.endpoint.tokens import Tokenizer, turns
 from traitbench.errors import BadData
+from traitbench.masking import KEY
 from traitbench.types import Message, Record
 
 __all__ = ["Routes", "probe", "refused"]

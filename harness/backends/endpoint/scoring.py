@@ -16,7 +16,7 @@ from traitbench.backends.endpoint.tokens import Post
 from traitbench.backends.rendering import Tokens
 from traitbench.backends.trie import along, nodes
 
-__all__ = ["Echo", "bounded", "by_echo", "by_prompt", "by_tree", "echoed", "likeliest", "scored", "shown"]
+__all__ = ["Echo", "beside", "bounded", "by_echo", "by_prompt", "by_tree", "echoed", "likeliest", "scored", "shown"]
 
 Top = Sequence[tuple[str, float]]
 """Text and log-probability of the likeliest tokens."""
@@ -115,14 +115,20 @@ def likeliest(chat: bool) -> Callable[[Any], Top]:
         try:
             if not chat:
                 return _legacy(logs["top_logprobs"][0], logs["tokens"][0])
-            first = logs["content"][0]
-            found = [(row, row["token"] == first["token"]) for row in first["top_logprobs"]]
-            rows = [(_spelt(row), _log(row["logprob"]), sampled) for row, sampled in found]
+            return beside(logs["content"][0])
         except (TypeError, KeyError, IndexError, ValueError, AttributeError):
             raise Malformed("no log-probabilities of the likeliest tokens") from None
-        return _last(rows)
 
     return read
+
+
+def beside(token: Mapping[str, Any]) -> Top:
+    """Read the likeliest tokens in the place of `token`, of a chat's answer as its JSON shows it; see `likeliest`.
+
+    Malformed, KeyError, TypeError or ValueError where they are not there.
+    """
+    found = [(row, row["token"] == token["token"]) for row in token["top_logprobs"]]
+    return _last([(_spelt(row), _log(row["logprob"]), sampled) for row, sampled in found])
 
 
 def bounded(

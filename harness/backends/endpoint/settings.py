@@ -12,16 +12,13 @@ from pydantic import Field, ValidationError
 
 from traitbench.backends.backend import Options
 from traitbench.errors import BadData, MissingExtra, TraitbenchUsage, refuse_others
+from traitbench.masking import KEY, masked, refuse_keys
 from traitbench.types import Record
 
-__all__ = ["KEY", "UNDECIDING", "Settings", "key_of", "settings_of"]
-
-KEY = "TRAITBENCH_API_KEY"
-"""The environment variable that holds the key of any server."""
+__all__ = ["UNDECIDING", "Settings", "key_of", "settings_of"]
 
 _OPENAI = ("OPENAI_API_KEY", "api.openai.com")
 """A key that is sent to its own host unasked, and to no other."""
-_SECRET = re.compile(r"key|token|secret|password|auth|bearer", re.I)
 
 UNDECIDING = frozenset({
     "key_env", "concurrency", "requests_per_minute", "timeout", "retries", "backoff", "longest_wait", "give_up",
@@ -74,12 +71,7 @@ class Settings(Record):
 def settings_of(options: Options) -> Settings:
     """Check what --model_args holds. An error names the setting and, of what may be secret, never the value."""
     given = options.arguments
-    for name in given:
-        if name not in Settings.model_fields and _SECRET.search(name):
-            raise TraitbenchUsage(
-                f"--model_args {name}: a key is not taken from the command line, where others can read it; put it into "
-                f"the environment variable {KEY}, or name another one with key_env=NAME"
-            )
+    refuse_keys("model_args", given)
     refuse_others("key of --model_args for endpoint", given, Settings.model_fields)
     if given.get("base_url") in (None, ""):
         raise TraitbenchUsage("an endpoint needs the server's address: --model_args base_url=http://localhost:8000/v1")
@@ -94,7 +86,7 @@ def settings_of(options: Options) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        shown = "" if name in ("base_url", "key_env") else f"={first['input']}"
+        shown = "" if name in ("base_url", "key_env") else f"={masked(first['input'], name)}"
         raise TraitbenchUsage(f"--model_args {name}{shown}: {first['msg']}") from None
     found = found.model_copy(update={"base_url": _checked(found.base_url)})
     key = key_of(found)
