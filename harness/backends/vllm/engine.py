@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from traitbench.backends.rendering import Tokens
 from traitbench.errors import BadData, MissingExtra
@@ -50,6 +50,8 @@ class Setup(Needs):
     enforce_eager: bool = False
     slots: int = 0
     """Controls with edits that the engine holds at once."""
+    load_format: Literal["safetensors", "dummy"] = "safetensors"
+    """dummy: random weights for a folder that holds a config and a tokenizer, to measure speed."""
 
 
 class Ask(NamedTuple):
@@ -162,7 +164,7 @@ def arguments(setup: Setup) -> dict[str, Any]:
         "max_model_len": setup.max_model_len, "enforce_eager": setup.enforce_eager,
         "tensor_parallel_size": setup.tensor_parallel_size, "enable_prefix_caching": True,
         # A checkpoint's sampling defaults would change replies unseen.
-        "generation_config": "vllm", "disable_log_stats": True, "load_format": "safetensors",
+        "generation_config": "vllm", "disable_log_stats": True, "load_format": setup.load_format,
         "max_num_batched_tokens": setup.max_num_batched_tokens or (2048 if cpu else None),
         "max_logprobs": 20,
     }  # fmt: skip
