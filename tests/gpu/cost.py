@@ -62,7 +62,13 @@ def _ratio(here: Here, what: str, least: float, plain: Any, edited: Any) -> None
     pairs = [(plain(), edited()) for _ in range(here.size(5, 1))]
     without, under = (statistics.median(side) for side in zip(*pairs, strict=True))
     here.report(
-        figure(what, without / under, "ratio", least=least, note=f"{without:.3f} s without, {under:.3f} s with edits")
+        figure(
+            what,
+            without / under,
+            "ratio",
+            least=None if here.dry else least,
+            note=f"{without:.3f} s without, {under:.3f} s with edits",
+        )
     )
 
 

@@ -23,9 +23,9 @@ __all__ = ["bfloat16", "first_runner", "float32"]
 
 NATS = 2e-4
 """Largest difference in float32, where nothing is multiplied in TF32: the tests' own bound."""
-ROUNDED = {"float32": 5e-3, "bfloat16": 0.5}
-"""Nats by which an option or a text may differ where attention (float32: TF32) or everything is rounded: a guess before
-any GPU was seen. The largest of hundreds of values, so wider than what the check at the start lets pass."""
+TF32, ROUNDED = 5e-3, {"options": 0.5, "texts": 1.0}
+"""Nats where float32 is multiplied in TF32, and in bfloat16: guesses before any GPU was seen. In bfloat16 hf on a CPU
+differs from itself by .2 an option and .4 a text, between packed and single prompts (24 items)."""
 EQUAL = 0.95
 """Share of greedy replies that must be equal in float32."""
 RUNNERS = {"vllm.v1.worker.gpu_model_runner.GPUModelRunner": 1, "vllm.v1.worker.gpu.model_runner.GPUModelRunner": 2}
@@ -39,27 +39,31 @@ class Variant(NamedTuple):
 
     name: str
     eager: bool
-    nats: float
+    nats: Mapping[str, float]
+    """Largest difference, of options and of texts."""
     environment: Mapping[str, str] = {}
 
 
 def bfloat16(here: Here) -> None:
     """Everything rounded; the second runner is asked for by name."""
-    nats = ROUNDED["bfloat16"]
     second = {} if here.dry else {"VLLM_USE_V2_MODEL_RUNNER": "1"}
-    _compare(here, "bfloat16", [Variant("graphs", False, nats, second), Variant("eager", True, nats, second)], 2)
+    _compare(here, "bfloat16", [Variant("graphs", False, ROUNDED, second), Variant("eager", True, ROUNDED, second)], 2)
 
 
 def float32(here: Here) -> None:
     """As it starts by itself, and with Triton's products in full precision, where the tests' bound must hold."""
-    exact = Variant("eager, no TF32", True, NATS, {"TRITON_F32_DEFAULT": "ieee"})
-    _compare(here, "float32", [exact, Variant("graphs", False, ROUNDED["float32"])], 2)
+    exact = Variant("eager, no TF32", True, _both(NATS), {"TRITON_F32_DEFAULT": "ieee"})
+    _compare(here, "float32", [exact, Variant("graphs", False, _both(TF32))], 2)
 
 
 def first_runner(here: Here) -> None:
     """The first runner, which errors tell to fall back on."""
     old = {"VLLM_USE_V2_MODEL_RUNNER": "0", "TRITON_F32_DEFAULT": "ieee"}
-    _compare(here, "float32", [Variant("graphs, no TF32", False, NATS, old)], 1)
+    _compare(here, "float32", [Variant("graphs, no TF32", False, _both(NATS), old)], 1)
+
+
+def _both(nats: float) -> Mapping[str, float]:
+    return {"options": nats, "texts": nats}
 
 
 def _compare(here: Here, dtype: str, variants: list[Variant], runner: int) -> None:
@@ -124,7 +128,7 @@ def _told(
         }
         worst = max(apart, key=apart.__getitem__)
         here.report(
-            figure(f"{variant.name}: {what}", apart[worst], "nats", most=variant.nats, note=worst, details=apart)
+            figure(f"{variant.name}: {what}", apart[worst], "nats", most=variant.nats[what], note=worst, details=apart)
         )
     replies = [i for i, request in enumerate(requests) if isinstance(request, Write)]
     equal = {
