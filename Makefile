@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup setup-vllm eval test test-vllm lint types docs bench leaderboard figures schemas clean
+.PHONY: setup setup-vllm eval test test-vllm lint types docs bench gpu-check leaderboard figures schemas clean
 
 setup: .venv/.core
 
@@ -113,6 +113,12 @@ leaderboard: .venv/.core
 DRAWN = $(sort $(dir $(wildcard results/published/smollm2@*/samples_ipip_neo_120_*)))
 figures: .venv/.core
 	@$(BIN)/traitbench report $(patsubst %,'%',$(DRAWN)) --output_path results
+
+# What only a GPU can show of vLLM, in ten minutes: docs/vllm.md. Exit code 5 where there is none: nothing was checked.
+CHECK ?=
+gpu-check: $(if $(GPU),.venv-vllm/.ready)
+	@$(if $(GPU),true,echo "gpu-check: no NVIDIA GPU here (/dev/nvidia0), nothing was checked"; exit 5)
+	@PYTHONPATH=tests $(VLLM)/python -m gpu.check $(CHECK)
 
 schemas: .venv/.core
 	@$(BIN)/python -m traitbench.schemas

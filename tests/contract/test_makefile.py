@@ -1,4 +1,4 @@
-"""What `make eval` would run, for each backend and machine: sound shell, from the right environment."""
+"""What `make eval` and `make gpu-check` would run, by backend and machine: sound shell, the right environment."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 
 
-def planned(folder: Path, *given: str, ready: bool) -> str:
-    """The recipe of `make eval`, unrun, in a folder that is set up; `ready`: for vLLM too."""
+def planned(folder: Path, *given: str, ready: bool, target: str = "eval") -> str:
+    """The recipe of a target, unrun, in a folder that is set up; `ready`: for vLLM too."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, folder)
     for stamp in (".venv/.core", ".venv/.train", *([".venv-vllm/.ready"] if ready else [])):
@@ -22,7 +22,7 @@ def planned(folder: Path, *given: str, ready: bool) -> str:
         (folder / stamp).touch()
     # What a make above this one was told is not for this one.
     alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    command = ["make", "-n", "eval", *given]
+    command = ["make", "-n", target, *given]
     recipe = subprocess.run(command, cwd=folder, env=alone, capture_output=True, text=True, check=True).stdout
     subprocess.run(["sh", "-n"], input=recipe, text=True, check=True)
     return recipe
@@ -55,3 +55,19 @@ def test_a_gpu_without_vllm_is_told_what_to_type_and_nobody_else_is(tmp_path: Pa
     assert 'test -z "" ||' in planned(tmp_path, "GPU=", ready=False)
     (tmp_path / "other").mkdir()
     assert 'test -z "" ||' in planned(tmp_path / "other", "GPU=/dev/nvidia0", ready=True)
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_the_check_of_a_gpu_runs_where_vllm_is(tmp_path: Path, ready: bool) -> None:
+    recipe = planned(tmp_path, "GPU=/dev/nvidia0", "CHECK=--only card", ready=ready, target="gpu-check")
+    assert "PYTHONPATH=tests .venv-vllm/bin/python -m gpu.check --only card" in recipe and "exit 5" not in recipe
+    assert ("pip install" in recipe) is not ready
+
+
+def test_without_a_gpu_the_check_says_so_and_sets_nothing_up(tmp_path: Path) -> None:
+    assert "pip install" not in planned(tmp_path, "GPU=", ready=False, target="gpu-check")
+    found = subprocess.run(["make", "gpu-check", "GPU="], cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout == "gpu-check: no NVIDIA GPU here (/dev/nvidia0), nothing was checked\n"
+    # make's own code for a recipe that failed, which names the recipe's.
+    assert found.returncode == 2 and "Error 5" in found.stderr
+    assert not (tmp_path / ".venv-vllm").exists()

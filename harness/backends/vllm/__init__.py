@@ -174,9 +174,15 @@ class VLLM(Backend):
         """The engine, started and checked when it is first asked for."""
         if self._engine is None:
             self._engine = Engine(self._setup)
-            unchanged(self.spec, self.weights)
-            if self._known:
-                verify(self, self._known, self.dtype, self._about)
+            try:
+                unchanged(self.spec, self.weights)
+                if self._known:
+                    verify(self, self._known, self.dtype, self._about)
+            except BaseException:
+                # An engine that failed its check answers nothing else.
+                self._engine.close()
+                self._engine = None
+                raise
         return self._engine
 
     def _about(self) -> str:

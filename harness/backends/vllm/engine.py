@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from traitbench.backends.rendering import Tokens
 from traitbench.errors import BadData, MissingExtra
@@ -50,6 +50,8 @@ class Setup(Needs):
     enforce_eager: bool = False
     slots: int = 0
     """Controls with edits that the engine holds at once."""
+    load_format: Literal["safetensors", "dummy"] = "safetensors"
+    """dummy: random weights for a folder that holds a config and a tokenizer, to measure speed."""
 
 
 class Ask(NamedTuple):
@@ -104,7 +106,7 @@ class Engine:
     def __init__(self, setup: Setup) -> None:
         """Start it; BadData names the setting to change where it does not start."""
         required()
-        _environment()
+        _environment(setup.dtype)
         from vllm import LLM
 
         self.setup = setup
@@ -142,6 +144,10 @@ class Engine:
         """Put a stored control's edits into a slot of every worker; None empties it."""
         self._llm.collective_rpc("traitbench_write", args=(slot, folder))
 
+    def forget(self) -> None:
+        """Empty the prefix cache."""
+        self._llm.reset_prefix_cache()
+
     def about(self) -> Mapping[str, Any]:
         """Runner, installed places and steps of the first worker."""
         found: Mapping[str, Any] = self._llm.collective_rpc("traitbench_about")[0]
@@ -167,7 +173,7 @@ def arguments(setup: Setup) -> dict[str, Any]:
         "max_model_len": setup.max_model_len, "enforce_eager": setup.enforce_eager,
         "tensor_parallel_size": setup.tensor_parallel_size, "enable_prefix_caching": True,
         # A checkpoint's sampling defaults would change replies unseen.
-        "generation_config": "vllm", "disable_log_stats": True, "load_format": "safetensors",
+        "generation_config": "vllm", "disable_log_stats": True, "load_format": setup.load_format,
         "max_num_batched_tokens": setup.max_num_batched_tokens or (2048 if cpu else None),
         "max_logprobs": 20,
     }  # fmt: skip
@@ -187,9 +193,13 @@ def arguments(setup: Setup) -> dict[str, Any]:
     return found
 
 
-def _environment() -> None:
-    """Set what vLLM reads from the environment, unless it is set: threads that wait without spinning, and silence."""
-    for name, value in {
+def _environment(dtype: str) -> None:
+    """Set what vLLM reads from the environment, unless it is set: threads that wait without spinning, and silence.
+
+    In float32 Triton's products are to be in full precision too, not in TF32.
+    """
+    exact = {"TRITON_F32_DEFAULT": "ieee"} if dtype == "float32" else {}
+    for name, value in exact | {
         "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(os.cpu_count() or 1), "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CONFIGURE_LOGGING": "1",
     }.items():  # fmt: skip
