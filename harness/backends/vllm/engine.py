@@ -198,11 +198,13 @@ def _environment(dtype: str) -> None:
 
     In float32 Triton's products are to be in full precision too, not in TF32.
     """
-    exact = {"TRITON_F32_DEFAULT": "ieee"} if dtype == "float32" else {}
-    for name, value in exact | {
+    wanted = {
         "OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(os.cpu_count() or 1), "VLLM_LOGGING_LEVEL": "ERROR",
         "VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_KVCACHE_SPACE": "2", "VLLM_CONFIGURE_LOGGING": "1",
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    if dtype == "float32":
+        wanted["TRITON_F32_DEFAULT"] = "ieee"
+    for name, value in wanted.items():
         os.environ.setdefault(name, value)
 
 
