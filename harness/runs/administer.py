@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from traitbench.backends.backend import Backend
 from traitbench.errors import BadData
 from traitbench.progress import Progress
+from traitbench.runs.estimate import foresee
 from traitbench.runs.owed import requests_owed
+from traitbench.runs.paces import Meter
 from traitbench.samples import Condition, Item, Sample, graded, make_sample
 from traitbench.store import RunFolder
 from traitbench.tasks.task import Task
@@ -31,6 +33,7 @@ class _Desk(NamedTuple):
     held: dict[str, Response]
     """Key -> response, of everything answered so far."""
     progress: Progress
+    meter: Meter
     seed: int
 
 
@@ -46,10 +49,11 @@ def administer(
     plan = prepared.plan
     tasks = {task.id: task for task in prepared.tasks}
     items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
-    desk = _Desk(tasks, items, backend, folder, held, progress, plan.seed)
     requests = [request for asked in prepared.requests.values() for request in asked]
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
-    progress.plan(len(prepared.conditions), len(every), sum(key in held for key in every))
+    outlook = foresee(prepared, backend, requests, every, held)
+    progress.plan(outlook.estimate)
+    desk = _Desk(tasks, items, backend, folder, held, progress, outlook.meter, plan.seed)
     samples: dict[str, list[Sample]] = {task.id: [] for task in prepared.tasks}
     for condition, control in prepared.conditions:
         progress.condition(condition.name)
@@ -64,6 +68,7 @@ def administer(
                 asked = [r for name, task in tasks.items() for r in _more(task, mine[name])]
         for name, rows in mine.items():
             samples[name] += rows
+    outlook.learn()
     return samples
 
 
@@ -76,7 +81,7 @@ def _ask(desk: _Desk, condition: Condition, control: Control, requests: Sequence
     backend, held = desk.backend, desk.held
     mine = [key_of(backend, control, request) for request in requests]
     done = {i for i, key in enumerate(mine) if key in held}
-    for batch in backend.run(requests, done):
+    for batch in desk.meter.timed(backend.run(requests, done), requests):
         new = {mine[i]: response for i, response in batch.items() if mine[i] not in held}
         desk.folder.append(new)
         held.update(new)
