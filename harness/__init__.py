@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from traitbench.backends.backend import Backend, Options
+    from traitbench.backends.backend import Backend, Options, Work
     from traitbench.backends.models import ModelSpec
     from traitbench.charts.chart import Figure
     from traitbench.errors import (
@@ -60,8 +60,8 @@ __all__ = [
     "Contender", "Continue", "Control", "Doc", "Edit", "Facts", "Figure", "Fit", "Grade", "Inventory", "Item",
     "Message", "Method", "MissingExtra", "ModelSpec", "Options", "Part", "Person", "Plan", "Point", "Record", "Request",
     "Response", "Results", "Row", "Sample", "Score", "Shown", "Table", "Target", "Task", "TraitbenchError",
-    "TraitbenchUsage", "UnknownName", "Unreachable", "UnsupportedControl", "Views", "Write", "evaluate", "fit",
-    "load_leaderboard", "load_results",
+    "TraitbenchUsage", "UnknownName", "Unreachable", "UnsupportedControl", "Views", "Work", "Write", "evaluate",
+    "fit", "load_leaderboard", "load_results",
 ]  # fmt: skip
 
 _PLACES = {
@@ -111,6 +111,7 @@ _PLACES = {
     "Unreachable": "traitbench.errors",
     "UnsupportedControl": "traitbench.errors",
     "Views": "traitbench.tasks.views",
+    "Work": "traitbench.backends.backend",
     "Write": "traitbench.types",
     "evaluate": "traitbench.runs.api",
     "fit": "traitbench.runs.api",

@@ -5,26 +5,115 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, Self
+from typing import Any, NamedTuple, Protocol, Self
 
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-__all__ = ["Bar", "Progress", "Rows"]
+__all__ = ["Bar", "Estimate", "Pace", "Progress", "Rows"]
 
 _WORTH_SAYING = 60
 """Seconds from which a run's length is told in words."""
+_SAFE = "safe to stop, the same command resumes"
 _WORTH_DRAWING = 3
 """Seconds after which a bar is worth looking at."""
+
+
+class Pace(NamedTuple):
+    """Tokens a second; None where it is not known."""
+
+    read: float | None = None
+    written: float | None = None
+
+    def seconds(self, scored: float, prompts: float, written: float) -> float | None:
+        """How long it takes to score so many tokens, and to write replies behind so many more; None: not known."""
+        if (scored and not self.read) or (written and not self.written):
+            return None
+        reading = (scored + prompts) / self.read if self.read else 0.0
+        return reading + (written / self.written if self.written else 0.0)
+
+
+class Estimate(NamedTuple):
+    """What a run has before it. Tokens and time are of what is not yet answered."""
+
+    conditions: int
+    requests: int
+    held: int = 0
+    """Requests that are already answered."""
+    fits: int = 0
+    """Controls that are still to be fitted, which takes time of its own."""
+    prompt: float | None = None
+    """Tokens of prompts; None where they are not known."""
+    written: int = 0
+    """Tokens of replies, at most."""
+    usd: float | None = None
+    """At most."""
+    seconds: float | None = None
+    """None where no pace is known."""
+    pace: Pace = Pace()
+    more: bool = False
+    """Whether replies lead to further questions, which nobody can count."""
+
+    @property
+    def promised(self) -> bool:
+        """Whether the time is not known yet, and will be after the first batches."""
+        return self.prompt is not None and self.seconds is None
+
+    def line(self) -> str:
+        """Say it in one line."""
+        first = f"{_fits(self.fits)} first, whose time is not counted; then at least " if self.fits else ""
+        resumed = f", {self.held} already answered" if self.held else ""
+        told = f"{first}{self.conditions} conditions, {self.requests} requests{resumed}"
+        if self.prompt is None:
+            return told
+        told += f", about {_amount(self.prompt)} prompt tokens"
+        if self.written:
+            told += f" and at most {_amount(self.written)} to write"
+        if self.usd is not None:
+            told += f", at most about ${self.usd:.2f}" if self.usd >= 0.01 else ", less than $0.01"
+        if self.more:
+            told += ", and what is asked about replies"
+        if self.seconds is None:
+            return f"{told}; no pace is known here yet; an estimate follows after the first batches"
+        most = "at most " if self.written else ""
+        return f"{told}; {most}about {_duration(self.seconds)} ({self._measured()} on this model here)"
+
+    def _measured(self) -> str:
+        read, written = self.pace
+        if not self.written or not written:
+            return f"measured at {_speed(read or 0)} tokens/s"
+        return f"measured at {f'{_speed(read)} tokens/s read and ' if read else ''}{_speed(written)} tokens/s written"
+
+
+def _fits(number: int) -> str:
+    return f"{number} fit{'s' if number > 1 else ''}"
+
+
+def _amount(tokens: float) -> str:
+    """Tokens as an estimate tells them: 640, 12 k, 1.1 M."""
+    if tokens >= 999_500:
+        return f"{tokens / 1e6:.1f} M"
+    return f"{tokens / 1e3:.0f} k" if tokens >= 1000 else f"{tokens:.0f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < _WORTH_SAYING:
+        return f"{max(seconds, 1):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _speed(pace: float) -> str:
+    """Tokens a second to three digits."""
+    return f"{float(f'{pace:.3g}'):,.0f}" if pace >= 10 else f"{pace:.2g}"
 
 
 class Progress(Protocol):
     """Who is told how far a run is."""
 
-    def plan(self, conditions: int, requests: int, held: int) -> None:
-        """Called once, before the first request: how much there is and how much is already answered."""
+    def plan(self, ahead: Estimate) -> None:
+        """Called once, before the first request: how much there is, how much is already answered, what it may take."""
 
     def condition(self, name: str) -> None:
         """Called when a condition begins."""
@@ -48,7 +137,7 @@ class Bar:
         )  # fmt: skip
         self._left = self._answered = 0
         self._started = self._told = 0.0
-        self._estimated = False
+        self._estimated = self._promised = False
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("traitbench")
@@ -64,13 +153,13 @@ class Bar:
         """Print a diagnostic."""
         self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
-    def plan(self, conditions: int, requests: int, held: int) -> None:
+    def plan(self, ahead: Estimate) -> None:
         """Begin: say how much there is."""
-        resumed = f", {held} already answered" if held else ""
-        self.tell(f"{conditions} conditions, {requests} requests{resumed}")
-        self._left = requests - held
+        self.tell(ahead.line() + (f"; {_SAFE}" if (ahead.seconds or 0) > _WORTH_SAYING else ""))
+        self._left = ahead.requests - ahead.held
+        self._promised, self._estimated = ahead.promised, ahead.seconds is not None
         self._started = self._told = time.monotonic()
-        self._task = self._bar.add_task("", total=requests, completed=held)
+        self._task = self._bar.add_task("", total=ahead.requests, completed=ahead.held)
         if self.console.is_terminal:
             self._bar.start()
 
@@ -100,7 +189,7 @@ class Bar:
         self._name = name
 
     def done(self, requests: int) -> None:
-        """Move on; after the first seconds say how long the whole will take."""
+        """Move on; after the first seconds say how long the whole will take, unless it was said."""
         self._answered += requests
         self._bar.advance(self._task, requests)
         now = time.monotonic()
@@ -108,8 +197,8 @@ class Bar:
         left = spent / max(self._answered, 1) * (self._left - self._answered)
         if not self._estimated and spent > 4:
             self._estimated = True
-            if spent + left > _WORTH_SAYING:
-                self.tell(f"about {(spent + left) / 60:.0f} min in all; safe to stop, the same command resumes")
+            if self._promised or spent + left > _WORTH_SAYING:
+                self.tell(f"about {_duration(spent + left)} in all; {_SAFE}")
         if not self.console.is_terminal and now - self._told > _WORTH_SAYING:
             self._told = now
             self.tell(f"{self._name}: {self._answered} of {self._left} answered, about {left / 60:.1f} min left")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from traitbench import controls
 from traitbench.errors import BadData, TraitbenchUsage
 from traitbench.methods import METHODS
@@ -10,7 +12,7 @@ from traitbench.methods.method import Method
 from traitbench.store import contents, read_json, write_json
 from traitbench.types import Control, Target, digest
 
-__all__ = ["fitted", "name_of"]
+__all__ = ["fitted", "is_kept", "name_of"]
 
 
 def name_of(kind: type[Method]) -> str:
@@ -26,12 +28,7 @@ def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
     """Fit the control of `method` on `bench`, or take the one that was fitted there before in the same way."""
     if not method.needs_model:
         return _fit(method, target, bench)
-    aim = target.model_dump(mode="json") if target else None
-    config = method.config.model_dump(mode="json")
-    name = digest(
-        [bench.backend.identity, name_of(type(method)), method.version, config, aim, bench.seed, contents(config)]
-    )
-    note = bench.folder / "fits" / f"{name}.json"
+    note = _note(method, target, bench)
     if note.is_file() and not bench.fresh:
         return controls.read(bench.folder / read_json(note)["control"])
     control = _fit(method, target, bench)
@@ -40,6 +37,21 @@ def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
     place = controls.keep(control, bench.folder)
     write_json(note, {"control": place.name})
     return control
+
+
+def is_kept(method: Method, target: Target | None, bench: Bench) -> bool:
+    """Tell whether the control of `method`, which needs the model, was fitted on `bench` before in the same way."""
+    return _note(method, target, bench).is_file() and not bench.fresh
+
+
+def _note(method: Method, target: Target | None, bench: Bench) -> Path:
+    """The file that says which control such a fit made."""
+    aim = target.model_dump(mode="json") if target else None
+    config = method.config.model_dump(mode="json")
+    name = digest(
+        [bench.backend.identity, name_of(type(method)), method.version, config, aim, bench.seed, contents(config)]
+    )
+    return bench.folder / "fits" / f"{name}.json"
 
 
 def _fit(method: Method, target: Target | None, bench: Bench) -> Control:

@@ -12,7 +12,7 @@ from pydantic import Field
 from traitbench.backends.models import ModelSpec
 from traitbench.types import Control, Kind, Op, Record, Request, Response
 
-__all__ = ["Asked", "Backend", "Options"]
+__all__ = ["Asked", "Backend", "Options", "Work"]
 
 Asked = tuple[Control | None, Request]
 """A request and the control that it is asked under."""
@@ -29,6 +29,17 @@ class Options(Record):
     seed: int = 0
     arguments: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     """--model_args, for the backend to check."""
+
+
+class Work(Record):
+    """Tokens of prompts, with the answers scored behind them, that answering several requests takes."""
+
+    shared: float = 0.0
+    """What prompts have in common and is computed once."""
+    own: float = 0.0
+    """All the rest."""
+    usd: float | None = None
+    """What all of it costs at most, replies and all; None where it costs time."""
 
 
 class Backend(ABC):
@@ -88,6 +99,10 @@ class Backend(ABC):
     @abstractmethod
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown for `request` under the present control."""
+
+    def work(self, requests: Sequence[Request], control: Control) -> Work | None:
+        """Count what answering `requests` under `control` takes, without answering; None where that is not known."""
+        return None
 
     @abstractmethod
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from traitbench.backends.packing import Group, Item, Row, additive, common, pack, visibility
+from traitbench.backends.packing import Group, Item, Row, additive, beginning, pack, unpacked, visibility
 from traitbench.controls.interventions import recorded
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ log-probability: measured on SmolLM2, packed and plain are equally far from floa
 0.07 on average; in float16 0.02), so that they may differ by twice as much."""
 
 _LAYERS = {"full_attention", "sliding_attention"}
-
-_BASE = 256
-"""Tokens from which it is worth a pass of its own to compute the start of several prefixes once."""
 
 Tokens = tuple[int, ...]
 States = list[tuple[torch.Tensor, torch.Tensor]]
@@ -92,9 +89,7 @@ class Scorer:
 
         It hangs on the plan alone, so that a resumed run computes in the same steps.
         """
-        prefixes = [items[group.start].prompt[: group.shared] for group in plan]
-        start = common(min(prefixes), max(prefixes)) if len(prefixes) > 1 and self.window is None else 0
-        base = prefixes[0][:start] if start >= _BASE else ()
+        base = beginning(items, plan) if self.window is None else ()
         if base != self._base:
             self.reset()
         self._base = base
@@ -259,20 +254,16 @@ class Scorer:
 
         No attention mask is passed: with causal attention, or a recurrence, nothing sees what stands to its right.
         """
-        texts: list[tuple[int, ...]] = []
+        whole: list[tuple[int, ...]] = []
         scores: Scores = [[0.0] * len(item.answers) for item in items]
         where: list[list[tuple[int, int]]] = []
         for i, item in enumerate(items):
-            rows: dict[tuple[int, ...], list[tuple[int, int]]] = {}
-            for j, answer in sorted(enumerate(item.answers), key=lambda pair: -len(pair[1])):
-                head = answer[:-1]
-                row = next((r for r in rows if r[: len(head)] == head), head)
-                rows.setdefault(row, []).append((i, j))
-            texts += [item.prompt + row for row in rows]
-            where += rows.values()
-        size = max(1, self.tokens // max(map(len, texts)))
-        for start in range(0, len(texts), size):
-            self._plain_batch(items, texts[start : start + size], where[start : start + size], scores)
+            rows = unpacked(item)
+            whole += [item.prompt + row for row in rows]
+            where += [[(i, j) for j in answers] for answers in rows.values()]
+        size = max(1, self.tokens // max(map(len, whole)))
+        for start in range(0, len(whole), size):
+            self._plain_batch(items, whole[start : start + size], where[start : start + size], scores)
         return scores
 
     def _plain_batch(

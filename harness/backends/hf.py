@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
-from traitbench.backends.backend import Backend, Options
+from traitbench.backends import counting
+from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.forward import Scorer, packable
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
@@ -161,6 +162,12 @@ class HuggingFace(Backend):
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown."""
         return self.renderer.render(request.conversation(self._control), request.cue)
+
+    def work(self, requests: Sequence[Request], control: Control) -> Work:
+        """Count the tokens of the rows as they are packed, or of each prompt by itself."""
+        if self.scorer.packed:
+            return counting.packed(self.renderer, requests, control, longer=self.scorer.window is None)
+        return counting.alone(self.renderer, requests, control)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""

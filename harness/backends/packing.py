@@ -15,12 +15,16 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-__all__ = ["Group", "Item", "Row", "additive", "chunks", "common", "groups", "pack", "visibility"]
+__all__ = [
+    "Group", "Item", "Row", "additive", "beginning", "chunks", "common", "groups", "pack", "unpacked", "visibility",
+]  # fmt: skip
 
 Tokens = tuple[int, ...]
 
 _PASS = 32
 """What another forward pass costs in tokens: it reads all weights once more (measured, SmolLM2 on two cores)."""
+_BASE = 256
+"""Tokens from which it is worth a pass of its own to compute the start of several prefixes once."""
 _LOOK_BACK = 4096
 """No group holds more items than this, so that planning stays quadratic in this number only."""
 
@@ -103,12 +107,29 @@ def groups(prompts: Sequence[Tokens]) -> list[Group]:
     return found[::-1]
 
 
+def beginning(items: Sequence[Item], plan: Sequence[Group]) -> Tokens:
+    """What the prefixes of all groups of `plan` start with; empty where it is too short to be computed first."""
+    prefixes = [items[group.start].prompt[: group.shared] for group in plan]
+    start = common(min(prefixes), max(prefixes)) if len(prefixes) > 1 else 0
+    return prefixes[0][:start] if start >= _BASE else ()
+
+
 def common(a: Tokens, b: Tokens) -> int:
     """Count the tokens that `a` and `b` start with alike."""
     n = min(len(a), len(b))
     if a[:n] == b[:n]:
         return n
     return next(i for i in range(n) if a[i] != b[i])
+
+
+def unpacked(item: Item) -> dict[Tokens, list[int]]:
+    """What must stand behind the prompt so that all answers can be read off, without packing: text -> its answers."""
+    rows: dict[Tokens, list[int]] = {}
+    for number, answer in sorted(enumerate(item.answers), key=lambda pair: -len(pair[1])):
+        head = answer[:-1]
+        row = next((r for r in rows if r[: len(head)] == head), head)
+        rows.setdefault(row, []).append(number)
+    return rows
 
 
 def chunks(group: Group, items: Sequence[Item], tokens: int, batch_size: int | None) -> list[range]:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from traitbench.backends.backend import Backend
 from traitbench.errors import BadData
 from traitbench.progress import Progress
+from traitbench.runs.estimate import foresee
 from traitbench.runs.owed import requests_owed
+from traitbench.runs.paces import Meter
 from traitbench.samples import Condition, Item, Sample, graded, make_sample
 from traitbench.store import RunFolder
 from traitbench.tasks.task import Task
@@ -36,6 +38,7 @@ class _Desk(NamedTuple):
     held: dict[str, Response]
     """Key -> response, of everything answered so far."""
     progress: Progress
+    meter: Meter
     seed: int
 
 
@@ -51,10 +54,11 @@ def administer(
     plan = prepared.plan
     tasks = {task.id: task for task in prepared.tasks}
     items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
-    desk = _Desk(tasks, items, backend, folder, held, progress, plan.seed)
     requests = [request for asked in prepared.requests.values() for request in asked]
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
-    progress.plan(len(prepared.conditions), len(every), sum(key in held for key in every))
+    outlook = foresee(prepared, backend, requests, every, held)
+    progress.plan(outlook.estimate)
+    desk = _Desk(tasks, items, backend, folder, held, progress, outlook.meter, plan.seed)
     samples: dict[str, list[Sample]] = {task.id: [] for task in prepared.tasks}
     for group in [prepared.conditions] if plan.mix_conditions else [[each] for each in prepared.conditions]:
         # A control alone in its batches is put on once; where conditions mix, each request brings its own.
@@ -65,6 +69,7 @@ def administer(
                         _write_out(condition, backend, requests, tell)
             for row in _rounds(desk, group, requests):
                 samples[row.task].append(row)
+    outlook.learn()
     return samples
 
 
@@ -100,8 +105,9 @@ def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[
     keys = [key_of(backend, control, request) for control, request in pairs]
     done = {i for i, key in enumerate(keys) if key in held}
     desk.progress.condition(names[0] if names else "")
-    answers = backend.run([r for _, r in pairs], done) if len(group) == 1 else backend.run_mixed(pairs, done)
-    for batch in answers:
+    every = [request for _, request in pairs]
+    answers = backend.run(every, done) if len(group) == 1 else backend.run_mixed(pairs, done)
+    for batch in desk.meter.timed(answers, every):
         desk.progress.condition(names[max(batch)])
         new = {keys[i]: response for i, response in batch.items() if keys[i] not in held}
         desk.folder.append(new)

@@ -26,6 +26,7 @@ from traitbench.progress import Progress
 from traitbench.runs.administer import administer, key_of
 from traitbench.runs.aims import left_out
 from traitbench.runs.conditions import conditions, once
+from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
 from traitbench.runs.results import Results
@@ -126,6 +127,8 @@ def _fitted(prepared: Prepared, backend: Backend, tell: Callable[[str], None], p
     opened = fitter(prepared, other) if other is not None and looked_into else None
     try:
         bench = workbench(plan, opened or backend, tell, progress.begin)
+        if told := before_fits(prepared, backend, bench):
+            tell(told)
         made = _conditions(prepared, bench)
         if ops := {edit.op for _, control in made for edit in control.edits} - backend.ops:
             raise UnsupportedControl(

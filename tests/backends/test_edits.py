@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from traitbench import controls
-from traitbench.backends import forward
+from traitbench.backends import forward, packing
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.backends.packing import Item
@@ -135,7 +135,7 @@ def test_states_are_those_of_a_plain_pass(name: str, packed: bool, tiny: Tiny, c
 def test_the_start_of_all_prefixes_is_computed_once(
     tiny: Tiny, chooses: list[Choose], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forward, "_BASE", 8)
+    monkeypatch.setattr(packing, "_BASE", 8)
     backend = load(tiny("llama"))
     long = "You love the crowd, make plans and worry about answers. " * 3
     with_other = [

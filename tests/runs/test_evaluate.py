@@ -14,6 +14,7 @@ from blocks import modes
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
+from traitbench.progress import Estimate
 from traitbench.runs.aims import targets
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import current, rescore
@@ -32,8 +33,8 @@ class Watcher:
     def __init__(self, limit: int | None = None) -> None:
         self.batches, self.limit, self.planned = 0, limit, (0, 0, 0)
 
-    def plan(self, conditions: int, requests: int, held: int) -> None:
-        self.planned = (conditions, requests, held)
+    def plan(self, ahead: Estimate) -> None:
+        self.planned = (ahead.conditions, ahead.requests, ahead.held)
 
     def condition(self, name: str) -> None: ...
 
@@ -87,7 +88,7 @@ from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Plan
 class Deadly:
     left = int(sys.argv[2])
-    def plan(self, conditions, requests, held): pass
+    def plan(self, ahead): pass
     def condition(self, name): pass
     def begin(self, what, total): pass
     def done(self, requests):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from traitbench.backends.backend import Backend, Options
+from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.endpoint.answering import Answerer
 from traitbench.backends.endpoint.asking import answers
 from traitbench.backends.endpoint.client import Client, Failed, Refused
@@ -18,9 +18,12 @@ from traitbench.backends.endpoint.settings import UNDECIDING, Settings, settings
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.rendering import prompt_hash
 from traitbench.errors import BadData, Unreachable
-from traitbench.types import Choose, Continue, Kind, Request, Response
+from traitbench.types import Choose, Continue, Control, Kind, Request, Response
 
 __all__ = ["Endpoint"]
+
+_COUNTED = 4
+"""Requests whose tokens the server is asked to count, for all that are alike."""
 
 
 class Endpoint(Backend):
@@ -100,13 +103,31 @@ class Endpoint(Backend):
         wanted = [index for index in range(len(requests)) if index not in answered]
         yield from answers(answer, wanted, self.settings, self._client.stop)
 
+    def work(self, requests: Sequence[Request], control: Control) -> Work | None:
+        """Count by the server's tokeniser, of a few spread over `requests`; whatever they share is billed each time.
+
+        None where it has none, where it fails, and with requests_per_minute, which counting would use up.
+        """
+        if not self.routes.tokenizer or self.settings.requests_per_minute:
+            return None
+        few = [requests[n * len(requests) // _COUNTED] for n in range(_COUNTED)]
+        few = list(requests) if len(requests) <= _COUNTED else few
+        try:
+            each = [self._answerer.billed(request, control) for request in few]
+        except (Failed, Refused):
+            return None
+        read, written = (sum(one[part] for one in each) * len(requests) / max(len(few), 1) for part in (0, 1))
+        return Work(own=read, usd=self._dollars(read, written))
+
     def cost(self, responses: Iterable[Response]) -> dict[str, Any]:
         """Tokens read and written over all `responses`, and dollars where both prices are given."""
         billed = [response.billed for response in responses if response.billed]
         read, written = (sum(each[part] for each in billed) for part in (0, 1))
+        return {"input_tokens": read, "output_tokens": written, "usd": self._dollars(read, written)}
+
+    def _dollars(self, read: float, written: float) -> float | None:
         prices = self.settings.input_price, self.settings.output_price
-        dollars = None if None in prices else (read * (prices[0] or 0) + written * (prices[1] or 0)) / 1e6
-        return {"input_tokens": read, "output_tokens": written, "usd": dollars}
+        return None if None in prices else (read * (prices[0] or 0) + written * (prices[1] or 0)) / 1e6
 
     def close(self) -> None:
         """Close all connections."""

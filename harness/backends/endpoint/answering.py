@@ -10,7 +10,7 @@ from traitbench.backends.endpoint.probe import Routes
 from traitbench.backends.endpoint.settings import Settings
 from traitbench.backends.endpoint.tokens import Tokenizer, turns
 from traitbench.backends.rendering import TEMPLATE, Tokens, apart, continued, plain, system_in_user_turn
-from traitbench.backends.trie import pooled
+from traitbench.backends.trie import nodes, pooled
 from traitbench.types import Choose, Continue, Control, Message, Request, Response, Write
 
 __all__ = ["Answerer"]
@@ -49,6 +49,23 @@ class Answerer:
         else:
             found = self._write(bill, request, control)
         return found.model_copy(update={"billed": bill.tokens})
+
+    def billed(self, request: Request, control: Control | None) -> tuple[int, int]:
+        """Count the tokens that answering `request` reads, and those that it writes at most, by the server's tokeniser.
+
+        Raises Refused or Failed as `answer` does.
+        """
+        prompt = self._prompt(request, control)
+        size, chat = len(prompt[0]), self._routes.chat
+        if isinstance(request, Write):
+            return size, request.max_tokens
+        if isinstance(request, Choose) and self._routes.choose == "top":
+            return size, 1
+        texts = request.options if isinstance(request, Choose) else ((continued(request.text, chat),),)
+        every = dict.fromkeys(self._tokenizer.answer(prompt, text, chat) for option in texts for text in option)
+        if isinstance(request, Choose) and self._routes.choose == "token_ids":
+            return sum(size + len(path) for path, _ in nodes(every)), len(list(nodes(every)))
+        return sum(size + len(path) for path in every), len(every)
 
     def _choose(self, bill: Bill, request: Choose, control: Control | None) -> Response:
         if self._routes.choose == "top":

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from traitbench import controls
-from traitbench.backends.backend import Asked, Backend, Options
+from traitbench.backends import counting
+from traitbench.backends.backend import Asked, Backend, Options, Work
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
 from traitbench.backends.trie import along, nodes, pooled
+from traitbench.backends.vllm.batches import batches
 from traitbench.backends.vllm.engine import RANKS, Ask, Engine, Setup, on_cpu, required
 from traitbench.backends.vllm.needs import needs
 from traitbench.backends.vllm.selfcheck import Known, known, verify
@@ -134,6 +136,10 @@ class VLLM(Backend):
         """Render the exact text that the model is shown."""
         return self.renderer.render(request.conversation(self._control), request.cue)
 
+    def work(self, requests: Sequence[Request], control: Control) -> Work:
+        """Count what the prefix cache leaves to compute; its blocks have 16 tokens, on the CPU 32 (see engine)."""
+        return counting.cached(self.renderer, requests, control, 32 if self._cpu else 16)
+
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
         return self.run_mixed([(self._control, request) for request in requests], done)
@@ -143,24 +149,10 @@ class VLLM(Backend):
         answered = set(done)
         for kind, answer in ((Choose, self._choose), (Continue, self._continue), (Write, self._write)):
             mine = [i for i, (_, request) in enumerate(asked) if isinstance(request, kind)]
-            for batch in self._batches(mine, asked):
+            for batch in batches(mine, asked, self._chunk, self.given.slots):
                 if not answered.issuperset(batch):
                     found = answer([asked[i] for i in batch])
                     yield dict(zip(batch, found, strict=True))
-
-    def _batches(self, mine: Sequence[int], asked: Sequence[Asked]) -> Iterator[list[int]]:
-        batch: list[int] = []
-        edited: set[str] = set()
-        for i in mine:
-            control = asked[i][0]
-            new = {control.hash} if control is not None and control.edits else set()
-            if len(batch) == self._chunk or len(edited | new) > self.given.slots:
-                yield batch
-                batch, edited = [], set()
-            batch.append(i)
-            edited |= new
-        if batch:
-            yield batch
 
     def close(self) -> None:
         """End the engine."""

@@ -1,0 +1,83 @@
+"""How many tokens answering takes, from the rendered prompts alone: nothing is run.
+
+Padding, the check of packing against the plain way and what starts an engine are not counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+from traitbench.backends.backend import Work
+from traitbench.backends.packing import Item, beginning, common, groups, unpacked
+from traitbench.backends.rendering import Renderer, Tokens
+from traitbench.backends.trie import nodes
+from traitbench.types import Choose, Control, Message, Request, Write
+
+__all__ = ["alone", "cached", "packed"]
+
+
+def packed(renderer: Renderer, requests: Sequence[Request], control: Control, longer: bool = True) -> Work:
+    """Count rows that hold several items behind one prefix (see packing); a reply's prompt stands alone.
+
+    `longer`: what several prefixes begin with is computed once, too.
+    """
+    items, replies = [], 0
+    for request, prompt, answers in _rendered(renderer, requests, control):
+        if isinstance(request, Write):
+            replies += len(prompt)
+        else:
+            items.append(Item(prompt, answers))
+    plan = groups([item.prompt for item in items])
+    prefixes = sum(group.shared for group in plan)
+    again = len(beginning(items, plan)) * (len(plan) - 1) if longer and plan else 0
+    ends = sum(
+        len(item.prompt) - group.shared + len(item.nodes) for group in plan for item in items[group.start : group.stop]
+    )
+    return Work(shared=prefixes - again, own=ends + replies)
+
+
+def alone(renderer: Renderer, requests: Sequence[Request], control: Control) -> Work:
+    """Count prompts that are each computed whole, once for every answer that no other one holds."""
+    total = 0
+    for request, prompt, answers in _rendered(renderer, requests, control):
+        rows = [()] if isinstance(request, Write) else list(unpacked(Item(prompt, answers)))
+        total += sum(len(prompt) + len(row) for row in rows)
+    return Work(own=total)
+
+
+def cached(renderer: Renderer, requests: Sequence[Request], control: Control, block: int) -> Work:
+    """Count what a cache of prefixes leaves to compute that keeps whole blocks of `block` tokens and forgets none."""
+    texts: list[Tokens] = []
+    for request, prompt, answers in _rendered(renderer, requests, control):
+        if isinstance(request, Write):
+            texts.append(prompt)
+        elif isinstance(request, Choose):
+            texts += [prompt + path for path, _ in nodes(answers)]
+        else:
+            texts += [prompt + answer for answer in answers]
+    # In sorted order a text has most in common with one of its neighbours.
+    texts.sort()
+    alike = [0, *(common(a, b) for a, b in itertools.pairwise(texts)), 0]
+    new = own = 0
+    for text, before, after in zip(texts, alike, alike[1:], strict=False):
+        # The last token is computed in any case, since what follows it is asked for.
+        most = len(text) - 1
+        new += len(text) - min(before, most) // block * block
+        own += len(text) - min(max(before, after), most) // block * block
+    return Work(shared=new - own, own=own)
+
+
+def _rendered(
+    renderer: Renderer, requests: Sequence[Request], control: Control
+) -> Iterator[tuple[Request, Tokens, tuple[Tokens, ...]]]:
+    """Each request with its prompt and its answers as tokens; statements behind one prompt render it once."""
+    held: dict[tuple[tuple[Message, ...], str], tuple[str, Tokens]] = {}
+    for request in requests:
+        turns = request.conversation(control)
+        if (turns, request.cue) not in held:
+            prompt = renderer.render(turns, request.cue)
+            held = {(turns, request.cue): (prompt, renderer.encode(prompt))}
+        prompt, ids = held[turns, request.cue]
+        options = [] if isinstance(request, Write) else renderer.options(request, prompt, ids)
+        yield request, ids, tuple(dict.fromkeys(itertools.chain.from_iterable(options)))
