@@ -10,6 +10,7 @@ BACKENDS: Catalog[type[Backend]] = Catalog(
     {
         "endpoint": "traitbench.backends.endpoint:Endpoint",
         "hf": "traitbench.backends.hf:HuggingFace",
+        "lm_eval": "traitbench.backends.lm_eval:LMEval",
         "vllm": "traitbench.backends.vllm:VLLM",
         "scripted": "traitbench.backends.scripted:Scripted",
     },

@@ -77,8 +77,8 @@ class Backend(ABC):
         """What decides an answer besides the request: model, revision, precision, template. Part of every key."""
 
     @classmethod
-    def refuses(cls, request: Request) -> str | None:
-        """Say why no model of this backend can answer `request`; None where it can. Asked before a run begins."""
+    def refuses(cls, request: Request, spec: ModelSpec) -> str | None:
+        """Say why the model of `spec` can never answer `request`; None where it can. Asked before a run begins."""
         return None
 
     def prepare(self, wanted: Sequence[Control], fitter: Backend | None = None) -> None:

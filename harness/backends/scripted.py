@@ -101,8 +101,12 @@ class Scripted(Backend):
         return {"backend": self.name, "model": f"scripted:{self.kind}", **self.respondent.model_dump(mode="json")}
 
     @classmethod
-    def refuses(cls, request: Request) -> str | None:
+    def refuses(cls, request: Request, spec: ModelSpec) -> str | None:
         """Refuse free text: a respondent answers items."""
+        return cls._speechless(request)
+
+    @staticmethod
+    def _speechless(request: Request) -> str | None:
         if isinstance(request, Continue) or request.values:
             return None
         return "a scripted respondent answers items and cannot speak freely; take a model, e.g. --model smollm2"
@@ -132,7 +136,7 @@ class Scripted(Backend):
         told = hashlib.sha256(text.encode()).hexdigest()
         if isinstance(request, Continue):
             return self._statement(request, told)
-        if refused := self.refuses(request):
+        if refused := self._speechless(request):
             raise UnsupportedControl(refused)
         shares = self._shares(request.doc, request.values)
         refuses = self._draw("refuse", request.doc).random() < self.respondent.refusals

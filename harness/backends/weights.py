@@ -37,13 +37,16 @@ class Weights(Record):
     """Load from the hub's local cache only, since the hub cannot be reached."""
 
 
-def locate(spec: ModelSpec) -> Weights:
-    """Find the weights of `spec`; BadData or MissingExtra says what to type where that fails."""
+def locate(spec: ModelSpec, safetensors: bool = True) -> Weights:
+    """Find the weights of `spec`; BadData or MissingExtra says what to type where that fails.
+
+    Of a model of the hub safetensors are expected, unless another format is meant to be read.
+    """
     if spec.source.startswith("embedded:"):
         return _embedded()
     if Path(spec.source).is_dir():
         return Weights(path=spec.source, fingerprint=fingerprint(Path(spec.source)))
-    return _hub(spec.source, spec.revision)
+    return _hub(spec.source, spec.revision, safetensors)
 
 
 def known_as(spec: ModelSpec, weights: Weights) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def _unpack(gguf: Path, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _hub(name: str, revision: str | None) -> Weights:
+def _hub(name: str, revision: str | None, safetensors: bool) -> Weights:
     """Ask the hub for the commit of `name` before anything is loaded, so that a failure is quick and has a reason."""
     from huggingface_hub import HfApi, hf_hub_download
     from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
@@ -154,7 +157,7 @@ def _hub(name: str, revision: str | None) -> Weights:
     except Exception as error:
         # Which exceptions a missing network raises depends on the hub client's version.
         return _cached(name, revision, error)
-    if not any(str(file.rfilename).endswith(".safetensors") for file in info.siblings or ()):
+    if safetensors and not any(str(file.rfilename).endswith(".safetensors") for file in info.siblings or ()):
         raise BadData(f"{at} has no *.safetensors; weights in .bin files are pickles and are not read; {folder}")
     return Weights(path=name, revision=commit, fingerprint=commit)
 

@@ -149,7 +149,12 @@ def _fit(p: argparse.ArgumentParser) -> None:
 def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     """The flags of `run`; `prompt` takes those that decide a prompt. No default here: the plan has them."""
     add = p.add_argument
-    add("--model", "-M", metavar="NAME|HUB_ID|PATH", help="short name, hub id, local folder or scripted:NAME (smollm2)")
+    add(
+        "--model",
+        "-M",
+        metavar="NAME|HUB_ID|PATH",
+        help="short name, hub id, local folder, scripted:NAME, endpoint:NAME or lm_eval:NAME (smollm2)",
+    )
     add("--method", "-m", metavar="NAME", help="control method (none)")
     add("--method_args", metavar="k=v,...", help="hyper-parameters of the method, e.g. style=p2,turn=user")
     add(
@@ -177,7 +182,7 @@ def _asking(p: argparse.ArgumentParser) -> None:
     """The flags of `run` that decide no prompt."""
     add = p.add_argument
     add("--model_args", "-a", metavar="k=v,...", help="e.g. dtype=bfloat16,revision=main; scripted: levels and style")
-    add("--backend", metavar="NAME", help="auto, hf, vllm, scripted (auto)")
+    add("--backend", metavar="NAME", help="auto, hf, vllm, endpoint, lm_eval, scripted (auto)")
     add("--batch_size", "-b", metavar="N|auto", help="items a pass (auto)")
     add("--device", metavar="DEVICE", help="e.g. cpu, cuda, cuda:1, auto (the first GPU, else the CPU)")
     add("--output_path", "-o", metavar="DIR", help="where the run's folder goes (results/runs)")

@@ -40,6 +40,7 @@ class Detail(Record):
 _NAMED = (
     ("scripted:uniform", "also first, last, person"),
     ("endpoint:NAME", "a model behind an OpenAI-compatible server, by its name there"),
+    ("lm_eval:NAME", "a model that lm-eval runs, by the name that its --model takes"),
 )
 
 

@@ -99,7 +99,7 @@ def served(prepared: Prepared) -> type[Backend]:
         )
     kind.check(prepared.spec, plan.options())
     for task, asked in prepared.requests.items():
-        if refused := next(filter(None, map(kind.refuses, asked)), None):
+        if refused := next(filter(None, (kind.refuses(request, prepared.spec) for request in asked)), None):
             raise UnsupportedControl(f"the task {task}: {refused}")
     return kind
 

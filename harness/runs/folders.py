@@ -48,6 +48,8 @@ def _model(spec: ModelSpec) -> str:
 
     if spec.backend in ("scripted", "endpoint"):
         return spec.name
+    if spec.backend == "lm_eval":
+        return spec.name if spec.label == spec.name else f"{spec.name}:{spec.label}"
     short = {source: name for name, source in SHORT_NAMES.items()}
     return short.get(spec.source) or (spec.label if Path(spec.source).is_absolute() else spec.source)
 

@@ -49,8 +49,8 @@ class Plan(Record):
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
     backend: str = "auto"
-    """Name of a backend; auto: scripted for scripted respondents, endpoint for servers; for weights vllm where it is
-    installed and a GPU is there, else hf."""
+    """Name of a backend; auto: scripted for scripted respondents, endpoint for servers, lm_eval for lm-eval's models;
+    for weights vllm where it is installed and a GPU is there, else hf."""
     limit: int | None = Field(default=None, ge=1)
     batch_size: int | None = Field(default=None, ge=1)
     device: str | None = None
@@ -160,11 +160,11 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
 
     UnknownName with a suggestion for a wrong name, UnsupportedControl for parts that do not go together.
     """
-    spec = resolve(plan.model)
+    spec = resolve(plan.model, plan.model_args)
     backend = automatic(spec) if plan.backend == "auto" else plan.backend
     if backend not in BACKENDS:
         raise unknown("backend", backend, {*BACKENDS, "auto"})
-    if {"scripted", "endpoint"} & {backend, spec.backend} and backend != spec.backend:
+    if {"scripted", "endpoint", "lm_eval"} & {backend, spec.backend} and backend != spec.backend:
         raise UnsupportedControl(
             f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
         )

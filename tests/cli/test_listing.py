@@ -92,7 +92,7 @@ def test_a_method_says_what_it_makes_and_aims_at() -> None:
     residual = detail("methods", "residual")
     assert residual.facts["makes"] == "activations" and residual.facts["strength (--coefs)"] == "strength"
     assert residual.facts["backends"] == "hf, vllm"
-    assert detail("methods", "prompting").facts["backends"] == "endpoint, hf, scripted, vllm"
+    assert detail("methods", "prompting").facts["backends"] == "endpoint, hf, lm_eval, scripted, vllm"
     assert detail("methods", "none").facts["aims at"].startswith("nothing")
 
 

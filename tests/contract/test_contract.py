@@ -233,7 +233,7 @@ def test_catalogs_suggest_the_nearest_name(catalog: Catalog[Any], wrong: str, ri
 
 
 def test_a_catalog_lists_everything_where_nothing_is_near() -> None:
-    with pytest.raises(UnknownName, match="unknown backend 'zzz'; known: endpoint, hf, scripted, vllm"):
+    with pytest.raises(UnknownName, match="unknown backend 'zzz'; known: endpoint, hf, lm_eval, scripted, vllm"):
         BACKENDS.load("zzz")
 
 
