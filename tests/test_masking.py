@@ -24,7 +24,9 @@ SECRET = "sk-proj-0123456789abcdefghij"
 def test_names_of_keys(name: str) -> None:
     assert is_key(name) and masked({name: "x"}) == {name: "***"}
     with pytest.raises(TraitbenchUsage, match=rf"--model_args {name}: a key is not taken .* TRAITBENCH_API_KEY"):
-        refuse_keys("model_args", ["dtype", name])
+        refuse_keys("model_args", {"dtype": "auto", name: "hunter2"})
+    refuse_keys("model_args", {name: "env:MY_KEY"})
+    assert masked({name: "env:MY_KEY"}) == {name: "env:MY_KEY"}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,6 @@ environment holds it.
 from __future__ import annotations
 
 import inspect
-import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,11 +18,11 @@ from traitbench.backends.lm_eval.kinds import Kind, served
 from traitbench.backends.models import SHORT_NAMES, ModelSpec, resolve
 from traitbench.backends.weights import known_as, locate
 from traitbench.errors import BadData, TraitbenchUsage, refuse_others
+from traitbench.masking import from_environment, is_key
 from traitbench.types import digest
 
 __all__ = ["UNDECIDING", "Given", "check", "found"]
 
-_SECRET = re.compile(r".*api_?key|.*secret.*|.*passw.*|.*auth.*|.*bearer.*|header|token|(access|hf|hub)_token", re.I)
 _ELSEWHERE = {
     "batch_size": "write --batch_size N",
     "max_batch_size": "write --batch_size N",
@@ -70,7 +68,7 @@ def check(kind: Kind, options: Options) -> dict[str, Any]:
             "--model_args base_url: holds a user name, a password or a query, and addresses are kept in files; take it "
             "out, and put the key into the variable of the environment that lm-eval reads (OPENAI_API_KEY)"
         )
-    filled = {name: _secret(name, value) if _SECRET.fullmatch(name) else value for name, value in given.items()}
+    filled = {name: from_environment(name, value) if _secret(name) else value for name, value in given.items()}
     for parameter in inspect.signature(kind).parameters.values():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if named and parameter.default is parameter.empty and parameter.name not in given:
@@ -91,7 +89,7 @@ def found(name: str, kind: Kind, spec: ModelSpec, options: Options) -> Given:
         told.pop("pretrained")
         place, named = _weights(kind, arguments)
         arguments.update(place)
-    told = {key: _contents(key, value) for key, value in told.items() if not _SECRET.fullmatch(key)}
+    told = {key: _contents(key, value) for key, value in told.items() if not _secret(key)}
     return Given(arguments, {"lm_eval_model": name, **named, "arguments": told})
 
 
@@ -136,15 +134,8 @@ def _contents(name: str, value: Any) -> Any:
     return _every(place) if place is not None and place.exists() else value
 
 
-def _secret(name: str, value: Any) -> str:
-    """Read a secret from the variable of the environment that the argument names."""
-    place, _, variable = str(value).partition(":")
-    if place != "env" or not re.fullmatch(r"[A-Za-z_]\w*", variable) or not os.environ.get(variable):
-        raise TraitbenchUsage(
-            f"--model_args {name}: a key is not taken from the command line, where others can read it, and arguments "
-            f"are kept in files; put it into a variable of the environment and write {name}=env:VARIABLE"
-        )
-    return os.environ[variable]
+def _secret(name: str) -> bool:
+    return is_key(name) or name == "header"
 
 
 def _parameters(kind: Kind) -> set[str]:
