@@ -91,12 +91,19 @@ class Renderer:
 
     def encode(self, prompt: str) -> Tokens:
         """Tokenise a rendered prompt. A template writes its special tokens itself; else the defaults are added."""
-        ids: list[int] = self.tokenizer(prompt, add_special_tokens=not self.chat)["input_ids"]
+        return self.encode_all([prompt])[0]
+
+    def encode_all(self, prompts: Sequence[str]) -> list[Tokens]:
+        """Tokenise rendered prompts, on all cores where the tokenizer can."""
+        if not prompts:
+            return []
+        found = self.tokenizer(list(prompts), add_special_tokens=not self.chat)["input_ids"]
         end = self.tokenizer.eos_token_id
-        if not self.chat and len(ids) > 1 and ids[-1] == end and not prompt.endswith(self.tokenizer.eos_token):
-            # A tokenizer that closes every text would have the model answer after the end.
-            ids = ids[:-1]
-        return tuple(ids)
+        for prompt, ids in zip(prompts, found, strict=True):
+            if not self.chat and len(ids) > 1 and ids[-1] == end and not prompt.endswith(self.tokenizer.eos_token):
+                # A tokenizer that closes every text would have the model answer after the end.
+                del ids[-1]
+        return [tuple(ids) for ids in found]
 
     def answer(self, prompt: str, prompt_ids: Tokens, text: str) -> Tokens:
         """Tokenise `text` as it follows `prompt`; BadData if nothing is left of it.

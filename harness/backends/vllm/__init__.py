@@ -183,8 +183,7 @@ class VLLM(Backend):
 
     def _choose(self, asked: Sequence[tuple[Control | None, Any]]) -> list[Response]:
         asks, owners, options, hashes = [], [], [], []
-        for number, (control, request) in enumerate(asked):
-            prompt, ids = self._encoded(control, request)
+        for number, ((control, request), (prompt, ids)) in enumerate(zip(asked, self._encoded(asked), strict=True)):
             each = self.renderer.options(request, prompt, ids)
             options.append(each)
             hashes.append(prompt_hash(prompt))
@@ -204,8 +203,7 @@ class VLLM(Backend):
 
     def _continue(self, asked: Sequence[tuple[Control | None, Any]]) -> list[Response]:
         asks, sizes, hashes = [], [], []
-        for control, request in asked:
-            prompt, ids = self._encoded(control, request)
+        for (control, request), (prompt, ids) in zip(asked, self._encoded(asked), strict=True):
             ((answer,),) = self.renderer.options(request, prompt, ids)
             self._fits((*ids, *answer), 1)
             hashes.append(prompt_hash(prompt))
@@ -229,8 +227,7 @@ class VLLM(Backend):
 
     def _write(self, asked: Sequence[tuple[Control | None, Any]]) -> list[Response]:
         asks, hashes = [], []
-        for control, request in asked:
-            prompt, ids = self._encoded(control, request)
+        for (control, request), (prompt, ids) in zip(asked, self._encoded(asked), strict=True):
             self._fits(ids, request.max_tokens)
             hashes.append(prompt_hash(prompt))
             drawn = {"seed": draw_seed(request.seed, hashes[-1])} if request.temperature > 0 else {}
@@ -247,9 +244,9 @@ class VLLM(Backend):
             )
         return found
 
-    def _encoded(self, control: Control | None, request: Request) -> tuple[str, Tokens]:
-        prompt = self.renderer.render(request.conversation(control), request.cue)
-        return prompt, self.renderer.encode(prompt)
+    def _encoded(self, asked: Sequence[Asked]) -> list[tuple[str, Tokens]]:
+        prompts = [self.renderer.render(request.conversation(control), request.cue) for control, request in asked]
+        return list(zip(prompts, self.renderer.encode_all(prompts), strict=True))
 
     def _fits(self, ids: Sequence[int], more: int) -> None:
         if len(ids) + more > self.longest:
