@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from made_people import people
 
 from gpu.rows import OVER, Here, failed, figure, yes
-from traitbench.targets.papi import key
 
-__all__ = ["check", "people"]
+__all__ = ["check"]
 
 SPARE = 6
 """Seconds before the end of the check's time in which what was reached is told."""
@@ -78,15 +76,3 @@ def _engines(here: Here, starts: list[float]) -> None:
 def _kept(runs: Path) -> int:
     """Answers that the run has written down."""
     return sum(file.read_bytes().count(b"\n") for file in runs.glob("*/responses.jsonl"))
-
-
-def people(table: Path, count: int) -> None:
-    """Write invented persons' raw answers to the 300 items: a level a facet, and noise."""
-    rng = np.random.default_rng(1)
-    levels = {facet: rng.normal(0, 1, count) for facet in dict.fromkeys(item.facet for item in key())}
-    columns = [3 + item.keyed * levels[item.facet] + rng.normal(0, 0.7, count) for item in key()]
-    answers = np.clip(np.rint(np.column_stack(columns)), 1, 5).astype(int)
-    with table.open("w", newline="") as handle:
-        writer = csv.writer(handle)
-        writer.writerow(["id", *(item.id for item in key())])
-        writer.writerows([f"p{number}", *row] for number, row in enumerate(answers.tolist()))

@@ -1,0 +1,75 @@
+"""Whole runs under vLLM beside the same under hf: fitted on hf, one engine, the same table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
+pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
+
+from made_people import people  # noqa: E402
+from quiet import Quiet  # noqa: E402
+
+from traitbench.backends.vllm.engine import Engine  # noqa: E402
+from traitbench.runs.evaluate import evaluate  # noqa: E402
+from traitbench.runs.plan import Plan  # noqa: E402
+from traitbench.samples import Sample  # noqa: E402
+from traitbench.store import read_lines  # noqa: E402
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
+    """The engines that were started."""
+    found: list[Engine] = []
+    start = Engine.__init__
+
+    def started(self: Engine, *given: Any) -> None:
+        start(self, *given)
+        found.append(self)
+
+    monkeypatch.setattr(Engine, "__init__", started)
+    return found
+
+
+def run(folder: Path, backend: str, **changes: Any) -> tuple[Any, list[Sample]]:
+    """Results, and samples in their order."""
+    engine = {"enforce_eager": True, "max_model_len": 4096} if backend == "vllm" else {}
+    plan = Plan.model_validate({
+        "model": "smollm2", "backend": backend, "model_args": engine, "output_path": str(folder),
+        "bootstrap_iters": 50, **changes,
+    })  # fmt: skip
+    results, path = evaluate(plan, Quiet(), print)
+    (file,) = path.parent.glob("samples_*.jsonl")
+    return results, read_lines(file, Sample)
+
+
+def test_a_fitted_method_gives_the_numbers_of_hf(tmp_path: Path, starts: list[Engine]) -> None:
+    asked = {
+        "method": "residual", "method_args": {"layer": 15, "strength": 4}, "target": "extraversion=high",
+        "tasks": ("mini_ipip",), "coefs": (2,), "limit": 4, "scoring": ("choice", "statement"),
+    }  # fmt: skip
+    ours, theirs = (run(tmp_path, backend, **asked) for backend in ("vllm", "hf"))
+    assert len(starts) == 1
+    assert [c.name for c in ours[0].conditions] == [c.name for c in theirs[0].conditions]
+    for one, other in zip(ours[1], theirs[1], strict=True):
+        assert (one.condition, one.item, one.prompt) == (other.condition, other.item, other.prompt)
+        assert one.value_raw == pytest.approx(other.value_raw, abs=2e-4)
+    for a, b in zip(ours[0].conditions, theirs[0].conditions, strict=True):
+        assert a.perplexity == pytest.approx(b.perplexity, rel=1e-3)
+
+
+def test_persons_share_batches_in_one_engine(tmp_path: Path, starts: list[Engine]) -> None:
+    people(tmp_path / "people.csv", 3)
+    asked = {
+        "method": "prompting", "method_args": {"style": "person"}, "target": f"person:{tmp_path / 'people.csv'}",
+        "tasks": ("person_alignment",), "keyed": False, "orders": ("forward",), "limit": 4,
+    }  # fmt: skip
+    _, ours = run(tmp_path / "runs", "vllm", mix_conditions=True, **asked)
+    assert len(starts) == 1
+    _, theirs = run(tmp_path / "runs", "hf", **asked)
+    assert [s.condition for s in ours] == [s.condition for s in theirs] and len({s.condition for s in ours}) == 4
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.value_raw == pytest.approx(other.value_raw, abs=2e-4)
