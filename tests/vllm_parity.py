@@ -78,7 +78,7 @@ def ready(
         )
     inventory = inventories.load("mini_ipip")
     asked = Administration(scoring=("choice", "statement", "generate"))
-    requests = item_requests("mini_ipip", inventory, inventory.items[:3], asked, 0)
+    requests = item_requests("mini_ipip", inventory, inventory.items[:2], asked, 0)
     vllm = VLLM.make(SPEC, Options(arguments={"max_model_len": 1024, **arguments}))
     vllm.prepare(list(made.values()), hf)
     return Bench(hf, vllm, made, requests, written(prompts, 16))

@@ -28,7 +28,7 @@ from traitbench.types import Control, Edit, Message, Response  # noqa: E402
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """One engine for all tests; hf stays open beside it, to be asked the same."""
     # Chunks of 256 tokens, so that a prompt is computed in several steps.
-    made = ready(tmp_path_factory.mktemp("controls"), (8, 16), 8, enforce_eager=True, max_num_batched_tokens=256)
+    made = ready(tmp_path_factory.mktemp("controls"), (8, 16), 6, enforce_eager=True, max_num_batched_tokens=256)
     yield made
     made.close()
 
@@ -61,8 +61,8 @@ def test_every_control_does_something(bench: Bench) -> None:
 
 
 def test_a_batch_of_all_controls_answers_as_each_alone(bench: Bench) -> None:
-    """More controls with edits than slots, adapters and texts of several lengths, shuffled."""
-    pairs = [(name, i) for name in NAMES for i in range(len(bench.requests) + 5)]
+    """More controls with edits than slots, adapters, and requests of several kinds and lengths, shuffled."""
+    pairs = [(name, i) for name in NAMES for i in range(len(bench.requests))]
     mixed = [pairs[i] for i in np.random.default_rng(1).permutation(len(pairs))]
     found: dict[str, dict[int, Response]] = {name: {} for name in NAMES}
     for batch in bench.vllm.run_mixed([(bench.controls[name], bench.all[i]) for name, i in mixed]):
