@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from traitbench.backends.models import ModelSpec
+from traitbench.errors import refuse_others
 from traitbench.types import Control, Kind, Op, Record, Request, Response
 
 __all__ = ["Asked", "Backend", "Options", "Work"]
@@ -64,12 +65,16 @@ class Backend(ABC):
 
     @classmethod
     def check(cls, spec: ModelSpec, options: Options) -> None:
-        """Refuse options that cannot work, before a folder is made and anything is loaded."""
+        """Refuse options that cannot work, before a folder is made and anything is loaded.
+
+        UnknownName for an argument that this backend does not take.
+        """
+        refuse_others(f"key of --model_args for {cls.name}", options.arguments, cls.Arguments.model_fields)
 
     @classmethod
     @abstractmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
-        """Load the model of `spec`; UnknownName for an argument that this backend does not take."""
+        """Load the model of `spec`, with options that are checked."""
 
     @property
     @abstractmethod
