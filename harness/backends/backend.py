@@ -57,6 +57,8 @@ class Backend(ABC):
     """The backend that methods are fitted on for runs of this one; None: this one."""
     mixes: ClassVar[bool] = False
     """Whether requests of several conditions can share a batch: whether it has `run_mixed`."""
+    counts_elsewhere: ClassVar[bool] = False
+    """Whether `work` asks a server, so that each of its calls takes time."""
     undeciding: ClassVar[frozenset[str]] = frozenset()
     """Keys of --model_args that change no answer; runs that differ in nothing else share a folder."""
 

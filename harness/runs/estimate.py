@@ -114,7 +114,7 @@ def before_fits(prepared: Prepared, backend: Backend, bench: Bench) -> str | Non
 
 def counted(backend: Backend, ahead: Sequence[Ahead]) -> Counted | None:
     """Count the tokens of `ahead`; None where the backend does not know them."""
-    every = sum(len(requests) for _, requests in ahead) <= _EXACT
+    every = sum(len(requests) for _, requests in ahead) <= _EXACT and not backend.counts_elsewhere
     alike: dict[tuple[str, str, bool], list[Ahead]] = {}
     for control, requests in ahead:
         mine: dict[tuple[str, str, bool], list[Request]] = {}
@@ -127,10 +127,11 @@ def counted(backend: Backend, ahead: Sequence[Ahead]) -> Counted | None:
     usd: list[float | None] = []
     each: dict[int, float] = {}
     for stratum, rows in alike.items():
-        parts = [backend.work(part, control) for control, part in rows] if every else list(_projected(backend, rows))
-        works = [work for work in parts if work is not None]
-        if len(works) < len(parts):
-            return None
+        works: list[Work] = []
+        for work in (backend.work(part, control) for control, part in rows) if every else _projected(backend, rows):
+            if work is None:
+                return None
+            works.append(work)
         total = sum(work.shared + work.own for work in works)
         sums[stratum[-1]] += total
         usd += [work.usd for work in works]
