@@ -4,42 +4,60 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import BeforeValidator, ValidationInfo
 
 from traitbench.errors import TraitbenchUsage
 
-__all__ = ["KEY", "KEYLESS", "MASK", "from_environment", "is_key", "masked", "refuse_keys", "shown"]
+__all__ = ["KEY", "MASK", "from_environment", "is_key", "keyless", "masked", "refuse_keys", "shown"]
 
 KEY = "TRAITBENCH_API_KEY"
 """The environment variable that holds the key of any server."""
 MASK = "***"
 """What stands in the place of a key."""
 
-_WORDS = "key|apikey|token|secret|password|passwd|passphrase|pwd|auth|authorization|bearer|credentials?"
-_NAME = re.compile(rf"(?:^|[_.\s-])(?:{_WORDS})$|apikey$|(?-i:[a-z](?:Key|Token|Secret|Password)$)", re.I)
+_WORDS = (
+    "api_?keys?|keys?|token|(?:api|access|auth|bearer|hf|refresh|secret)[_-]?tokens|secrets?|passwords?|passwd|"
+    "passphrase|pwd|auth|authorization|bearer|credentials?|headers?"
+)
+_NAME = re.compile(
+    rf"(?:^|[_.\s-])(?:{_WORDS})$|apikeys?$|(?-i:[a-z](?:Keys?|Token|Secret|Password|Headers?|Authorization)$)", re.I
+)
 """api_key, hf-token, clientSecret, but not max_tokens, keyed or key_env."""
+_SPECIAL = re.compile(r"(?:^|_)(?:think_(?:start|end)|bos|eos|pad|unk|mask|sep|cls)_token$", re.I)
+"""Tokens of a vocabulary."""
 _HELD = (KEY, "OPENAI_API_KEY", "HF_TOKEN")
 """Variables whose values are masked wherever they turn up."""
 _VARIABLE = re.compile(r"env:[A-Za-z_]\w*")
 """In the place of a key: the variable of the environment that holds it."""
-_USER = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-_QUERY = re.compile(rf"([?&](?:[^=&#\s]*[_.-])?(?:{_WORDS})=)[^&#\s]+", re.I)
-_SHAPE = re.compile(r"\b(?:sk|hf|gsk|xai|ghp|glpat)[-_][A-Za-z0-9_-]{16,}")
-"""What the keys of common vendors look like."""
+_USER = re.compile(r"(?<=://)\S+(?=@)")
+"""A password may hold a slash or a second @."""
+_BEARER = re.compile(r"\b(bearer[\s:]+)[^\s\"',]+", re.I)
+_PAIR = re.compile(
+    rf"((?:^|[?&#;,\s{{\[(\"'])(?:[^=:&#;?,\s\"']*[_.-])?(?:{_WORDS})(?:\s*=\s*|[\"']\s*:\s*|:(?=[^\s/])))"
+    r"(\"[^\"]*\"|'[^']*'|[^&#;,\s\"'\]})]+)",
+    re.I,
+)
+"""In a text: api_key=x, in an address or before one, and "api_key": "x"."""
+_SHAPE = re.compile(
+    r"\b(?:(?:sk|hf|gsk|xai|gh[opsu]|glpat|github_pat|r8|pplx)[-_][A-Za-z0-9_-]{16,}|A[KS]IA[0-9A-Z]{16}|"
+    r"AIza[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?)"
+)
+"""What the keys of common vendors look like, and signed tokens (JWT)."""
 
 
 def is_key(name: str) -> bool:
     """Tell by its name whether a setting holds a key or a password."""
-    return _NAME.search(name.strip()) is not None
+    name = name.strip()
+    return _NAME.search(name) is not None and _SPECIAL.search(name) is None
 
 
 def masked(value: Any, name: str = "") -> Any:
     """Copy `value`, of the setting `name`, with its keys masked: by names of settings, in addresses, and by shape."""
     if isinstance(value, Mapping):
-        return {key: masked(each, str(key)) for key, each in value.items()}
+        return {masked(key): masked(each, str(key)) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [masked(each, name) for each in value]
     if value in (None, "") or isinstance(value, bool):
@@ -54,7 +72,9 @@ def masked(value: Any, name: str = "") -> Any:
         return value
     for held in filter(None, (os.environ.get(variable, "").strip() for variable in _HELD)):
         value = value.replace(held, MASK)
-    return _SHAPE.sub(MASK, _QUERY.sub(rf"\1{MASK}", _USER.sub(MASK, value)))
+    for pattern in (_BEARER, _PAIR):
+        value = pattern.sub(rf"\1{MASK}", value)
+    return _SHAPE.sub(MASK, _USER.sub(MASK, value))
 
 
 def shown(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,15 +82,25 @@ def shown(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: masked(value) if isinstance(value, Mapping) else value for key, value in values.items()}
 
 
-def refuse_keys(flag: str, values: Mapping[str, Any]) -> None:
-    """Raise TraitbenchUsage for the first of `values` that is a key and no `env:VARIABLE`; the message has no value."""
+def refuse_keys(flag: str, values: Mapping[str, Any], declared: Collection[str] = (), variables: bool = True) -> None:
+    """Raise TraitbenchUsage for the first of `values` that is a key; the message holds its name and no value.
+
+    `declared` are names that are settings all the same. `variables`: whether `env:VARIABLE` may stand for a key.
+    """
     for name, value in values.items():
-        if is_key(name) and not _VARIABLE.fullmatch(str(value)):
-            raise TraitbenchUsage(
-                f"--{flag} {name}: a key is not taken from the command line or a file, where others can read it; put "
-                f"it into the environment variable {KEY} for a server (or into another one, which key_env=NAME names), "
-                "HF_TOKEN for the hub"
-            )
+        told = masked(name)
+        named = is_key(name) and name not in declared and value is not None and not isinstance(value, bool)
+        if told == name and (not named or (variables and _VARIABLE.fullmatch(str(value)))):
+            continue
+        lm_eval = f"; for a model of lm-eval's write {told}=env:VARIABLE" if told == name and variables else ""
+        where = (
+            f"put it into the environment variable {KEY} for an endpoint (or into another one, which key_env=NAME "
+            f"names), HF_TOKEN for the hub{lm_eval}"
+        )
+        raise TraitbenchUsage(
+            f"--{flag} {told}: a key is not taken from the command line or a file, where others can read it; "
+            f"{where if flag == 'model_args' else 'leave it out'}"
+        )
 
 
 def from_environment(name: str, value: Any) -> str:
@@ -87,10 +117,16 @@ def from_environment(name: str, value: Any) -> str:
     return os.environ[variable]
 
 
-def _keyless(values: Any, field: ValidationInfo) -> Any:
-    refuse_keys(str(field.field_name), values if isinstance(values, Mapping) else {})
-    return values
+def keyless(declared: Callable[[Mapping[str, Any]], Collection[str]] = lambda _: ()) -> BeforeValidator:
+    """Of a record's field that holds settings of others: none of them may be a key.
 
+    `declared`: from the fields before it, the names that are settings whatever they look like.
+    """
 
-KEYLESS = BeforeValidator(_keyless)
-"""Of a record's field that holds settings of others: none of them may be a key."""
+    def check(values: Any, field: ValidationInfo) -> Any:
+        held = values if isinstance(values, Mapping) else {}
+        if any(is_key(str(name)) or masked(name) != name for name in held):
+            refuse_keys(str(field.field_name), held, declared(field.data))
+        return values
+
+    return BeforeValidator(check)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from traitbench.backends.models import ModelSpec
+from traitbench.errors import refuse_others
 from traitbench.types import Control, Kind, Op, Record, Request, Response
 
 __all__ = ["Asked", "Backend", "Options", "Work"]
@@ -56,6 +57,8 @@ class Backend(ABC):
     """The backend that methods are fitted on for runs of this one; None: this one."""
     mixes: ClassVar[bool] = False
     """Whether requests of several conditions can share a batch: whether it has `run_mixed`."""
+    counts_elsewhere: ClassVar[bool] = False
+    """Whether `work` asks a server, so that each of its calls takes time."""
     undeciding: ClassVar[frozenset[str]] = frozenset()
     """Keys of --model_args that change no answer; runs that differ in nothing else share a folder."""
 
@@ -64,12 +67,16 @@ class Backend(ABC):
 
     @classmethod
     def check(cls, spec: ModelSpec, options: Options) -> None:
-        """Refuse options that cannot work, before a folder is made and anything is loaded."""
+        """Refuse options that cannot work, before a folder is made and anything is loaded.
+
+        UnknownName for an argument that this backend does not take.
+        """
+        refuse_others(f"key of --model_args for {cls.name}", options.arguments, cls.Arguments.model_fields)
 
     @classmethod
     @abstractmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
-        """Load the model of `spec`; UnknownName for an argument that this backend does not take."""
+        """Load the model of `spec`, with options that are checked."""
 
     @property
     @abstractmethod

@@ -24,7 +24,7 @@ from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
-from traitbench.errors import BadData, refuse_others
+from traitbench.errors import BadData
 from traitbench.types import Continue, Control, Kind, Record, Request, Response, Site, Write
 
 __all__ = ["HuggingFace"]
@@ -88,7 +88,7 @@ class HuggingFace(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Load the model."""
-        refuse_others("key of --model_args for hf", options.arguments, cls.Arguments.model_fields)
+        cls.check(spec, options)
         given: dict[str, Any] = dict(options.arguments)
         if revision := given.pop("revision", None):
             spec = spec.model_copy(update={"revision": str(revision)})

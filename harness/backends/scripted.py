@@ -16,7 +16,7 @@ from pydantic import Field, ValidationError
 
 from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
-from traitbench.errors import UnknownName, UnsupportedControl, refuse_others, unknown
+from traitbench.errors import UnknownName, UnsupportedControl, unknown
 from traitbench.masking import masked
 from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write
 
@@ -87,7 +87,7 @@ class Scripted(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Build the respondent; its fields are the arguments."""
-        refuse_others("key of --model_args for scripted", options.arguments, cls.Arguments.model_fields)
+        cls.check(spec, options)
         try:
             return cls(spec.source, Respondent.model_validate({"seed": options.seed, **options.arguments}))
         except ValidationError as error:

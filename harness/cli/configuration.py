@@ -64,13 +64,16 @@ def _file(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadData(f"cannot read --config {path}: {error.strerror}; give a YAML or JSON file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadData(f"--config {path} is neither YAML nor JSON: {error}") from None
+        # What stands there may be a key.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise BadData(f"--config {path} is neither YAML nor JSON{where}; give `name: value`, one a line") from None
     if not isinstance(raw, dict):
         raise BadData(
             f"--config {path} holds no keys; expected e.g. `model: smollm2`; --show_config prints a whole one"
         )
     values = {str(key).replace("-", "_"): value for key, value in raw.items()}
-    refuse_others(f"key in {path}", values, Plan.model_fields)
+    refuse_others(f"key in {path}", map(masked, values), Plan.model_fields)
     for key in _PAIRS:
         if isinstance(values.get(key), str):
             values[key] = pairs(values[key], key)

@@ -103,16 +103,21 @@ def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[
     pairs = [(control, r) for (_, control), mine in zip(group, asked, strict=True) for r in mine]
     names = [condition.name for (condition, _), mine in zip(group, asked, strict=True) for _ in mine]
     keys = [key_of(backend, control, request) for control, request in pairs]
-    done = {i for i, key in enumerate(keys) if key in held}
+    # What two conditions ask alike, under one control, is asked once; `places` says how often it is answered then.
+    places: dict[str, list[int]] = {}
+    for place, key in enumerate(keys):
+        places.setdefault(key, []).append(place)
+    once = [mine[0] for mine in places.values()]
+    done = {i for i, place in enumerate(once) if keys[place] in held}
     desk.progress.condition(names[0] if names else "")
-    every = [request for _, request in pairs]
-    answers = backend.run(every, done) if len(group) == 1 else backend.run_mixed(pairs, done)
+    every = [pairs[place][1] for place in once]
+    answers = backend.run(every, done) if len(group) == 1 else backend.run_mixed([pairs[n] for n in once], done)
     for batch in desk.meter.timed(answers, every):
-        desk.progress.condition(names[max(batch)])
-        new = {keys[i]: response for i, response in batch.items() if keys[i] not in held}
+        desk.progress.condition(names[max(once[i] for i in batch)])
+        new = {keys[once[i]]: response for i, response in batch.items() if keys[once[i]] not in held}
         desk.folder.append(new)
         held.update(new)
-        desk.progress.done(len(set(batch) - done))
+        desk.progress.done(sum(len(places[keys[once[i]]]) for i in set(batch) - done))
     if missing := [place for place, key in enumerate(keys) if key not in held]:
         raise BadData(f"the backend {backend.name} left request {missing[0]} of {names[missing[0]]} unanswered")
     out, answered = [], iter(keys)

@@ -1,7 +1,7 @@
 """What a run has before it, before anything is asked: its requests, their tokens, and the minutes they may take.
 
 Tokens are counted by the backend from the prompts as they are rendered. A long plan is counted in part: of the requests
-of one task and scoring the longest list (its first requests, where it is very long), and under the other controls the
+of one task and scoring the longest list (some of its items, where it is very long), and under the other controls the
 first few requests, which tell how much longer or shorter the prompts are there.
 """
 
@@ -27,7 +27,7 @@ __all__ = ["Counted", "Outlook", "before_fits", "counted", "foresee"]
 _EXACT = 1000
 """Requests in all up to which every one is counted."""
 _LONG = 600
-"""Requests of a list that are counted; of longer ones the first."""
+"""Requests of a list that are counted; of longer ones those about some items, spread over all."""
 _SHORT = 16
 """Requests that tell how the prompts under one control differ from those under another."""
 _CONTROLS = 24
@@ -114,7 +114,7 @@ def before_fits(prepared: Prepared, backend: Backend, bench: Bench) -> str | Non
 
 def counted(backend: Backend, ahead: Sequence[Ahead]) -> Counted | None:
     """Count the tokens of `ahead`; None where the backend does not know them."""
-    every = sum(len(requests) for _, requests in ahead) <= _EXACT
+    every = sum(len(requests) for _, requests in ahead) <= _EXACT and not backend.counts_elsewhere
     alike: dict[tuple[str, str, bool], list[Ahead]] = {}
     for control, requests in ahead:
         mine: dict[tuple[str, str, bool], list[Request]] = {}
@@ -127,10 +127,11 @@ def counted(backend: Backend, ahead: Sequence[Ahead]) -> Counted | None:
     usd: list[float | None] = []
     each: dict[int, float] = {}
     for stratum, rows in alike.items():
-        parts = [backend.work(part, control) for control, part in rows] if every else list(_projected(backend, rows))
-        works = [work for work in parts if work is not None]
-        if len(works) < len(parts):
-            return None
+        works: list[Work] = []
+        for work in (backend.work(part, control) for control, part in rows) if every else _projected(backend, rows):
+            if work is None:
+                return None
+            works.append(work)
         total = sum(work.shared + work.own for work in works)
         sums[stratum[-1]] += total
         usd += [work.usd for work in works]
@@ -145,13 +146,10 @@ def _projected(backend: Backend, rows: Sequence[Ahead]) -> Iterator[Work | None]
     """Count a part of `rows` and scale it up: the longest of them, and how others differ from it."""
     at = max(range(len(rows)), key=lambda n: len(rows[n][1]))
     control, longest = rows[at]
-    first = longest[:_LONG]
-    whole = backend.work(first, control)
-    if whole is None or len(rows) == 1:
-        yield _scaled(whole, len(longest) / len(first))
-        return
-    whole = _scaled(whole, len(longest) / len(first))
+    whole = _whole(backend, longest, control)
     yield whole
+    if whole is None or len(rows) == 1:
+        return
     others = [*rows[:at], *rows[at + 1 :]]
     looked = [others[n * len(others) // _CONTROLS] for n in range(_CONTROLS)] if len(others) > _CONTROLS else others
     scale = sum(len(part) for _, part in others) / sum(len(part) for _, part in looked)
@@ -163,12 +161,38 @@ def _projected(backend: Backend, rows: Sequence[Ahead]) -> Iterator[Work | None]
             return
         # Requests of the short list to requests of the whole one, here and there.
         grown = len(part) / len(part[:_SHORT]) / (len(longest) / len(longest[:_SHORT]))
-        share = mine.shared / short.shared if short.shared else len(part) / len(longest)
         usd = (
             None if None in (whole.usd, short.usd, mine.usd) else _ratio(mine.usd, short.usd) * grown * (whole.usd or 0)
         )
         own = _ratio(mine.own, short.own) * grown * whole.own
-        yield _scaled(Work(shared=share * whole.shared, own=own, usd=usd), scale)
+        shared = max(whole.shared + mine.shared - short.shared, 0.0)
+        yield _scaled(Work(shared=shared, own=own, usd=usd), scale)
+
+
+def _whole(backend: Backend, requests: Sequence[Request], control: Control) -> Work | None:
+    """Count a long list by all that is asked about some of its items, spread over them.
+
+    Twice as many items add what each of them has of its own; what all have in common stays.
+    """
+    items = list(dict.fromkeys(request.doc.item for request in requests))
+    every = len(items) * _LONG // len(requests)
+    if every >= len(items) or every < 4:
+        first = requests[:_LONG]
+        return _scaled(backend.work(first, control), len(requests) / len(first))
+    found = []
+    for many in (every, every // 2):
+        chosen = {items[n * len(items) // many] for n in range(many)}
+        found.append((many, backend.work([r for r in requests if r.doc.item in chosen], control)))
+    (many, more), (few, less) = found
+    if more is None or less is None:
+        return None
+    by = (len(items) - many) / (many - few)
+    usd = None if more.usd is None or less.usd is None else more.usd + by * (more.usd - less.usd)
+    return Work(
+        shared=more.shared + by * max(more.shared - less.shared, 0.0),
+        own=more.own + by * max(more.own - less.own, 0.0),
+        usd=usd,
+    )
 
 
 def _ratio(one: float | None, other: float | None) -> float:

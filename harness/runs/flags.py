@@ -45,7 +45,7 @@ def plan_of(values: Mapping[str, Any], dashes: str = "--", help: str = "; see `t
     UnknownName with a suggestion for a flag or a value that does not exist, TraitbenchUsage for a wrong value.
     `dashes` stand before a flag in an error, and `help` behind it.
     """
-    refuse_others("flag", values, Plan.model_fields)
+    refuse_others("flag", map(masked, values), Plan.model_fields)
     given = {key: _several(_written(value)) if key in LISTS else _written(value) for key, value in values.items()}
     if given.get("batch_size") == "auto":
         given["batch_size"] = None

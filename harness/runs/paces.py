@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +21,8 @@ _MOST = 100
 """Paces that are kept; those measured longest ago go first."""
 _LARGEST = 1 << 20
 """Bytes of a file that we wrote."""
+_HIGHEST = 1e30
+"""Tokens or seconds; what is more was not measured, and sums and ratios of less are numbers still."""
 _TRIES = 20
 _WAIT = 0.05
 """Seconds between tries where another run is writing."""
@@ -127,7 +128,7 @@ def keep(key: Key, measured: Measured) -> None:
     """
     if not measured.read and not measured.written:
         return
-    with suppress(BadData, OSError):
+    with suppress(BadData, OSError, ValueError, OverflowError):
         _waiting(lambda: _add(key, measured))
 
 
@@ -169,14 +170,22 @@ def _rows() -> dict[str, dict[str, Any]]:
     return {
         name: {"about": str(row.get("about", "")), "date": str(row.get("date", "")), **_measured(row).model_dump()}
         for name, row in rows
-        if isinstance(row, dict) and _measured(row) != Measured()
+        if isinstance(row, dict) and _measured(row) != Measured() and _writable(name, row)
     }
+
+
+def _writable(name: str, row: Mapping[str, Any]) -> bool:
+    """Tell whether its words can be written again: a file may hold half a character, as no text can."""
+    words = f"{name}{row.get('about', '')}{row.get('date', '')}"
+    return words.encode(errors="ignore").decode() == words
 
 
 def _measured(row: Mapping[str, Any]) -> Measured:
     """Read the numbers of a row; nothing where one of them is none."""
     numbers = {name: row.get(name, 0.0) for name in Measured.model_fields}
-    sound = all(type(value) in (int, float) and 0 <= value < math.inf for value in numbers.values())
+    sound = all(
+        type(value) in (int, float) and (value == 0 or 1 / _HIGHEST <= value <= _HIGHEST) for value in numbers.values()
+    )
     return Measured(**numbers) if sound else Measured()
 
 

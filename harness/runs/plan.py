@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -13,7 +13,7 @@ from traitbench.backends.backend import Options
 from traitbench.backends.models import ModelSpec, automatic, resolve
 from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.humans import Reference
-from traitbench.masking import KEYLESS, masked
+from traitbench.masking import keyless, masked
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
@@ -39,13 +39,18 @@ Scalar = str | int | float | bool | None
 Argument = Scalar | tuple[Scalar, ...]
 
 
+def _declared(plan: Mapping[str, Any]) -> Collection[str]:
+    """Settings of the plan's method, whatever their names look like."""
+    return METHODS.load(plan["method"]).Config.model_fields if plan.get("method") in METHODS else ()
+
+
 class Plan(Record):
     """The flags of `traitbench run`, which are also the keys of a --config file."""
 
     model: str = "smollm2"
-    model_args: Annotated[dict[str, Scalar], KEYLESS] = {}
+    model_args: Annotated[dict[str, Scalar], keyless()] = {}
     method: str = "none"
-    method_args: Annotated[dict[str, Argument], KEYLESS] = {}
+    method_args: Annotated[dict[str, Argument], keyless(_declared)] = {}
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
     backend: str = "auto"
@@ -56,7 +61,7 @@ class Plan(Record):
     device: str | None = None
     output_path: str = "results/runs"
     seed: int = 0
-    gen_kwargs: Annotated[dict[str, Scalar], KEYLESS] = {}
+    gen_kwargs: Annotated[dict[str, Scalar], keyless()] = {}
     apply_chat_template: bool | None = None
     include_path: tuple[str, ...] = ()
     scoring: tuple[Mode, ...] = ("choice", "statement")
@@ -156,9 +161,8 @@ class Prepared(Record):
 def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     """Resolve every name and make the controls. Nothing heavy is imported, no model is loaded.
 
-    `given` holds what the plan names and no table does.
-
-    UnknownName with a suggestion for a wrong name, UnsupportedControl for parts that do not go together.
+    `given` holds what the plan names and no table does. UnknownName with a suggestion for a wrong name,
+    UnsupportedControl for parts that do not go together.
     """
     spec = resolve(plan.model, plan.model_args)
     backend = automatic(spec) if plan.backend == "auto" else plan.backend
@@ -202,7 +206,7 @@ def make_method(
 ) -> tuple[Method, dict[str, Any]]:
     """Build the method with its configuration, and return it with the settings that are not the defaults.
 
-    `given` is a method that no table names: a class, or an object with its configuration, which takes no arguments.
+    `given`: a method that no table names: a class, or an object with its configuration, which takes no arguments.
     """
     if isinstance(given, Method):
         if arguments:
@@ -242,9 +246,8 @@ def _tasks(plan: Plan, administration: Administration, given: Given) -> tuple[li
 def _check_task(name: str, task: Task) -> None:
     """Refuse a task of the caller's own that lacks what the frame reads."""
     if missing := [what for what in ("id", "items") if not hasattr(task, what)]:
-        raise TraitbenchUsage(
-            f"the task {name} has no {' and no '.join(missing)}; see traitbench.Task for what each is"
-        )
+        lacks = " and no ".join(missing)
+        raise TraitbenchUsage(f"the task {name} has no {lacks}; see traitbench.Task for what each is")
     for item in task.items:
         if lacking := [what for what in ("id", "number", "text", "text_hash") if not hasattr(item, what)]:
             raise TraitbenchUsage(

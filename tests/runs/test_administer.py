@@ -100,5 +100,32 @@ def test_what_follows_is_asked_of_each_condition_that_mixes(tmp_path: Path) -> N
     assert len(asked) == 9 and len(set(asked.values())) > 1 and min(asked.values()) >= 8
 
 
+def test_what_two_conditions_ask_alike_is_asked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    plain = Scripted.run_mixed
+    monkeypatch.setattr(
+        Scripted, "run_mixed", lambda me, some, done=(): asked.append(len(some)) or plain(me, some, done)
+    )
+
+    class Sum(Quiet):
+        total = 0
+
+        def done(self, requests: int) -> None:
+            self.total += requests
+
+    made = prepare(plan(tmp_path, limit=4, scoring=("choice",), target="extraversion=high", mix_conditions=True))
+    (told, control), requests = made.conditions[1], made.requests["mini_ipip"]
+    twice = made.model_copy(update={"conditions": [*made.conditions, (told.model_copy(update={"name": "b"}), control)]})
+    found = {}
+    for prepared in (made, twice):
+        folder, progress = RunFolder(tmp_path / str(len(prepared.conditions))), Sum()
+        with folder.open() as held:
+            respondent = Scripted.make(made.spec, made.plan.options())
+            rows = administer(prepared, respondent, folder, held, progress, print)["mini_ipip"]
+        assert progress.total == len(rows) == len(prepared.conditions) * len(requests)
+        found = {name: [row.value_keyed for row in rows if row.condition == name] for name in (told.name, "b")}
+    assert found["b"] == found[told.name] and len(set(asked)) == 1 and asked[0] == 2 * len(requests)
+
+
 def _samples(results: Path) -> bytes:
     return next(results.parent.glob("samples_*.jsonl")).read_bytes()

@@ -90,6 +90,10 @@ SOUND = {"read": 10, "read_seconds": 1}
     ["", "{", "[]", "null", "\0\1", '"k"', '{"k": 3}', '{"k": {"read": "10", "read_seconds": 1}}', '{"k": {}}',
      '{"k": {"read": NaN, "read_seconds": 1}}', '{"k": {"read": -1, "read_seconds": 1}}',
      '{"k": {"read": true, "read_seconds": 1}}', '{"k": {"read": 1e999, "read_seconds": 1}}',
+     f'{{"k": {{"read": 1{"0" * 400}, "read_seconds": 1}}}}', f'{{"d": {{"read": 1{"0" * 400}, "read_seconds": 1}}}}',
+     '{"k": {"read": 1e300, "read_seconds": 1}}', '{"k": {"read": 1, "read_seconds": 1e-300}}',
+     '{"k": {"read": 10, "read_seconds": 1, "about": "\\ud800"}}',
+     '{"\\ud800": {"read": 10, "read_seconds": 1}}', f'{{"k": {{"read": 1{"0" * 9000}}}}}',
      '{"k": {"read": 10, "read_seconds": null}}', "[" * 100_000, " " * (1 << 21)],
 )  # fmt: skip
 def test_a_damaged_file_is_no_error_and_is_written_anew(file: Path, content: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.endpoint.answering import Answerer
 from traitbench.backends.endpoint.asking import answers
-from traitbench.backends.endpoint.client import Client, Failed, Refused
+from traitbench.backends.endpoint.client import Client, Failed, Hurried, Refused
 from traitbench.backends.endpoint.probe import Routes, probe, refused
 from traitbench.backends.endpoint.settings import UNDECIDING, Settings, settings_of
 from traitbench.backends.models import ModelSpec
@@ -22,6 +22,8 @@ from traitbench.types import Choose, Continue, Control, Kind, Request, Response
 
 __all__ = ["Endpoint"]
 
+_PATIENCE = 6.0
+"""Seconds that all counting of tokens may take, before a run is begun without an estimate."""
 _COUNTED = 4
 """Requests whose tokens the server is asked to count, for all that are alike."""
 
@@ -32,6 +34,7 @@ class Endpoint(Backend):
     name: ClassVar[str] = "endpoint"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
     undeciding: ClassVar[frozenset[str]] = UNDECIDING
+    counts_elsewhere: ClassVar[bool] = True
 
     class Arguments(Settings):
         """Where the server is and how it is asked."""
@@ -55,6 +58,8 @@ class Endpoint(Backend):
             self._client.close()
             raise
         self._answerer = Answerer(self._client, settings, spec.source, self.routes)
+        self._counting = Hurried(settings, _PATIENCE)
+        self._counter = Answerer(self._counting, settings, spec.source, self.routes)
 
     @classmethod
     def check(cls, spec: ModelSpec, options: Options) -> None:
@@ -106,14 +111,15 @@ class Endpoint(Backend):
     def work(self, requests: Sequence[Request], control: Control) -> Work | None:
         """Count by the server's tokeniser, of a few spread over `requests`; whatever they share is billed each time.
 
-        None where it has none, where it fails, and with requests_per_minute, which counting would use up.
+        None where it has none, where it fails once or has taken _PATIENCE seconds over all calls, and with
+        requests_per_minute, which counting would use up.
         """
         if not self.routes.tokenizer or self.settings.requests_per_minute:
             return None
         few = [requests[n * len(requests) // _COUNTED] for n in range(_COUNTED)]
         few = list(requests) if len(requests) <= _COUNTED else few
         try:
-            each = [self._answerer.billed(request, control) for request in few]
+            each = [self._counter.billed(request, control) for request in few]
         except (Failed, Refused):
             return None
         read, written = (sum(one[part] for one in each) * len(requests) / max(len(few), 1) for part in (0, 1))
@@ -132,6 +138,7 @@ class Endpoint(Backend):
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
+        self._counting.close()
 
     def _able(self, requests: Sequence[Request]) -> None:
         """Refuse what no route of this server answers."""

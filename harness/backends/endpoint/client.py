@@ -17,7 +17,7 @@ from traitbench.masking import MASK
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["Bill", "Client", "Failed", "Malformed", "Refused"]
+__all__ = ["Bill", "Client", "Failed", "Hurried", "Malformed", "Refused"]
 
 T = TypeVar("T")
 
@@ -185,6 +185,29 @@ class Client:
     def _wait(self, seconds: float) -> None:
         if seconds > 0 and self.stop.wait(seconds):
             raise Failed("the run stopped")
+
+
+class Hurried(Client):
+    """Tries once. After a failure, or when its `seconds` are used up, nothing is sent any more."""
+
+    def __init__(self, settings: Settings, seconds: float) -> None:
+        """`seconds`: of all requests together."""
+        self._left = seconds
+        hurried = {"retries": 0, "longest_wait": 0.0, "timeout": min(settings.timeout, seconds / 2)}
+        super().__init__(settings.model_copy(update=hurried))
+
+    def post(self, path: str, body: dict[str, Any], read: Callable[[Any], T]) -> T:
+        """Send as `Client.post` does; Failed where there is no time left."""
+        if self._left <= 0:
+            raise Failed("no time left", final=True)
+        began = time.monotonic()
+        try:
+            found = super().post(path, body, read)
+        except BaseException:
+            self._left = 0.0
+            raise
+        self._left -= time.monotonic() - began
+        return found
 
 
 class Bill:

@@ -71,7 +71,7 @@ class Settings(Record):
 def settings_of(options: Options) -> Settings:
     """Check what --model_args holds. An error names the setting and, of what may be secret, never the value."""
     given = options.arguments
-    refuse_keys("model_args", given)
+    refuse_keys("model_args", given, variables=False)
     refuse_others("key of --model_args for endpoint", given, Settings.model_fields)
     if given.get("base_url") in (None, ""):
         raise TraitbenchUsage("an endpoint needs the server's address: --model_args base_url=http://localhost:8000/v1")

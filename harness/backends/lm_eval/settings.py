@@ -18,7 +18,7 @@ from traitbench.backends.lm_eval.kinds import Kind, served
 from traitbench.backends.models import SHORT_NAMES, ModelSpec, resolve
 from traitbench.backends.weights import known_as, locate
 from traitbench.errors import BadData, TraitbenchUsage, refuse_others
-from traitbench.masking import from_environment, is_key
+from traitbench.masking import from_environment, is_key, masked
 from traitbench.types import digest
 
 __all__ = ["UNDECIDING", "Given", "check", "found"]
@@ -63,12 +63,12 @@ def check(kind: Kind, options: Options) -> dict[str, Any]:
     if options.device == "auto":
         raise TraitbenchUsage("--device auto: lm-eval spreads a model with --model_args parallelize=true; leave it out")
     address = urlsplit(str(given.get("base_url") or ""))
-    if "@" in address.netloc or address.query:
+    if masked(address.geturl()) != address.geturl() or address.query or address.fragment:
         raise TraitbenchUsage(
             "--model_args base_url: holds a user name, a password or a query, and addresses are kept in files; take it "
             "out, and put the key into the variable of the environment that lm-eval reads (OPENAI_API_KEY)"
         )
-    filled = {name: from_environment(name, value) if _secret(name) else value for name, value in given.items()}
+    filled = {name: from_environment(name, value) if _secret(name, value) else value for name, value in given.items()}
     for parameter in inspect.signature(kind).parameters.values():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if named and parameter.default is parameter.empty and parameter.name not in given:
@@ -89,7 +89,7 @@ def found(name: str, kind: Kind, spec: ModelSpec, options: Options) -> Given:
         told.pop("pretrained")
         place, named = _weights(kind, arguments)
         arguments.update(place)
-    told = {key: _contents(key, value) for key, value in told.items() if not _secret(key)}
+    told = {key: _contents(key, value) for key, value in told.items() if not _secret(key, value)}
     return Given(arguments, {"lm_eval_model": name, **named, "arguments": told})
 
 
@@ -134,8 +134,8 @@ def _contents(name: str, value: Any) -> Any:
     return _every(place) if place is not None and place.exists() else value
 
 
-def _secret(name: str) -> bool:
-    return is_key(name) or name == "header"
+def _secret(name: str, value: Any) -> bool:
+    return is_key(name) and not isinstance(value, bool | None)
 
 
 def _parameters(kind: Kind) -> set[str]:

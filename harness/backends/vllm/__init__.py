@@ -26,7 +26,7 @@ from traitbench.backends.vllm.selfcheck import Known, known, verify
 from traitbench.backends.vllm.setup import RANKS, Setup, on_cpu, required
 from traitbench.backends.vllm.texts import tail, uncached
 from traitbench.backends.weights import known_as, locate, unchanged
-from traitbench.errors import BadData, refuse_others
+from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Write
 
 __all__ = ["VLLM"]
@@ -98,7 +98,7 @@ class VLLM(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Check the arguments and load the tokenizer; MissingExtra where vLLM is not installed."""
-        refuse_others("key of --model_args for vllm", options.arguments, cls.Arguments.model_fields)
+        cls.check(spec, options)
         given = cls.Arguments.model_validate(options.arguments)
         if given.slots < 1:
             raise BadData(f"slots={given.slots}; expected one at least")

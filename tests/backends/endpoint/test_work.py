@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from faulty_server import served
 
 from traitbench.backends.endpoint import Endpoint
+from traitbench.runs.estimate import counted
 from traitbench.types import Control, Message, Request
 
 Connect = Callable[..., Endpoint]
@@ -61,8 +63,33 @@ def test_where_nothing_is_known_nothing_is_asked(
         assert len(server.seen) == before
 
 
-def test_a_tokenizer_that_fails_costs_the_estimate_only(connect: Connect, items: Items) -> None:
+@pytest.mark.parametrize("fault", ["500", "stall", "drop"])
+def test_a_tokenizer_that_fails_costs_one_try_and_the_estimate(connect: Connect, items: Items, fault: str) -> None:
     with served() as server:
-        backend = connect(server, retries=1)
-        server.fault = lambda number, path, body: "500" if path == "/tokenize" else None
-        assert backend.work(items("choice"), Control()) is None
+        backend = connect(server, retries=5, backoff=30, timeout=120)
+        server.fault = lambda number, path, body: fault if path == "/tokenize" else None
+        before, began = len(server.seen), time.monotonic()
+        ahead = [(Control(messages=(Message(role="system", content=str(n)),)), items("choice")) for n in range(30)]
+        assert counted(backend, ahead) is None and backend.work(items("choice"), Control()) is None
+        assert len(server.seen) == before + 1 and time.monotonic() - began < 3
+
+
+def test_a_slow_tokenizer_is_not_waited_for(connect: Connect, items: Items, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("traitbench.backends.endpoint._PATIENCE", 0.3)
+    with served() as server:
+        backend = connect(server)
+        server.fault = lambda number, path, body: time.sleep(0.1) if path == "/tokenize" else None
+        before = len(server.seen)
+        assert backend.work(items("choice"), Control()) is None and len(server.seen) - before < 9
+
+
+def test_many_short_conditions_are_counted_by_some_of_them(connect: Connect, items: Items) -> None:
+    with served() as server:
+        backend = connect(server)
+        before = len(server.seen)
+        ahead = [
+            (Control(messages=(Message(role="system", content=f"You are {n}."),)), items("choice")) for n in range(150)
+        ]
+        found = counted(backend, ahead)
+        asked = [path for path, _, _ in server.seen[before:]]
+    assert found is not None and asked.count("/detokenize") <= 4 * 26
