@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -42,6 +43,8 @@ class Engine:
         except (ValueError, RuntimeError, OSError, AssertionError, ImportError) as error:
             raise BadData(f"vLLM {self._version} does not start with {setup.path}: {cure(setup, error)}") from error
         self._adapters: dict[str, int] = {}
+        self._closed = threading.Event()
+        threading.Thread(target=_watch, args=(self._llm.llm_engine.engine_core, self._closed), daemon=True).start()
 
     def ask(self, asks: Sequence[Ask]) -> list[Any]:
         """Answer in the order of `asks`.
@@ -103,6 +106,7 @@ class Engine:
         """End the engine and its processes, and free its memory."""
         import gc
 
+        self._closed.set()
         core = getattr(self._llm.llm_engine, "engine_core", None)
         if core is not None:
             core.shutdown()
@@ -152,3 +156,20 @@ def _environment(dtype: str) -> None:
         wanted["TRITON_F32_DEFAULT"] = "ieee"
     for name, value in wanted.items():
         os.environ.setdefault(name, value)
+
+
+def _watch(core: Any, closed: threading.Event) -> None:
+    """Wake who waits for an answer where the engine's process was killed, as for want of memory.
+
+    vLLM 0.32 notes that it is gone, and has the caller wait for ever.
+    """
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    resources, answers = getattr(core, "resources", None), getattr(core, "outputs_queue", None)
+    if not hasattr(resources, "engine_dead") or answers is None:
+        # In this process: it does not die alone.
+        return
+    while not closed.wait(1):
+        if resources.engine_dead:
+            answers.put_nowait(EngineDeadError())
+            return
