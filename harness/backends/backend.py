@@ -111,6 +111,12 @@ class Backend(ABC):
         """Count what answering `requests` under `control` takes, without answering; None where that is not known."""
         return None
 
+    def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
+        """Raise BadData where a prompt of `requests` under `control` is too long, before anything is asked.
+
+        Of many requests the longest are looked at. Where nothing is known, nothing is checked.
+        """
+
     @abstractmethod
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches: index -> response.

@@ -15,6 +15,7 @@ from transformers import GenerationConfig
 from traitbench.backends import counting
 from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.forward import Scorer, packable
+from traitbench.backends.lengths import check_positions, longest, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, groups
@@ -24,7 +25,6 @@ from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
-from traitbench.errors import BadData
 from traitbench.types import Continue, Control, Kind, Record, Request, Response, Site, Write
 
 __all__ = ["HuggingFace"]
@@ -81,6 +81,7 @@ class HuggingFace(Backend):
         self.tokenizer, self.model = load(spec, self.weights, self.device, dtype, trust_remote_code)
         unchanged(spec, self.weights)
         self.renderer = Renderer(self.tokenizer, chat_template)
+        self._positions = positions(self.model.config)
         kind = "cpu" if self.model.device.type == "cpu" else "cuda"
         self._row_tokens, self.write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]
         self.scorer = Scorer(self.model, packed=packed, tokens=self._row_tokens)
@@ -169,6 +170,11 @@ class HuggingFace(Backend):
             return counting.packed(self.renderer, requests, control, longer=self.scorer.window is None)
         return counting.alone(self.renderer, requests, control)
 
+    def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
+        """Raise BadData where the longest prompts do not fit into the model's positions."""
+        for _, prompt in longest(self.renderer, requests, control, self._positions):
+            self._encode(prompt)
+
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
         answered = set(done)
@@ -218,13 +224,7 @@ class HuggingFace(Backend):
         return self._encode(self.prompt(request))
 
     def _encode(self, prompt: str) -> Tokens:
-        ids = self.renderer.encode(prompt)
-        longest = getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-        if longest is not None and len(ids) >= longest:
-            raise BadData(
-                f"a prompt of {len(ids)} tokens does not fit into the {longest} positions of {self.spec.label}; "
-                "shorten the control or the item, or take a model with a longer context"
-            )
+        check_positions(len(ids := self.renderer.encode(prompt)), self._positions, self.spec.label)
         return ids
 
     def _write(self, requests: Sequence[Request], done: set[int]) -> Iterator[dict[int, Response]]:

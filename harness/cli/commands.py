@@ -1,6 +1,6 @@
 """The command `traitbench`. stdout is data, stderr is progress and diagnostics.
 
-Exit codes: 0 ok, 1 error, 2 usage, 3 finished but some calls failed, 130 interrupted.
+Exit codes: 0 ok, 1 error, 2 usage, 3 finished but some calls failed, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
 """
 
 from __future__ import annotations
@@ -47,15 +47,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _guarded(action: Callable[[], int]) -> int:
     """Turn the project's errors into one line on stderr; everything else keeps its traceback."""
     from traitbench.errors import TraitbenchError
+    from traitbench.interrupts import Stopped, stoppable
 
     try:
-        return action()
+        with stoppable():
+            return action()
     except TraitbenchError as error:
         if os.environ.get("TRAITBENCH_DEBUG") == "1":
             raise
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        return _fail("interrupted; what was answered is kept, the same command goes on from there", 130)
+    except KeyboardInterrupt as stop:
+        code = 128 + stop.number if isinstance(stop, Stopped) else 130
+        return _fail("interrupted; what was answered is kept, the same command goes on from there", code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -201,33 +204,9 @@ def _reproduce(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    if arguments.path:
-        from traitbench.export import PATHS
+    from traitbench.cli.exporting import export
 
-        where = {"source": arguments.source or ""} if arguments.path == "inspect-register" else {}
-        print(PATHS.load(arguments.path)(**where))
-        return 0
-    from traitbench.export import FORMATS
-    from traitbench.runs.finished import current
-    from traitbench.runs.publish import publish
-    from traitbench.store import read_json
-
-    if arguments.format != "published":
-        write = FORMATS.load(arguments.format)
-        more = {"dataset_id": arguments.dataset_id or ""} if arguments.format == "hf" else {}
-        for path in current(arguments.folder, _say):
-            for made in write(path, Path(arguments.to or "results/exported"), **more):
-                print(made)
-        return 0
-    for path in current(arguments.folder, _say):
-        made = publish(path, Path(arguments.to or "results/published"))
-        print(made)
-        held = read_json(made)
-        for warning in held["warnings"]:
-            _say(f"warning: {warning}")
-        if held["administration"].get("templates") == 1:
-            _say("warning: asked in one wording, and others can move an effect more than items do: --templates 3")
-    return 0
+    return export(arguments)
 
 
 def _leaderboard(arguments: argparse.Namespace) -> int:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from traitbench.backends.endpoint.client import Malformed
 from traitbench.backends.endpoint.scoring import beside, bounded
@@ -23,7 +23,7 @@ _Shown = tuple[Sequence[float | None], Sequence[float] | None]
 class Asked(Record):
     """What our tasks ask of our own model, in the `extra_body` of Inspect's settings."""
 
-    options: tuple[tuple[str, ...], ...]
+    options: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] = Field(min_length=1)
     """Per option its spellings; their exact log-probabilities are wanted."""
     cue: str = ""
     """What precedes the answer where there is no chat template."""
@@ -37,7 +37,8 @@ def asked(body: Mapping[str, Any] | None) -> Asked | None:
         return Asked.model_validate(body)
     except ValidationError:
         raise UnsupportedControl(
-            f"this provider does not take an extra_body with {', '.join(map(str, body))}; leave it out"
+            f"this provider does not take an extra_body with {', '.join(map(str, body))}; expected options, each a "
+            "list of its spellings, and a cue at most, or none"
         ) from None
 
 

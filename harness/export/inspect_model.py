@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,12 +21,20 @@ from traitbench.types import Choose, Control, Doc, Message, Response, Write, dig
 __all__ = ["ControlledAPI", "named"]
 
 _DOC = Doc(task="inspect", scoring="generate", item="sample", trait="none", facet=None, keyed=1)
-_TAKEN = {"max_tokens", "temperature", "seed", "stop_seqs", "system_message", "logprobs", "top_logprobs"}
-"""Settings that change a reply and are heeded; `system_message` Inspect itself makes a turn."""
-_REFUSED = {
-    "top_p", "top_k", "best_of", "frequency_penalty", "presence_penalty", "logit_bias", "num_choices",
-    "prompt_logprobs", "response_schema",
+_TAKEN = {
+    "max_tokens", "temperature", "seed", "stop_seqs", "system_message", "logprobs", "top_logprobs", "extra_body",
 }  # fmt: skip
+"""Settings that change a reply and are heeded; `system_message` Inspect itself makes a turn, `extra_body` is ours."""
+_TRANSPORT = {
+    "max_retries", "timeout", "attempt_timeout", "stream_idle_timeout", "max_connections", "adaptive_connections",
+    "cache", "cache_prompt", "batch", "max_tool_output", "fail_on_refusal",
+}  # fmt: skip
+"""Settings that change no reply of a model in this process: how often and how patiently it is asked, and what is kept.
+
+The last two Inspect heeds itself, for tools and for content filters, neither of which there is here.
+"""
+_REFUSED = GenerateConfig.model_fields.keys() - _TAKEN - _TRANSPORT
+"""All others, so that one that Inspect adds is refused until it is heeded."""
 _SCHEME = "traitbench:"
 """Begins what stands in the place of a server's address: a digest of all that decides a reply besides the settings."""
 
@@ -82,12 +91,12 @@ class ControlledAPI(ModelAPI):  # type: ignore[misc]
         self, input: list[ChatMessage], tools: list[Any], tool_choice: Any, config: GenerateConfig
     ) -> ModelOutput:
         """Write one reply; UnsupportedControl for tools and settings that are not heeded here."""
-        given = config.model_dump(exclude_none=True)
-        if refused := sorted(_REFUSED & given.keys()) or (["tools"] if tools else []):
-            raise UnsupportedControl(f"this provider does not take {', '.join(refused)}; it takes {sorted(_TAKEN)}")
+        _check(config, bool(tools))
         choice = asked(config.extra_body)
         if (config.logprobs or config.top_logprobs) and choice is None and config.max_tokens != 1:
             raise UnsupportedControl("log-probabilities are given of a reply's first token alone; set max_tokens=1")
+        if not input:
+            raise UnsupportedControl("there is no message to reply to; expected one at least")
         turns = tuple(_turn(message) for message in input)
         return await anyio.to_thread.run_sync(self._answer, turns, choice, config)
 
@@ -131,8 +140,25 @@ def _choose(request: Write, choice: Asked) -> Choose:
     )  # fmt: skip
 
 
+def _check(config: GenerateConfig, tools: bool) -> None:
+    """Refuse settings that are not heeded here, and values that make no sense."""
+    refused = sorted(name for name in _REFUSED if getattr(config, name) is not None) or ["tools"] * tools
+    if refused:
+        raise UnsupportedControl(f"this provider does not take {', '.join(refused)}; it takes {sorted(_TAKEN)}")
+    for name, least in (("max_tokens", 1), ("temperature", 0), ("top_logprobs", 0)):
+        value = getattr(config, name)
+        if value is not None and not least <= value < math.inf:
+            raise UnsupportedControl(f"{name}={value}; expected {least} or more")
+    if "" in (config.stop_seqs or ()):
+        raise UnsupportedControl("stop_seqs holds an empty text; expected the words that end a reply")
+
+
 def _turn(message: Any) -> Message:
-    """One of Inspect's messages as ours."""
+    """One of Inspect's messages as ours; UnsupportedControl where it holds more than text."""
     if message.role not in ("system", "user", "assistant"):
         raise UnsupportedControl(f"a message of the role {message.role!r}; expected system, user or assistant")
+    parts = [] if isinstance(message.content, str) else [part.type for part in message.content]
+    parts += ["tool calls"] if getattr(message, "tool_calls", None) else []
+    if others := sorted({part for part in parts if part != "text"}):
+        raise UnsupportedControl(f"a {message.role} message with {', '.join(others)}; this provider takes text alone")
     return Message(role=message.role, content=message.text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitbench.backends.backend import Backend
 from traitbench.errors import BadData
+from traitbench.interrupts import handed_on
 from traitbench.progress import Progress
 from traitbench.runs.estimate import foresee
 from traitbench.runs.owed import requests_owed
@@ -56,6 +57,8 @@ def administer(
     items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
     requests = [request for asked in prepared.requests.values() for request in asked]
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
+    for _, control in prepared.conditions:
+        backend.check_lengths(requests, control)
     outlook = foresee(prepared, backend, requests, every, held)
     progress.plan(outlook.estimate)
     desk = _Desk(tasks, items, backend, folder, held, progress, outlook.meter, plan.seed)
@@ -112,12 +115,14 @@ def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[
     desk.progress.condition(names[0] if names else "")
     every = [pairs[place][1] for place in once]
     answers = backend.run(every, done) if len(group) == 1 else backend.run_mixed([pairs[n] for n in once], done)
-    for batch in desk.meter.timed(answers, every):
-        desk.progress.condition(names[max(once[i] for i in batch)])
-        new = {keys[once[i]]: response for i, response in batch.items() if keys[once[i]] not in held}
-        desk.folder.append(new)
-        held.update(new)
-        desk.progress.done(sum(len(places[keys[once[i]]]) for i in set(batch) - done))
+    # An interrupt waits until the batch is written, and then finds the backend, which keeps what is under way.
+    with closing(handed_on(answers)) as batches:
+        for batch in desk.meter.timed(batches, every):
+            desk.progress.condition(names[max(once[i] for i in batch)])
+            new = {keys[once[i]]: response for i, response in batch.items() if keys[once[i]] not in held}
+            desk.folder.append(new)
+            held.update(new)
+            desk.progress.done(sum(len(places[keys[once[i]]]) for i in set(batch) - done))
     if missing := [place for place, key in enumerate(keys) if key not in held]:
         raise BadData(f"the backend {backend.name} left request {missing[0]} of {names[missing[0]]} unanswered")
     out, answered = [], iter(keys)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,17 @@ def test_what_cannot_be_loaded_is_said(tiny: Tiny, tmp_path: Path, chooses: list
     long = chooses[0].model_copy(update={"messages": (Message(role="user", content="I worry. " * 400),)})
     with pytest.raises(BadData, match="does not fit"):
         answers(load(tiny("gpt2")), [long])
+
+
+def test_a_prompt_that_is_too_long_is_found_before_anything_is_asked(tiny: Tiny, chooses: list[Choose]) -> None:
+    backend = load(tiny("gpt2"))
+    fine, wordy = Control(), Control(messages=(Message(role="system", content="I worry. " * 400),))
+    with pytest.raises(BadData, match="does not fit"):
+        backend.check_lengths(chooses, wordy)
+    start = time.perf_counter()
+    backend.check_lengths(chooses * 2000, fine)
+    once = time.perf_counter() - start
+    for _ in range(1000):
+        backend.check_lengths(chooses[:2] * 5, fine)
+    both = time.perf_counter() - start
+    assert both < 6, f"about a second for 10,000 requests of one control ({once:.2f} s) or of a thousand ({both:.2f} s)"

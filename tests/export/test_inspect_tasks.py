@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import shutil
 import subprocess
@@ -100,6 +101,42 @@ def test_what_the_provider_does_not_heed_is_refused(tiny: Tiny, tmp_path: Path) 
     place = tmp_path / "controls" / made.hash
     assert named(f"smollm2@{place}") == ("smollm2", place)
     assert named("org/name@main") == ("org/name@main", None) and named("smollm2") == ("smollm2", None)
+
+
+def test_content_and_settings_that_would_be_dropped_are_refused(tiny: Tiny) -> None:
+    from inspect_ai.model import ChatMessageAssistant, ChatMessageUser, ContentImage, ContentText, GenerateConfig
+    from inspect_ai.tool import ToolCall
+
+    from traitbench.errors import UnsupportedControl
+
+    model = inspect_ai.model.get_model(f"traitbench/{tiny('llama')}", memoize=False)
+    text, seen = ContentText(text="What is it?"), ContentImage(image="data:image/png;base64,iVBORw0KGgo=")
+    called = ChatMessageAssistant(content="hi", tool_calls=[ToolCall(id="1", function="f", arguments={})])
+
+    asked: list[tuple[list[Any], dict[str, Any], str]] = [
+        ([ChatMessageUser(content=[text, seen])], {}, "with image"),
+        ([ChatMessageUser(content="hi"), called], {}, "with tool calls"),
+        ([], {}, "no message"),
+        *(([ChatMessageUser(content="hi")], given, said) for given, said in (
+            ({"reasoning_effort": "high"}, "not take reasoning_effort"), ({"modalities": ["image"]}, "modalities"),
+            ({"extra_headers": {"a": "b"}}, "extra_headers"), ({"temperature": -1}, "temperature=-1"),
+            ({"temperature": math.nan}, "temperature=nan"), ({"max_tokens": 0}, "max_tokens=0"),
+            ({"top_logprobs": -1}, "top_logprobs=-1"), ({"stop_seqs": [""]}, "stop_seqs"),
+            ({"extra_body": {"options": []}}, "an extra_body with options"),
+            ({"extra_body": {"options": [[]]}}, "an extra_body with options"),
+        )),
+    ]  # fmt: skip
+
+    async def ask_all() -> None:
+        for messages, given, said in asked:
+            with pytest.raises(UnsupportedControl, match=said) as error:
+                await model.generate(messages, config=GenerateConfig(**{"max_tokens": 1, **given}))
+            assert "\n" not in str(error.value)
+        fine = GenerateConfig(max_tokens=1, temperature=0, max_retries=1, timeout=60, max_connections=1, cache=False)
+        plain = await model.generate("What is it?", config=fine)
+        assert plain.completion == (await model.generate([ChatMessageUser(content=[text])], config=fine)).completion
+
+    asyncio.run(ask_all())
 
 
 def test_inspects_cache_tells_controls_apart(

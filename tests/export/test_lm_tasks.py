@@ -183,3 +183,9 @@ def test_the_copied_functions_stand_alone(tmp_path: Path) -> None:
     # (0.3 * 1 + 0.4 * 2 + 0.1 * 3) / 0.8 = 1.75, reversed on 1..3.
     expected = {"neuroticism": pytest.approx(2.25), "option_mass": pytest.approx(0.8)}
     assert module.score(doc, results) == lm_functions.score(doc, results) == expected
+
+
+@pytest.mark.parametrize("more", [["--source", "x"], ["--to", "x"], ["--format", "eee"], ["--dataset_id", "a/b"]])
+def test_a_flag_that_would_do_nothing_is_refused(more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--path", "lm-eval", *more]) == 2
+    assert f"export --path lm-eval takes no {more[0]}" in capsys.readouterr().err

@@ -10,8 +10,9 @@ import pytest
 from quiet import Quiet
 
 from traitbench import inventories
+from traitbench.backends.hf import HuggingFace
 from traitbench.backends.scripted import Scripted
-from traitbench.errors import UnsupportedControl
+from traitbench.errors import BadData, UnsupportedControl
 from traitbench.runs.administer import administer
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Given, Plan, prepare
@@ -19,6 +20,7 @@ from traitbench.store import RunFolder, read_json
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.tasks.task import Task
+from traitbench.types import Message
 
 
 class Counting(Quiet):
@@ -125,6 +127,20 @@ def test_what_two_conditions_ask_alike_is_asked_once(tmp_path: Path, monkeypatch
         assert progress.total == len(rows) == len(prepared.conditions) * len(requests)
         found = {name: [row.value_keyed for row in rows if row.condition == name] for name in (told.name, "b")}
     assert found["b"] == found[told.name] and len(set(asked)) == 1 and asked[0] == 2 * len(requests)
+
+
+def test_a_prompt_that_is_too_long_stops_a_run_before_its_first_condition(tiny: Any, tmp_path: Path) -> None:
+    """Short under the first control and too long under the last."""
+    model = {"model": str(tiny("gpt2")), "model_args": {}, "device": "cpu", "method": "none", "scoring": ("choice",)}
+    made = prepare(plan(tmp_path, limit=2, **model))
+    ((condition, control),) = made.conditions
+    wordy = control.model_copy(update={"messages": (Message(role="system", content="I worry. " * 400),)})
+    prepared = made.model_copy(update={"conditions": [(condition, control), (condition, wordy)]})
+    backend = HuggingFace.make(made.spec, made.plan.options())
+    folder = RunFolder(tmp_path / "run")
+    with folder.open() as held, pytest.raises(BadData, match="does not fit"):
+        administer(prepared, backend, folder, held, Quiet(), print)
+    assert (folder.path / "responses.jsonl").read_bytes() == b""
 
 
 def _samples(results: Path) -> bytes:

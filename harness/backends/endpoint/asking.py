@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from traitbench.backends.endpoint.client import Failed
 from traitbench.backends.endpoint.settings import Settings
 from traitbench.errors import Unreachable
+from traitbench.interrupts import held
 from traitbench.types import Response
 
 __all__ = ["answers"]
@@ -28,41 +29,54 @@ def answers(
     running: dict[Future[Response], int] = {}
     reason: BaseException | None = None
     row = 0
+    caught: list[KeyboardInterrupt] = []
     with ThreadPoolExecutor(settings.concurrency, "endpoint") as pool:
         try:
             while True:
-                while (
-                    reason is None and len(running) < settings.concurrency and (index := next(left, None)) is not None
-                ):
-                    running[pool.submit(answer, index)] = index
-                if not running:
-                    break
                 try:
-                    done = wait(running, return_when=FIRST_COMPLETED)[0]
+                    while (
+                        reason is None
+                        and len(running) < settings.concurrency
+                        and (index := next(left, None)) is not None
+                    ):
+                        with held(caught):  # an answer that is asked for and not noted would be lost
+                            running[pool.submit(answer, index)] = index
+                        if caught:
+                            raise caught.pop()
+                    if not running:
+                        break
+                    for future in wait(running, return_when=FIRST_COMPLETED)[0]:
+                        given, why, row = _outcome(future, settings, row)
+                        taken = reason is None or future.exception() is None
+                        batch = {running[future]: given} if given is not None and taken else None
+                        reason = reason or why
+                        # Nothing is called between these two, so no interrupt comes between.
+                        del running[future]
+                        if batch is not None:
+                            yield batch
                 except KeyboardInterrupt as interrupt:
                     if reason is not None:  # whoever interrupts twice does not want to wait
                         raise
                     reason = interrupt
-                    stop.set()
-                    continue
-                for future in done:
-                    index, failure = running.pop(future), future.exception()
-                    if failure is None:
-                        row = 0
-                        yield {index: future.result()}
-                    elif not isinstance(failure, Failed):
-                        reason = reason or failure
-                    elif reason is None:
-                        row += 1
-                        if failure.final or row >= settings.give_up:
-                            reason = _gave_up(settings, failure, row)
-                        yield {index: Response(status="error", error=str(failure))}
                 if reason is not None:
                     stop.set()
         finally:
             stop.set()
     if reason is not None:
         raise reason
+
+
+def _outcome(
+    future: Future[Response], settings: Settings, row: int
+) -> tuple[Response | None, BaseException | None, int]:
+    """What to hand on, why to ask no further, and how many answers in a row have failed by now."""
+    failure = future.exception()
+    if failure is None:
+        return future.result(), None, 0
+    if not isinstance(failure, Failed):
+        return None, failure, row
+    why = _gave_up(settings, failure, row + 1) if failure.final or row + 1 >= settings.give_up else None
+    return Response(status="error", error=str(failure)), why, row + 1
 
 
 def _gave_up(settings: Settings, failure: Failed, row: int) -> Unreachable:

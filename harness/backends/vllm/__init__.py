@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Self
 from traitbench import controls
 from traitbench.backends import counting
 from traitbench.backends.backend import Asked, Backend, Options, Work
+from traitbench.backends.lengths import longest
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
@@ -140,6 +141,18 @@ class VLLM(Backend):
     def work(self, requests: Sequence[Request], control: Control) -> Work:
         """Count what the prefix cache leaves to compute; its blocks have 16 tokens, on the CPU 32 (see engine)."""
         return counting.cached(self.renderer, requests, control, 32 if self._cpu else 16)
+
+    def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
+        """Raise BadData where the longest prompts do not fit into max_model_len with their answers."""
+        for request, prompt in longest(self.renderer, requests, control, self.longest):
+            ids = self.renderer.encode(prompt)
+            if isinstance(request, Write):
+                self._fits(ids, request.max_tokens)
+                continue
+            answers = list(itertools.chain(*self.renderer.options(request, prompt, ids)))
+            # Of a choice the last token of each answer is looked up, of a statement all of them are in the prompt.
+            whole = isinstance(request, Continue)
+            self._fits((*ids, *max((answer if whole else answer[:-1] for answer in answers), key=len)), 1)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""

@@ -1,0 +1,63 @@
+"""Whether prompts fit into a model, told from the longest of them before anything is asked."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from traitbench.backends.rendering import Renderer
+from traitbench.errors import BadData
+from traitbench.types import Choose, Continue, Control, Request
+
+__all__ = ["check_positions", "longest", "positions"]
+
+_MANY = 4
+"""Prompts of each kind that are looked at: the one of most characters need not be that of most tokens."""
+
+
+def longest(
+    renderer: Renderer, requests: Sequence[Request], control: Control, limit: int | None
+) -> Iterator[tuple[Request, str]]:
+    """Render the longest prompts of each kind of request, by their characters; those that surely fit are left out.
+
+    A prompt has hardly ever more tokens than bytes, so one of fewer bytes than `limit`, answer included, need not be
+    tokenised; none need where there is no limit (None).
+    """
+    if limit is None:
+        return
+    kinds: dict[type[Request], list[Request]] = {}
+    for request in requests:
+        kinds.setdefault(type(request), []).append(request)
+    for mine in kinds.values():
+        for request in heapq.nlargest(_MANY, mine, key=_characters):
+            prompt = renderer.render(request.conversation(control), request.cue)
+            if len(prompt.encode()) + _behind(request) >= limit:
+                yield request, prompt
+
+
+def positions(config: Any) -> int | None:
+    """Tokens that a model of transformers takes, by its config; None where it says nothing."""
+    found: int | None = getattr(config.get_text_config(decoder=True), "max_position_embeddings", None)
+    return found
+
+
+def check_positions(tokens: int, most: int | None, label: str) -> None:
+    """Raise BadData where a prompt of `tokens` leaves no place for an answer; `most` None: there is no limit."""
+    if most is not None and tokens >= most:
+        raise BadData(
+            f"a prompt of {tokens} tokens does not fit into the {most} positions of {label}; "
+            "shorten the control or the item, or take a model with a longer context"
+        )
+
+
+def _characters(request: Request) -> int:
+    """Characters of a prompt besides the control and the template, which are the same for all, and of its answer."""
+    return len(request.biography or "") + sum(len(turn.content) for turn in request.messages) + _behind(request)
+
+
+def _behind(request: Request) -> int:
+    """Bytes of the longest answer; of a reply its tokens at most."""
+    if isinstance(request, Choose):
+        return max(len(text.encode()) for option in request.options for text in option)
+    return len(request.text.encode()) if isinstance(request, Continue) else request.max_tokens
