@@ -5,7 +5,10 @@ lm-eval finds no models in other packages by itself, so its own command line run
 
 from __future__ import annotations
 
-from traitbench.errors import MissingExtra
+import os
+import sys
+
+from traitbench.errors import MissingExtra, TraitbenchError
 
 __all__ = ["main", "register"]
 
@@ -23,11 +26,17 @@ def register() -> None:
 
 
 def main() -> None:
-    """Run lm-eval's command line."""
-    register()
-    from lm_eval.__main__ import cli_evaluate
+    """Run lm-eval's command line; an error that the user can mend is one line on stderr."""
+    try:
+        register()
+        from lm_eval.__main__ import cli_evaluate
 
-    cli_evaluate()
+        cli_evaluate()
+    except TraitbenchError as error:
+        if os.environ.get("TRAITBENCH_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -187,7 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
         data = json.dumps(content).encode()
         data = data[: len(data) // 2] if cut else data
         self.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(data))}.items():
+        always = {"Content-Type": "application/json", "Content-Length": str(len(data))}
+        for name, value in {**(headers or {}), **always}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)

@@ -14,7 +14,7 @@ from traitbench.backends.rendering import Renderer, Tokens
 from traitbench.backends.trie import nodes
 from traitbench.types import Choose, Control, Message, Request, Write
 
-__all__ = ["alone", "cached", "packed"]
+__all__ = ["alone", "cached", "packed", "separate"]
 
 
 def packed(renderer: Renderer, requests: Sequence[Request], control: Control, longer: bool = True) -> Work:
@@ -43,6 +43,15 @@ def alone(renderer: Renderer, requests: Sequence[Request], control: Control) -> 
     for request, prompt, answers in _rendered(renderer, requests, control):
         rows = [()] if isinstance(request, Write) else list(unpacked(Item(prompt, answers)))
         total += sum(len(prompt) + len(row) for row in rows)
+    return Work(own=total)
+
+
+def separate(renderer: Renderer, requests: Sequence[Request], control: Control, once: bool) -> Work:
+    """Count prompts that are each computed whole for every answer; `once`: for all with another last token."""
+    total = 0
+    for request, prompt, answers in _rendered(renderer, requests, control):
+        rows = {answer[:-1] for answer in answers} if once else set(answers)
+        total += len(prompt) if isinstance(request, Write) else sum(len(prompt) + len(row) for row in rows)
     return Work(own=total)
 
 

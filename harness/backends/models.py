@@ -81,9 +81,10 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
         return ModelSpec(name=name, backend="scripted", source=name.removeprefix("scripted:"), label=name)
     if name.startswith("endpoint:") and (served := name.removeprefix("endpoint:").strip()):
         return ModelSpec(name=name, backend="endpoint", source=served, label=served)
-    place, _, kind = name.partition(":")
-    if place.replace("-", "_") == "lm_eval" and (kind := kind.strip()):
-        typed = f"lm_eval:{kind}"
+    place, colon, kind = name.partition(":")
+    if place.replace("-", "_") == "lm_eval" and colon:
+        # Without a kind too, for which the backend names all that there are.
+        typed = f"lm_eval:{(kind := kind.strip())}"
         return ModelSpec(name=typed, backend="lm_eval", source=kind, label=_label(arguments or {}) or typed)
     short = name.lower()
     if short in SHORT_NAMES:

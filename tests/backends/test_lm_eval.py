@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import shlex
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +28,15 @@ from traitbench.backends.lm_eval import LMEval
 from traitbench.backends.lm_eval.kinds import answered, instance, kind_of
 from traitbench.backends.models import resolve
 from traitbench.cli.commands import main
-from traitbench.errors import BadData, MissingExtra, TraitbenchError, TraitbenchUsage, UnknownName, UnsupportedControl
+from traitbench.errors import (
+    BadData,
+    MissingExtra,
+    TraitbenchError,
+    TraitbenchUsage,
+    UnknownName,
+    Unreachable,
+    UnsupportedControl,
+)
 from traitbench.runs.evaluate import served as served_by
 from traitbench.runs.plan import Plan, prepare
 from traitbench.store import read_json
@@ -35,7 +45,7 @@ from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import Choose, Continue, Control, Message, Request, Response, Write
 
 Tiny = Callable[..., Path]
-KEY = "sk-not-for-anyone-1234567890"
+KEY, OTHER_KEY = "sk-not-for-anyone-1234567890", "sk-nor-for-others-1234567890"
 PROMPT = Control(messages=(Message(role="system", content="You love the crowd and worry."),))
 ASKS = ("Who are you?", "Describe the crowd.", "A crowd of plans, a plan of crowds and more of it.", "Answer.")
 
@@ -242,7 +252,16 @@ def test_what_a_template_is_told_counts(tiny: Tiny) -> None:
         ("traitbench", "", UnsupportedControl, "would ask in a circle"),
         ("vllm-vlm", "", MissingExtra, "vllm-vlm cannot be imported"),
         ("ipex", "", BadData, "lm-eval cannot load its model ipex"),
-        ("hf", "", TraitbenchUsage, "needs --model_args pretrained="),
+        ("", "", UnknownName, "known: .*hf, .*local-completions"),
+        ("hf", "", TraitbenchUsage, "needs --model_args pretrained=..., e.g. pretrained=smollm2"),
+        ("hf", "max_length=abc", TraitbenchUsage, "max_length=abc: expected a whole number from 1 on"),
+        ("local-completions", "num_concurrent=abc", TraitbenchUsage, "expected a whole number from 0 on"),
+        ("local-completions", "model=m", TraitbenchUsage, "base_url=http://localhost:8000/v1/completions"),
+        ("local-chat-completions", "base_url=localhost:8000/v1", TraitbenchUsage, "8000/v1/chat/completions"),
+        ("gguf", "", TraitbenchUsage, "base_url=http://localhost:8000$"),
+        ("local-completions", f"header={KEY}", TraitbenchUsage, "write header=env:VARIABLE"),
+        ("local-completions", "header=env:NO_JSON", TraitbenchUsage, "expected a JSON object of texts"),
+        ("anthropic-chat", "header=env:NO_JSON", TraitbenchUsage, "writes its headers itself"),
         ("hf", "device=cpu", TraitbenchUsage, "write --device NAME"),
         ("hf", "batch_size=2", TraitbenchUsage, "write --batch_size N"),
         ("hf", "add_bos_token=true", TraitbenchUsage, "the first token"),
@@ -256,7 +275,10 @@ def test_what_a_template_is_told_counts(tiny: Tiny) -> None:
         ("hf", "pretrained=scripted:uniform", BadData, "no weights"),
     ],
 )
-def test_wrong_arguments_say_what_to_type(name: str, arguments: str, error: type[TraitbenchError], match: str) -> None:
+def test_wrong_arguments_say_what_to_type(
+    name: str, arguments: str, error: type[TraitbenchError], match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_JSON", KEY)
     given = dict([arguments.split("=", 1)]) if arguments else {}
     given = {key: {"true": True, "2": 2}.get(value, value) for key, value in given.items()}
     if name == "vllm-vlm" and __import__("importlib").util.find_spec("vllm"):
@@ -273,7 +295,7 @@ def test_wrong_arguments_say_what_to_type(name: str, arguments: str, error: type
         ({"method": "sft"}, "makes prompt, weights, which the backend lm_eval cannot apply"),
         ({"backend": "hf"}, "the backend hf cannot run the model 'lm_eval:hf'; use --backend lm_eval"),
         ({"model": "smollm2", "backend": "lm_eval"}, "the backend lm_eval cannot run the model 'smollm2'"),
-        ({"model": "lm_eval:local-chat-completions", "model_args": {"model": "m"}},
+        ({"model": "lm_eval:local-chat-completions", "model_args": {"model": "m", "base_url": "http://x/v1/chat/completions"}},
          "has no log-likelihoods, which choice and statement need; use --scoring generate"),
     ],
 )  # fmt: skip
@@ -371,19 +393,150 @@ def fails(after: int) -> Fault:
 def test_a_chat_server_writes(run: Say, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """The server repeats the key where it fails, and lm-eval logs what a server says."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("MY_KEY", KEY)
+    monkeypatch.setenv("MY_KEY", OTHER_KEY)
     more = "--limit 3 --method prompting --target extraversion=high --scoring generate"
     with served("chat", fault=fails(5)) as server:
         server.key = KEY
         given = f"model=fake,base_url={server.url}/chat/completions,max_retries=1,auth_token=env:MY_KEY"
         stopped = run("local-chat-completions", given, more)
-        assert stopped.code == 3 and "the same command goes on from there" in stopped.err
+        assert stopped.code == 3 and "answered in full is kept, and the same command goes on from there" in stopped.err
         server.fault, before = None, len(server.seen)
         done = run("local-chat-completions", given, more)
         assert done.code == 0, done.err
-        assert len(server.seen) - before == 2 * 3 * 2 - 4
+        assert len(server.seen) - before == 2 * 3 * 2 - 5
     found = results()
     assert found["model_name"] == "fake" and found["model"]["way"] == "turns"
     files = [path.read_text() for path in Path("runs").rglob("*") if path.is_file()]
-    assert files and not any(KEY in text for text in files)
-    assert KEY not in done.out + done.err + stopped.err + caplog.text
+    for key in (KEY, OTHER_KEY):
+        assert files and not any(key in text for text in files)
+        assert key not in done.out + done.err + stopped.err + caplog.text
+
+
+@pytest.mark.parametrize("concurrent", [1, 4])
+def test_a_server_that_refuses_the_key_is_told_another(
+    concurrent: int, run: Say, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Requests beside one that fails are errors that nobody hears, and asyncio prints such with their headers."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("MY_HEADERS", json.dumps({"Authorization": f"Bearer {OTHER_KEY}"}))
+    with served("chat") as server:
+        server.key = OTHER_KEY
+        given = f"model=fake,base_url={server.url}/chat/completions,max_retries=1,num_concurrent={concurrent}"
+        refused = run("local-chat-completions", given, "--limit 1 --scoring generate")
+        gc.collect()
+        assert refused.code == 1 and "HTTP 401; put a key" in refused.err and "same command" not in refused.err
+        done = run("local-chat-completions", f"{given},header=env:MY_HEADERS", "--limit 1 --scoring generate")
+    assert done.code == 0, done.err
+    for key in (KEY, OTHER_KEY):
+        assert key not in refused.out + refused.err + done.out + done.err + caplog.text
+    assert not [record for record in caplog.records if record.name == "asyncio"]
+
+
+@contextmanager
+def saying(answer: Any) -> Iterator[str]:
+    """A server that answers everything with the same JSON."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *_: Any) -> None: ...
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            data = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=lambda: server.serve_forever(0.01), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1/chat/completions"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.mark.parametrize("concurrent", [1, 4])
+@pytest.mark.parametrize(
+    ("answer", "match"),
+    [
+        ({"oops": KEY}, "JSON that holds no reply"),
+        ({"choices": [{"message": {"content": "A"}}]}, "JSON that holds no reply"),
+        (["A"], "JSON that holds no reply"),
+        ({"choices": [{"index": 0, "message": {"content": None}}]}, None),
+        ({"choices": []}, None),
+    ],
+)
+def test_an_answer_without_a_text_is_no_empty_reply(
+    answer: Any, match: str | None, concurrent: int, run: Say, chooses: list[Choose]
+) -> None:
+    with saying(answer) as url:
+        given = {"model": "m", "base_url": url, "max_retries": 1, "num_concurrent": concurrent}
+        backend = lm_eval("local-chat-completions", Options(), **given)
+        if match is None:
+            found = answers(backend, writes(chooses))
+            assert {(r.status, r.text, r.error) for r in found.values()} == {("error", None, "the server gave no text")}
+        else:
+            with pytest.raises(Unreachable, match=match):
+                answers(backend, writes(chooses))
+        stopped = run("local-chat-completions", ",".join(f"{k}={v}" for k, v in given.items()), "--scoring generate")
+    assert stopped.code == 3 and KEY not in stopped.out + stopped.err
+    kept = [
+        json.loads(line) for path in Path("runs").rglob("responses.jsonl") for line in path.read_text().splitlines()
+    ]
+    assert all(each["status"] == "error" for each in kept)
+
+
+def test_an_empty_reply_is_one(chooses: list[Choose]) -> None:
+    with saying({"choices": [{"index": 0, "message": {"content": ""}}]}) as url:
+        found = answers(lm_eval("local-chat-completions", Options(), model="m", base_url=url), writes(chooses))
+    assert {(r.status, r.text) for r in found.values()} == {("valid", "")}
+
+
+@pytest.mark.parametrize(("concurrent", "lost"), [(1, 0), (4, 3)])
+def test_answers_before_a_failure_are_kept(concurrent: int, lost: int, chooses: list[Choose]) -> None:
+    with served("chat", fault=fails(7)) as server:
+        given = {"base_url": f"{server.url}/chat/completions", "max_retries": 1, "num_concurrent": concurrent}
+        backend = lm_eval("local-chat-completions", Options(), model="fake", **given)
+        asked = [request.model_copy(update={"seed": n}) for n in range(3) for request in writes(chooses)]
+        found: dict[int, Response] = {}
+        with pytest.raises(Unreachable, match="in full is kept" if concurrent == 1 else "save for the last 4 requests"):
+            for batch in backend.run(asked):
+                found |= batch
+    assert len(found) == 7 - lost
+
+
+# What is ahead
+
+
+def test_tokens_are_counted_as_they_are_computed(tiny: Tiny, chooses: list[Choose], continues: list[Continue]) -> None:
+    """Every row that lm-eval's model of transformers is given, without padding."""
+    backend = lm_eval("hf", Options(device="cpu", batch_size=1), pretrained=str(tiny("llama")))
+    seen: list[int] = []
+    call = backend.model.lm._model_call
+    backend.model.lm._model_call = lambda inps, **given: (seen.append(inps.numel()), call(inps, **given))[1]
+    for mine in (chooses, continues):
+        seen.clear()
+        work = backend.work(mine, PROMPT)
+        answers(backend, mine, PROMPT)
+        assert work is not None and work.own + work.shared == sum(seen)
+    assert backend.work(writes(chooses), PROMPT)
+    told = lm_eval("local-chat-completions", Options(), model="m", base_url="http://127.0.0.1:9/v1/chat/completions")
+    assert told.work(chooses, PROMPT) is None
+
+
+def test_lm_evals_own_command_fails_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from traitbench.lm_eval import main as lm_evals
+
+    words = "run --model traitbench --model_args pretrained=lm_eval:hf --tasks arc_easy"
+    monkeypatch.setattr(sys, "argv", ["lm_eval", *words.split()])
+    monkeypatch.delenv("TRAITBENCH_DEBUG", raising=False)
+    with pytest.raises(SystemExit) as left:
+        lm_evals()
+    err = capsys.readouterr().err
+    assert left.value.code == 2 and "error: " in err and "Traceback" not in err

@@ -10,16 +10,18 @@ import gc
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from traitbench.backends.backend import Backend, Options
+from traitbench.backends import counting
+from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.lm_eval import settings
-from traitbench.backends.lm_eval.kinds import answered, engine, installed, kind_of, served
+from traitbench.backends.lm_eval.kinds import answered, engine, installed, kind_of, served, unlogged
 from traitbench.backends.models import ModelSpec
-from traitbench.types import Choose, Continue, Kind, Record, Request, Response, Write
+from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Write
 
 __all__ = ["LMEval"]
 
-_CHUNK, _MANY, _FEW = 16, 512, 4
-"""Requests that are kept together, which is what a kill can lose: usually, of engines, of servers."""
+_CHUNK, _MANY = 16, 512
+"""Requests that are kept together, which is what a kill can lose: usually, and of engines; of servers those that are
+under way at once."""
 
 
 class LMEval(Backend):
@@ -40,8 +42,11 @@ class LMEval(Backend):
         """Of a server: the address of the route itself, as lm-eval takes it."""
         revision: str | None = None
         """Branch, tag or commit on the hub."""
+        header: str | None = None
+        """Of a server: `env:NAME`, the variable of the environment that holds its headers as a JSON object. They take
+        the place of the key that lm-eval reads from its own variable, such as OPENAI_API_KEY."""
         auth_token: str | None = None
-        """`env:NAME`, the variable of the environment that holds it; so every secret is given."""
+        """`env:NAME`, the variable that holds the key of a server's tokenizer routes alone."""
 
     def __init__(self, spec: ModelSpec, options: Options) -> None:
         """Have lm-eval load the model; see `make`."""
@@ -51,10 +56,10 @@ class LMEval(Backend):
         self.spec, kind = spec, kind_of(spec.source)
         given = settings.found(spec.source, kind, spec, options)
         lm = loaded(spec.source, kind, given.arguments, options)
-        self.model = Model(spec.source, lm, options.chat_template)
         concurrent = int(options.arguments.get("num_concurrent") or 0)
-        usual = _MANY if engine(kind) else max(_FEW, concurrent) if served(kind) else _CHUNK
+        usual = _MANY if engine(kind) else max(1, concurrent) if served(kind) else _CHUNK
         self._chunk = max(options.batch_size or 0, usual)
+        self.model = Model(spec.source, lm, options.chat_template, self._chunk)
         precision = str(getattr(getattr(lm, "model", None), "dtype", "")).removeprefix("torch.") or None
         self._identity = {
             "backend": self.name, "lm_eval": installed(), **given.identity, "dtype": precision, **self.model.identity,
@@ -91,6 +96,13 @@ class LMEval(Backend):
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown; of a chat server the turns, each behind its role."""
         return self.model.render(request.conversation(self._control), request.cue)
+
+    def work(self, requests: Sequence[Request], control: Control) -> Work | None:
+        """Count each prompt with each answer by itself; None for models that are given texts or turns."""
+        if self.model.way != "tokens" or self.model.renderer is None:
+            return None
+        with unlogged():
+            return counting.separate(self.model.renderer, requests, control, once=self.model.ends_once)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`.

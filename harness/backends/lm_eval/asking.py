@@ -70,6 +70,9 @@ def write(model: Model, asked: Sequence[Asked]) -> Iterator[Response]:
         prompts = [model.written(one.conversation, one.prompt, request.max_tokens) for one in mine]
         seed = draw_seed(request.seed, mine[0].hash) if request.temperature > 0 else None
         for one, text in zip(mine, model.replies(prompts, request, seed), strict=True):
+            if text is None:
+                yield Response(status="error", prompt_hash=one.hash, error="the server gave no text")
+                continue
             size, ended = model.said(one.prompt, text, request.max_tokens)
             yield Response(status="valid" if ended else "truncated", prompt_hash=one.hash, text=text, tokens=size)
 

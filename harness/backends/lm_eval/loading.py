@@ -7,6 +7,7 @@ from typing import Any
 
 from traitbench.backends.backend import Options
 from traitbench.backends.lm_eval.kinds import Kind, engine, quiet
+from traitbench.backends.lm_eval.servers import line
 from traitbench.backends.loading import device_of
 from traitbench.errors import BadData, MissingExtra, TraitbenchError
 
@@ -34,13 +35,9 @@ def loaded(name: str, kind: Kind, arguments: Mapping[str, Any], options: Options
     except TraitbenchError:
         raise
     except ImportError as error:
-        raise MissingExtra(f"lm-eval's model {name} needs a package that is not installed: {_line(error)}") from error
+        raise MissingExtra(f"lm-eval's model {name} needs a package that is not installed: {line(error)}") from error
     except Exception as error:
         raise BadData(
-            f"lm-eval's model {name} cannot be made: {type(error).__name__}: {_line(error)}; expected --model_args as "
+            f"lm-eval's model {name} cannot be made: {type(error).__name__}: {line(error)}; expected --model_args as "
             f"`lm_eval run --model {name}` takes them"
         ) from error
-
-
-def _line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or "no reason given"

@@ -13,10 +13,11 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 from traitbench.backends.lm_eval.kinds import answered, instance, quiet, served, unlogged
+from traitbench.backends.lm_eval.servers import NoText, failure, guard, line
 from traitbench.backends.lm_eval.spoken import Spoken
 from traitbench.backends.loading import ends
 from traitbench.backends.rendering import DATE, TEMPLATE, Renderer, Tokens, prompt_hash
-from traitbench.errors import BadData, TraitbenchError, Unreachable, UnsupportedControl
+from traitbench.errors import BadData, TraitbenchError, UnsupportedControl
 from traitbench.types import Choose, Message, Write
 
 __all__ = ["Model", "Way"]
@@ -32,12 +33,16 @@ _PROBE = (Message(role="system", content="Be brief."), Message(role="user", cont
 class Model:
     """An `LM` of lm-eval's, with its chat template and its tokeniser."""
 
-    def __init__(self, name: str, lm: Any, chat_template: bool | None) -> None:
+    def __init__(self, name: str, lm: Any, chat_template: bool | None, together: int = 1) -> None:
         """Decide on the way and the template; `chat_template` None: where there is one that can be used.
+
+        `together` requests are kept at a time, which is what a failure can lose.
 
         BadData where a template was asked for and there is none, or asked away and the model takes nothing else.
         """
-        self.name, self.lm, self.way = name, lm, _way(name, lm)
+        self.name, self.lm, self.way, self._together = name, lm, _way(name, lm), together
+        if served(type(lm)):
+            guard(name, lm)
         if self.way == "turns" and chat_template is False:
             raise BadData(f"lm-eval's model {name} takes turns alone; leave --apply_chat_template out")
         if self.way == "text" and chat_template is None:
@@ -60,6 +65,11 @@ class Model:
     def chat(self) -> bool:
         """Whether prompts are turns, or made by a template."""
         return self.renderer is None or self.renderer.chat
+
+    @property
+    def ends_once(self) -> bool:
+        """Whether answers that differ in their last token alone are read off one row."""
+        return bool(getattr(self.lm, "logits_cache", False))
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -102,8 +112,11 @@ class Model:
         with self._told():
             return self._checked(self.lm.loglikelihood([instance("loglikelihood", *row) for row in rows]), len(rows))
 
-    def replies(self, prompts: Sequence[Any], request: Write, seed: int | None) -> list[str]:
-        """Write to each prompt, as `request` says; `seed` is of a sampled reply, which is written alone."""
+    def replies(self, prompts: Sequence[Any], request: Write, seed: int | None) -> list[str | None]:
+        """Write to each prompt, as `request` says; `seed` is of a sampled reply, which is written alone.
+
+        None where a server gave no text.
+        """
         settings: dict[str, Any] = {
             "until": [self._end], "max_gen_toks": request.max_tokens, "temperature": request.temperature,
             "do_sample": request.temperature > 0,
@@ -114,7 +127,7 @@ class Model:
             found = self.lm.generate_until([instance("generate_until", prompt, dict(settings)) for prompt in prompts])
         if len(found) != len(prompts):
             raise BadData(f"lm-eval's model {self.name} gave {len(found)} replies to {len(prompts)} prompts")
-        return [text or "" for text in found]
+        return [None if isinstance(text, NoText) else text or "" for text in found]
 
     def written(self, conversation: Sequence[Message], prompt: str, more: int) -> Any:
         """The prompt as `generate_until` takes it, for `more` tokens; BadData where it would be tokenised otherwise."""
@@ -167,15 +180,12 @@ class Model:
             raise
         except NotImplementedError as error:
             raise UnsupportedControl(
-                f"lm-eval's model {self.name} has no log-likelihoods: {_line(error)}; use --scoring generate"
+                f"lm-eval's model {self.name} has no log-likelihoods: {line(error)}; use --scoring generate"
             ) from error
         except Exception as error:
-            told = f"lm-eval's model {self.name} failed: {type(error).__name__}: {_line(error)}"
-            # requests' errors are OSErrors, aiohttp's are not.
-            if isinstance(error, OSError) or type(error).__module__.startswith(("aiohttp", "tenacity", "requests")):
-                raise Unreachable(
-                    f"{told}; what it answered is kept, and the same command goes on from there"
-                ) from error
+            if (known := failure(self.name, error, self._together)) is not None:
+                raise known from error
+            told = f"lm-eval's model {self.name} failed: {type(error).__name__}: {line(error)}"
             raise BadData(f"{told}; see what lm-eval says of --model {self.name}") from error
 
 
@@ -284,7 +294,3 @@ def _seeded(lm: Any, seed: int | None) -> Iterator[None]:
         with torch.random.fork_rng(devices=cuda):
             torch.manual_seed(seed)
             yield
-
-
-def _line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or "no reason given"

@@ -1,12 +1,13 @@
 """What --model_args says of one of lm-eval's models, checked before a folder is made; weights are found and named.
 
-All arguments are lm-eval's own. A secret is never among them: `auth_token=env:NAME` says which variable of the
-environment holds it.
+All arguments are lm-eval's own. A secret is never among them: `header=env:NAME` says which variable of the environment
+holds it.
 """
 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,6 +38,11 @@ UNDECIDING = frozenset({
 })  # fmt: skip
 """Arguments that change no answer."""
 
+_SERVED = {"num_concurrent": 0, "max_retries": 1, "timeout": 1, "seed": 0}
+_NUMBERS = {"max_length": 1, "max_gen_toks": 1}
+"""Whole numbers, of servers and of all kinds, and the least that each can be."""
+_EXAMPLES = {"pretrained": "smollm2", "model": "NAME"}
+
 
 class Given(NamedTuple):
     """What a model of lm-eval's is made with, and what names it."""
@@ -62,18 +68,64 @@ def check(kind: Kind, options: Options) -> dict[str, Any]:
             raise TraitbenchUsage(f"--device {options.device}: the server has its own; leave it out")
     if options.device == "auto":
         raise TraitbenchUsage("--device auto: lm-eval spreads a model with --model_args parallelize=true; leave it out")
+    for name, least in (_NUMBERS | _SERVED if served(kind) else _NUMBERS).items():
+        value = given.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise TraitbenchUsage(f"--model_args {name}={masked(value)}: expected a whole number from {least} on")
     address = urlsplit(str(given.get("base_url") or ""))
     if masked(address.geturl()) != address.geturl() or address.query or address.fragment:
         raise TraitbenchUsage(
             "--model_args base_url: holds a user name, a password or a query, and addresses are kept in files; take it "
             "out, and put the key into the variable of the environment that lm-eval reads (OPENAI_API_KEY)"
         )
-    filled = {name: from_environment(name, value) if _secret(name, value) else value for name, value in given.items()}
+    filled: dict[str, Any] = {
+        name: from_environment(name, value) if _secret(name, value) else value for name, value in given.items()
+    }
+    if "header" in filled:
+        filled["header"] = _header(kind, filled["header"])
+    _address(kind, given)
     for parameter in inspect.signature(kind).parameters.values():
         named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
         if named and parameter.default is parameter.empty and parameter.name not in given:
-            raise TraitbenchUsage(f"this model of lm-eval needs --model_args {parameter.name}=...")
+            example = f"{parameter.name}={_EXAMPLES.get(parameter.name, 'VALUE')}"
+            raise TraitbenchUsage(f"this model of lm-eval needs --model_args {parameter.name}=..., e.g. {example}")
     return filled
+
+
+def _header(kind: Kind, held: str) -> dict[str, str]:
+    """The headers that a variable of the environment holds as JSON; TraitbenchUsage where they are not."""
+    from lm_eval.models.api_models import TemplateAPI
+
+    if getattr(kind, "header", None) is not TemplateAPI.header:
+        raise TraitbenchUsage("--model_args header: this model of lm-eval writes its headers itself; leave it out")
+    try:
+        told = json.loads(held)
+    except ValueError:
+        told = None
+    if not isinstance(told, dict) or not told or not all(isinstance(each, str) for each in told.values()):
+        raise TraitbenchUsage(
+            "--model_args header: the variable holds no headers; expected a JSON object of texts, e.g. "
+            """export VARIABLE='{"Authorization": "Bearer ..."}'"""
+        )
+    return told
+
+
+def _address(kind: Kind, given: Mapping[str, Any]) -> None:
+    """Refuse a server without an address, or with one that is none, unless lm-eval knows the vendor's."""
+    from lm_eval.models.openai_completions import LocalChatCompletion
+
+    parameter = inspect.signature(kind).parameters.get("base_url")
+    if parameter is None:
+        return
+    route = "chat/completions" if issubclass(kind, LocalChatCompletion) else "completions"
+    route = f"/v1/{route}" if served(kind) and "sglang" not in kind.__module__ else ""
+    needed = parameter.default is None and "litellm" not in kind.__module__
+    told = str(given.get("base_url") or "")
+    if (needed and not told) or (told and not told.startswith(("http://", "https://"))):
+        raise TraitbenchUsage(
+            f"this model of lm-eval needs the server's address: --model_args base_url=..., e.g. "
+            f"base_url=http://localhost:8000{route}"
+        )
 
 
 def found(name: str, kind: Kind, spec: ModelSpec, options: Options) -> Given:

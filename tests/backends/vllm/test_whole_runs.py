@@ -62,7 +62,11 @@ def test_a_fitted_method_gives_the_numbers_of_hf(tmp_path: Path, starts: list[En
     for one, other in zip(ours[1], theirs[1], strict=True):
         assert (one.condition, one.item, one.prompt_hash) == (other.condition, other.item, other.prompt_hash)
         assert one.value_raw == pytest.approx(other.value_raw, abs=2e-4)
+    assert sum(c.perplexity is not None for c in theirs[0].conditions) == 2
     for a, b in zip(ours[0].conditions, theirs[0].conditions, strict=True):
+        if b.perplexity is None:
+            assert a.perplexity is None
+            continue
         assert a.perplexity == pytest.approx(b.perplexity, rel=1e-3)
 
 
