@@ -166,7 +166,7 @@ def _watch(core: Any, closed: threading.Event) -> None:
     from vllm.v1.engine.exceptions import EngineDeadError
 
     resources, answers = getattr(core, "resources", None), getattr(core, "outputs_queue", None)
-    if not hasattr(resources, "engine_dead") or answers is None:
+    if resources is None or answers is None or not hasattr(resources, "engine_dead"):
         # In this process: it does not die alone.
         return
     while not closed.wait(1):
