@@ -23,7 +23,7 @@ _LARGEST = 1 << 20
 """Bytes of a file that we wrote."""
 _HIGHEST = 1e30
 """Tokens or seconds; what is more was not measured, and sums and ratios of less are numbers still."""
-_TRIES = 20
+_TRIES = 100
 _WAIT = 0.05
 """Seconds between tries where another run is writing."""
 _LEAST = 0.1

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+ALONE = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+"""What a make above these was told is not for them."""
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 
 
@@ -20,10 +22,8 @@ def planned(folder: Path, *given: str, ready: bool, target: str = "eval") -> str
     for stamp in (".venv/.core", ".venv/.train", *([".venv-vllm/.ready"] if ready else [])):
         (folder / stamp).parent.mkdir(exist_ok=True)
         (folder / stamp).touch()
-    # What a make above this one was told is not for this one.
-    alone = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     command = ["make", "-n", target, *given]
-    recipe = subprocess.run(command, cwd=folder, env=alone, capture_output=True, text=True, check=True).stdout
+    recipe = subprocess.run(command, cwd=folder, env=ALONE, capture_output=True, text=True, check=True).stdout
     subprocess.run(["sh", "-n"], input=recipe, text=True, check=True)
     return recipe
 
@@ -66,7 +66,7 @@ def test_the_check_of_a_gpu_runs_where_vllm_is(tmp_path: Path, ready: bool) -> N
 
 def test_without_a_gpu_the_check_says_so_and_sets_nothing_up(tmp_path: Path) -> None:
     assert "pip install" not in planned(tmp_path, "GPU=", ready=False, target="gpu-check")
-    found = subprocess.run(["make", "gpu-check", "GPU="], cwd=tmp_path, capture_output=True, text=True)
+    found = subprocess.run(["make", "gpu-check", "GPU="], cwd=tmp_path, env=ALONE, capture_output=True, text=True)
     assert found.stdout == "gpu-check: no NVIDIA GPU here (/dev/nvidia0), nothing was checked\n"
     # make's own code for a recipe that failed, which names the recipe's.
     assert found.returncode == 2 and "Error 5" in found.stderr

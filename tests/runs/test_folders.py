@@ -69,7 +69,10 @@ def test_every_flag_either_decides_a_run_or_is_known_not_to() -> None:
 
 
 def test_what_decides_nothing_is_not(tmp_path: Path) -> None:
-    other = {"output_path": str(tmp_path), "no_resume": True, "write_out": True, "batch_size": 2, "device": "cpu"}
+    other = {
+        "output_path": str(tmp_path), "no_resume": True, "write_out": True, "batch_size": 2, "device": "cpu",
+        "mix_conditions": True,
+    }  # fmt: skip
     assert set(other) == UNDECIDING
     assert name(**other) == name()
     same: list[dict[str, Any]] = [

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from blocks import modes
+from quiet import Quiet
 
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Plan
 from traitbench.runs.results import Results
 
 
-class Silent:
-    def plan(self, conditions: int, requests: int, held: int) -> None: ...
-
-    def condition(self, name: str) -> None: ...
-
-    def done(self, requests: int) -> None: ...
-
-    def begin(self, what: str, total: int) -> Callable[[int], None]:
-        return lambda n: None
-
-
 def measured(folder: Path, **plan: object) -> Results:
     values = {"model": "smollm2", "output_path": str(folder), **plan}
-    return evaluate(Plan.model_validate(values), Silent(), lambda line: None)[0]
+    return evaluate(Plan.model_validate(values), Quiet(), lambda line: None)[0]
 
 
 @pytest.mark.model

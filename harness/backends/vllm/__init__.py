@@ -195,8 +195,7 @@ class VLLM(Backend):
         return self._engine
 
     def _about(self) -> str:
-        assert self._engine is not None
-        return f"vLLM {self.version} ({self._engine.about()['runner']})"
+        return f"vLLM {self.version} ({self.engine.about()['runner']})"
 
     def _choose(self, asked: Sequence[tuple[Control | None, Any]]) -> list[Response]:
         asks, owners, options, hashes = [], [], [], []

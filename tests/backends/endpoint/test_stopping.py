@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,16 @@ from traitbench.interrupts import Stopped, stoppable
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Plan
 from traitbench.store import RunFolder
+
+
+@pytest.fixture(autouse=True)
+def unignored() -> Iterator[None]:
+    """Signals as at a terminal: what runs in the background of a shell is started with some of them ignored."""
+    wanted = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL}
+    before = {number: signal.signal(number, handler) for number, handler in wanted.items()}  # type: ignore[arg-type]
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def slowly(number: int, path: str, body: dict[str, Any]) -> None:
