@@ -125,13 +125,13 @@ class Scripted(Backend):
         for start in range(0, len(asked), _BATCH):
             batch = range(start, min(start + _BATCH, len(asked)))
             if not answered.issuperset(batch):
-                yield {i: self._answer(*asked[i]) for i in batch}
+                yield {i: self._told(*asked[i]) for i in batch}
 
-    def _answer(self, control: Control | None, request: Request) -> Response:
+    def _told(self, control: Control | None, request: Request) -> Response:
         with self.under(control):
-            return self._said(request)
+            return self._answer(request)
 
-    def _said(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> Response:
         text = self.prompt(request)
         told = hashlib.sha256(text.encode()).hexdigest()
         if isinstance(request, Continue):

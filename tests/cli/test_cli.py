@@ -31,7 +31,7 @@ from traitbench.cli.configuration import from_command_line
 from traitbench.errors import TraitbenchError
 from traitbench.runs.folders import run_name
 from traitbench.runs.plan import prepare
-from traitbench.types import Control, Request, Response
+from traitbench.types import Request, Response
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTED = "--model scripted:person --tasks mini_ipip"
@@ -359,9 +359,8 @@ def test_two_runs_on_one_folder(say: Say) -> None:
 def test_failed_calls_give_exit_code_3_and_keep_the_rest(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = Scripted._answer
 
-    def failing(self: Scripted, control: Control | None, request: Request) -> Response:
-        failed = Response(status="error", error="boom")
-        return failed if request.doc.item.endswith("_3") else answer(self, control, request)
+    def failing(self: Scripted, request: Request) -> Response:
+        return Response(status="error", error="boom") if request.doc.item.endswith("_3") else answer(self, request)
 
     monkeypatch.setattr(Scripted, "_answer", failing)
     said = say(f"{RUN} --format json")
