@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,17 +127,18 @@ def test_a_cache_that_cannot_be_written_is_no_error(file: Path, monkeypatch: pyt
     assert pace_of(KEY) == Pace(None, None)
 
 
-def written(number: int, many: int) -> None:
-    for n in range(many):
-        keep(Key(f"{number}-{n}", ""), Measured(**SOUND))
+WRITER = """
+import sys
+from traitbench.runs.paces import Key, Measured, keep
+for n in range(20):
+    keep(Key(f"{sys.argv[1]}-{n}", ""), Measured.model_validate_json(sys.argv[2]))
+"""
 
 
 def test_two_writers_lose_nothing(file: Path) -> None:
-    writers = [multiprocessing.get_context("spawn").Process(target=written, args=(n, 20)) for n in range(2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
+    sound = Measured(**SOUND).model_dump_json()
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(n), sound]) for n in range(2)]
+    assert [writer.wait() for writer in writers] == [0, 0]
     assert {*json.loads(file.read_text())} == {f"{w}-{n}" for w in range(2) for n in range(20)}
     assert {path.name for path in file.parent.iterdir()} == {"paces.json", ".lock"}
 

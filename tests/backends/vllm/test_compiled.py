@@ -1,4 +1,4 @@
-"""A compiled vLLM engine beside the hf backend: an edit at each site and none, exchanged without compiling anew.
+"""A compiled vLLM engine beside the hf backend: an edit at each site and none, exchanged without compiling anew (minutes).
 
 Runs in the environment of `make setup-vllm`. With adapters vLLM compiles nothing on a CPU, so none are here.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
-pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
+pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
 from vllm_parity import NATS, PLACES, Bench, alike, answers, apart, ready  # noqa: E402
 
