@@ -1,4 +1,4 @@
-"""A compiled vLLM engine beside the hf backend: an edit at each site and none, exchanged without compiling anew (minutes).
+"""A compiled vLLM engine beside the hf backend: an edit at each site and none, exchanged without compiling anew.
 
 Runs in the environment of `make setup-vllm`. With adapters vLLM compiles nothing on a CPU, so none are here.
 """
