@@ -60,7 +60,8 @@ setup-vllm: .venv-vllm/.ready
 # A real engine beside hf: minutes, and many more the slow ones (WHICH='vllm and slow').
 WHICH ?= vllm and not slow
 test-vllm: .venv-vllm/.ready
-	@OMP_WAIT_POLICY=PASSIVE $(VLLM)/pytest -x -p no:logging -m '$(WHICH)' tests/backends/vllm
+	@OMP_WAIT_POLICY=PASSIVE $(VLLM)/pytest -x -p no:logging -o faulthandler_timeout=600 -o faulthandler_exit_on_timeout=true \
+		-m '$(WHICH)' tests/backends/vllm
 
 # Methods that train an adapter, or put one on, need PEFT and TRL.
 TRAINED := $(filter sft dpo p_tailor persllm,$(METHOD))

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 
 __all__ = [
     "BadData", "BadInventory", "MissingExtra", "TraitbenchError", "TraitbenchUsage", "UnknownName", "Unreachable",
-    "UnsupportedControl", "refuse_others", "unknown",
+    "UnsupportedControl", "first_line", "refuse_others", "unknown",
 ]  # fmt: skip
 
 
@@ -80,3 +80,8 @@ def refuse_others(kind: str, names: Iterable[str], known: Iterable[str]) -> None
     for name in names:
         if name not in allowed:
             raise unknown(kind, name, allowed)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says that says something; its class where none does."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from traitbench.errors import MissingExtra, TraitbenchError
+from traitbench.errors import TraitbenchError
 
 __all__ = ["main", "register"]
 
@@ -17,10 +17,11 @@ _MODEL = "traitbench.export.lm_model:ControlledLM"
 
 def register() -> None:
     """Make `traitbench` a name that lm-eval's `--model` and `get_model` know; MissingExtra without lm-eval."""
-    try:
-        from lm_eval.api.registry import model_registry
-    except ImportError as error:
-        raise MissingExtra("lm-eval is not installed: pip install 'traitbench[lm-eval]'") from error
+    from traitbench.backends.lm_eval.kinds import installed
+
+    installed()
+    from lm_eval.api.registry import model_registry
+
     if "traitbench" not in model_registry:
         model_registry.register("traitbench", target=_MODEL)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Literal, Protocol
 
 from pydantic import Field
 
 from traitbench.errors import TraitbenchUsage
-from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write
+from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write, prompt_hash
 
 __all__ = ["Condition", "Grade", "Item", "Sample", "graded", "make_sample", "without_texts"]
 
@@ -148,7 +147,7 @@ def make_sample(
         arguments=arguments,
         resps=[kept],
         filtered_resps=[],
-        prompt_hash=response.prompt_hash or hashlib.sha256(prompt.encode()).hexdigest(),
+        prompt_hash=response.prompt_hash or prompt_hash(prompt),
         condition=condition.name,
         target=condition.target,
         coef=condition.coef,

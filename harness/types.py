@@ -50,6 +50,7 @@ __all__ = [
     "digest",
     "is_name",
     "named",
+    "prompt_hash",
 ]  # fmt: skip
 
 BIG_FIVE = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
@@ -78,6 +79,11 @@ def digest(value: Any) -> str:
     """Hash a JSON-like value: sha256 of its canonical JSON, the first 16 hexadecimal digits."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def prompt_hash(prompt: str) -> str:
+    """Name a rendered prompt: its sha256."""
+    return hashlib.sha256(prompt.encode()).hexdigest()
 
 
 def is_name(text: str) -> bool:

@@ -86,7 +86,7 @@ def test_the_table_and_the_file_say_the_same(
 
 
 def test_without_a_gpu_one_line_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(check, "_gpu", lambda: False)
+    monkeypatch.setattr(check, "has_gpu", lambda: False)
     assert check.main([]) == 5
     assert capsys.readouterr().err.count("\n") == 1
 

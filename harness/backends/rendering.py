@@ -13,17 +13,20 @@ from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Message, Request
 
 __all__ = [
-    "DATE", "TAIL", "TEMPLATE", "Renderer", "Tokens", "apart", "continued", "draw_seed", "plain", "prompt_hash",
+    "TAIL", "TEMPLATE", "TOLD", "Renderer", "Tokens", "apart", "continued", "draw_seed", "plain",
     "system_in_user_turn",
 ]  # fmt: skip
 
 Tokens = tuple[int, ...]
 
-DATE = datetime.datetime(2024, 7, 26)
+_DATE = datetime.datetime(2024, 7, 26)
 """What templates that print today's date are told, so that a prompt is the same every day (Llama 3.1's own default)."""
 
-TEMPLATE: dict[str, Any] = {"enable_thinking": False, "date_string": DATE.strftime("%d %b %Y")}
+TEMPLATE: dict[str, Any] = {"enable_thinking": False, "date_string": _DATE.strftime("%d %b %Y")}
 """What chat templates are told; they read what they know and ignore the rest."""
+
+TOLD: dict[str, Any] = {**TEMPLATE, "strftime_now": _DATE.strftime}
+"""The same where they are rendered here; the function takes the place of the clock's."""
 
 _PROBE = "traitbench-probe"
 """Words that no template writes itself."""
@@ -57,7 +60,7 @@ class Renderer:
             "chat_template": self.chat,
             "template_hash": self._template_hash,
             "system_role": self.system_role,
-            "date": DATE.date().isoformat() if self.chat else None,
+            "date": _DATE.date().isoformat() if self.chat else None,
             **({"content_parts": True} if self._parts else {}),
         }
 
@@ -166,9 +169,7 @@ class Renderer:
             turns,
             tokenize=False,
             add_generation_prompt=asks,
-            **TEMPLATE,
-            # Takes the place of the clock's.
-            strftime_now=DATE.strftime,
+            **TOLD,
         )
         return text
 
@@ -208,11 +209,6 @@ def continued(text: str, chat: bool) -> str:
     return text if chat else f" {text.lstrip()}"
 
 
-def prompt_hash(prompt: str) -> str:
-    """Name a rendered prompt: its sha256."""
-    return hashlib.sha256(prompt.encode()).hexdigest()
-
-
 def apart(
     request: Choose, options: Sequence[Sequence[Tokens]], by: str, decode: Callable[[Tokens], str] | None = None
 ) -> None:
@@ -231,9 +227,9 @@ def apart(
             )
 
 
-def draw_seed(seed: int, prompt_hash: str) -> int:
-    """Seed of a sampled reply. The prompt enters, so that the items of one seed get different random numbers."""
-    return int(hashlib.sha256(f"{seed}:{prompt_hash}".encode()).hexdigest()[:8], 16)
+def draw_seed(seed: int, name: str) -> int:
+    """Seed of a sampled reply. The prompt's hash enters, so that the items of one seed get different numbers."""
+    return int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:8], 16)
 
 
 def _dense(text: str) -> str:

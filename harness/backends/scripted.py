@@ -6,7 +6,6 @@ without reading. They never see a prompt, only which item is asked and which opt
 
 from __future__ import annotations
 
-import hashlib
 import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
 from traitbench.errors import UnknownName, UnsupportedControl, unknown
 from traitbench.masking import masked
-from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write
+from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write, prompt_hash
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 
@@ -133,7 +132,7 @@ class Scripted(Backend):
 
     def _answer(self, request: Request) -> Response:
         text = self.prompt(request)
-        told = hashlib.sha256(text.encode()).hexdigest()
+        told = prompt_hash(text)
         if isinstance(request, Continue):
             return self._statement(request, told)
         if refused := self._speechless(request):

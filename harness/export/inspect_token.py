@@ -9,8 +9,8 @@ from inspect_ai.model import Logprob, Logprobs, TopLogprob
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.loading import ends
-from traitbench.backends.rendering import draw_seed, prompt_hash
-from traitbench.types import Write
+from traitbench.backends.rendering import draw_seed
+from traitbench.types import Write, prompt_hash
 
 __all__ = ["First", "first_token"]
 

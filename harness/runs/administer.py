@@ -112,7 +112,7 @@ def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[
         places.setdefault(key, []).append(place)
     once = [mine[0] for mine in places.values()]
     done = {i for i, place in enumerate(once) if keys[place] in held}
-    desk.progress.condition(names[0] if names else "")
+    desk.progress.condition(names[0])
     every = [pairs[place][1] for place in once]
     answers = backend.run(every, done) if len(group) == 1 else backend.run_mixed([pairs[n] for n in once], done)
     # An interrupt waits until the batch is written, and then finds the backend, which keeps what is under way.

@@ -15,9 +15,8 @@ import torch
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
-from traitbench.backends.rendering import prompt_hash
 from traitbench.errors import BadData
-from traitbench.types import Choose, Continue, Control, Message, Request, Response, Write
+from traitbench.types import Choose, Continue, Control, Message, Request, Response, Write, prompt_hash
 
 Tiny = Callable[..., Path]
 PACKED = ["llama", "qwen2", "qwen2-window", "qwen3", "gpt2", "gemma2", "gemma3", "mistral", "phi", "phi3"]

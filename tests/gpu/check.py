@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from gpu.rows import OVER, Here, Row, failed, skipped
 from traitbench import store, tables
-from traitbench.backends.models import _gpu
+from traitbench.backends.models import has_gpu
 from traitbench.types import Record
 
 __all__ = ["CHECKS", "Check", "Ended", "main", "run"]
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = _arguments(argv)
     if given.one:
         return _child(given.one, given.device, given.seconds, Path(given.output_path))
-    if given.device == "cuda" and not _gpu():
+    if given.device == "cuda" and not has_gpu():
         print("gpu-check: no NVIDIA GPU here, nothing was checked; --device cpu is a dry run", file=sys.stderr)
         return 5
     wanted = [check for check in CHECKS if not given.only or check.name in given.only.split(",")]

@@ -16,9 +16,8 @@ from traitbench.backends.endpoint.client import Client, Failed, Hurried, Refused
 from traitbench.backends.endpoint.probe import Routes, probe, refused
 from traitbench.backends.endpoint.settings import UNDECIDING, Settings, settings_of
 from traitbench.backends.models import ModelSpec
-from traitbench.backends.rendering import prompt_hash
 from traitbench.errors import BadData, Unreachable
-from traitbench.types import Choose, Continue, Control, Kind, Request, Response
+from traitbench.types import Choose, Continue, Control, Kind, Request, Response, prompt_hash
 
 __all__ = ["Endpoint"]
 

@@ -109,7 +109,7 @@ class LMEval(Backend):
 
         Unreachable where a server does not answer, BadData for a prompt that does not fit.
         """
-        from traitbench.backends.lm_eval.asking import Asked, choose, proceed, write
+        from traitbench.backends.lm_eval.asking import Shown, choose, proceed, write
 
         answered = set(done)
         for type_, answer in ((Choose, choose), (Continue, proceed), (Write, write)):
@@ -118,7 +118,7 @@ class LMEval(Backend):
                 batch = mine[start : start + self._chunk]
                 if not answered.issuperset(batch):
                     asked = [
-                        Asked(requests[i], requests[i].conversation(self._control), self.prompt(requests[i]))
+                        Shown(requests[i], requests[i].conversation(self._control), self.prompt(requests[i]))
                         for i in batch
                     ]
                     yield dict(zip(batch, answer(self.model, asked), strict=True))

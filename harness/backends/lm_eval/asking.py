@@ -7,14 +7,14 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from traitbench.backends.lm_eval.model import Model
-from traitbench.backends.rendering import Tokens, continued, draw_seed, prompt_hash
+from traitbench.backends.rendering import Tokens, continued, draw_seed
 from traitbench.backends.trie import pooled
-from traitbench.types import Message, Response, Write
+from traitbench.types import Message, Response, Write, prompt_hash
 
-__all__ = ["Asked", "choose", "proceed", "write"]
+__all__ = ["Shown", "choose", "proceed", "write"]
 
 
-class Asked(NamedTuple):
+class Shown(NamedTuple):
     """A request with what the model is shown."""
 
     request: Any
@@ -27,7 +27,7 @@ class Asked(NamedTuple):
         return prompt_hash(self.prompt)
 
 
-def choose(model: Model, asked: Sequence[Asked]) -> Iterator[Response]:
+def choose(model: Model, asked: Sequence[Shown]) -> Iterator[Response]:
     """Answer Choose requests: the log-probability of each option, over all of its spellings."""
     options: list[Sequence[Sequence[Any]]]
     if model.way == "tokens":
@@ -48,7 +48,7 @@ def choose(model: Model, asked: Sequence[Asked]) -> Iterator[Response]:
         yield Response(prompt_hash=one.hash, option_logprobs=pooled(each, known))
 
 
-def proceed(model: Model, asked: Sequence[Asked]) -> Iterator[Response]:
+def proceed(model: Model, asked: Sequence[Shown]) -> Iterator[Response]:
     """Answer Continue requests: the log-likelihood of a text, and its tokens."""
     if model.way == "tokens":
         tokens = [_tokens(model, each) for each in asked]
@@ -61,7 +61,7 @@ def proceed(model: Model, asked: Sequence[Asked]) -> Iterator[Response]:
         yield Response(prompt_hash=one.hash, loglik=log, tokens=size)
 
 
-def write(model: Model, asked: Sequence[Asked]) -> Iterator[Response]:
+def write(model: Model, asked: Sequence[Shown]) -> Iterator[Response]:
     """Answer Write requests: greedy ones of one length together, sampled ones each with its own seed."""
     together = groupby(enumerate(asked), lambda pair: _together(*pair))
     for _, group in together:
@@ -77,13 +77,13 @@ def write(model: Model, asked: Sequence[Asked]) -> Iterator[Response]:
             yield Response(status="valid" if ended else "truncated", prompt_hash=one.hash, text=text, tokens=size)
 
 
-def _together(place: int, one: Asked) -> tuple[int, int]:
+def _together(place: int, one: Shown) -> tuple[int, int]:
     """Requests that are alike in this, one behind the other, are written together."""
     request: Write = one.request
     return request.max_tokens, place if request.temperature > 0 else -1
 
 
-def _tokens(model: Model, one: Asked) -> tuple[Tokens, list[list[Tokens]]]:
+def _tokens(model: Model, one: Shown) -> tuple[Tokens, list[list[Tokens]]]:
     """The tokens of a prompt and of its answers; BadData where they do not fit."""
     assert model.renderer is not None
     ids = model.renderer.encode(one.prompt)

@@ -7,9 +7,8 @@ from typing import Any
 
 from traitbench.backends.backend import Options
 from traitbench.backends.lm_eval.kinds import Kind, engine, quiet
-from traitbench.backends.lm_eval.servers import line
 from traitbench.backends.loading import device_of
-from traitbench.errors import BadData, MissingExtra, TraitbenchError
+from traitbench.errors import BadData, MissingExtra, TraitbenchError, first_line
 
 __all__ = ["loaded"]
 
@@ -35,9 +34,11 @@ def loaded(name: str, kind: Kind, arguments: Mapping[str, Any], options: Options
     except TraitbenchError:
         raise
     except ImportError as error:
-        raise MissingExtra(f"lm-eval's model {name} needs a package that is not installed: {line(error)}") from error
+        raise MissingExtra(
+            f"lm-eval's model {name} needs a package that is not installed: {first_line(error)}"
+        ) from error
     except Exception as error:
         raise BadData(
-            f"lm-eval's model {name} cannot be made: {type(error).__name__}: {line(error)}; expected --model_args as "
-            f"`lm_eval run --model {name}` takes them"
+            f"lm-eval's model {name} cannot be made: {type(error).__name__}: {first_line(error)}; expected "
+            f"--model_args as `lm_eval run --model {name}` takes them"
         ) from error

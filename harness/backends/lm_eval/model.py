@@ -13,20 +13,19 @@ from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 from traitbench.backends.lm_eval.kinds import answered, instance, quiet, served, unlogged
-from traitbench.backends.lm_eval.servers import NoText, failure, guard, line
+from traitbench.backends.lm_eval.servers import NoText, failure, guard
 from traitbench.backends.lm_eval.spoken import Spoken
 from traitbench.backends.loading import ends
-from traitbench.backends.rendering import DATE, TEMPLATE, Renderer, Tokens, prompt_hash
-from traitbench.errors import BadData, TraitbenchError, UnsupportedControl
-from traitbench.types import Choose, Message, Write
+from traitbench.backends.rendering import TOLD, Renderer, Tokens
+from traitbench.errors import BadData, TraitbenchError, UnsupportedControl, first_line
+from traitbench.types import Choose, Message, Write, prompt_hash
 
-__all__ = ["Model", "Way"]
+__all__ = ["Model"]
 
 Way = Literal["tokens", "text", "turns"]
 
 _END = "<|endoftext|>"
 """Where to stop a reply of a model whose end of a turn is not known: chat servers end replies themselves."""
-_TOLD: dict[str, Any] = {**TEMPLATE, "strftime_now": DATE.strftime}
 _PROBE = (Message(role="system", content="Be brief."), Message(role="user", content="Who are you?"))
 
 
@@ -180,12 +179,12 @@ class Model:
             raise
         except NotImplementedError as error:
             raise UnsupportedControl(
-                f"lm-eval's model {self.name} has no log-likelihoods: {line(error)}; use --scoring generate"
+                f"lm-eval's model {self.name} has no log-likelihoods: {first_line(error)}; use --scoring generate"
             ) from error
         except Exception as error:
             if (known := failure(self.name, error, self._together)) is not None:
                 raise known from error
-            told = f"lm-eval's model {self.name} failed: {type(error).__name__}: {line(error)}"
+            told = f"lm-eval's model {self.name} failed: {type(error).__name__}: {first_line(error)}"
             raise BadData(f"{told}; see what lm-eval says of --model {self.name}") from error
 
 
@@ -261,7 +260,7 @@ def _tell(tokenizer: Any) -> None:
     apply = tokenizer.apply_chat_template
 
     def told(turns: Any, **given: Any) -> Any:
-        return apply(turns, **{**_TOLD, **{name: value for name, value in given.items() if value is not None}})
+        return apply(turns, **{**TOLD, **{name: value for name, value in given.items() if value is not None}})
 
     tokenizer.apply_chat_template = told
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from json import JSONDecodeError
 from typing import Any
 
-from traitbench.errors import BadData, TraitbenchError, Unreachable
+from traitbench.errors import BadData, TraitbenchError, Unreachable, first_line
 
-__all__ = ["NoText", "failure", "guard", "line"]
+__all__ = ["NoText", "failure", "guard"]
 
 _SHAPES = frozenset({"choices", "content", "text", "meta_info"})
 """What the answers of the servers that lm-eval knows hold, one of them each."""
@@ -86,18 +86,13 @@ def failure(name: str, error: BaseException, together: int) -> TraitbenchError |
     elif isinstance(error, JSONDecodeError) or type(error).__name__ in ("JSONDecodeError", "ContentTypeError"):
         told = "the server answered with no JSON; see that --model_args base_url is the address of the route itself"
     elif isinstance(error, OSError) or caller in _CALLERS:
-        told = f"{type(error).__name__}: {line(error)}"
+        told = f"{type(error).__name__}: {first_line(error)}"
     else:
         return None
     lost = "every request that it answered in full is kept"
     if together > 1:
         lost = f"what it answered is kept, save for the last {together} requests at most"
     return Unreachable(f"{model} failed: {told}; {lost}, and the same command goes on from there")
-
-
-def line(error: BaseException) -> str:
-    """The first line of what an error says."""
-    return next(iter(str(error).strip().splitlines()), "") or "no reason given"
 
 
 def _status(error: BaseException) -> int | None:

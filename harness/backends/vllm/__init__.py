@@ -18,17 +18,17 @@ from traitbench.backends.backend import Asked, Backend, Options, Work
 from traitbench.backends.lengths import longest
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
-from traitbench.backends.rendering import Renderer, Tokens, draw_seed, prompt_hash
+from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import along, nodes, pooled
 from traitbench.backends.vllm.batches import batches
 from traitbench.backends.vllm.engine import Ask, Engine
 from traitbench.backends.vllm.needs import needs
 from traitbench.backends.vllm.selfcheck import Known, known, verify
-from traitbench.backends.vllm.setup import RANKS, Setup, on_cpu, required
+from traitbench.backends.vllm.setup import BLOCK, CPU_BLOCK, RANKS, Setup, on_cpu, required
 from traitbench.backends.vllm.texts import tail, uncached
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.errors import BadData
-from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Write
+from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Write, prompt_hash
 
 __all__ = ["VLLM"]
 
@@ -139,8 +139,8 @@ class VLLM(Backend):
         return self.renderer.render(request.conversation(self._control), request.cue)
 
     def work(self, requests: Sequence[Request], control: Control) -> Work:
-        """Count what the prefix cache leaves to compute; its blocks have 16 tokens, on the CPU 32 (see engine)."""
-        return counting.cached(self.renderer, requests, control, 32 if self._cpu else 16)
+        """Count what the prefix cache leaves to compute; which keeps whole blocks."""
+        return counting.cached(self.renderer, requests, control, CPU_BLOCK if self._cpu else BLOCK)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
         """Raise BadData where the longest prompts do not fit into max_model_len with their answers."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from traitbench.backends.rendering import Tokens
-from traitbench.backends.vllm.setup import RANKS, Setup, check_memory, cure, installed, on_cpu
+from traitbench.backends.vllm.setup import CPU_BLOCK, RANKS, Setup, check_memory, cure, installed, on_cpu
 from traitbench.errors import BadData, Unreachable
 
 __all__ = ["Ask", "Engine"]
@@ -127,8 +127,7 @@ def arguments(setup: Setup) -> dict[str, Any]:
         "max_num_batched_tokens": setup.max_num_batched_tokens or (2048 if cpu else None),
         "max_logprobs": 20,
     }  # fmt: skip
-    # On the CPU a block is 128 tokens unless it is said, and prompts shorter than one share nothing.
-    found |= {"block_size": 32} if cpu else {"gpu_memory_utilization": setup.gpu_memory_utilization}
+    found |= {"block_size": CPU_BLOCK} if cpu else {"gpu_memory_utilization": setup.gpu_memory_utilization}
     if setup.rank:
         found |= {
             "enable_lora": True, "max_lora_rank": min(rank for rank in RANKS if rank >= setup.rank),

@@ -7,10 +7,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from traitbench.errors import BadData, MissingExtra
+from traitbench.errors import BadData, MissingExtra, first_line
 from traitbench.types import Record, Site
 
-__all__ = ["NEEDED", "RANKS", "Needs", "Setup", "check_memory", "cure", "installed", "on_cpu", "required"]
+__all__ = [
+    "BLOCK",
+    "CPU_BLOCK",
+    "NEEDED",
+    "RANKS",
+    "Needs",
+    "Setup",
+    "check_memory",
+    "cure",
+    "installed",
+    "on_cpu",
+    "required",
+]
 
 NEEDED = ((0, 20, 2), (0, 34))
 """vLLM from the first on (log-probabilities of named tokens), and below the second, which was not tried."""
@@ -18,6 +30,8 @@ NEEDED = ((0, 20, 2), (0, 34))
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Largest ranks that an engine can be started for; smaller adapters fit."""
 
+BLOCK, CPU_BLOCK = 16, 32
+"""Tokens of a block of the prefix cache: vLLM's own on a GPU; on the CPU its own 128 would share little."""
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -106,8 +120,7 @@ def check_memory(setup: Setup) -> None:
 
 def cure(setup: Setup, error: BaseException) -> str:
     """The first line of an error of vLLM's, and what to change."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0] if lines else type(error).__name__
+    reason = first_line(error)
     whole = str(error).lower()
     if "initialization failed" in whole:
         # The engine is a process of its own: what it printed is the reason, and most often memory is.
