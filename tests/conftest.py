@@ -70,19 +70,13 @@ def administer() -> Administer:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     """Return the folder of an untrained model: tiny("llama"), tiny("gpt2", template=None)."""
-    import torch
-    import transformers
-    from tiny_models import CHATML, CONFIGS, tokenizer
+    from tiny_models import CHATML, CONFIGS, saved
 
     made: dict[tuple[str, str | None], Path] = {}
 
     def folder(name: str, template: str | None = CHATML) -> Path:
         if (name, template) not in made:
-            path = tmp_path_factory.mktemp(name)
-            torch.manual_seed(0)
-            transformers.AutoModelForCausalLM.from_config(CONFIGS[name]()).save_pretrained(path)
-            tokenizer(template).save_pretrained(path)
-            made[name, template] = path
+            made[name, template] = saved(tmp_path_factory.mktemp(name), CONFIGS[name](), template)
         return made[name, template]
 
     return folder

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
@@ -44,6 +46,11 @@ SMALL = {
 }
 GQA = {**SMALL, "num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.2, "head_dim": 8}
 NO_IDS = {"bos_token_id": 0, "eos_token_id": 3, "pad_token_id": 1}
+SERVABLE: dict[str, Any] = {
+    **SMALL, **NO_IDS, "hidden_size": 128, "intermediate_size": 192, "num_key_value_heads": 2,
+    "max_position_embeddings": 4096, "initializer_range": 0.2,
+}  # fmt: skip
+"""A shape with heads of 32, the narrowest that vLLM's attention on a CPU takes."""
 WINDOW = 16
 """Tokens of a sliding window: shorter than the prefix that the requests below share."""
 
@@ -78,3 +85,11 @@ CONFIGS: dict[str, Callable[[], Any]] = {
         vocab_size=320, hidden_size=32, num_hidden_layers=3, initializer_range=0.2, **NO_IDS
     ),
 }
+
+
+def saved(folder: Path, config: Any, template: str | None = CHATML) -> Path:
+    """Write an untrained model of `config`, the same every time, and its tokenizer; return the folder."""
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer(template).save_pretrained(folder)
+    return folder

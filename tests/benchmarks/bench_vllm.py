@@ -1,4 +1,4 @@
-"""Time of vLLM beside hf where it writes, and of edits at 24 heads beside none, on the embedded model.
+"""Time of vLLM beside hf, and of edits at 24 heads beside none, on the embedded model.
 
 Run in the environment of `make setup-vllm`: `.venv-vllm/bin/python tests/benchmarks/bench_vllm.py`. Prints JSON
 lines and asserts nothing; where vLLM is missing it says so.
@@ -95,8 +95,7 @@ def main() -> int:
                 uncached(plain, answering(plain, Control(), requests)),
                 uncached(edited, answering(edited, control, requests)),
             )
-            if mode == "generate":
-                line("vllm writes", without, best(answering(hf, Control(), requests), 1), "hf", len(requests))
+            line(f"vllm, {mode}", without, best(answering(hf, Control(), requests), 1), "hf", len(requests))
             line(f"vllm, {mode}, {HEADS} heads", under, without, "no edit points", len(requests))
     plain.close()
     edited.close()

@@ -16,9 +16,8 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
-import torch  # noqa: E402
 import transformers  # noqa: E402
-from tiny_models import tokenizer  # noqa: E402
+from tiny_models import SERVABLE, saved  # noqa: E402
 
 from traitbench import controls  # noqa: E402
 from traitbench.backends.backend import Backend, Options  # noqa: E402
@@ -29,24 +28,18 @@ from traitbench.backends.vllm.selfcheck import QUESTION  # noqa: E402
 from traitbench.controls.architectures import SERVED, site_width  # noqa: E402
 from traitbench.types import Continue, Control, Edit, Op, Request, Site  # noqa: E402
 
-# Heads of 32 are the narrowest that vLLM's attention on a CPU takes.
-SHAPE: dict[str, Any] = {
-    "vocab_size": 320, "hidden_size": 128, "intermediate_size": 192, "num_hidden_layers": 3, "num_attention_heads": 4,
-    "num_key_value_heads": 2, "max_position_embeddings": 512, "initializer_range": 0.2, "bos_token_id": 0,
-    "eos_token_id": 3, "pad_token_id": 1,
-}  # fmt: skip
 MADE: dict[str, Callable[[], Any]] = {
-    "llama": lambda: transformers.LlamaConfig(**SHAPE, head_dim=32),
-    "mistral": lambda: transformers.MistralConfig(**SHAPE, head_dim=32, sliding_window=None),
-    "qwen2": lambda: transformers.Qwen2Config(**SHAPE),
-    "qwen3": lambda: transformers.Qwen3Config(**SHAPE, head_dim=32),
-    "gemma": lambda: transformers.GemmaConfig(**SHAPE, head_dim=32),
+    "llama": lambda: transformers.LlamaConfig(**SERVABLE, head_dim=32),
+    "mistral": lambda: transformers.MistralConfig(**SERVABLE, head_dim=32, sliding_window=None),
+    "qwen2": lambda: transformers.Qwen2Config(**SERVABLE),
+    "qwen3": lambda: transformers.Qwen3Config(**SERVABLE, head_dim=32),
+    "gemma": lambda: transformers.GemmaConfig(**SERVABLE, head_dim=32),
     # Without the cap on attention, which vLLM heeds and hf's attention (sdpa) does not.
     "gemma2": lambda: transformers.Gemma2Config(
-        **SHAPE, head_dim=32, query_pre_attn_scalar=32, attn_logit_softcapping=None
+        **SERVABLE, head_dim=32, query_pre_attn_scalar=32, attn_logit_softcapping=None
     ),
-    "gemma3_text": lambda: transformers.Gemma3TextConfig(**SHAPE, head_dim=32, query_pre_attn_scalar=32),
-    "phi3": lambda: transformers.Phi3Config(**SHAPE),
+    "gemma3_text": lambda: transformers.Gemma3TextConfig(**SERVABLE, head_dim=32, query_pre_attn_scalar=32),
+    "phi3": lambda: transformers.Phi3Config(**SERVABLE),
 }
 REQUESTS: list[Request] = [
     QUESTION,
@@ -71,11 +64,7 @@ def numbers(backend: Backend, control: Control) -> list[float]:
 
 @pytest.mark.parametrize("name", list(MADE))
 def test_edits_at_every_site_are_those_of_hf(name: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    folder = tmp_path / "model"
-    transformers.AutoModelForCausalLM.from_config(MADE[name]()).save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    spec = resolve(str(folder))
+    spec = resolve(str(saved(tmp_path / "model", MADE[name]())))
     hf = HuggingFace(spec)
     rng = np.random.default_rng(0)
     made = {"none": Control()}

@@ -13,6 +13,8 @@ pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 import psutil  # noqa: E402
 from made_people import people  # noqa: E402
 from quiet import Quiet  # noqa: E402
+from tiny_models import SERVABLE, saved  # noqa: E402
+from transformers import LlamaConfig  # noqa: E402
 
 from traitbench.backends.backend import Options  # noqa: E402
 from traitbench.backends.models import resolve  # noqa: E402
@@ -51,12 +53,18 @@ def run(folder: Path, backend: str, progress: Quiet | None = None, **changes: An
     return results, read_lines(file, Sample)
 
 
-def test_a_fitted_method_gives_the_numbers_of_hf(tmp_path: Path, starts: list[Engine]) -> None:
+@pytest.fixture
+def small(tmp_path: Path) -> str:
+    """The folder of an untrained model, of which an engine starts and answers in seconds."""
+    return str(saved(tmp_path / "small", LlamaConfig(**SERVABLE)))
+
+
+def test_a_fitted_method_gives_the_numbers_of_hf(tmp_path: Path, starts: list[Engine], small: str) -> None:
     asked = {
-        "method": "residual", "method_args": {"layer": 15, "strength": 4}, "target": "extraversion=high",
+        "model": small, "method": "residual", "method_args": {"layer": 1, "strength": 4}, "target": "extraversion=high",
         "tasks": ("mini_ipip",), "coefs": (2,), "limit": 4, "scoring": ("choice", "statement"),
     }  # fmt: skip
-    ours, theirs = (run(tmp_path, backend, **asked) for backend in ("vllm", "hf"))
+    ours, theirs = (run(tmp_path / "runs", backend, **asked) for backend in ("vllm", "hf"))
     assert len(starts) == 1
     assert [c.name for c in ours[0].conditions] == [c.name for c in theirs[0].conditions]
     for one, other in zip(ours[1], theirs[1], strict=True):
@@ -93,14 +101,14 @@ class Deadly(Quiet):
                 child.kill()
 
 
-def test_an_engine_that_dies_is_told_and_loses_nothing(tmp_path: Path) -> None:
-    asked = {"tasks": ("ipip_neo_120",), "limit": 70, "orders": ("forward",), "scoring": ("choice",)}
+def test_an_engine_that_dies_is_told_and_loses_nothing(tmp_path: Path, small: str) -> None:
+    asked = {"model": small, "tasks": ("ipip_neo_120",), "limit": 70, "orders": ("forward",), "scoring": ("choice",)}
     with pytest.raises(Unreachable, match="the same command goes on from there"):
-        run(tmp_path, "vllm", Deadly(), **asked)
-    (journal,) = tmp_path.glob("*/responses.jsonl")
+        run(tmp_path / "runs", "vllm", Deadly(), **asked)
+    (journal,) = tmp_path.glob("runs/*/responses.jsonl")
     kept = journal.read_bytes()
     assert kept.count(b"\n") == 64
-    run(tmp_path, "vllm", **asked)
+    run(tmp_path / "runs", "vllm", **asked)
     assert journal.read_bytes().startswith(kept) and journal.read_bytes().count(b"\n") == 70
 
 
