@@ -55,11 +55,11 @@ def precision(name: str | None, config: Any, cpu: bool) -> str:
 def load(spec: ModelSpec, weights: Weights, device: str, dtype: str | None, trust: bool) -> tuple[Any, Any]:
     """Load tokenizer and model; safetensors only, since other weight files are pickles and can run code."""
     source = _source(weights, trust)
-    precision = _checked(dtype) or ("float32" if device == "cpu" else "auto")
+    wanted = _checked(dtype) or ("float32" if device == "cpu" else "auto")
     placed = {"device_map": "auto"} if device == "auto" else {}
     with _told(spec, weights):
         tokenizer = AutoTokenizer.from_pretrained(**source)
-        model = AutoModelForCausalLM.from_pretrained(**source, dtype=precision, use_safetensors=True, **placed)
+        model = AutoModelForCausalLM.from_pretrained(**source, dtype=wanted, use_safetensors=True, **placed)
     # Sampling defaults of a checkpoint (temperature, top_p, repetition penalty) would change replies unseen.
     model.generation_config = GenerationConfig(eos_token_id=ends(model.generation_config, tokenizer) or None)
     return tokenizer, (model if placed else model.to(device)).eval()

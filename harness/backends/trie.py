@@ -13,7 +13,7 @@ import numpy as np
 
 from traitbench.backends.rendering import Tokens
 
-__all__ = ["Node", "along", "nodes", "pooled"]
+__all__ = ["along", "nodes", "pooled"]
 
 MOST = 128
 """Tokens that vLLM takes in one request (its limit of logprob_token_ids)."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from traitbench.cli.showing import show_tables
+from traitbench.cli.showing import say, show_tables
 
 if TYPE_CHECKING:
     from traitbench.answers.analysis import Rows
@@ -47,12 +46,12 @@ def analyze_table(arguments: argparse.Namespace) -> int:
         )
     if arguments.format == "json":
         for warning in found.warnings:
-            print(f"warning: {warning}", file=sys.stderr)
+            say(f"warning: {warning}")
     if found.ignored_columns:
         some = ", ".join(found.ignored_columns[:8]) + (", ..." if len(found.ignored_columns) > 8 else "")
-        print(f"ignored {len(found.ignored_columns)} columns that are no item: {some}", file=sys.stderr)
+        say(f"ignored {len(found.ignored_columns)} columns that are no item: {some}")
     if scores:
-        print(f"scores: {scores}", file=sys.stderr)
+        say(f"scores: {scores}")
     low = inventory.response_scale.min
     show_tables(lambda: tables(found, arguments.items, low), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0

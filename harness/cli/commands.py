@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.cli.arguments import COMMANDS, normalised, parser
-from traitbench.cli.showing import show_results, show_tables
+from traitbench.cli.showing import say, show_results, show_tables
 
 if TYPE_CHECKING:
     from traitbench.runs.plan import Plan
@@ -65,12 +65,8 @@ def _guarded(action: Callable[[], int]) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    _say(f"error: {message}")
+    say(f"error: {message}")
     return code
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
@@ -94,10 +90,10 @@ def _run(arguments: argparse.Namespace) -> int:
         results, path = evaluate(plan, bar, bar.tell)
     show_results(results, arguments.format)
     shown = path.parent if path.parent.is_absolute() else Path(os.path.relpath(path.parent))
-    _say(f"results: {path}\nscore again without a model: traitbench score '{shown}'")
+    say(f"results: {path}\nscore again without a model: traitbench score '{shown}'")
     failed = sum(results.n_failed.values())
     if failed:
-        _say(f"warning: {failed} calls failed; the same command asks them again")
+        say(f"warning: {failed} calls failed; the same command asks them again")
     return 3 if failed else 0
 
 
@@ -172,9 +168,9 @@ def _validate(arguments: argparse.Namespace) -> int:
 def _score(arguments: argparse.Namespace) -> int:
     from traitbench.runs.finished import current, rescore
 
-    for path in current(arguments.folder, _say):
+    for path in current(arguments.folder, say):
         show_results(rescore(path, norms=arguments.norms), arguments.format)
-        _say(f"recomputed from the samples beside {path}")
+        say(f"recomputed from the samples beside {path}")
     return 0
 
 
@@ -190,7 +186,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from traitbench.runs.compare import compare, tables
 
     effect, bounds = (amount(getattr(arguments, flag), flag) for flag in ("effect", "bounds"))
-    found = compare(arguments.a, arguments.b, _say, effect, bounds, reading_of(arguments))
+    found = compare(arguments.a, arguments.b, say, effect, bounds, reading_of(arguments))
     show_tables(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
     return 0
 
@@ -220,7 +216,7 @@ def _leaderboard(arguments: argparse.Namespace) -> int:
     write_json(to / "leaderboard.json", board.model_dump(mode="json"))
     write_text(to / "leaderboard.md", render(board))
     write_board(board, runs, to / "leaderboard.html", published)
-    _say(f"{to / 'leaderboard.html'}: one page that needs no network")
+    say(f"{to / 'leaderboard.html'}: one page that needs no network")
     print(render(board), end="")
     return 0
 
@@ -234,13 +230,13 @@ def _report(arguments: argparse.Namespace) -> int:
     folders = arguments.folder
     if len(folders) > 1 and arguments.output_path is None:
         raise BadData(f"a report of {len(folders)} runs has no folder of its own; add --output_path DIR")
-    paths = list(dict.fromkeys(path for folder in folders for path in current(folder, _say)))
+    paths = list(dict.fromkeys(path for folder in folders for path in current(folder, say)))
     to, names = Path(arguments.output_path or paths[0].parent), [path.resolve().parent.name for path in paths]
     title = names[0] if len(set(names)) == 1 else f"{len(set(names))} runs"
     sources = {f"{name}/{path.name}": rescore(path) for name, path in zip(names, paths, strict=True)}
     with Bar() as bar:
         files = write_report(sources, to / "report.html", title, begin=bar.begin)
-    _say(f"{files[0]}: one page that needs no network; {len(files) - 1} figures beside it")
+    say(f"{files[0]}: one page that needs no network; {len(files) - 1} figures beside it")
     print(to / "report.html")
     return 0
 

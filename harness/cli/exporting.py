@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
+
+from traitbench.cli.showing import say
 
 __all__ = ["export"]
 
@@ -26,18 +27,18 @@ def export(arguments: argparse.Namespace) -> int:
     if arguments.format != "published":
         write = FORMATS.load(arguments.format)
         more = {"dataset_id": arguments.dataset_id or ""} if arguments.format == "hf" else {}
-        for path in current(arguments.folder, _say):
+        for path in current(arguments.folder, say):
             for made in write(path, Path(arguments.to or "results/exported"), **more):
                 print(made)
         return 0
-    for path in current(arguments.folder, _say):
+    for path in current(arguments.folder, say):
         made = publish(path, Path(arguments.to or "results/published"))
         print(made)
         held = read_json(made)
         for warning in held["warnings"]:
-            _say(f"warning: {warning}")
+            say(f"warning: {warning}")
         if held["administration"].get("templates") == 1:
-            _say("warning: asked in one wording, and others can move an effect more than items do: --templates 3")
+            say("warning: asked in one wording, and others can move an effect more than items do: --templates 3")
     return 0
 
 
@@ -56,7 +57,3 @@ def _check(arguments: argparse.Namespace) -> None:
             raise TraitbenchUsage(f"export {where} takes no --{flag}; leave it out")
     if arguments.path and arguments.format != "published":
         raise TraitbenchUsage(f"export {where} takes no --format; leave it out")
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What goes to stdout: tables for a person, as Markdown, or what they were made of as JSON. Imported when shown."""
+"""What a command shows: on stdout tables or JSON, lines for a person on stderr. What draws is imported when shown."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from traitbench.runs.results import Results
     from traitbench.tables import Table
 
-__all__ = ["show_results", "show_tables"]
+__all__ = ["say", "show_results", "show_tables"]
 
 
 def show_results(results: Results, form: str) -> None:
@@ -19,7 +19,12 @@ def show_results(results: Results, form: str) -> None:
 
     show_tables(lambda: tables(results), form, lambda: results.model_dump_json(by_alias=True, indent=2))
     for warning in results.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}")
+
+
+def say(line: str) -> None:
+    """Print a line to stderr."""
+    print(line, file=sys.stderr)
 
 
 def show_tables(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:

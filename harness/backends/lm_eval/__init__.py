@@ -111,12 +111,12 @@ class LMEval(Backend):
         """
         from traitbench.backends.lm_eval.asking import Shown, choose, proceed, write
 
-        answered = set(done)
+        held = set(done)
         for type_, answer in ((Choose, choose), (Continue, proceed), (Write, write)):
             mine = [i for i, request in enumerate(requests) if isinstance(request, type_)]
             for start in range(0, len(mine), self._chunk):
                 batch = mine[start : start + self._chunk]
-                if not answered.issuperset(batch):
+                if not held.issuperset(batch):
                     asked = [
                         Shown(requests[i], requests[i].conversation(self._control), self.prompt(requests[i]))
                         for i in batch

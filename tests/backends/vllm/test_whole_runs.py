@@ -1,4 +1,4 @@
-"""Whole runs under vLLM beside the same under hf: fitted on hf, one engine, the same table."""
+"""Whole runs under vLLM beside the same under hf: fitted on hf, one engine, the same answers."""
 
 from __future__ import annotations
 
