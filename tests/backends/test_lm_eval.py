@@ -17,12 +17,13 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from asked import answers
 from faulty_server import Fault, served
 
 pytest.importorskip("lm_eval")
 
 from traitbench import inventories
-from traitbench.backends.backend import Backend, Options
+from traitbench.backends.backend import Options
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.lm_eval import LMEval
 from traitbench.backends.lm_eval.kinds import answered, instance, kind_of
@@ -59,11 +60,6 @@ def lm_eval(name: str, options: Options | None = None, **arguments: Any) -> LMEv
 
 def hf(folder: Path | str) -> HuggingFace:
     return HuggingFace(resolve(str(folder)), device="cpu")
-
-
-def answers(backend: Backend, requests: Sequence[Request], control: Control | None = None) -> dict[int, Response]:
-    with backend.under(control):
-        return {i: r for batch in backend.run(requests) for i, r in batch.items()}
 
 
 def writes(chooses: Sequence[Choose], temperature: float = 0.0) -> list[Write]:
