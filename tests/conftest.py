@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from said import Said, Say
 
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
+from traitbench.cli.commands import main
 from traitbench.runs import paces
 from traitbench.samples import Condition, Sample, graded, make_sample
 from traitbench.tasks import Administration
@@ -61,6 +64,21 @@ def own_paces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def no_paces(own_paces: Path) -> None:
     """No test knows how quick another one was."""
     own_paces.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
+    """Run a line of the command in an empty folder, with a cache of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("TRAITBENCH_DEBUG", raising=False)
+
+    def go(line: str) -> Said:
+        code = main(shlex.split(line))
+        return Said(code, *capsys.readouterr())
+
+    return go
 
 
 Administer = Callable[..., list[Sample]]
