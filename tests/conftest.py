@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from said import Said, Say
 
 from traitbench import inventories
 from traitbench.backends.scripted import Respondent, Scripted
+from traitbench.cli.commands import main
+from traitbench.runs import paces
 from traitbench.samples import Condition, Sample, graded, make_sample
 from traitbench.tasks import Administration
 from traitbench.tasks.questionnaire import Questionnaire
@@ -37,6 +41,44 @@ def shared(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> P
         pytest.skip(f"no data folder: set TRAITBENCH_DATA, or put one at {BESIDE}")
     monkeypatch.setenv("TRAITBENCH_DATA", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_paces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep paces out of the user's cache; the rest of it stays, since unpacking weights anew takes long.
+
+    A test that sets TRAITBENCH_CACHE has its paces there.
+    """
+    given, usual = os.environ.get("TRAITBENCH_CACHE"), paces._place
+    apart = tmp_path_factory.mktemp("paces") / "paces.json"
+
+    def place() -> Path:
+        return apart if os.environ.get("TRAITBENCH_CACHE") in (None, "", given) else usual()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(paces, "_place", place)
+        yield apart
+
+
+@pytest.fixture(autouse=True)
+def no_paces(own_paces: Path) -> None:
+    """No test knows how quick another one was."""
+    own_paces.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
+    """Run a line of the command in an empty folder, with a cache of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("TRAITBENCH_DEBUG", raising=False)
+
+    def go(line: str) -> Said:
+        code = main(shlex.split(line))
+        return Said(code, *capsys.readouterr())
+
+    return go
 
 
 Administer = Callable[..., list[Sample]]

@@ -20,7 +20,7 @@ from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Model", "Server", "served"]
+__all__ = ["Model", "Server", "answering", "served"]
 
 LETTERS = ("A", "B", "C", "D", "E")
 OTHERS = tuple(f" word{n}" for n in range(30))
@@ -94,6 +94,7 @@ class Server:
     def __init__(self, kind: str = "vllm", model: Model | None = None, fault: Fault | None = None) -> None:
         self.kind, self.model, self.fault = kind, model or Model(), fault
         self.key: str | None = None
+        self.content: Callable[[dict[str, Any]], Any] | None = None
         self.system_role, self.limit_name, self.most = True, "max_tokens", 20
         self.retry_after = "0"
         self.seen: list[tuple[str, dict[str, Any], str | None]] = []
@@ -193,10 +194,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def found(self, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+    def found(self, body: dict[str, Any]) -> tuple[int, Any]:
         me = self.owner
         if me.key and self.headers.get("Authorization") != f"Bearer {me.key}":
             return 401, {"error": {"message": f"wrong key {self.headers.get('Authorization')}"}}
+        if me.content:
+            return 200, me.content(body)
         vllm = me.kind in ("vllm", "old_vllm")
         if self.path == "/tokenize" and vllm:
             text = body["prompt"] if "prompt" in body else rendered(body["messages"])
@@ -279,3 +282,11 @@ def served(kind: str = "vllm", model: Model | None = None, fault: Fault | None =
         yield server
     finally:
         server.close()
+
+
+@contextmanager
+def answering(answer: Callable[[dict[str, Any]], Any]) -> Iterator[Server]:
+    """A server for the block that answers every request with `answer` of its body, as JSON, and says no more."""
+    with served() as server:
+        server.content = answer
+        yield server

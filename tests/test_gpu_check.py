@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from gpu import cards, check, llama, persons, suite
+from gpu import cards, check, cost, llama, persons, suite
 from gpu.rows import Here, Row, figure
 
 from traitbench.targets.persons import from_csv
@@ -156,12 +156,8 @@ def test_outcomes_of_tests_are_read_as_they_come(line: str, found: dict[str, str
     assert suite.outcomes(line) == found
 
 
-@pytest.mark.vllm
 def test_what_the_benchmark_lends_is_there() -> None:
     """The check of what edits cost takes controls and questions from there, by name."""
-    pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
-    from gpu import cost
-
     assert all(callable(getattr(cost._bench(), name)) for name in ("asked", "answering", "heads"))
     assert cost._bench().HEADS % len(cost._bench().LAYERS) == 0
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from asked import answers
 
 from traitbench import controls, inventories
-from traitbench.backends.backend import Backend, Options
+from traitbench.backends.backend import Options
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.backends.vllm import VLLM
@@ -48,7 +49,7 @@ class Bench:
     def wanted(self, name: str) -> dict[int, Response]:
         """What hf answers to everything under a control, asked once."""
         if name not in self.known:
-            self.known[name] = answers(self.hf, self.controls[name], self.all)
+            self.known[name] = answers(self.hf, self.all, self.controls[name])
         return self.known[name]
 
     def close(self) -> None:
@@ -131,15 +132,6 @@ def written(count: int, tokens: int) -> list[Request]:
         Write(doc=doc, max_tokens=tokens, messages=(Message(role="user", content=ways[i % 3].format(item.text)),))
         for i, (doc, item) in enumerate(zip(docs, inventory.items, strict=False))
     ]
-
-
-def answers(backend: Backend, control: Control, requests: Sequence[Request]) -> dict[int, Response]:
-    """Everything asked under one control."""
-    found: dict[int, Response] = {}
-    with backend.under(control):
-        for batch in backend.run(requests):
-            found |= batch
-    return found
 
 
 def apart(a: Mapping[int, Response], b: Mapping[int, Response]) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from asked import answers
 
 from traitbench import controls
 from traitbench.backends import forward, packing
@@ -24,11 +25,6 @@ LAYERS = 3
 
 def load(folder: Path, **settings: Any) -> HuggingFace:
     return HuggingFace(resolve(str(folder)), device="cpu", **settings)
-
-
-def answers(backend: HuggingFace, requests: list[Any], control: Control | None = None) -> dict[int, Response]:
-    with backend.under(control):
-        return {i: r for batch in backend.run(requests) for i, r in batch.items()}
 
 
 def scores(found: dict[int, Response]) -> np.ndarray:
@@ -151,7 +147,7 @@ def test_the_start_of_all_prefixes_is_computed_once(
     assert passes.count(len(backend.scorer._base)) == 1 and len(passes) >= 3
     assert found == pytest.approx(scores(answers(load(tiny("llama"), packed=False), with_other)), abs=1e-4)
     # A run that goes on half-way computes in the same steps.
-    half = {i: r for batch in backend.run(with_other, range(len(chooses))) for i, r in batch.items()}
+    half = answers(backend, with_other, done=range(len(chooses)))
     whole = answers(backend, with_other)
     assert all(half[i] == whole[i] for i in half)
 

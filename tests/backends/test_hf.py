@@ -6,12 +6,13 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from asked import answers
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
@@ -25,10 +26,6 @@ PLAIN = ["bloom", "mamba"]
 
 def load(folder: Path, **settings: Any) -> HuggingFace:
     return HuggingFace(resolve(str(folder)), device="cpu", **settings)
-
-
-def answers(backend: HuggingFace, requests: Sequence[Request], done: Sequence[int] = ()) -> dict[int, Response]:
-    return {i: r for batch in backend.run(requests, done) for i, r in batch.items()}
 
 
 def alone(backend: HuggingFace, prompt: str, text: str) -> float:
@@ -109,11 +106,11 @@ def test_a_resumed_run_has_the_same_digits(tiny: Tiny, chooses: list[Choose], co
     requests: list[Request] = [*chooses, *continues]
     whole = answers(load(tiny("llama"), batch_size=2), requests)
     for last in (0, 3, 8):
-        rest = answers(load(tiny("llama"), batch_size=2), requests, [i for i in range(len(requests)) if i != last])
+        rest = answers(load(tiny("llama"), batch_size=2), requests, done=[i for i in range(len(requests)) if i != last])
         assert last in rest
         assert len(rest) == 2
         assert all(whole[i] == response for i, response in rest.items())
-    assert answers(load(tiny("llama")), requests, range(len(requests))) == {}
+    assert answers(load(tiny("llama")), requests, done=range(len(requests))) == {}
 
 
 def test_a_control_counts_inside_its_block_only(tiny: Tiny, chooses: list[Choose]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from asked import answers
 from blocks import modes
 
 from traitbench import inventories
@@ -104,8 +105,8 @@ def test_answers_do_not_depend_on_what_is_done() -> None:
 
     requests = Questionnaire(inventories.load("ipip_neo_120"), Administration(scoring=("choice",))).requests(0)
     backend = Scripted("person", Respondent(noise=0.2))
-    whole = {i: r for batch in backend.run(requests) for i, r in batch.items()}
-    rest = {i: r for batch in backend.run(requests, range(130)) for i, r in batch.items()}
+    whole = answers(backend, requests)
+    rest = answers(backend, requests, done=range(130))
     assert sorted(whole) == list(range(240)) and sorted(rest) == list(range(120, 240))
     assert all(whole[i] == rest[i] for i in rest)
 

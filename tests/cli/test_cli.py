@@ -18,15 +18,15 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import yaml
+from said import Say
 
 from traitbench import store
 from traitbench.backends.scripted import Scripted
 from traitbench.cli import arguments
-from traitbench.cli.commands import main
 from traitbench.cli.configuration import from_command_line
 from traitbench.errors import TraitbenchError
 from traitbench.runs.folders import run_name
@@ -49,32 +49,6 @@ def folder_of(line: str) -> Path:
 
 FOLDER = folder_of(RUN)
 VOLATILE = ("date", "total_evaluation_time_seconds", "cost", "git_hash")
-
-
-class Said(NamedTuple):
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-
-Say = Callable[[str], Said]
-
-
-@pytest.fixture
-def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Say:
-    """Run a line of the command in an empty folder, with a cache of its own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.delenv("TRAITBENCH_DEBUG", raising=False)
-
-    def go(line: str) -> Said:
-        code = main(shlex.split(line))
-        return Said(code, *capsys.readouterr())
-
-    return go
 
 
 def sound() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from asked import answers
 
 import traitbench
 from traitbench import controls, inventories
@@ -55,8 +56,7 @@ def test_our_own_model_answers_as_a_run_does(kind: str, template: bool, ask: Ask
     found = scores(ask(f"traitbench/{weights}{place}", {"limit": 3}, scoring="choice", orders="forward"))
     backend = HuggingFace(resolve(str(weights)), device="cpu")
     asked = requests(limit=3)
-    with backend.under(made):
-        responses = {i: r for batch in backend.run(asked) for i, r in batch.items()}
+    responses = answers(backend, asked, made)
     for i, request in enumerate(asked):
         score, logprobs = found[request.doc.item], responses[i].option_logprobs
         assert score.metadata["option_logprobs"] == pytest.approx(logprobs, abs=2e-5)

@@ -44,13 +44,6 @@ def test_each_public_inventory_has_an_entry_that_fits(tmp_path: Path) -> None:
         assert str(len(items)) in entry["description"] and len(entry["description"].split()) <= 80
 
 
-def test_the_registers_own_schema_takes_them() -> None:
-    metadata = pytest.importorskip("inspect_evals.metadata")
-    for path, text in files(SOURCE).items():
-        found = metadata.ExternalEvalMetadata(**yaml.safe_load(text), id=Path(path).parent.name)
-        assert found.package == "name"
-
-
 @pytest.mark.parametrize(
     "source", ["", "https://github.com/owner/name", "https://github.com/owner/name/tree/main", SOURCE[:-1], "x" * 40]
 )

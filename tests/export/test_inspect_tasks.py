@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asked import answers
 
 from traitbench import controls, inventories
 from traitbench.backends.hf import HuggingFace
@@ -78,14 +79,13 @@ def test_the_provider_writes_what_our_backend_writes(kind: str, ask: Ask, tiny: 
     log = ask(f"traitbench/{tiny('llama')}{place}", orders="forward")
     task = Questionnaire(inventories.load(NAME), Administration(scoring=("generate",), orders=("forward",)))
     backend = HuggingFace(resolve(str(tiny("llama"))), device="cpu")
-    with backend.under(made):
-        expected = {i: r for batch in backend.run(task.requests(0)) for i, r in batch.items()}
+    expected = answers(backend, task.requests(0), made)
     found = {sample.id.partition("-")[0]: sample.output for sample in log.samples}
     outputs = [found[item.id] for item in task.items]
     assert [output.completion for output in outputs] == [expected[i].text for i in range(20)]
     assert [output.usage.output_tokens for output in outputs] == [expected[i].tokens for i in range(20)]
     assert {sample.output.metadata["control_hash"] for sample in log.samples} == {made.hash if made else None}
-    plain = {i: r.text for batch in backend.run(task.requests(0)) for i, r in batch.items()}
+    plain = {i: r.text for i, r in answers(backend, task.requests(0)).items()}
     assert ([output.completion for output in outputs] == [plain[i] for i in range(20)]) is (made is None)
 
 

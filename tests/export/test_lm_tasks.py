@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import asked
 import pytest
 
 from traitbench import controls, inventories
@@ -41,8 +42,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def ours(folder: Path, control: Control | None = None) -> tuple[Questionnaire, dict[int, Response]]:
     """Every item of the questionnaire as a run of traitbench asks it."""
     task, backend = Questionnaire(inventories.load(NAME), GRID), HuggingFace(resolve(str(folder)), device="cpu")
-    with backend.under(control):
-        return task, {i: r for batch in backend.run(task.requests(0)) for i, r in batch.items()}
+    return task, asked.answers(backend, task.requests(0), control)
 
 
 def theirs(model: str, task: str, chat: bool, **args: str) -> Any:

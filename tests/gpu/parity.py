@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from vllm_parity import answers, apart, edit, lora
+from asked import answers
+from vllm_parity import apart, edit, lora
 
 from gpu.rows import Here, Row, failed, figure, skipped, yes
 from traitbench import controls, inventories
@@ -69,7 +70,7 @@ def _compare(here: Here, dtype: str, variants: list[Variant], runner: int) -> No
     """Ask hf once, then every variant of the engine the same; one that fails leaves the others."""
     hf = HuggingFace(resolve("smollm2"), device=here.device, dtype=dtype)
     made, requests = _controls(here, hf), _requests(here)
-    wanted = {name: answers(hf, control, requests) for name, control in made.items()}
+    wanted = {name: answers(hf, requests, control) for name, control in made.items()}
     for variant in variants:
         try:
             _hold(here, hf, dtype, variant, runner, made, requests, wanted)
@@ -101,7 +102,7 @@ def _hold(
                 here.report(figure(f"{variant.name}: check at the start", worst, "nats", most=TOLERANCE[dtype]))
             except Exception as error:
                 here.report(failed(f"{variant.name}: check at the start", str(error)))
-            found = {name: answers(vllm, control, requests) for name, control in made.items()}
+            found = {name: answers(vllm, requests, control) for name, control in made.items()}
             _told(here, variant, dtype, requests, found, wanted)
             here.report(figure(f"{variant.name}: steps marked", vllm.engine.about()["steps"], least=1))
         finally:

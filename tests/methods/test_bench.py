@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from asked import answers
 
 from traitbench import controls, inventories
 from traitbench.backends.hf import HuggingFace
@@ -76,9 +77,9 @@ def test_values_are_those_of_the_run(bench: Bench) -> None:
     items = halves(0)[1][:3]
     found = bench.values(items, "choice", None)
     requests = bench.requests(items, "choice")
-    answers = {i: r for batch in bench.backend.run(requests) for i, r in batch.items()}
+    responses = answers(bench.backend, requests)
     by_hand = [
-        np.mean([choice_value(answers[n].option_logprobs or (), requests[n].values)[0] for n in (i, i + 3)])  # type: ignore[union-attr]
+        np.mean([choice_value(responses[n].option_logprobs or (), requests[n].values)[0] for n in (i, i + 3)])  # type: ignore[union-attr]
         for i in range(3)
     ]
     assert [r.doc.item for r in requests] == [i.id for i in items] * 2

@@ -76,9 +76,11 @@ def test_a_stopped_run_goes_on_as_if_undisturbed(tmp_path: Path, seed: int) -> N
     stopped = Watcher(random.Random(seed).randint(1, whole.batches - 1))
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", stopped, **changes)
+    (journal,) = (tmp_path / "cut").rglob("responses.jsonl")
+    kept = journal.read_bytes().count(b"\n")
     rest = Watcher()
     _, resumed = run(tmp_path / "cut", rest, **changes)
-    assert whole.batches == stopped.batches + rest.batches and rest.planned[2] > 0 == whole.planned[2]
+    assert whole.batches == stopped.batches + rest.batches and rest.planned[2] == kept > 0 == whole.planned[2]
     assert comparable(resumed) == comparable(undisturbed) and samples(resumed) == samples(undisturbed)
 
 

@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
+from asked import answers
 from faulty_server import served
 
 from traitbench.backends.endpoint import Endpoint
@@ -19,10 +20,6 @@ from traitbench.types import Request, Response
 
 Connect = Callable[..., Endpoint]
 Items = Callable[..., list[Request]]
-
-
-def collected(backend: Endpoint, requests: list[Request], done: Any = ()) -> dict[int, Response]:
-    return {i: r for batch in backend.run(requests, done) for i, r in batch.items()}
 
 
 def in_turn(*ways: str | None) -> Callable[[int, str, dict[str, Any]], str | None]:
@@ -45,7 +42,7 @@ WAYS = ("drop", "408", "409", "425", "429", "500", "503", "stall", "drip", "brok
 def test_a_fault_that_passes_changes_no_answer(connect: Connect, items: Items, way: str) -> None:
     requests = items("choice")
     with served("chat") as healthy, served("chat", healthy.model, in_turn(way, None)) as faulty:
-        want, found = collected(connect(healthy), requests), collected(connect(faulty, retries=20), requests)
+        want, found = answers(connect(healthy), requests), answers(connect(faulty, retries=20), requests)
         assert found == want and len(found) == 6
         assert set(faulty.answered().values()) == {1}
         assert sum(fault is not None for *_, fault in faulty.seen) >= 6, "it did fail"
@@ -56,7 +53,7 @@ def test_all_faults_at_once_over_the_exact_route(connect: Connect, items: Items)
     requests = items("choice", "statement", limit=3)
     fault = in_turn("drop", None, "429", None, "500", None, "broken", None, "nologprobs", None)
     with served("vllm") as healthy, served("vllm", healthy.model, fault) as faulty:
-        want, found = collected(connect(healthy), requests), collected(connect(faulty, retries=30), requests)
+        want, found = answers(connect(healthy), requests), answers(connect(faulty, retries=30), requests)
     assert {i: r.option_logprobs or r.loglik for i, r in found.items()} == {
         i: r.option_logprobs or r.loglik for i, r in want.items()
     }
@@ -67,13 +64,13 @@ def test_an_answer_that_cannot_be_had_is_an_error_and_the_others_go_on(connect: 
     words = requests[2].messages[-1].content[-25:]
     with served("chat", fault=lambda n, path, body: "500" if words in str(body) else None) as server:
         backend = connect(server, retries=2)
-        found = collected(backend, requests)
+        found = answers(backend, requests)
         failed = found.pop(2)
         assert (failed.status, failed.option_logprobs) == ("error", None)
         assert failed.error and failed.error.startswith("500: fault 500") and failed.error.endswith("(3 tries)")
         assert all(response.status == "valid" for response in found.values()) and len(found) == 5
         server.fault = None
-        assert list(collected(backend, requests, done=found)) == [2]
+        assert list(answers(backend, requests, done=found)) == [2]
         assert set(server.answered().values()) == {1}
 
 
@@ -98,7 +95,7 @@ def test_a_server_that_vanishes_stops_the_run_and_what_it_answered_is_kept(
         assert stop.value.exit_code == 3 and 7 <= len(found) < 7 + concurrency
         assert len(found) == sum(server.answered().values()), "no answer was lost"
         gone.clear()
-        rest = collected(backend, requests, done=found)
+        rest = answers(backend, requests, done=found)
         assert sorted([*found, *rest]) == list(range(20)), "and none is asked again"
         assert set(server.answered().values()) == {1} and len(server.answered()) == 20
 
@@ -120,7 +117,7 @@ def test_a_content_filter_costs_one_answer(connect: Connect, items: Items) -> No
     requests = items("choice", limit=3)
     words = requests[1].messages[-1].content[-25:]
     with served("chat", fault=lambda n, path, body: "filter" if words in str(body) else None) as server:
-        found = collected(connect(server), requests)
+        found = answers(connect(server), requests)
     assert [found[i].status for i in range(3)] == ["valid", "error", "valid"]
     assert found[1].error == "refused by the server's content filter: 400: The prompt was filtered."
 
@@ -133,7 +130,7 @@ def test_retry_after_in_seconds_and_as_a_date(connect: Connect, items: Items) ->
             then = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
             server.retry_after = then if dated else "1"
             start = time.monotonic()
-            assert len(collected(backend, requests)) == 4
+            assert len(answers(backend, requests)) == 4
             assert 0.9 < time.monotonic() - start < 4
 
 
@@ -142,7 +139,7 @@ def test_a_wait_that_is_too_long_stops_the_run(connect: Connect, items: Items) -
         server.retry_after = "3600"
         backend = connect(server, concurrency=1)
         with pytest.raises(Unreachable, match=r"429: .* asks to wait 3600 s, more than --model_args longest_wait=120"):
-            collected(backend, items("choice"))
+            answers(backend, items("choice"))
         assert sum(fault == "429" for *_, fault in server.seen) == 1
 
 
@@ -172,11 +169,11 @@ def test_what_does_not_pass_is_not_tried_again(connect: Connect, items: Items, w
 def test_the_limits_on_requests_are_kept(connect: Connect, items: Items) -> None:
     requests = items("choice", limit=20)
     with served("chat", fault=lambda n, path, body: time.sleep(0.02)) as server:
-        assert len(collected(connect(server, concurrency=3), requests)) == 20
+        assert len(answers(connect(server, concurrency=3), requests)) == 20
         assert 2 <= server.busiest <= 3
         backend = connect(server, requests_per_minute=1200)
         start = time.monotonic()
-        collected(backend, requests)
+        answers(backend, requests)
         assert time.monotonic() - start > 19 * 60 / 1200 * 0.95
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from asked import answers
 from faulty_server import Model, Server, rendered, served, split
 
 from traitbench.backends.endpoint import Endpoint
@@ -18,7 +19,7 @@ Items = Callable[..., list[Request]]
 
 
 def asked(backend: Endpoint, requests: list[Request]) -> list[Any]:
-    found = {i: r for batch in backend.run(requests) for i, r in batch.items()}
+    found = answers(backend, requests)
     assert sorted(found) == list(range(len(requests)))
     return [found[i] for i in range(len(requests))]
 

@@ -48,7 +48,8 @@ def kept(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_signal_stops_the_command_as_ctrl_c_does(name: str, tmp_path: Path) -> None:
+def test_a_signal_stops_the_command_as_ctrl_c_does(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "cache"))
     number = getattr(signal, name)
     with served("vllm", fault=slowly) as server:
         words = [

@@ -17,6 +17,7 @@ pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
 import transformers  # noqa: E402
+from asked import answers  # noqa: E402
 from tiny_models import SERVABLE, saved  # noqa: E402
 
 from traitbench import controls  # noqa: E402
@@ -53,10 +54,7 @@ def test_every_known_architecture_is_tried() -> None:
 
 def numbers(backend: Backend, control: Control) -> list[float]:
     """Option log-probabilities and the log-likelihood of a text."""
-    found = {}
-    with backend.under(control):
-        for batch in backend.run(REQUESTS):
-            found |= batch
+    found = answers(backend, REQUESTS, control)
     loglik = found[1].loglik
     assert loglik is not None
     return [*(float(value or 0) for value in found[0].option_logprobs or ()), loglik]

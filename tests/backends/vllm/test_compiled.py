@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-from vllm_parity import NATS, PLACES, Bench, alike, answers, apart, ready  # noqa: E402
+from asked import answers  # noqa: E402
+from vllm_parity import NATS, PLACES, Bench, alike, apart, ready  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +32,11 @@ NAMES = ["none", "residual add all", "heads add answer", "gate clamp answer", "n
 def test_answers_are_those_of_hf(bench: Bench, name: str) -> None:
     """Answers, texts and greedy replies; there are more controls than slots, so that each is written anew."""
     assert bench.vllm.identity["compiled"]
-    ours = answers(bench.vllm, bench.controls[name], bench.all)
+    ours = answers(bench.vllm, bench.all, bench.controls[name])
     assert apart(ours, bench.wanted(name)) < NATS
     assert alike(ours, bench.wanted(name)) >= 0.9
 
 
 def test_switches_leave_nothing_behind(bench: Bench) -> None:
     for name in np.random.default_rng(2).choice(NAMES, 20):
-        assert apart(answers(bench.vllm, bench.controls[name], bench.requests[:2]), bench.wanted(name)) < NATS, name
+        assert apart(answers(bench.vllm, bench.requests[:2], bench.controls[name]), bench.wanted(name)) < NATS, name

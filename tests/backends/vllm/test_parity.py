@@ -14,7 +14,8 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 
-from vllm_parity import EDITED, NATS, PLACES, Bench, alike, answers, apart, ready, written  # noqa: E402
+from asked import answers  # noqa: E402
+from vllm_parity import EDITED, NATS, PLACES, Bench, alike, apart, ready, written  # noqa: E402
 
 from traitbench import controls  # noqa: E402
 from traitbench.backends.vllm import VLLM  # noqa: E402
@@ -39,7 +40,7 @@ NAMES = ["none", "prompt", *EDITED, "rank 8", "rank 16", "rank 8 and heads"]
 @pytest.mark.parametrize("name", NAMES)
 def test_answers_are_those_of_hf(bench: Bench, name: str) -> None:
     """Option log-probabilities, log-likelihoods and greedy replies, of which a near tie may fall the other way."""
-    ours, theirs = answers(bench.vllm, bench.controls[name], bench.all), bench.wanted(name)
+    ours, theirs = answers(bench.vllm, bench.all, bench.controls[name]), bench.wanted(name)
     assert apart(ours, theirs) < NATS
     assert all(ours[i].prompt_hash == theirs[i].prompt_hash for i in ours)
     assert alike(ours, theirs) >= 0.9
@@ -50,7 +51,7 @@ def test_fifty_replies_are_those_of_hf(bench: Bench) -> None:
     """Greedy replies to 50 prompts of several lengths, under every control."""
     asked = written(50, 24)
     for name in NAMES:
-        ours, theirs = (answers(backend, bench.controls[name], asked) for backend in (bench.vllm, bench.hf))
+        ours, theirs = (answers(backend, asked, bench.controls[name]) for backend in (bench.vllm, bench.hf))
         assert alike(ours, theirs) >= 0.95, name
 
 
@@ -77,7 +78,7 @@ def test_a_batch_of_all_controls_answers_as_each_alone(bench: Bench) -> None:
 def test_twenty_switches_leave_nothing_behind(bench: Bench) -> None:
     """More controls than slots, one after the other and over again: each answers as it did alone."""
     for name in np.random.default_rng(0).choice(NAMES, 20):
-        assert apart(answers(bench.vllm, bench.controls[name], bench.requests[:2]), bench.wanted(name)) < NATS, name
+        assert apart(answers(bench.vllm, bench.requests[:2], bench.controls[name]), bench.wanted(name)) < NATS, name
 
 
 def test_without_the_salt_a_control_reads_what_another_computed(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +86,8 @@ def test_without_the_salt_a_control_reads_what_another_computed(bench: Bench, mo
     chosen, control = bench.requests[:2], bench.controls["residual add all"]
     unsalted = VLLM._ask
     monkeypatch.setattr(VLLM, "_ask", lambda *a, **k: unsalted(*a, **k)._replace(salt=None))
-    answers(bench.vllm, Control(), chosen)
-    assert apart(answers(bench.vllm, control, chosen), bench.wanted("residual add all")) > 0.05
+    answers(bench.vllm, chosen, Control())
+    assert apart(answers(bench.vllm, chosen, control), bench.wanted("residual add all")) > 0.05
 
 
 def test_the_self_check_tells_an_engine_that_does_not_edit(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +106,7 @@ def test_the_self_check_tells_an_engine_that_does_not_edit(bench: Bench, monkeyp
 def test_a_prompt_longer_than_the_engine_takes_names_the_setting(bench: Bench) -> None:
     long = Control(messages=(Message(role="system", content="word " * 1100),))
     with pytest.raises(BadData, match="max_model_len=1024"):
-        answers(bench.vllm, long, bench.requests[:1])
+        answers(bench.vllm, bench.requests[:1], long)
 
 
 def test_an_edit_that_was_not_made_ready_is_refused(bench: Bench, tmp_path: Path) -> None:
@@ -113,4 +114,4 @@ def test_an_edit_that_was_not_made_ready_is_refused(bench: Bench, tmp_path: Path
     made = Edit(layer=2, site="heads", op="add", tensor="signs")
     control = controls.store(tmp_path, edits=(made,), tensors={"signs": signs})
     with pytest.raises(Exception, match="layer 2 was not made ready"):
-        answers(bench.vllm, control, bench.requests[:1])
+        answers(bench.vllm, bench.requests[:1], control)

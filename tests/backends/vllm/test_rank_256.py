@@ -9,13 +9,14 @@ import pytest
 pytest.importorskip("vllm", reason="vLLM is not installed: make setup-vllm")
 pytestmark = [pytest.mark.vllm, pytest.mark.slow, pytest.mark.filterwarnings("default")]
 
-from vllm_parity import NATS, answers, apart, ready  # noqa: E402
+from asked import answers  # noqa: E402
+from vllm_parity import NATS, apart, ready  # noqa: E402
 
 
 def test_answers_are_those_of_hf(tmp_path: Path) -> None:
     bench = ready(tmp_path, (256,), 0, enforce_eager=True)
     try:
         control, asked = bench.controls["rank 256"], [bench.requests[0], bench.requests[-5]]
-        assert apart(*(answers(backend, control, asked) for backend in (bench.vllm, bench.hf))) < NATS
+        assert apart(*(answers(backend, asked, control) for backend in (bench.vllm, bench.hf))) < NATS
     finally:
         bench.close()

@@ -112,7 +112,9 @@ def test_limit_length_and_temperature_are_the_users() -> None:
     requests = task.requests(4)
     assert len(requests) == 2 * 3 + 3 + 2 * 3 and len(task.items) == 6
     assert {(r.max_tokens, r.temperature) for r in requests if isinstance(r, Write)} == {(16, 0.7)}
-    assert task.requests(4) == requests and task.requests(5) != requests
+    assert task.requests(4) == requests
+    seeds = [{r.seed for r in task.requests(seed) if isinstance(r, Write)} for seed in (4, 5)]
+    assert len(seeds[0]) == len(seeds[1]) == sum(isinstance(r, Write) for r in requests) and not seeds[0] & seeds[1]
 
 
 def test_without_sacrebleu_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
