@@ -100,8 +100,7 @@ def before_fits(prepared: Prepared, backend: Backend, bench: Bench) -> str | Non
     plan, method = prepared.plan, prepared.method
     if not method.needs_model:
         return None
-    benches = [bench.reseeded(bench.seed + n) if n else bench for n in range(plan.fit_seeds)]
-    made = list(product(prepared.targets, benches))
+    made = list(product(prepared.targets, bench.reseeded(plan.fit_seeds)))
     fits = sum(not is_kept(method, target, each) for target, each in made)
     if not fits:
         return None
