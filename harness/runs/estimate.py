@@ -50,6 +50,12 @@ class Counted(NamedTuple):
     each: Mapping[int, float]
     """id of a request object -> tokens of its prompt, as the mean over those that are alike."""
 
+    def times(self, conditions: int) -> Counted:
+        """The same under each of several conditions."""
+        usd = None if self.usd is None else self.usd * conditions
+        scored, prompts = self.scored * conditions, self.prompts * conditions
+        return self._replace(scored=scored, prompts=prompts, written=self.written * conditions, usd=usd)
+
 
 class Outlook(NamedTuple):
     """What a run has before it, and what measures how quickly it is done."""
@@ -95,7 +101,8 @@ def foresee(
 def before_fits(prepared: Prepared, backend: Backend, bench: Bench) -> str | None:
     """Say what is ahead where controls are still to be fitted on `bench`; None where all of them are there.
 
-    What they will say to the model is not known yet, and neither is how many conditions their parts make.
+    What they will say to the model is not known yet, and neither is how many conditions their parts make: each counts
+    as the baseline does.
     """
     plan, method = prepared.plan, prepared.method
     if not method.needs_model:
@@ -106,9 +113,11 @@ def before_fits(prepared: Prepared, backend: Backend, bench: Bench) -> str | Non
         return None
     conditions = 1 + len(made) * (1 + len(set(plan.coefs)))
     requests = [request for asked in prepared.requests.values() for request in asked]
-    found = counted(backend, [(Control(), requests)] * conditions)
+    found = counted(backend, [(Control(), requests)])
     estimate = Estimate(conditions=conditions, requests=conditions * len(requests), fits=fits)
-    return (_told(estimate, prepared, found, pace_of(_key(prepared, backend))) if found else estimate).line()
+    if found is None:
+        return estimate.line()
+    return _told(estimate, prepared, found.times(conditions), pace_of(_key(prepared, backend))).line()
 
 
 def counted(backend: Backend, ahead: Sequence[Ahead]) -> Counted | None:

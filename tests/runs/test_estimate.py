@@ -19,6 +19,7 @@ from traitbench.runs.administer import key_of
 from traitbench.runs.estimate import Counted, counted, foresee
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Plan, Prepared, prepare
+from traitbench.types import Control
 
 Tiny = Callable[..., Path]
 
@@ -163,6 +164,15 @@ def test_a_fit_to_come_is_said_first(tiny: Tiny, tmp_path: Path) -> None:
     said.clear()
     evaluate(plan.model_copy(update={"limit": 5}), Quiet(), said.append)
     assert not [line for line in said if "fit first" in line]
+
+
+def test_conditions_before_fits_are_counted_once_and_as_the_baseline(tiny: Tiny) -> None:
+    prepared, backend = opened(model=str(tiny("llama")), limit=4, scoring=("choice", "generate"))
+    baseline = (Control(), all_of(prepared))
+    found = counted(backend, [baseline])
+    assert found is not None and numbers(counted(backend, [baseline] * 5)) == numbers(found.times(5))
+    priced = Counted(10.0, 20.0, 3, 0.5, {1: 2.0})
+    assert priced.times(4) == Counted(40.0, 80.0, 12, 2.0, {1: 2.0})
 
 
 def test_the_bar_keeps_its_promise_and_says_nothing_twice(
