@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from traitbench.backends.cards import cards
 from traitbench.backends.fingerprints import cache_folder
 from traitbench.errors import BadData
 from traitbench.progress import Pace
@@ -190,9 +191,8 @@ def _measured(row: Mapping[str, Any]) -> Measured:
 
 
 def _hardware(device: str | None) -> str:
+    if device != "cpu" and (names := cards()):
+        return f"{len(names)} x {names[0]}"
     import torch
 
-    if device != "cpu" and torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-        return f"{len(names)} x {names[0]}"
     return f"{torch.get_num_threads()} threads"
