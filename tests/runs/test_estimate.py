@@ -11,8 +11,9 @@ import pytest
 from quiet import Quiet
 
 import traitbench
-from traitbench.backends import BACKENDS
+from traitbench.backends import BACKENDS, counting
 from traitbench.backends.backend import Backend
+from traitbench.backends.hf import HuggingFace
 from traitbench.progress import Bar, Estimate, Pace
 from traitbench.runs import estimate
 from traitbench.runs.administer import key_of
@@ -77,28 +78,35 @@ PARTLY = {
 }  # fmt: skip
 
 
-def test_a_part_tells_the_whole(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+def cached(backend: Any, requests: Any, control: Control) -> Any:
+    """Count as the backend vllm does on a GPU, from the same prompts."""
+    return counting.cached(backend.renderer, requests, control, 16)
+
+
+@pytest.mark.parametrize(("work", "within"), [(HuggingFace.work, 0.06), (cached, 0.25)])
+def test_a_part_tells_the_whole(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, work: Any, within: float) -> None:
+    """Within what docs/quick-start.md promises: for vLLM a part can be off by a quarter."""
     prepared, backend = opened(model=str(tiny("llama")), **PARTLY)
     requests = all_of(prepared)
     ahead = [(control, requests[: len(requests) // (1 + (n == 1))])
              for n, (_, control) in enumerate(prepared.conditions)]  # fmt: skip
+    monkeypatch.setattr(HuggingFace, "work", work)
     monkeypatch.setattr(estimate, "_EXACT", 10**9)
     exact = numbers(counted(backend, ahead))
     calls = 0
-    plain = type(backend).work
 
     def seen(self: Any, part: Any, control: Any) -> Any:
         nonlocal calls
         calls += len(part)
-        return plain(self, part, control)
+        return work(self, part, control)
 
-    monkeypatch.setattr(type(backend), "work", seen)
+    monkeypatch.setattr(HuggingFace, "work", seen)
     monkeypatch.setattr(estimate, "_EXACT", 0)
     monkeypatch.setattr(estimate, "_CONTROLS", 4)
     monkeypatch.setattr(estimate, "_LONG", 60)
     part = numbers(counted(backend, ahead))
     assert calls < sum(len(asked) for _, asked in ahead) / 3
-    assert part == pytest.approx(exact, rel=0.06) and part[2] == exact[2]
+    assert part == pytest.approx(exact, rel=within) and part[2] == exact[2]
 
 
 def test_a_small_plan_is_counted_whole(tiny: Tiny) -> None:
