@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import cache
 from pathlib import Path
@@ -97,11 +97,9 @@ class Bench:
         `name` goes into the file's name: it ends in a digest of all that decides them.
         """
         path = self.cache / f"{name}.safetensors"
-        try:
+        with suppress(OSError, SafetensorError):
             held: Mapping[str, NDArray[Any]] = load_file(path)
             return held
-        except (OSError, SafetensorError):
-            pass
         found = {key: np.ascontiguousarray(value) for key, value in make().items()}
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         save_file(found, temporary)
