@@ -46,7 +46,8 @@ class Work(Record):
     def of(cls, rule: Callable[..., float], *works: Work) -> Work:
         """Take each part from the same part of `works` by `rule`; dollars are None where one of them has none."""
         parts = {name: [getattr(work, name) for work in works] for name in cls.model_fields}
-        return cls(**{name: None if None in part else rule(*part) for name, part in parts.items()})
+        found: dict[str, Any] = {name: None if None in part else rule(*part) for name, part in parts.items()}
+        return cls(**found)
 
     @classmethod
     def total(cls, works: Iterable[Work]) -> Work:
