@@ -15,7 +15,7 @@ from rich.progress import Progress as RichProgress
 __all__ = ["Bar", "Estimate", "Pace", "Progress", "Rows"]
 
 _WORTH_SAYING = 60
-"""Seconds from which a run's length is told in words."""
+"""Seconds from which a run's length is told in words; without a terminal, also those between two lines."""
 _SAFE = "safe to stop, the same command resumes"
 _WORTH_DRAWING = 3
 """Seconds after which a bar is worth looking at."""
@@ -40,6 +40,7 @@ class Estimate(NamedTuple):
 
     conditions: int
     requests: int
+    """Under all conditions, with those that are answered."""
     held: int = 0
     """Requests that are already answered."""
     fits: int = 0
@@ -49,9 +50,9 @@ class Estimate(NamedTuple):
     written: int = 0
     """Tokens of replies, at most."""
     usd: float | None = None
-    """At most."""
+    """Dollars, at most; None where there is no price."""
     seconds: float | None = None
-    """None where no pace is known."""
+    """Of reading and writing them; None where no pace is known."""
     pace: Pace = Pace()
     more: bool = False
     """Whether replies lead to further questions, which nobody can count."""
@@ -99,6 +100,7 @@ def _amount(tokens: float) -> str:
 
 
 def _duration(seconds: float) -> str:
+    """A time as an estimate tells it: 31 s, 12 min, 25.0 h."""
     if seconds < _WORTH_SAYING:
         return f"{max(seconds, 1):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
@@ -119,7 +121,7 @@ class Progress(Protocol):
         """Called when a condition begins."""
 
     def done(self, requests: int) -> None:
-        """Called after a batch."""
+        """Called after a batch of so many requests."""
 
     def begin(self, what: str, total: int) -> Callable[[int], None]:
         """Called when something else begins that has `total` steps; what is returned is told of steps done."""
@@ -179,7 +181,7 @@ class Bar:
             if not self.console.is_terminal and now - told > _WORTH_SAYING:
                 told = now
                 left = (now - began) / done * (total - done)
-                self.tell(f"{what}: {done} of {total}, about {left / 60:.1f} min left")
+                self.tell(f"{what}: {done} of {total}, about {_duration(left)} left")
 
         return step
 
@@ -189,7 +191,7 @@ class Bar:
         self._name = name
 
     def done(self, requests: int) -> None:
-        """Move on; after the first seconds say how long the whole will take, unless it was said."""
+        """Move on; after the first seconds say how long the whole takes, if that was promised or is worth saying."""
         self._answered += requests
         self._bar.advance(self._task, requests)
         now = time.monotonic()
@@ -201,7 +203,7 @@ class Bar:
                 self.tell(f"about {_duration(spent + left)} in all; {_SAFE}")
         if not self.console.is_terminal and now - self._told > _WORTH_SAYING:
             self._told = now
-            self.tell(f"{self._name}: {self._answered} of {self._left} answered, about {left / 60:.1f} min left")
+            self.tell(f"{self._name}: {self._answered} of {self._left} answered, about {_duration(left)} left")
 
 
 class Rows:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from functools import cache
 from pathlib import Path
@@ -84,11 +84,12 @@ class Bench:
         """Where work is kept that can be done again; name a file by a digest of all that decides its contents."""
         return _made(self._cache, "results/controls/cache")
 
-    def reseeded(self, seed: int) -> Bench:
-        """The same bench, model and folders, with the draws of another seed."""
-        other = copy(self)
-        other.seed, other._plain = seed, {}
-        return other
+    def reseeded(self, fits: int) -> list[Bench]:
+        """A bench for each of several fits, this one first: the same model and folders, with the seeds that follow."""
+        benches = [self, *(copy(self) for _ in range(1, fits))]
+        for n, other in enumerate(benches[1:], 1):
+            other.seed, other._plain = self.seed + n, {}
+        return benches
 
     def once(self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
         """Take arrays from the cache, or make them and keep them there; a damaged file is made again.
@@ -96,11 +97,9 @@ class Bench:
         `name` goes into the file's name: it ends in a digest of all that decides them.
         """
         path = self.cache / f"{name}.safetensors"
-        try:
+        with suppress(OSError, SafetensorError):
             held: Mapping[str, NDArray[Any]] = load_file(path)
             return held
-        except (OSError, SafetensorError):
-            pass
         found = {key: np.ascontiguousarray(value) for key, value in make().items()}
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         save_file(found, temporary)

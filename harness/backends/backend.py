@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, Self
 
@@ -41,6 +41,27 @@ class Work(Record):
     """All the rest."""
     usd: float | None = None
     """What all of it costs at most, replies and all; None where it costs time."""
+
+    @classmethod
+    def of(cls, rule: Callable[..., float], *works: Work) -> Work:
+        """Take each part from the same part of `works` by `rule`; dollars are None where one of them has none."""
+        parts = {name: [getattr(work, name) for work in works] for name in cls.model_fields}
+        found: dict[str, Any] = {name: None if None in part else rule(*part) for name, part in parts.items()}
+        return cls(**found)
+
+    @classmethod
+    def total(cls, works: Iterable[Work]) -> Work:
+        """What all of `works` take."""
+        return cls.of(lambda *parts: sum(parts), *works)
+
+    def times(self, by: float) -> Work:
+        """What takes `by` times as much."""
+        return self.of(lambda part: part * by, self)
+
+    @property
+    def tokens(self) -> float:
+        """All of them."""
+        return self.shared + self.own
 
 
 class Backend(ABC):

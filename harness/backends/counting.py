@@ -6,7 +6,7 @@ Padding, the check of packing against the plain way and what starts an engine ar
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from traitbench.backends.backend import Work
 from traitbench.backends.packing import Item, beginning, common, groups, unpacked
@@ -14,7 +14,7 @@ from traitbench.backends.rendering import Renderer, Tokens
 from traitbench.backends.trie import nodes
 from traitbench.types import Choose, Control, Message, Request, Write
 
-__all__ = ["alone", "cached", "packed", "separate"]
+__all__ = ["alone", "cached", "packed"]
 
 
 def packed(renderer: Renderer, requests: Sequence[Request], control: Control, longer: bool = True) -> Work:
@@ -37,21 +37,20 @@ def packed(renderer: Renderer, requests: Sequence[Request], control: Control, lo
     return Work(shared=prefixes - again, own=ends + replies)
 
 
-def alone(renderer: Renderer, requests: Sequence[Request], control: Control) -> Work:
-    """Count prompts that are each computed whole, once for every answer that no other one holds."""
+def alone(
+    renderer: Renderer,
+    requests: Sequence[Request],
+    control: Control,
+    rows: Callable[[Item], Iterable[Tokens]] = unpacked,
+) -> Work:
+    """Count prompts that are each computed whole: that of a reply once, others with each of the `rows` behind them.
+
+    As it is these are the answers without their last token that are no part of another one.
+    """
     total = 0
     for request, prompt, answers in _rendered(renderer, requests, control):
-        rows = [()] if isinstance(request, Write) else list(unpacked(Item(prompt, answers)))
-        total += sum(len(prompt) + len(row) for row in rows)
-    return Work(own=total)
-
-
-def separate(renderer: Renderer, requests: Sequence[Request], control: Control, once: bool) -> Work:
-    """Count prompts that are each computed whole for every answer; `once`: for all with another last token."""
-    total = 0
-    for request, prompt, answers in _rendered(renderer, requests, control):
-        rows = {answer[:-1] for answer in answers} if once else set(answers)
-        total += len(prompt) if isinstance(request, Write) else sum(len(prompt) + len(row) for row in rows)
+        behind = [()] if isinstance(request, Write) else rows(Item(prompt, answers))
+        total += sum(len(prompt) + len(row) for row in behind)
     return Work(own=total)
 
 

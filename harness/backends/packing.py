@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "Group", "Item", "Row", "additive", "beginning", "chunks", "common", "groups", "pack", "unpacked", "visibility",
@@ -198,6 +201,8 @@ def visibility(row: Row, shared: int, window: int | None = None) -> npt.NDArray[
 
 def additive(seen: npt.NDArray[np.bool_], dtype: torch.dtype, device: torch.device | str) -> torch.Tensor:
     """Turn what is seen into what is added to the attention scores: 0, or the lowest number; shape (1, 1, Q, K)."""
+    import torch
+
     mask = torch.zeros(seen.shape, dtype=dtype)
     mask.masked_fill_(torch.from_numpy(~seen), torch.finfo(dtype).min)
     return mask[None, None].to(device)

@@ -40,12 +40,11 @@ def conditions(
     if bench is None:
         return made
     step = bench.begin(f"fitting {method.name}", len(targets) * fits) if method.needs_model else None
-    benches = [bench.reseeded(bench.seed + n) if n else bench for n in range(fits)]
-    for (number, target), (n, bench) in product(enumerate(targets, 1), enumerate(benches)):
+    for (number, target), (n, own) in product(enumerate(targets, 1), enumerate(bench.reseeded(fits))):
         name = target.name if target else str(settings.get("style", method.name))
-        control = fitted(method, target, bench).model_copy(update={"target": target})
+        control = fitted(method, target, own).model_copy(update={"target": target})
         if matched and target is not None:
-            control = _told(control, target, bench)
+            control = _told(control, target, own)
         condition = Condition(
             name=f"profile {number}" if profiles else name,
             target=target.name if target else None,

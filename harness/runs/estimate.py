@@ -50,6 +50,12 @@ class Counted(NamedTuple):
     each: Mapping[int, float]
     """id of a request object -> tokens of its prompt, as the mean over those that are alike."""
 
+    def times(self, conditions: int) -> Counted:
+        """The same under each of several conditions."""
+        usd = None if self.usd is None else self.usd * conditions
+        scored, prompts = self.scored * conditions, self.prompts * conditions
+        return self._replace(scored=scored, prompts=prompts, written=self.written * conditions, usd=usd)
+
 
 class Outlook(NamedTuple):
     """What a run has before it, and what measures how quickly it is done."""
@@ -95,21 +101,23 @@ def foresee(
 def before_fits(prepared: Prepared, backend: Backend, bench: Bench) -> str | None:
     """Say what is ahead where controls are still to be fitted on `bench`; None where all of them are there.
 
-    What they will say to the model is not known yet, and neither is how many conditions their parts make.
+    What they will say to the model is not known yet, and neither is how many conditions their parts make: each counts
+    as the baseline does.
     """
     plan, method = prepared.plan, prepared.method
     if not method.needs_model:
         return None
-    benches = [bench.reseeded(bench.seed + n) if n else bench for n in range(plan.fit_seeds)]
-    made = list(product(prepared.targets, benches))
+    made = list(product(prepared.targets, bench.reseeded(plan.fit_seeds)))
     fits = sum(not is_kept(method, target, each) for target, each in made)
     if not fits:
         return None
     conditions = 1 + len(made) * (1 + len(set(plan.coefs)))
     requests = [request for asked in prepared.requests.values() for request in asked]
-    found = counted(backend, [(Control(), requests)] * conditions)
+    found = counted(backend, [(Control(), requests)])
     estimate = Estimate(conditions=conditions, requests=conditions * len(requests), fits=fits)
-    return (_told(estimate, prepared, found, pace_of(_key(prepared, backend))) if found else estimate).line()
+    if found is None:
+        return estimate.line()
+    return _told(estimate, prepared, found.times(conditions), pace_of(_key(prepared, backend))).line()
 
 
 def counted(backend: Backend, ahead: Sequence[Ahead]) -> Counted | None:
@@ -123,8 +131,7 @@ def counted(backend: Backend, ahead: Sequence[Ahead]) -> Counted | None:
             mine.setdefault((*kind, isinstance(request, Write)), []).append(request)
         for stratum, part in mine.items():
             alike.setdefault(stratum, []).append((control, part))
-    sums = {True: 0.0, False: 0.0}
-    usd: list[float | None] = []
+    sums: dict[bool, list[Work]] = {True: [], False: []}
     each: dict[int, float] = {}
     for stratum, rows in alike.items():
         works: list[Work] = []
@@ -132,14 +139,13 @@ def counted(backend: Backend, ahead: Sequence[Ahead]) -> Counted | None:
             if work is None:
                 return None
             works.append(work)
-        total = sum(work.shared + work.own for work in works)
-        sums[stratum[-1]] += total
-        usd += [work.usd for work in works]
-        mean = total / sum(len(part) for _, part in rows)
+        total = Work.total(works)
+        sums[stratum[-1]].append(total)
+        mean = total.tokens / sum(len(part) for _, part in rows)
         each |= {id(request): mean for _, part in rows for request in part}
     written = sum(r.max_tokens for _, requests in ahead for r in requests if isinstance(r, Write))
-    prices = [price for price in usd if price is not None]
-    return Counted(sums[False], sums[True], written, sum(prices) if len(prices) == len(usd) else None, each)
+    scored, replies = Work.total(sums[False]), Work.total(sums[True])
+    return Counted(scored.tokens, replies.tokens, written, Work.total([scored, replies]).usd, each)
 
 
 def _projected(backend: Backend, rows: Sequence[Ahead]) -> Iterator[Work | None]:
@@ -161,12 +167,9 @@ def _projected(backend: Backend, rows: Sequence[Ahead]) -> Iterator[Work | None]
             return
         # Requests of the short list to requests of the whole one, here and there.
         grown = len(part) / len(part[:_SHORT]) / (len(longest) / len(longest[:_SHORT]))
-        usd = (
-            None if None in (whole.usd, short.usd, mine.usd) else _ratio(mine.usd, short.usd) * grown * (whole.usd or 0)
-        )
-        own = _ratio(mine.own, short.own) * grown * whole.own
+        found = Work.of(_alike, mine, short, whole).times(grown)
         shared = max(whole.shared + mine.shared - short.shared, 0.0)
-        yield _scaled(Work(shared=shared, own=own, usd=usd), scale)
+        yield found.model_copy(update={"shared": shared}).times(scale)
 
 
 def _whole(backend: Backend, requests: Sequence[Request], control: Control) -> Work | None:
@@ -178,7 +181,8 @@ def _whole(backend: Backend, requests: Sequence[Request], control: Control) -> W
     every = len(items) * _LONG // len(requests)
     if every >= len(items) or every < 4:
         first = requests[:_LONG]
-        return _scaled(backend.work(first, control), len(requests) / len(first))
+        work = backend.work(first, control)
+        return work.times(len(requests) / len(first)) if work else None
     found = []
     for many in (every, every // 2):
         chosen = {items[n * len(items) // many] for n in range(many)}
@@ -187,22 +191,12 @@ def _whole(backend: Backend, requests: Sequence[Request], control: Control) -> W
     if more is None or less is None:
         return None
     by = (len(items) - many) / (many - few)
-    usd = None if more.usd is None or less.usd is None else more.usd + by * (more.usd - less.usd)
-    return Work(
-        shared=more.shared + by * max(more.shared - less.shared, 0.0),
-        own=more.own + by * max(more.own - less.own, 0.0),
-        usd=usd,
-    )
+    return Work.of(lambda more, less: more + by * max(more - less, 0.0), more, less)
 
 
-def _ratio(one: float | None, other: float | None) -> float:
-    return (one or 0.0) / other if other else 0.0
-
-
-def _scaled(work: Work | None, by: float) -> Work | None:
-    if work is None or by == 1:
-        return work
-    return Work(shared=work.shared * by, own=work.own * by, usd=None if work.usd is None else work.usd * by)
+def _alike(here: float, there: float, whole: float) -> float:
+    """A whole as much larger or smaller here than there as a part of it is; 0 where the part has nothing there."""
+    return here / there * whole if there else 0.0
 
 
 def _key(prepared: Prepared, backend: Backend) -> Key:

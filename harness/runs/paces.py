@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from pydantic import AfterValidator, ConfigDict, Field
+
+from traitbench.backends.cards import cards
 from traitbench.backends.fingerprints import cache_folder
 from traitbench.errors import BadData
 from traitbench.progress import Pace
@@ -22,7 +25,7 @@ _MOST = 100
 _LARGEST = 1 << 20
 """Bytes of a file that we wrote."""
 _HIGHEST = 1e30
-"""Tokens or seconds; what is more was not measured, and sums and ratios of less are numbers still."""
+"""Tokens or seconds; more, or less than its inverse, was not measured. Sums and ratios of the rest are numbers."""
 _TRIES = 100
 _WAIT = 0.05
 """Seconds between tries where another run is writing."""
@@ -30,17 +33,34 @@ _LEAST = 0.1
 """Of the time of replies, what counts as writing at least, however long their prompts would have taken."""
 
 
+def _plausible(number: float) -> float:
+    if number and not 1 / _HIGHEST <= number <= _HIGHEST:
+        raise ValueError(f"{number} was not measured")
+    return number
+
+
+def _writable(text: str) -> str:
+    """Refuse half a character, which a file may hold and no text can: UnicodeEncodeError."""
+    text.encode()
+    return text
+
+
+Number = Annotated[float, Field(strict=True), AfterValidator(_plausible)]
+Text = Annotated[str, Field(strict=True), AfterValidator(_writable)]
+
+
 class Measured(Record):
     """Tokens, and the seconds they took."""
 
-    read: float = 0.0
+    read: Number = 0.0
     """Tokens of prompts and answers that were scored."""
-    read_seconds: float = 0.0
-    prompts: float = 0.0
+    read_seconds: Number = 0.0
+    """Of scoring them."""
+    prompts: Number = 0.0
     """Tokens of the prompts of replies."""
-    written: float = 0.0
+    written: Number = 0.0
     """Tokens of the replies."""
-    written_seconds: float = 0.0
+    written_seconds: Number = 0.0
     """Of reading those prompts and writing."""
 
     @property
@@ -50,6 +70,17 @@ class Measured(Record):
         left = self.written_seconds - (self.prompts / read if read else 0.0)
         left = max(left, _LEAST * self.written_seconds)
         return Pace(read, self.written / left if self.written > 0 and left > 0 else None)
+
+
+class Row(Measured):
+    """What the file holds of one model. Fields of other versions are left out."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    about: Text = ""
+    """Backend, model, precision and device in words, for who looks into the file."""
+    date: Text = ""
+    """When it was last measured (ISO 8601, UTC)."""
 
 
 class Meter:
@@ -93,10 +124,12 @@ class Meter:
 
 
 class Key(NamedTuple):
-    """What a pace is kept under, and what it is in words."""
+    """What a pace is kept under."""
 
     digest: str
+    """Of all that decides a pace."""
     about: str
+    """The same in words."""
 
 
 def pace_key(
@@ -117,8 +150,7 @@ def pace_key(
 
 def pace_of(key: Key) -> Pace:
     """Return the pace of earlier runs; nothing is known where there is none, or its file is damaged."""
-    row = _rows().get(key.digest)
-    return _measured(row).pace if row else Pace(None, None)
+    return _rows().get(key.digest, Row()).pace
 
 
 def keep(key: Key, measured: Measured) -> None:
@@ -134,11 +166,13 @@ def keep(key: Key, measured: Measured) -> None:
 
 def _add(key: Key, measured: Measured) -> None:
     rows = _rows()
-    before = _measured(rows.get(key.digest, {}))
-    sums = {name: value / 2 + getattr(measured, name) for name, value in before}
-    rows[key.digest] = {"about": key.about, "date": datetime.now(UTC).isoformat(), **sums}
-    newest = sorted(rows.items(), key=lambda pair: pair[1]["date"])[-_MOST:]
-    write_json(_place(), dict(newest))
+    before = rows.get(key.digest, Row())
+    sums = {name: getattr(before, name) / 2 + getattr(measured, name) for name in Measured.model_fields}
+    # What was measured long ago and never since has been halved to nothing.
+    sums = {name: value if value >= 1 / _HIGHEST else 0.0 for name, value in sums.items()}
+    rows[key.digest] = Row(about=key.about, date=datetime.now(UTC).isoformat(), **sums)
+    newest = sorted(rows.items(), key=lambda pair: pair[1].date)[-_MOST:]
+    write_json(_place(), {name: row.model_dump() for name, row in newest})
 
 
 def _waiting(action: Callable[[], None]) -> None:
@@ -158,7 +192,7 @@ def _place() -> Path:
     return cache_folder() / "paces" / "paces.json"
 
 
-def _rows() -> dict[str, dict[str, Any]]:
+def _rows() -> dict[str, Row]:
     """The rows of the file that hold a pace; what else it holds is left out, and goes when it is written again."""
     try:
         if _place().stat().st_size > _LARGEST:
@@ -166,33 +200,18 @@ def _rows() -> dict[str, dict[str, Any]]:
         held = read_json(_place())
     except (BadData, OSError, ValueError, RecursionError):
         return {}
-    rows = held.items() if isinstance(held, dict) else ()
-    return {
-        name: {"about": str(row.get("about", "")), "date": str(row.get("date", "")), **_measured(row).model_dump()}
-        for name, row in rows
-        if isinstance(row, dict) and _measured(row) != Measured() and _writable(name, row)
-    }
-
-
-def _writable(name: str, row: Mapping[str, Any]) -> bool:
-    """Tell whether its words can be written again: a file may hold half a character, as no text can."""
-    words = f"{name}{row.get('about', '')}{row.get('date', '')}"
-    return words.encode(errors="ignore").decode() == words
-
-
-def _measured(row: Mapping[str, Any]) -> Measured:
-    """Read the numbers of a row; nothing where one of them is none."""
-    numbers = {name: row.get(name, 0.0) for name in Measured.model_fields}
-    sound = all(
-        type(value) in (int, float) and (value == 0 or 1 / _HIGHEST <= value <= _HIGHEST) for value in numbers.values()
-    )
-    return Measured(**numbers) if sound else Measured()
+    rows = {}
+    for name, fields in held.items() if isinstance(held, dict) else ():
+        with suppress(ValueError):
+            row = Row.model_validate(fields)
+            if row.read or row.written:
+                rows[_writable(name)] = row
+    return rows
 
 
 def _hardware(device: str | None) -> str:
+    if device != "cpu" and (names := cards()):
+        return f"{len(names)} x {names[0]}"
     import torch
 
-    if device != "cpu" and torch.cuda.is_available():
-        names = [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())]
-        return f"{len(names)} x {names[0]}"
     return f"{torch.get_num_threads()} threads"

@@ -137,3 +137,11 @@ def test_a_cache_of_blocks_leaves_what_no_other_text_began_with(
               for n, t in enumerate(texts))  # fmt: skip
     work = counting.cached(renderer, [*chooses, *continues], TOLD, block)
     assert (work.shared + work.own, work.own) == (new, own)
+
+
+def test_works_are_reckoned_part_by_part() -> None:
+    one, two = Work(shared=8, own=2, usd=0.5), Work(shared=1, own=4, usd=0.25)
+    assert Work.total([one, two]) == Work(shared=9, own=6, usd=0.75) and Work.total([]) == Work(usd=0)
+    assert one.times(3) == Work(shared=24, own=6, usd=1.5) and one.tokens == 10
+    assert Work.of(max, one, two) == Work(shared=8, own=4, usd=0.5)
+    assert Work.total([one, Work(own=1)]) == Work(shared=8, own=3)

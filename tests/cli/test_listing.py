@@ -161,3 +161,13 @@ def test_help_imports_no_pydantic() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "NAME" in done.stdout
+
+
+def test_lists_import_no_library_that_runs_models() -> None:
+    script = (
+        "import sys; from traitbench.cli import main; main(['ls']); main(['ls', 'lm_eval']); "
+        "assert not {'torch', 'transformers', 'lm_eval', 'vllm'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "traitbench.backends.lm_eval:LMEval" in done.stdout

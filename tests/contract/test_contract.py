@@ -198,6 +198,7 @@ def test_no_import_brings_torch() -> None:
         f"traitbench.{name}"
         for name in ("runs.plan", "tasks.scoring", "runs.evaluate", "cli.commands", "methods.prompting")
     ]
+    light += [f"traitbench.backends.{name}" for name in ("endpoint", "lm_eval", "scripted")]
     found = imported_by("traitbench", *light)
     assert "traitbench.runs.plan" in found and not found & {"torch", "transformers", "accelerate", "gguf"}
 

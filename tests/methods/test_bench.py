@@ -142,6 +142,16 @@ def test_a_fit_is_made_once_and_read_again(bench: Bench, monkeypatch: pytest.Mon
         fitted(Push(), HIGH, bench)
 
 
+def test_benches_of_several_fits_have_the_seeds_that_follow(bench: Bench) -> None:
+    first, second, third = bench.reseeded(3)
+    assert first is bench and [b.seed for b in (first, second, third)] == [bench.seed + n for n in range(3)]
+    assert second.backend is bench.backend and second.folder == bench.folder
+    assert [halves(b.seed) for b in (second, third)] == [b.halves() for b in (second, third)]
+    first.effect(Control(), HIGH, [i for i in first.halves()[0] if i.trait == "extraversion"][:4])
+    assert first._plain and not second._plain
+    assert bench.reseeded(1) == [bench]
+
+
 def test_a_model_that_cannot_be_looked_into_is_refused() -> None:
     with pytest.raises(UnsupportedControl, match="--backend hf"):
         fitted(Push(), HIGH, Bench(0, Scripted("uniform")))

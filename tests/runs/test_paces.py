@@ -113,6 +113,22 @@ def test_rows_of_another_version_are_read_as_far_as_they_go(file: Path) -> None:
     assert {*json.loads(file.read_text())} == {"k", "new"} and pace_of(KEY) == Pace(10, None)
 
 
+def test_a_damaged_row_costs_no_other_one(file: Path) -> None:
+    keep(KEY, Measured(**SOUND))
+    held = json.loads(file.read_text())
+    file.write_text(json.dumps({**held, "a": [SOUND], "b": {**SOUND, "read": "ten"}, "c": {**SOUND, "date": 3}}))
+    assert pace_of(KEY) == Pace(10, None) and {pace_of(Key(name, "")) for name in "abc"} == {Pace(None, None)}
+    keep(Key("b", "mended"), Measured(**SOUND))
+    assert {name: row["about"] for name, row in json.loads(file.read_text()).items()} == {"k": KEY.about, "b": "mended"}
+
+
+def test_what_is_measured_no_more_fades_and_stops_nothing(file: Path) -> None:
+    keep(KEY, Measured(read=10, read_seconds=1))
+    for _ in range(120):
+        keep(KEY, Measured(written=6, written_seconds=2))
+    assert pace_of(KEY) == Pace(None, 3)
+
+
 def test_the_file_holds_the_newest_only(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paces, "_MOST", 3)
     for n in range(6):

@@ -115,19 +115,17 @@ class Endpoint(Backend):
         """
         if not self.routes.tokenizer or self.settings.requests_per_minute:
             return None
-        few = [requests[n * len(requests) // _COUNTED] for n in range(_COUNTED)]
-        few = list(requests) if len(requests) <= _COUNTED else few
+        many = min(len(requests), _COUNTED)
+        few = [requests[n * len(requests) // many] for n in range(many)]
         try:
-            each = [self._counter.billed(request, control) for request in few]
+            read, written = _summed(self._counter.billed(request, control) for request in few)
         except (Failed, Refused):
             return None
-        read, written = (sum(one[part] for one in each) * len(requests) / max(len(few), 1) for part in (0, 1))
-        return Work(own=read, usd=self._dollars(read, written))
+        return Work(own=read, usd=self._dollars(read, written)).times(len(requests) / max(many, 1))
 
     def cost(self, responses: Iterable[Response]) -> dict[str, Any]:
         """Tokens read and written over all `responses`, and dollars where both prices are given."""
-        billed = [response.billed for response in responses if response.billed]
-        read, written = (sum(each[part] for each in billed) for part in (0, 1))
+        read, written = _summed(response.billed for response in responses if response.billed)
         return {"input_tokens": read, "output_tokens": written, "usd": self._dollars(read, written)}
 
     def _dollars(self, read: float, written: float) -> float | None:
@@ -153,6 +151,12 @@ class Endpoint(Backend):
                 f"{where} gives no log-likelihood of a text, which statement needs ({_why(routes)}); use --scoring "
                 f"{mode}"
             )
+
+
+def _summed(billed: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Tokens read and tokens written, each over all that was billed."""
+    pairs = list(billed)
+    return sum(read for read, _ in pairs), sum(written for _, written in pairs)
 
 
 def _why(routes: Routes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from traitbench.backends.endpoint import scoring
@@ -56,16 +57,15 @@ class Answerer:
         Raises Refused or Failed as `answer` does.
         """
         prompt = self._prompt(request, control)
-        size, chat = len(prompt[0]), self._routes.chat
+        size = len(prompt[0])
         if isinstance(request, Write):
             return size, request.max_tokens
         if isinstance(request, Choose) and self._routes.choose == "top":
             return size, 1
-        texts = request.options if isinstance(request, Choose) else ((continued(request.text, chat),),)
-        every = dict.fromkeys(self._tokenizer.answer(prompt, text, chat) for option in texts for text in option)
+        rows = list(dict.fromkeys(chain.from_iterable(self._answers(request, prompt))))
         if isinstance(request, Choose) and self._routes.choose == "token_ids":
-            return sum(size + len(path) for path, _ in nodes(every)), len(list(nodes(every)))
-        return sum(size + len(path) for path in every), len(every)
+            rows = [path for path, _ in nodes(rows)]
+        return sum(size + len(row) for row in rows), len(rows)
 
     def _choose(self, bill: Bill, request: Choose, control: Control | None) -> Response:
         if self._routes.choose == "top":
@@ -74,10 +74,7 @@ class Answerer:
         if self._routes.choose == "echo":
             return self._choose_by_echo(bill, request, control)
         prompt = self._prompt(request, control)
-        options = [
-            list(dict.fromkeys(self._tokenizer.answer(prompt, text, self._routes.chat) for text in option))
-            for option in request.options
-        ]
+        options = self._answers(request, prompt)
         apart(request, options, "server's tokenizer")
         every = dict.fromkeys(path for option in options for path in option)
         score = scoring.by_tree if self._routes.choose == "token_ids" else scoring.by_prompt
@@ -108,8 +105,7 @@ class Answerer:
                 )
             return Response(loglik=found[0], tokens=found[1])
         prompt = self._prompt(request, control)
-        chat = self._routes.chat
-        path = self._tokenizer.answer(prompt, continued(request.text, chat), chat)
+        ((path,),) = self._answers(request, prompt)
         logs = scoring.by_prompt(bill.post, self._model, prompt[0], [path])
         return Response(loglik=logs[path], tokens=len(path))
 
@@ -150,6 +146,12 @@ class Answerer:
         if self._routes.chat:
             return self._tokenizer.prompt(self.turns(request, control))
         return self._tokenizer.prompt(self.plain(request, control))
+
+    def _answers(self, request: Choose | Continue, prompt: tuple[Tokens, str | None]) -> list[list[Tokens]]:
+        """The spellings of each option as tokens behind `prompt`; of a statement its text, as one option."""
+        chat = self._routes.chat
+        options = request.options if isinstance(request, Choose) else [[continued(request.text, chat)]]
+        return [list(dict.fromkeys(self._tokenizer.answer(prompt, text, chat) for text in texts)) for texts in options]
 
 
 def _reply(chat: bool) -> Any:

@@ -102,7 +102,7 @@ class LMEval(Backend):
         if self.model.way != "tokens" or self.model.renderer is None:
             return None
         with unlogged():
-            return counting.separate(self.model.renderer, requests, control, once=self.model.ends_once)
+            return counting.alone(self.model.renderer, requests, control, self.model.rows)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`.

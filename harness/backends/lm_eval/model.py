@@ -8,7 +8,7 @@ given tokens (way `tokens`). Other models are given texts (way `text`), and thos
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from traitbench.backends.lm_eval.kinds import answered, instance, quiet, served,
 from traitbench.backends.lm_eval.servers import NoText, failure, guard
 from traitbench.backends.lm_eval.spoken import Spoken
 from traitbench.backends.loading import ends
+from traitbench.backends.packing import Item
 from traitbench.backends.rendering import TOLD, Renderer, Tokens
 from traitbench.errors import BadData, TraitbenchError, UnsupportedControl, first_line
 from traitbench.types import Choose, Message, Write, prompt_hash
@@ -65,10 +66,9 @@ class Model:
         """Whether prompts are turns, or made by a template."""
         return self.renderer is None or self.renderer.chat
 
-    @property
-    def ends_once(self) -> bool:
-        """Whether answers that differ in their last token alone are read off one row."""
-        return bool(getattr(self.lm, "logits_cache", False))
+    def rows(self, item: Item) -> Collection[Tokens]:
+        """What is computed behind a prompt: each answer, or once what several have before their last token."""
+        return {answer[:-1] for answer in item.answers} if getattr(self.lm, "logits_cache", False) else item.answers
 
     @property
     def identity(self) -> dict[str, Any]:
