@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Grade, Sample
+from traitbench.samples import Item as Asked
 from traitbench.statistics.intervals import Estimate, Weights, item_means, stratified_mean
 from traitbench.statistics.replies import choice_bounds, choice_value, parse_reply
 from traitbench.statistics.style import Answer, Style, response_style
@@ -99,7 +100,7 @@ def modes(samples: Sequence[Sample]) -> list[Mode]:
     return list(dict.fromkeys(sample.scoring for sample in samples))
 
 
-def item_values(samples: Sequence[Sample], items: Sequence[Item]) -> NDArray[np.float64]:
+def item_values(samples: Sequence[Sample], items: Sequence[Asked]) -> NDArray[np.float64]:
     """Raw value of each item (items,): the mean of its valid answers over the grid; NaN where there is none."""
     found: dict[str, list[float]] = defaultdict(list)
     for sample in samples:
@@ -108,7 +109,7 @@ def item_values(samples: Sequence[Sample], items: Sequence[Item]) -> NDArray[np.
     return np.array([np.mean(found[item.id]) if found[item.id] else np.nan for item in items], dtype=float)
 
 
-def item_grid(samples: Sequence[Sample], items: Sequence[Item], templates: Sequence[int]) -> NDArray[np.float64]:
+def item_grid(samples: Sequence[Sample], items: Sequence[Asked], templates: Sequence[int]) -> NDArray[np.float64]:
     """Raw value of each item under each template and fit of one condition: (items, templates, fits).
 
     A cell is the mean of its valid answers over orders, symbols, respondents and repeats; NaN where there is none. A

@@ -10,9 +10,10 @@ from typing import Literal
 
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import judge
+from traitbench.tasks.variation import FLAT, Variation
 from traitbench.types import Record
 
-__all__ = ["NO_RESPONDENTS", "Verdict", "Word", "damage_reasons", "judged", "style_reasons"]
+__all__ = ["NO_RESPONDENTS", "Verdict", "Word", "damage_reasons", "judged", "style_reasons", "variation_reasons"]
 
 Word = Literal["interpretable", "caution", "not interpretable"]
 NO_RESPONDENTS = "caution: no simulated respondents (--respondents N)"
@@ -49,3 +50,23 @@ def damage_reasons(perplexity: float | None) -> Iterator[str]:
     if found := judge("perplexity", perplexity):
         much = f"{perplexity:.2f}" if perplexity is not None and perplexity < 1000 else "over 1000"
         yield f"{found[0]}: the perplexity of neutral text is {much} times that without the control (>= {found[1]:.2f})"
+
+
+def variation_reasons(varies: Variation | None, control: bool) -> Iterator[str]:
+    """Floors that no respondent who heeds the items falls below, in any scoring mode."""
+    if varies is None or varies.items is None:
+        return
+    if varies.items <= FLAT:
+        yield "not interpretable: no variance: every item has the same answer"
+    elif control and varies.moved is not None and varies.moved <= FLAT:
+        yield "not interpretable: nothing moved: every item has the same answer in every condition"
+    if varies.orders is None or varies.orders_ci is None:
+        return
+    found, low = judge("order_agreement", varies.orders), varies.orders_ci[0]
+    if found and (found[0] == "not interpretable" or low > 0):
+        yield f"{found[0]}: the two option orders agree {varies.orders:.2f} on the items (< {found[1]:.2f})"
+    elif low <= 0:
+        yield (
+            f"not interpretable: the two option orders agree {varies.orders:.2f} on the items, by chance for all one "
+            f"can say: the interval begins at {low:.2f}"
+        )

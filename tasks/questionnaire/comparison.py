@@ -12,7 +12,7 @@ from traitbench.samples import Sample
 from traitbench.statistics.intervals import item_means
 from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Facts, by_condition
-from traitbench.tasks.questionnaire.differences import design_of, differences
+from traitbench.tasks.differences import design_of, differences
 from traitbench.tasks.questionnaire.respondents import grid
 from traitbench.tasks.scoring import item_grid, item_values, modes
 from traitbench.tasks.shifts import Shifts, item_part

@@ -7,7 +7,7 @@ from typing import Literal
 
 from traitbench.tables import plain
 from traitbench.tasks.block import Facts
-from traitbench.tasks.questionnaire.differences import design_of
+from traitbench.tasks.differences import design_of
 from traitbench.tasks.questionnaire.scorecard import Contrast
 from traitbench.tasks.shifts import DESIGNS, Design
 from traitbench.types import Mode

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from traitbench.answers.functioning import Functioning, functioning
 from traitbench.samples import Condition, Sample
 from traitbench.statistics.thresholds import THRESHOLDS
-from traitbench.tasks.questionnaire.differences import pairs
+from traitbench.tasks.differences import pairs
 from traitbench.tasks.questionnaire.respondents import grid
 from traitbench.types import Mode
 

@@ -12,7 +12,7 @@ from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
 from traitbench.statistics.intervals import Estimate, item_means, leakage, p_value
 from traitbench.statistics.sums import Term, total
-from traitbench.tasks.questionnaire.differences import PROFILES, Difference, aims, differences
+from traitbench.tasks.differences import PROFILES, Difference, aims, differences
 from traitbench.tasks.questionnaire.halves import split_half
 from traitbench.tasks.questionnaire.specific import terms_of
 from traitbench.tasks.scoring import RANDOM, effect_size, estimated, facets_of, weights_of

@@ -17,9 +17,9 @@ from traitbench.tasks.questionnaire.respondents import Reliability, grid, reliab
 from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard, Setting, Shift, scorecard
 from traitbench.tasks.questionnaire.validity import Structure, structure
 from traitbench.tasks.questionnaire.variance import Dependability, Variance, compared, dependability, variance
-from traitbench.tasks.questionnaire.variation import Variation, variation
 from traitbench.tasks.questionnaire.verdict import verdict
 from traitbench.tasks.scoring import COVERS, item_grid, modes, scale_scores, style
+from traitbench.tasks.variation import Variation, variation
 from traitbench.tasks.verdict import Verdict
 from traitbench.types import Mode, Record, Score, Trait
 

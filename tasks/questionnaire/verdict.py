@@ -16,8 +16,15 @@ from traitbench.tasks.questionnaire.respondents import Reliability
 from traitbench.tasks.questionnaire.scorecard import Scorecard
 from traitbench.tasks.questionnaire.validity import Structure
 from traitbench.tasks.questionnaire.variance import Dependability
-from traitbench.tasks.questionnaire.variation import FLAT, Variation
-from traitbench.tasks.verdict import NO_RESPONDENTS, Verdict, damage_reasons, judged, style_reasons
+from traitbench.tasks.variation import Variation
+from traitbench.tasks.verdict import (
+    NO_RESPONDENTS,
+    Verdict,
+    damage_reasons,
+    judged,
+    style_reasons,
+    variation_reasons,
+)
 from traitbench.types import Trait
 
 __all__ = ["verdict"]
@@ -43,33 +50,13 @@ def verdict(
     aimed = list(dict.fromkeys(trait for contrast in card.contrasts for trait in contrast.aimed))
     reasons = [
         *style_reasons(style),
-        *_variation(varies, bool(card.contrasts)),
+        *variation_reasons(varies, bool(card.contrasts)),
         *damage_reasons(perplexity),
         *_effects(card),
         *(_control(aimed, dependable or {}, scales) if aimed else _scales(scales)),
         *_structure(scales, structure, constructs, not aimed),
     ]
     return judged(reasons)
-
-
-def _variation(varies: Variation | None, control: bool) -> Iterator[str]:
-    """Floors that no respondent who heeds the items falls below, in any scoring mode."""
-    if varies is None or varies.items is None:
-        return
-    if varies.items <= FLAT:
-        yield "not interpretable: no variance: every item has the same answer"
-    elif control and varies.moved is not None and varies.moved <= FLAT:
-        yield "not interpretable: nothing moved: every item has the same answer in every condition"
-    if varies.orders is None or varies.orders_ci is None:
-        return
-    found, low = judge("order_agreement", varies.orders), varies.orders_ci[0]
-    if found and (found[0] == "not interpretable" or low > 0):
-        yield f"{found[0]}: the two option orders agree {varies.orders:.2f} on the items (< {found[1]:.2f})"
-    elif low <= 0:
-        yield (
-            f"not interpretable: the two option orders agree {varies.orders:.2f} on the items, by chance for all one "
-            f"can say: the interval begins at {low:.2f}"
-        )
 
 
 def _effects(card: Scorecard) -> Iterator[str]:

@@ -14,8 +14,8 @@ from traitbench.samples import Condition, Sample
 from traitbench.tasks.questionnaire.scorecard import Setting, scorecard
 from traitbench.tasks.questionnaire.summary import Scored
 from traitbench.tasks.questionnaire.variance import Dependability, compared, dependability
-from traitbench.tasks.questionnaire.variation import correlated
 from traitbench.tasks.questionnaire.verdict import verdict
+from traitbench.tasks.variation import correlated
 from traitbench.tasks.verdict import Verdict
 from traitbench.types import BIG_FIVE
 

@@ -16,8 +16,8 @@ from traitbench.tasks.questionnaire.respondents import Grid, Reliability, reliab
 from traitbench.tasks.questionnaire.scorecard import Contrast, Scorecard
 from traitbench.tasks.questionnaire.validity import Structure, structure
 from traitbench.tasks.questionnaire.variance import Dependability, Variance
-from traitbench.tasks.questionnaire.variation import Variation
 from traitbench.tasks.questionnaire.verdict import verdict
+from traitbench.tasks.variation import Variation
 from traitbench.tasks.verdict import Verdict
 
 BIG = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from traitbench.inventories import Item
     from traitbench.samples import Sample
 
-__all__ = ["FLAT", "Variation", "correlated", "variation"]
+__all__ = ["FLAT", "Variation", "correlated", "variation", "varied"]
 
 FLAT = 1e-9
 """A difference up to this (of scale points, or nats a token) is round-off."""
@@ -39,14 +39,21 @@ class Variation(Record):
 def variation(conditions: Mapping[str, Sequence[Sample]], items: Sequence[Item]) -> Variation:
     """Say how the answers of these conditions vary; `conditions`: name -> samples of one scoring mode."""
     table = np.array([item_values(mine, items) for mine in conditions.values()])
+    forward, reverse = (
+        np.array([item_values([s for s in mine if s.order == order], items) for mine in conditions.values()])
+        for order in ("forward", "reverse")
+    )
+    return varied(table, forward, reverse)
+
+
+def varied(
+    table: NDArray[np.float64], forward: NDArray[np.float64] | None = None, reverse: NDArray[np.float64] | None = None
+) -> Variation:
+    """Say how raw values vary, (conditions, items) with NaN where there is none; `forward` and `reverse` by order."""
     held = table[~np.isnan(table)]
     if not held.size:
         return Variation(items=None)
-    by_order = [
-        np.array([item_values([s for s in mine if s.order == order], items) for mine in conditions.values()])
-        for order in ("forward", "reverse")
-    ]
-    r, interval = correlated(*by_order)
+    r, interval = correlated(forward, reverse) if forward is not None and reverse is not None else (None, None)
     return Variation(items=float(held.std()), moved=_moved(table), orders=r, orders_ci=interval)
 
 
