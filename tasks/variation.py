@@ -13,8 +13,7 @@ from traitbench.tasks.scoring import item_values
 from traitbench.types import Record
 
 if TYPE_CHECKING:
-    from traitbench.inventories import Item
-    from traitbench.samples import Sample
+    from traitbench.samples import Item, Sample
 
 __all__ = ["FLAT", "Variation", "correlated", "variation", "varied"]
 

@@ -1,0 +1,208 @@
+"""The situations on the leaderboard: the numbers of a run in one scoring mode, what is ranked, and its tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from traitbench.charts.chart import Estimate, digits, plain
+from traitbench.tables import Table, interval, number, ratio
+from traitbench.tasks.block import Facts
+from traitbench.tasks.board import Cell, Contender, Entry, rank_text, standing
+from traitbench.tasks.situations.comparison import aimed, group, part
+from traitbench.tasks.situations.effects import Contrast, Shift
+from traitbench.tasks.situations.summary import Scored, SituationsBlock
+from traitbench.tasks.standing import Dot, Standing, plainly
+from traitbench.types import Mode, Record
+
+__all__ = ["Metrics", "TargetCell", "board_tables", "contender", "metrics", "situations_standing"]
+
+
+class TargetCell(Record):
+    """One target of a run, in the direction aimed at."""
+
+    target: str
+    effect: float | None
+    effect_ci: tuple[float, float] | None = None
+    matched: float | None = None
+    """On the pairs of matched desirability."""
+    check: str | None = None
+    reasons: list[str] = []
+
+
+class Metrics(Record):
+    """One run in one scoring mode."""
+
+    unit: str
+    group: str = ""
+    """Design, targets and how the pairs were asked: those who share it are ranked with each other."""
+    effect: float | None
+    """Mean over targets of the shift of the trait aimed at, in the direction aimed at."""
+    effect_ci: tuple[float, float] | None
+    covers: list[str] = []
+    """What the interval of the effect covers."""
+    matched: float | None
+    """The same on the pairs of matched desirability."""
+    d: float | None
+    """Mean over targets of the effect over the SD between pairs, in the direction aimed at."""
+    moved: float | None
+    """Share of the pairs that moved as aimed, mean over targets."""
+    leakage: float | None
+    """Root mean square over targets."""
+    option_mass: float | None
+    position_bias: float | None
+    invalid: float | None
+    perplexity: float | None
+    """Damage: the largest perplexity of neutral text under the edits of a condition, over that without."""
+    by_target: list[TargetCell] = []
+    targets: int
+    cautions: int
+    """Targets whose check is `caution`."""
+    verdict: str
+    unranked: str = ""
+    """Why it has no rank; empty where it has one, or might."""
+    rank: int | None = None
+    rank_high: int | None = None
+    superiority: float | None = None
+
+
+def metrics(scored: Scored, facts: Facts, mode: Mode) -> Metrics:
+    """What the leaderboard says of one scoring mode, without the rank."""
+    found, style = aimed(scored), scored.response_style.get("all")
+    leaks = [c.leakage for c in found if c.leakage is not None]
+    damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
+    return Metrics(
+        unit=scored.unit,
+        group=group(scored, facts, mode),
+        effect=scored.effect.value if scored.effect else None,
+        effect_ci=scored.effect.ci if scored.effect else None,
+        covers=scored.effect.covers if scored.effect else [],
+        matched=_mean([_toward(c, c.matched) for c in found]),
+        d=_mean([_sign(c) * c.effect.d if c.effect and c.effect.d is not None else None for c in found]),
+        moved=_mean([c.moved.value if c.moved else None for c in found]),
+        leakage=(sum(x * x for x in leaks) / len(leaks)) ** 0.5 if leaks else None,
+        option_mass=style.option_mass if style else None,
+        position_bias=style.position_bias if style else None,
+        invalid=sum(style.invalid.values()) if style else None,
+        perplexity=max(damage, default=None),
+        by_target=[_cell(c) for c in found],
+        targets=len(found),
+        cautions=sum(c.check == "caution" for c in found),
+        verdict=scored.verdict.verdict,
+    )
+
+
+def contender(found: Metrics, scored: Scored, block: SituationsBlock, facts: Facts, contaminated: int) -> Contender:
+    """The mean effect with the shifts of the pairs that it is made of."""
+    return Contender(
+        name="effect",
+        value=found.effect,
+        ci=found.effect_ci,
+        group=found.group,
+        unranked=_unranked(found, facts, contaminated),
+        parts=[part(c, scored, block) for c in aimed(scored)],
+    )
+
+
+def _unranked(found: Metrics, facts: Facts, contaminated: int) -> str:
+    """Why the effect has no rank, or ""."""
+    if found.effect is None:
+        return "no effect to rank"
+    if found.verdict == "not interpretable":
+        return found.verdict
+    if (limit := facts.config.get("limit")) is not None:
+        return f"first {limit} items"
+    if contaminated:
+        return f"contaminated ({contaminated} items)"
+    if found.effect_ci is None:
+        return "no interval"
+    if found.effect_ci[0] <= 0 <= found.effect_ci[1]:
+        return "interval reaches zero"
+    return "moves against the target" if found.effect < 0 else ""
+
+
+def _sign(contrast: Contrast) -> float:
+    return next(iter(contrast.aimed.values()))
+
+
+def _toward(contrast: Contrast, shift: Shift | None) -> float | None:
+    return _sign(contrast) * shift.value if shift and shift.value is not None else None
+
+
+def _cell(contrast: Contrast) -> TargetCell:
+    effect = contrast.effect
+    ends = sorted(_sign(contrast) * end for end in effect.ci) if effect and effect.ci else None
+    return TargetCell(
+        target=contrast.target, effect=_toward(contrast, effect), effect_ci=(ends[0], ends[1]) if ends else None,
+        matched=_toward(contrast, contrast.matched), check=contrast.check, reasons=contrast.reasons,
+    )  # fmt: skip
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Null where one is unknown."""
+    known = [value for value in values if value is not None]
+    return fmean(known) if known and len(known) == len(values) else None
+
+
+def board_tables(task: str, mode: Mode, entries: Sequence[Entry]) -> list[Table]:
+    """The leaderboard of one scoring mode: a table a group of rivals, then what aims at nothing."""
+    held = {entry.run: Metrics.model_validate(entry.metrics[mode]) for entry in entries}
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(held[entry.run].group, []).append(entry)
+    out = []
+    for name in sorted(groups, key=lambda name: (not name, -len(groups[name]), name)):
+        order = sorted(groups[name], key=lambda e: (held[e.run].rank is None, -(held[e.run].effect or 0), e.place))
+        rows = [_row(entry, held[entry.run], mode) for entry in order]
+        title = f"{task}, {mode}: {name.partition('; ')[0] or 'baselines'}"
+        out.append(Table(title=title, columns=list(rows[0]), rows=[list(row.values()) for row in rows]))
+    return out
+
+
+def _row(entry: Entry, m: Metrics, mode: Mode) -> dict[str, str]:
+    said = standing(entry, mode)
+    if not m.targets:
+        return {"model": entry.model, "method": entry.label or entry.method, "position bias": number(m.position_bias),
+                "option mass": number(m.option_mass), "verdict": said}  # fmt: skip
+    return {
+        "rank": rank_text(m.rank, m.rank_high),
+        "model": entry.model,
+        "method": entry.label or entry.method,
+        f"effect ({m.unit}) [95 %]": interval(m.effect, m.effect_ci),
+        "matched": number(m.matched),
+        "leakage": number(m.leakage),
+        "damage": ratio(m.perplexity),
+        "targets ok": f"{m.targets - m.cautions}/{m.targets}",
+        "P(better)": number(m.superiority),
+        "verdict": said if m.unranked in ("", said) else f"{said}; {m.unranked}",
+    }
+
+
+def situations_standing(entry: Entry, mode: Mode) -> Standing:
+    """The mean effect over targets, each target, and what stands beside; without targets it is trivial."""
+    m, places = Metrics.model_validate(entry.metrics[mode]), digits(mode)
+    told, hit = plainly(entry, mode), m.targets > 0
+    return told._replace(
+        value=_estimate(m.effect, m.effect_ci),
+        measure="effect",
+        unit=m.unit,
+        places=places - 1 if mode == "statement" else places,
+        does="moves the replies that it is aimed at furthest",
+        group=told.group if hit else "",
+        group_title=told.group if hit else "",
+        trivial=not hit,
+        dots=[Dot(c.target, _estimate(c.effect, c.effect_ci), c.check == "ok", c.reasons) for c in m.by_target],
+        leakage=m.leakage,
+        damage=m.perplexity,
+        covers=m.covers,
+        more={
+            "matched": Cell(plain(m.matched, places), m.matched),
+            "d": Cell(plain(m.d), m.d),
+            "position bias": Cell(plain(m.position_bias), m.position_bias),
+            "option mass": Cell(plain(m.option_mass), m.option_mass),
+        },
+    )
+
+
+def _estimate(value: float | None, ci: tuple[float, float] | None) -> Estimate:
+    return Estimate(value, *(ci or (None, None)))

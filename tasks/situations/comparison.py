@@ -1,0 +1,80 @@
+"""What two runs of the situations are compared and ranked by: the shifts of their pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from traitbench.samples import Sample
+from traitbench.tables import plain
+from traitbench.tasks.block import Block, Facts
+from traitbench.tasks.board import Part
+from traitbench.tasks.differences import design_of
+from traitbench.tasks.scoring import RANDOM
+from traitbench.tasks.shifts import DESIGNS, Shifts
+from traitbench.tasks.situations.effects import Contrast
+from traitbench.tasks.situations.summary import Scored, SituationsBlock
+from traitbench.types import Mode
+
+__all__ = ["aimed", "group", "part", "shifts"]
+
+_ASKED = {"orders": "order", "symbols": "symbols", "templates": "template"}
+"""What decides how the pairs were asked -> the field of a sample that says it."""
+
+
+def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts]:
+    """The contrasts that aim at one trait, scoring mode by scoring mode."""
+    held, baseline = cast(SituationsBlock, block), facts.conditions[0].name
+    out = []
+    for mode, scored in held.modes.items():
+        rows = [row for row in samples if row.scoring == mode]
+        asked = {name: ", ".join(sorted({str(getattr(row, field)) for row in rows})) for name, field in _ASKED.items()}
+        for contrast in aimed(scored):
+            mine = part(contrast, scored, held)
+            out.append(Shifts(
+                filter=mode,
+                design=design_of(contrast.high, contrast.low, baseline),
+                part=mine,
+                unit=scored.unit,
+                hits={} if mode == "statement" else _hits(mine),
+                asked=asked,
+            ))  # fmt: skip
+    return out
+
+
+def aimed(scored: Scored) -> list[Contrast]:
+    """The contrasts that aim at one trait and have an effect on it."""
+    return [c for c in scored.contrasts if c.effect is not None and c.effect.value is not None]
+
+
+def part(contrast: Contrast, scored: Scored, block: SituationsBlock) -> Part:
+    """One target: its pairs' shifts in the direction aimed at, with the strata and weights of the effect."""
+    values = {item: cells for item, cells in contrast.items.items() if any(cell is not None for cell in cells)}
+    cells = len(next(iter(values.values()), []))
+    return Part(
+        name=contrast.target,
+        values=values,
+        over=list(RANDOM),
+        shape=[scored.templates, cells // scored.templates],
+        strata={item: block.keys[item] if scored.halves else 1 for item in values},
+        clusters={item: block.facets[item] for item in values},
+        weights="halves" if scored.halves else "items",
+    )
+
+
+def _hits(part: Part) -> dict[str, bool]:
+    """Whether the probability of each pair moved as aimed, mean over wordings and fits."""
+    known = {item: [cell for cell in cells if cell is not None] for item, cells in part.values.items()}
+    return {item: sum(cells) / len(cells) > 1e-9 for item, cells in known.items()}
+
+
+def group(scored: Scored, facts: Facts, mode: Mode) -> str:
+    """Name what a run was asked and aimed at; runs that share it are rivals. Empty without a contrast."""
+    found = aimed(scored)
+    if not found:
+        return ""
+    designs = {design_of(c.high, c.low, facts.conditions[0].name) for c in found}
+    words = DESIGNS[designs.pop()] if len(designs) == 1 else "several kinds of targets"
+    axes = () if mode == "statement" else ("orders", "symbols")
+    asked = [f"{name} {plain(facts.administration.get(name))}" for name in axes]
+    return "; ".join([words, ", ".join(sorted(c.target for c in found)), *asked])

@@ -1,0 +1,142 @@
+"""The situations as tables: effects, target x trait matrices, levels, how the answers were given, written replies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from traitbench.charts.chart import digits
+from traitbench.tables import Table, interval, number
+from traitbench.tasks.block import Facts
+from traitbench.tasks.scoring import COVERS
+from traitbench.tasks.situations.effects import Contrast, Shift
+from traitbench.tasks.situations.summary import Replies, Scored, SituationsBlock
+from traitbench.tasks.style_tables import statement_first
+from traitbench.types import Mode
+
+__all__ = ["answers", "effects", "levels", "matrix", "written"]
+
+
+def effects(task: str, modes: Mapping[Mode, Scored]) -> Table:
+    """The shift of the trait aimed at, a row a contrast and scoring mode."""
+    rows = [_effect(mode, contrast) for mode in statement_first(modes) for contrast in modes[mode].contrasts]
+    covers = [c.effect.covers for scored in modes.values() for c in scored.contrasts if c.effect]
+    return Table(
+        title=f"Effect of the control: how far the replies aimed at moved, {task}",
+        columns=["target", "scoring", "effect [95 %]", "p", "d", "moved as aimed", "matched [95 %]",
+                 "unmatched", "evaluative", "leakage", "check"],
+        rows=rows,
+        notes=[
+            "Effect: high minus low, or the condition minus the baseline, of the preference for the high reply, in "
+            "nats a token (statement) or percent of probability (choice, POMP). d: over the SD between pairs. p: two-sided, "
+            "adjusted (Holm) over the targets of the scoring mode.",
+            "Matched: pairs whose replies most people would find equally good; unmatched: the others. Evaluative: how "
+            "far unmatched pairs of the other traits moved towards the reply found better. Leakage: how far the other "
+            "traits moved, noise removed.",
+            *_covered(covers),
+            *_doubts(modes),
+        ],
+    )  # fmt: skip
+
+
+def _effect(mode: Mode, contrast: Contrast) -> list[str]:
+    effect, moved = contrast.effect, contrast.moved
+    return [
+        contrast.target,
+        mode,
+        _shown(effect, mode),
+        number(effect.p_holm if effect else None, 3),
+        number(effect.d if effect else None),
+        "–" if moved is None or moved.value is None else f"{moved.value:.0%}",
+        _shown(contrast.matched, mode),
+        number(contrast.unmatched.value if contrast.unmatched else None, digits(mode)),
+        number(contrast.evaluative.value if contrast.evaluative else None, digits(mode)),
+        number(contrast.leakage, digits(mode)),
+        contrast.check or "–",
+    ]
+
+
+def _shown(shift: Shift | None, mode: Mode) -> str:
+    return interval(shift.value, shift.ci, digits(mode)) if shift else "–"
+
+
+def _covered(found: Iterable[Sequence[str]]) -> list[str]:
+    names = {name for mine in found for name in mine}
+    if not names:
+        return []
+    alone = "" if "templates" in names else " One wording of the request was used: what others change is not in them."
+    return [f"Intervals cover what varies over {', '.join(name for name in COVERS if name in names)}.{alone}"]
+
+
+def _doubts(modes: Mapping[Mode, Scored]) -> list[str]:
+    """What each check that is not ok rests on; targets with the same reasons share a line."""
+    whose: dict[tuple[str, str], list[str]] = {}
+    for mode in statement_first(modes):
+        for contrast in modes[mode].contrasts:
+            if contrast.reasons:
+                whose.setdefault((mode, "; ".join(contrast.reasons)), []).append(contrast.target)
+    return [f"{mode}, {', '.join(targets)}: {why}." for (mode, why), targets in whose.items()]
+
+
+def matrix(mode: Mode, scored: Scored) -> Table:
+    """The shift of every trait under every target."""
+    rows = [
+        [c.target, *(number(s.value, digits(mode)) + ("*" if s.trait in c.aimed else "") for s in c.shifts)]
+        for c in scored.contrasts
+    ]
+    traits = [shift.trait for shift in scored.contrasts[0].shifts] if scored.contrasts else []
+    title = f"Target x trait, {mode} ({scored.unit}); own trait starred"
+    return Table(title=title, columns=["target", *traits], rows=rows)
+
+
+def levels(task: str, block: SituationsBlock, facts: Facts) -> Table:
+    """The preference for high replies in every condition that the method made; drawn profiles are left out."""
+    shown = {c.name for c in facts.conditions if c.headline and not c.profile}
+    rows, traits = [], dict[str, None]()
+    for mode in statement_first(block.modes):
+        for condition, mine in block.modes[mode].levels.items():
+            if condition in shown:
+                traits.update(dict.fromkeys(level.trait for level in mine))
+                cells = [interval(v.value, v.ci, digits(mode)) + (f" ({v.unscored} unscored)" if v.unscored else "")
+                         for v in mine]  # fmt: skip
+                rows.append([condition, mode, *cells])
+    return Table(
+        title=f"Preference for the high reply [95 %], {task}",
+        columns=["condition", "scoring", *traits],
+        rows=rows,
+        notes=[
+            "Choice: its probability in percent, 50 is none. Statement: nats a token by which it is the likelier one; "
+            "how likely the two wordings are in themselves is in it, so read it beside the baseline's. A level is "
+            "neither good nor bad, and is never ranked."
+        ],
+    )
+
+
+def answers(task: str, modes: Mapping[Mode, Scored]) -> Table:
+    """How the answers of all conditions were given, a row a scoring mode with options."""
+    rows = []
+    for mode, scored in modes.items():
+        if (style := scored.response_style.get("all")) is not None:
+            rows.append([
+                mode, str(style.n), " / ".join(f"{share:.0%}" for share in style.positions),
+                number(style.position_bias), number(style.option_mass),
+                ", ".join(f"{status} {share:.0%}" for status, share in style.invalid.items()) or "0 %",
+            ])  # fmt: skip
+    return Table(
+        title=f"How the answers were given, all conditions, {task}",
+        columns=["scoring", "requests", "chose A / B", "position bias", "option mass", "invalid"],
+        rows=rows,
+        notes=["Position bias: -1 always the first reply as printed, 1 always the second, 0 none."],
+    )
+
+
+def written(task: str, replies: Mapping[str, Replies]) -> Table:
+    """What became of the written replies."""
+    return Table(
+        title=f"Written replies, {task}",
+        columns=["condition", "replies", "valid", "cut off", "empty", "failed", "words"],
+        rows=[
+            [name, *map(str, (r.n, r.valid, r.truncated, r.empty, r.failed)), number(r.words, 1)]
+            for name, r in replies.items()
+        ],
+        notes=["They have no trait value: nothing here reads them. Longer ones: --gen_kwargs max_tokens=N."],
+    )

@@ -1,0 +1,49 @@
+"""Whether the numbers of one scoring mode may be interpreted, and what decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from traitbench.statistics.style import Style
+from traitbench.tasks.situations.effects import Contrast
+from traitbench.tasks.variation import Variation
+from traitbench.tasks.verdict import Verdict, damage_reasons, judged, variation_reasons
+
+__all__ = ["verdict"]
+
+LEVELS = "caution: no control: levels alone, and nothing shows how reliable they are"
+
+
+def verdict(
+    style: Style | None, contrasts: Sequence[Contrast], varies: Variation | None, perplexity: float | None
+) -> Verdict:
+    """Judge one scoring mode.
+
+    `style` is that of all conditions together, null for statement; `perplexity` is that of neutral text under the
+    control that does it most harm, over that without.
+    """
+    return judged(
+        [
+            *_style(style),
+            *variation_reasons(varies, bool(contrasts)),
+            *damage_reasons(perplexity),
+            *_effects(contrasts),
+        ]
+    )
+
+
+def _style(style: Style | None) -> Iterator[str]:
+    if style is None:
+        return
+    yield from style.flags.values()
+    if style.n and not any(style.positions):
+        yield "not interpretable: no valid answer"
+    elif style.position_bias is None:
+        yield "caution: one order only: a liking for A is told from the trait by pairs alone (--orders forward,reverse)"
+
+
+def _effects(contrasts: Sequence[Contrast]) -> Iterator[str]:
+    if not contrasts:
+        yield LEVELS
+    if shaky := [contrast.target for contrast in contrasts if contrast.check == "caution"]:
+        yield f"caution: {', '.join(shaky)}: see the check of each"
