@@ -27,8 +27,8 @@ def effects(task: str, modes: Mapping[Mode, Scored]) -> Table:
         rows=rows,
         notes=[
             "Effect: high minus low, or the condition minus the baseline, of the preference for the high reply, in "
-            "nats a token (statement) or percent of probability (choice, POMP). d: over the SD between pairs. p: two-sided, "
-            "adjusted (Holm) over the targets of the scoring mode.",
+            "nats a token (statement) or percent of probability (choice, POMP). d: over the SD between pairs. p: two-"
+            "sided, adjusted (Holm) over the targets of the scoring mode.",
             "Matched: pairs whose replies most people would find equally good; unmatched: the others. Evaluative: how "
             "far unmatched pairs of the other traits moved towards the reply found better. Leakage: how far the other "
             "traits moved, noise removed.",
