@@ -16,7 +16,7 @@ from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.scoring import chosen
 from traitbench.tasks.shifts import Shifts
 from traitbench.tasks.situations import asking
-from traitbench.tasks.situations.pairs import Split, load
+from traitbench.tasks.situations.pairs import Pair, Split, load
 from traitbench.tasks.task import About, Task
 from traitbench.types import Request
 
@@ -36,6 +36,7 @@ class Situations(Task):
     """
 
     id = NAME
+    items: tuple[Pair, ...]
     heeds: ClassVar[tuple[str, ...]] = tuple(name for name in Administration.model_fields if name != "respondents")
     fits: ClassVar[bool] = True
 

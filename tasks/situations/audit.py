@@ -90,7 +90,7 @@ def runs(text: str, n: int) -> set[Run]:
 
 def item_texts() -> dict[str, str]:
     """Inventory and item id -> the item's words, of every inventory whose texts are on this machine."""
-    found = {}
+    found: dict[str, str] = {}
     for name in inventories.names():
         try:
             held = inventories.load(name)

@@ -10,8 +10,8 @@ from traitbench.tables import Table, interval, number, ratio
 from traitbench.tasks.block import Facts
 from traitbench.tasks.board import Cell, Contender, Entry, rank_text, standing
 from traitbench.tasks.situations.comparison import aimed, group, part
-from traitbench.tasks.situations.effects import Contrast, Shift
-from traitbench.tasks.situations.summary import Scored, SituationsBlock
+from traitbench.tasks.situations.effects import PairContrast, PairShift
+from traitbench.tasks.situations.summary import PairScores, SituationsBlock
 from traitbench.tasks.standing import Dot, Standing, plainly
 from traitbench.types import Mode, Record
 
@@ -66,7 +66,7 @@ class Metrics(Record):
     superiority: float | None = None
 
 
-def metrics(scored: Scored, facts: Facts, mode: Mode) -> Metrics:
+def metrics(scored: PairScores, facts: Facts, mode: Mode) -> Metrics:
     """What the leaderboard says of one scoring mode, without the rank."""
     found, style = aimed(scored), scored.response_style.get("all")
     leaks = [c.leakage for c in found if c.leakage is not None]
@@ -92,7 +92,7 @@ def metrics(scored: Scored, facts: Facts, mode: Mode) -> Metrics:
     )
 
 
-def contender(found: Metrics, scored: Scored, block: SituationsBlock, facts: Facts, contaminated: int) -> Contender:
+def contender(found: Metrics, scored: PairScores, block: SituationsBlock, facts: Facts, contaminated: int) -> Contender:
     """The mean effect with the shifts of the pairs that it is made of."""
     return Contender(
         name="effect",
@@ -121,15 +121,15 @@ def _unranked(found: Metrics, facts: Facts, contaminated: int) -> str:
     return "moves against the target" if found.effect < 0 else ""
 
 
-def _sign(contrast: Contrast) -> float:
+def _sign(contrast: PairContrast) -> float:
     return next(iter(contrast.aimed.values()))
 
 
-def _toward(contrast: Contrast, shift: Shift | None) -> float | None:
+def _toward(contrast: PairContrast, shift: PairShift | None) -> float | None:
     return _sign(contrast) * shift.value if shift and shift.value is not None else None
 
 
-def _cell(contrast: Contrast) -> TargetCell:
+def _cell(contrast: PairContrast) -> TargetCell:
     effect = contrast.effect
     ends = sorted(_sign(contrast) * end for end in effect.ci) if effect and effect.ci else None
     return TargetCell(

@@ -12,8 +12,8 @@ from traitbench.tasks.board import Part
 from traitbench.tasks.differences import design_of
 from traitbench.tasks.scoring import RANDOM
 from traitbench.tasks.shifts import DESIGNS, Shifts
-from traitbench.tasks.situations.effects import Contrast
-from traitbench.tasks.situations.summary import Scored, SituationsBlock
+from traitbench.tasks.situations.effects import PairContrast
+from traitbench.tasks.situations.summary import PairScores, SituationsBlock
 from traitbench.types import Mode
 
 __all__ = ["aimed", "group", "part", "shifts"]
@@ -42,12 +42,12 @@ def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts
     return out
 
 
-def aimed(scored: Scored) -> list[Contrast]:
+def aimed(scored: PairScores) -> list[PairContrast]:
     """The contrasts that aim at one trait and have an effect on it."""
     return [c for c in scored.contrasts if c.effect is not None and c.effect.value is not None]
 
 
-def part(contrast: Contrast, scored: Scored, block: SituationsBlock) -> Part:
+def part(contrast: PairContrast, scored: PairScores, block: SituationsBlock) -> Part:
     """One target: its pairs' shifts in the direction aimed at, with the strata and weights of the effect."""
     values = {item: cells for item, cells in contrast.items.items() if any(cell is not None for cell in cells)}
     cells = len(next(iter(values.values()), []))
@@ -68,7 +68,7 @@ def _hits(part: Part) -> dict[str, bool]:
     return {item: sum(cells) / len(cells) > 1e-9 for item, cells in known.items()}
 
 
-def group(scored: Scored, facts: Facts, mode: Mode) -> str:
+def group(scored: PairScores, facts: Facts, mode: Mode) -> str:
     """Name what a run was asked and aimed at; runs that share it are rivals. Empty without a contrast."""
     found = aimed(scored)
     if not found:

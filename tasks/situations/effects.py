@@ -31,13 +31,15 @@ from traitbench.tasks.situations.pairs import Pair
 from traitbench.tasks.variation import FLAT
 from traitbench.types import Mode, Record, Trait
 
-__all__ = ["Contrast", "Level", "Overall", "Setting", "Shift", "contrasts", "levels", "overall", "pair_grid"]
+__all__ = [
+    "PairContrast", "PairLevel", "PairMean", "PairShift", "Setting", "contrasts", "levels", "overall", "pair_grid",
+]  # fmt: skip
 
 ALPHA = 0.05
 """Above it an adjusted p is no finding."""
 
 
-class Level(Record):
+class PairLevel(Record):
     """Where a condition stands on one trait: choice 0 to 100, 50 without a preference; statement 0 without one."""
 
     trait: Trait
@@ -56,7 +58,7 @@ class Level(Record):
     shift_ci: tuple[float, float] | None = None
 
 
-class Shift(Record):
+class PairShift(Record):
     """How far the preference for high replies moved in one contrast, on the pairs of one trait or on some of them."""
 
     trait: Trait
@@ -73,7 +75,7 @@ class Shift(Record):
     """Adjusted (Holm 1979) over the contrasts of the run."""
 
 
-class Contrast(Record):
+class PairContrast(Record):
     """Two conditions on the same pairs, all traits."""
 
     target: str
@@ -83,14 +85,14 @@ class Contrast(Record):
     """The conditions that are compared: high minus low. `profiles`: twice the slope on the level, over all of them."""
     aimed: dict[Trait, float]
     """Trait -> sign of the expected shift."""
-    shifts: list[Shift]
-    effect: Shift | None = None
+    shifts: list[PairShift]
+    effect: PairShift | None = None
     """The shift of the one trait aimed at."""
-    matched: Shift | None = None
+    matched: PairShift | None = None
     """The same on the pairs whose replies most people would find equally good."""
-    unmatched: Shift | None = None
+    unmatched: PairShift | None = None
     """The same on the others."""
-    evaluative: Shift | None = None
+    evaluative: PairShift | None = None
     """Shift towards the reply that is found better, on the unmatched pairs of the traits that are not aimed at."""
     moved: Share | None = None
     """Share of the trait's pairs that moved as aimed."""
@@ -104,7 +106,7 @@ class Contrast(Record):
     reasons: list[str] = []
 
 
-class Overall(Record):
+class PairMean(Record):
     """Mean over the contrasts that aim at one trait, in the direction aimed at."""
 
     value: float
@@ -154,7 +156,7 @@ def pair_grid(
     return 100 * np.where(keys == 1, raw, 1 - raw)
 
 
-def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Setting) -> dict[str, list[Level]]:
+def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Setting) -> dict[str, list[PairLevel]]:
     """Condition -> a level a trait; `values`: condition -> what `pair_grid` gives."""
     return {
         name: [_level(trait, mine, None if name == baseline else values[baseline], i, setting)
@@ -165,10 +167,10 @@ def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Se
 
 def _level(
     trait: Trait, mine: NDArray[np.float64], base: NDArray[np.float64] | None, i: NDArray[np.int_], setting: Setting
-) -> Level:
+) -> PairLevel:
     found = setting.estimated(mine[i], i)
     moved = setting.estimated(mine[i] - base[i], i) if base is not None else None
-    return Level(
+    return PairLevel(
         trait=trait, value=found.value, se=found.se, ci=found.ci, n=found.n, covers=list(found.covers),
         unscored=int(np.isnan(item_means(mine[i])).sum()),
         shift=moved.value if moved else None, shift_se=moved.se if moved else None,
@@ -178,7 +180,7 @@ def _level(
 
 def contrasts(
     values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition], setting: Setting
-) -> list[Contrast]:
+) -> list[PairContrast]:
     """Every contrast that the conditions allow, each that aims at one trait judged, all of them counted (Holm)."""
     made = [_contrast(found, setting) for found in differences(values, conditions)]
     adjusted = holm([each.effect.p if each.effect else None for each in made])
@@ -195,7 +197,7 @@ def contrasts(
 
 def overall(
     values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition], setting: Setting
-) -> Overall | None:
+) -> PairMean | None:
     """Mean effect over the contrasts that aim at one trait; wordings and fits are the same for all of them."""
     terms = []
     for *_, aimed, moved in differences(values, conditions):
@@ -205,17 +207,17 @@ def overall(
     if not terms:
         return None
     mean = total([t._replace(share=t.share / len(terms)) for t in terms], RANDOM[: terms[0].values.ndim - 1])
-    return None if mean.value is None else Overall(value=mean.value, se=mean.se, ci=mean.ci, covers=list(mean.covers))
+    return None if mean.value is None else PairMean(value=mean.value, se=mean.se, ci=mean.ci, covers=list(mean.covers))
 
 
-def _contrast(difference: Difference, setting: Setting) -> Contrast:
+def _contrast(difference: Difference, setting: Setting) -> PairContrast:
     target, high, low, aimed, moved = difference
     others = [(trait, i) for trait, i in setting.traits.items() if trait not in aimed]
     leak = leakage(
         [moved[i] for _, i in others], [setting.strata[i] for _, i in others], setting.weights, setting.iterations,
         setting.seed, [setting.facets(i) for _, i in others], RANDOM[: moved.ndim - 1],
     )  # fmt: skip
-    made = Contrast(
+    made = PairContrast(
         target=target, high=high, low=low, aimed=aimed,
         shifts=[_shift(trait, moved, i, setting) for trait, i in setting.traits.items()],
         evaluative=_evaluative(moved, [i for _, i in others], setting),
@@ -235,15 +237,15 @@ def _contrast(difference: Difference, setting: Setting) -> Contrast:
     })  # fmt: skip
 
 
-def _shift(trait: Trait, moved: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> Shift:
+def _shift(trait: Trait, moved: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> PairShift:
     found = setting.estimated(moved[index], index)
-    return Shift(
+    return PairShift(
         trait=trait, value=found.value, se=found.se, ci=found.ci, d=effect_size(found), n=found.n,
         covers=list(found.covers), p=p_value(found),
     )  # fmt: skip
 
 
-def _evaluative(moved: NDArray[np.float64], others: list[NDArray[np.int_]], setting: Setting) -> Shift | None:
+def _evaluative(moved: NDArray[np.float64], others: list[NDArray[np.int_]], setting: Setting) -> PairShift | None:
     """The shift towards the better reply where no trait is aimed at; null without such pairs."""
     signs = {"high": 1.0, "low": -1.0}
     places = [k for i in others for k in i if setting.pairs[k].desirability in signs]
@@ -252,7 +254,7 @@ def _evaluative(moved: NDArray[np.float64], others: list[NDArray[np.int_]], sett
     index = np.array(places)
     toward = np.array([signs[setting.pairs[k].desirability] for k in places]).reshape(-1, *[1] * (moved.ndim - 1))
     found = setting.estimated(toward * moved[index], index)
-    return Shift(
+    return PairShift(
         trait="desirability", value=found.value, se=found.se, ci=found.ci, d=effect_size(found), n=found.n,
         covers=list(found.covers), p=p_value(found),
     )  # fmt: skip
@@ -262,7 +264,7 @@ def _cells(moved: NDArray[np.float64]) -> list[float | None]:
     return [float(v) if np.isfinite(v) else None for v in np.atleast_1d(moved).ravel()]
 
 
-def _doubts(contrast: Contrast) -> list[str]:
+def _doubts(contrast: PairContrast) -> list[str]:
     """Why a contrast that aims at one trait may not have done what it should."""
     effect, matched, sign = contrast.effect, contrast.matched, next(iter(contrast.aimed.values()))
     assert effect is not None and effect.value is not None
@@ -275,6 +277,8 @@ def _doubts(contrast: Contrast) -> list[str]:
         reasons.append("p (Holm) of the effect is .05 or more")
     if effect.value * sign < 0:
         return [*reasons, "moves against the target"]
+    if reasons:
+        return reasons
     if matched is None or matched.value is None or matched.ci is None:
         reasons.append("no interval on pairs of matched desirability: the effect may be desirability")
     elif matched.ci[0] <= 0 <= matched.ci[1] or matched.value * sign < 0:

@@ -13,11 +13,11 @@ from traitbench.statistics.style import Style, response_style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.scoring import answer, modes
 from traitbench.tasks.situations.effects import (
-    Contrast,
-    Level,
-    Overall,
+    PairContrast,
+    PairLevel,
+    PairMean,
+    PairShift,
     Setting,
-    Shift,
     contrasts,
     levels,
     overall,
@@ -29,24 +29,24 @@ from traitbench.tasks.variation import Variation, variation, varied
 from traitbench.tasks.verdict import Verdict
 from traitbench.types import Mode, Record
 
-__all__ = ["Replies", "Scored", "SituationsBlock", "summarise"]
+__all__ = ["PairScores", "Replies", "SituationsBlock", "summarise"]
 
 
-class Scored(Record):
+class PairScores(Record):
     """One scoring mode with trait values."""
 
     unit: Literal["POMP", "nats a token"]
-    levels: dict[str, list[Level]]
+    levels: dict[str, list[PairLevel]]
     """Condition -> a level a trait."""
-    contrasts: list[Contrast]
-    effect: Overall | None
+    contrasts: list[PairContrast]
+    effect: PairMean | None
     """Mean over the contrasts that aim at one trait; null without any."""
     response_style: dict[str, Style]
     """Condition, and "all" for every condition together; empty for statement."""
     variation: Variation | None
     """Whether the answers vary, and the two option orders agree on how."""
     templates: int
-    """Wordings that each pair was asked in: `Contrast.items` has their values in this order, each with its fits."""
+    """Wordings that each pair was asked in: `PairContrast.items` has their values in this order, each with its fits."""
     halves: bool
     """Whether pairs that show the high reply as A and as B are strata that count alike: choice in one order."""
     verdict: Verdict
@@ -73,7 +73,7 @@ class SituationsBlock(Block):
     """Pair -> 1 where the high reply stood second (B) in forward order, -1 where it stood first."""
     facets: dict[str, str]
     """Pair -> its facet."""
-    modes: dict[Mode, Scored]
+    modes: dict[Mode, PairScores]
     replies: dict[str, Replies] = {}
     """Condition -> its written replies; empty without `generate`."""
 
@@ -124,7 +124,7 @@ def _ends(name: str, ci: tuple[float, float] | None) -> dict[str, float | None]:
     return {f"{name}_low": ci[0] if ci else None, f"{name}_high": ci[1] if ci else None}
 
 
-def _beside(contrast: Contrast, shift: Shift) -> dict[str, float | None]:
+def _beside(contrast: PairContrast, shift: PairShift) -> dict[str, float | None]:
     """What only the trait aimed at has."""
     own = contrast.effect is not None and shift.trait == contrast.effect.trait
     return {
@@ -138,7 +138,7 @@ def summarise(facts: Facts, samples: Sequence[Sample], pairs: Sequence[Pair]) ->
     """Compute the block from all samples of the task; `pairs` hold at least those that were asked."""
     asked = {row.item for row in samples}
     mine = [pair for pair in pairs if pair.id in asked]
-    scored: dict[Mode, Scored] = {}
+    scored: dict[Mode, PairScores] = {}
     replies: dict[str, Replies] = {}
     for mode in modes(samples):
         rows = [row for row in samples if row.scoring == mode]
@@ -146,11 +146,12 @@ def summarise(facts: Facts, samples: Sequence[Sample], pairs: Sequence[Pair]) ->
             replies = {name: _replies(written) for name, written in by_condition(facts, rows).items()}
         else:
             scored[mode] = _scored(facts, rows, mine, mode)
-    keys, facets = {pair.id: pair.keyed for pair in mine}, {pair.id: pair.facet for pair in mine}
+    keys: dict[str, int] = {pair.id: pair.keyed for pair in mine}
+    facets = {pair.id: pair.facet for pair in mine}
     return SituationsBlock(keys=keys, facets=facets, modes=scored, replies=replies)
 
 
-def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: Mode) -> Scored:
+def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: Mode) -> PairScores:
     conditions = by_condition(facts, rows)
     templates = sorted({row.template for row in rows})
     values = {name: pair_grid(mine, pairs, templates, mode) for name, mine in conditions.items()}
@@ -164,7 +165,7 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: M
         varies = varied(np.array([item_means(values[name]) for name in headline]))
     else:
         varies = variation(headline, pairs)
-    return Scored(
+    return PairScores(
         unit="nats a token" if mode == "statement" else "POMP",
         levels=levels(values, facts.conditions[0].name, setting),
         contrasts=found,

@@ -8,15 +8,15 @@ from traitbench.charts.chart import digits
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Facts
 from traitbench.tasks.scoring import COVERS
-from traitbench.tasks.situations.effects import Contrast, Shift
-from traitbench.tasks.situations.summary import Replies, Scored, SituationsBlock
+from traitbench.tasks.situations.effects import PairContrast, PairShift
+from traitbench.tasks.situations.summary import PairScores, Replies, SituationsBlock
 from traitbench.tasks.style_tables import statement_first
 from traitbench.types import Mode
 
 __all__ = ["answers", "effects", "levels", "matrix", "written"]
 
 
-def effects(task: str, modes: Mapping[Mode, Scored]) -> Table:
+def effects(task: str, modes: Mapping[Mode, PairScores]) -> Table:
     """The shift of the trait aimed at, a row a contrast and scoring mode."""
     rows = [_effect(mode, contrast) for mode in statement_first(modes) for contrast in modes[mode].contrasts]
     covers = [c.effect.covers for scored in modes.values() for c in scored.contrasts if c.effect]
@@ -38,7 +38,7 @@ def effects(task: str, modes: Mapping[Mode, Scored]) -> Table:
     )  # fmt: skip
 
 
-def _effect(mode: Mode, contrast: Contrast) -> list[str]:
+def _effect(mode: Mode, contrast: PairContrast) -> list[str]:
     effect, moved = contrast.effect, contrast.moved
     return [
         contrast.target,
@@ -55,7 +55,7 @@ def _effect(mode: Mode, contrast: Contrast) -> list[str]:
     ]
 
 
-def _shown(shift: Shift | None, mode: Mode) -> str:
+def _shown(shift: PairShift | None, mode: Mode) -> str:
     return interval(shift.value, shift.ci, digits(mode)) if shift else "–"
 
 
@@ -67,7 +67,7 @@ def _covered(found: Iterable[Sequence[str]]) -> list[str]:
     return [f"Intervals cover what varies over {', '.join(name for name in COVERS if name in names)}.{alone}"]
 
 
-def _doubts(modes: Mapping[Mode, Scored]) -> list[str]:
+def _doubts(modes: Mapping[Mode, PairScores]) -> list[str]:
     """What each check that is not ok rests on; targets with the same reasons share a line."""
     whose: dict[tuple[str, str], list[str]] = {}
     for mode in statement_first(modes):
@@ -77,7 +77,7 @@ def _doubts(modes: Mapping[Mode, Scored]) -> list[str]:
     return [f"{mode}, {', '.join(targets)}: {why}." for (mode, why), targets in whose.items()]
 
 
-def matrix(mode: Mode, scored: Scored) -> Table:
+def matrix(mode: Mode, scored: PairScores) -> Table:
     """The shift of every trait under every target."""
     rows = [
         [c.target, *(number(s.value, digits(mode)) + ("*" if s.trait in c.aimed else "") for s in c.shifts)]
@@ -111,7 +111,7 @@ def levels(task: str, block: SituationsBlock, facts: Facts) -> Table:
     )
 
 
-def answers(task: str, modes: Mapping[Mode, Scored]) -> Table:
+def answers(task: str, modes: Mapping[Mode, PairScores]) -> Table:
     """How the answers of all conditions were given, a row a scoring mode with options."""
     rows = []
     for mode, scored in modes.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from traitbench.statistics.style import Style
-from traitbench.tasks.situations.effects import Contrast
+from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.variation import Variation
 from traitbench.tasks.verdict import Verdict, damage_reasons, judged, variation_reasons
 
@@ -15,7 +15,7 @@ LEVELS = "caution: no control: levels alone, and nothing shows how reliable they
 
 
 def verdict(
-    style: Style | None, contrasts: Sequence[Contrast], varies: Variation | None, perplexity: float | None
+    style: Style | None, contrasts: Sequence[PairContrast], varies: Variation | None, perplexity: float | None
 ) -> Verdict:
     """Judge one scoring mode.
 
@@ -42,7 +42,7 @@ def _style(style: Style | None) -> Iterator[str]:
         yield "caution: one order only: a liking for A is told from the trait by pairs alone (--orders forward,reverse)"
 
 
-def _effects(contrasts: Sequence[Contrast]) -> Iterator[str]:
+def _effects(contrasts: Sequence[PairContrast]) -> Iterator[str]:
     if not contrasts:
         yield LEVELS
     if shaky := [contrast.target for contrast in contrasts if contrast.check == "caution"]:
