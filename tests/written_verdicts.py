@@ -45,7 +45,7 @@ def named(text: str, high: int) -> set[int | str]:
             at += 1
             continue
         run, before, after = text[at:end], text[:at], text[end:]
-        bare = before.rstrip(" `*_\"")
+        bare = before.rstrip(' `*_"')
         top = (bare.endswith("/") or bare.endswith("out of")) and run == str(high)
         if top and not after[:1].isalnum() and after[:1] not in ("/", "%"):
             pass

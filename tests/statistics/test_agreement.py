@@ -101,13 +101,13 @@ def test_the_interval_redraws_texts() -> None:
 
 
 def test_the_interval_covers() -> None:
-    """Two judges of correlation .5 with equal levels: interval alpha is .5 in the long run. 60 draws of 40 texts."""
+    """Two judges of correlation .5 with equal levels: interval alpha is .5 in the long run. 50 draws of 40 texts."""
     rng, covered = np.random.default_rng(2), 0
-    for seed in range(60):
+    for seed in range(50):
         x = rng.normal(0, 1, (40, 1)) + rng.normal(0, 1, (40, 2))
         ci = krippendorff_interval(x, "interval", 100, seed).ci
         covered += ci is not None and ci[0] <= 0.5 <= ci[1]
-    assert 52 <= covered <= 60
+    assert 43 <= covered <= 50
 
 
 def test_shrout_and_fleiss() -> None:

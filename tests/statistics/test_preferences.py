@@ -146,15 +146,15 @@ def test_the_order_effect_is_davidson_and_beavers() -> None:
 
 
 def test_intervals_cover_where_texts_differ_and_those_of_single_comparisons_do_not() -> None:
-    """No condition is better on the whole, each on its texts; 120 draws of 30 texts: .95 is known to .02."""
+    """No condition is better on the whole, each on its texts; 60 draws of 30 texts: .95 is known to .03."""
     names = {"a": 0.0, "b": 0.0, "c": 0.0}
     covered = {"texts": 0, "model": 0}
-    for seed in range(120):
+    for seed in range(60):
         data = drawn(seed, names, texts=30, wobble=3)
         for errors in ("texts", "model"):
             ci = contrast(bradley_terry(data, errors=errors), "b", "a").ci  # type: ignore[arg-type]
             covered[errors] += ci is not None and ci[0] <= 0 <= ci[1]
-    assert covered["texts"] >= 108 and covered["model"] < 105, covered
+    assert covered["texts"] >= 53 and covered["model"] < 53, covered
 
 
 def test_which_was_first_is_told_from_which_is_better() -> None:
