@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from traitbench.types import Status
 
-__all__ = ["choice_bounds", "choice_value", "parse_reply"]
+__all__ = ["choice_bounds", "choice_value", "parse_reply", "refuses"]
 
 
 def choice_value(logprobs: Sequence[float | None], values: Sequence[int]) -> tuple[float, float, list[float]]:
@@ -82,6 +82,11 @@ def parse_reply(
         rest = (match["rest"] or "").strip().strip("*_`\"'()").rstrip(".!").casefold()
         if not rest or rest == label.casefold() or (truncated and label.casefold().startswith(rest)):
             return "valid", value
-    if _REFUSAL.search(reply.replace("’", "'")):
+    if refuses(reply):
         return "refusal", None
     return ("truncated" if truncated else "unparsed"), None
+
+
+def refuses(text: str) -> bool:
+    """Whether a text holds the words of a refusal, as "as an AI" and "I'm not able to" are."""
+    return _REFUSAL.search(text.replace("’", "'")) is not None

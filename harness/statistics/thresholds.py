@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["THRESHOLDS", "Threshold", "judge"]
+__all__ = ["JUDGES", "THRESHOLDS", "Level", "Threshold", "judge"]
 
 Level = Literal["caution", "not interpretable"]
 
@@ -79,10 +79,34 @@ THRESHOLDS: dict[str, Threshold] = {
     ),
 }  # fmt: skip
 
+JUDGES: dict[str, Threshold] = {
+    "agreement": Threshold(
+        0.60, 0.40, "below",
+        "ICC(2,1) or ordinal alpha of judges. Below .40 agreement is poor, from .60 on good (Cicchetti 1994)",
+    ),
+    "score_spread": Threshold(
+        0.05, 0.02, "below",
+        "SD over texts of high and low pole, share of the range: a quarter and a tenth of a point of 0 to 5",
+    ),
+    "length_preference": Threshold(
+        0.05, 0.10, "above",
+        "share of the range, absolute, for a text twice as long, and only where the interval excludes 0: a quarter and "
+        "half a point of 0 to 5",
+    ),
+    "position_preference": Threshold(
+        0.10, 0.20, "above",
+        "share of verdicts for the first text minus one half, absolute, and only where the interval excludes 0",
+    ),
+    "self_preference": Threshold(
+        0.05, 0.10, "above", "share of the range, absolute, and only where the interval excludes 0; as for length"
+    ),
+}  # fmt: skip
+"""Criteria of those who score texts, as `THRESHOLDS` holds those of answers."""
+
 
 def judge(name: str, value: float | None) -> tuple[Level, float] | None:
     """Judge a value by its criterion: the level and the limit that it is past; None where nothing speaks against it."""
-    threshold = THRESHOLDS[name]
+    threshold = THRESHOLDS[name] if name in THRESHOLDS else JUDGES[name]
     if value is None:
         return None
     levels: tuple[tuple[Level, float | None], ...] = (

@@ -6,6 +6,7 @@ import pytest
 
 from traitbench.statistics import THRESHOLDS, response_style
 from traitbench.statistics.style import Answer
+from traitbench.statistics.thresholds import JUDGES
 
 
 def one(item: str, trait: str, keyed: int, order: str, *shares: float) -> Answer:
@@ -37,7 +38,8 @@ def test_degenerate_counts_within_an_order() -> None:
 
 
 def test_every_criterion_has_its_limits_in_order_and_says_where_they_come_from() -> None:
-    for limits in THRESHOLDS.values():
+    assert not THRESHOLDS.keys() & JUDGES.keys()
+    for limits in (*THRESHOLDS.values(), *JUDGES.values()):
         if limits.bad is not None:
             assert limits.caution >= limits.bad if limits.side == "below" else limits.caution <= limits.bad
         assert len(limits.source) > 10
