@@ -38,15 +38,22 @@ def _told_apart(schema: dict[str, Any], field: str, blocks: list[type[Block]]) -
     kinds = []
     for block in blocks:
         mine = block.model_json_schema(by_alias=True, ref_template="#/$defs/{model}")
-        schema["$defs"] |= mine.pop("$defs", {})
+        _define(schema["$defs"], mine.pop("$defs", {}))
         # Pydantic takes what has a default for optional; without its kind nobody could tell what a block is.
         mine["required"] = sorted({*mine.get("required", ()), "kind"})
-        schema["$defs"][block.__name__] = mine
+        _define(schema["$defs"], {block.__name__: mine})
         kinds.append({"$ref": f"#/$defs/{block.__name__}"})
     names = sorted(str(block.model_fields["kind"].default) for block in blocks)
     other = UnknownBlock.model_json_schema(by_alias=True)
     other["properties"]["kind"] = {"type": "string", "not": {"enum": names}}
     schema["properties"][field]["additionalProperties"] = {"anyOf": [*kinds, other]}
+
+
+def _define(held: dict[str, Any], more: dict[str, Any]) -> None:
+    """Add definitions; ValueError where two records of one name differ, of which one would take the other's place."""
+    for name, definition in more.items():
+        if held.setdefault(name, definition) != definition:
+            raise ValueError(f"two records of the results are called {name}; rename one of them")
 
 
 if __name__ == "__main__":

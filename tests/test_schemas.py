@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jsonschema
 import pytest
@@ -14,6 +14,9 @@ from traitbench.cli.commands import main
 from traitbench.leaderboard import build
 from traitbench.runs.publish import publish
 from traitbench.store import read_json, write_json
+from traitbench.tasks.block import Block
+from traitbench.tasks.persona_consistency import PersonaConsistency
+from traitbench.types import Record
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +89,16 @@ def test_a_results_file_that_lacks_or_adds_a_key_does_not_fit(run: Path, spoil: 
     spoil(raw)
     with pytest.raises(jsonschema.ValidationError):
         check("results", raw)
+
+
+def test_records_of_one_name_are_not_taken_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Score(Record):
+        other: int
+
+    class Mine(Block):
+        kind: Literal["mine"] = "mine"
+        score: Score
+
+    monkeypatch.setattr(PersonaConsistency, "block", lambda: Mine)
+    with pytest.raises(ValueError, match="two records of the results are called Score"):
+        schemas.text("results")

@@ -17,7 +17,7 @@ from traitbench.types import Record, Trait
 if TYPE_CHECKING:
     from traitbench.inventories import Item
 
-__all__ = ["Fit", "Functioning", "ItemFunctioning", "ScaleFunctioning", "functioning", "functioning_tables"]
+__all__ = ["Functioning", "ItemFunctioning", "ModelFit", "ScaleFunctioning", "functioning", "functioning_tables"]
 
 _ROUNDS = 5
 """Purifications of the matching score: as many as in common programs; it nearly always settles in two."""
@@ -51,7 +51,7 @@ class ItemFunctioning(Record):
         return self.p_holm is not None and self.p_holm < 0.05 and self.size != "negligible"
 
 
-class Fit(Record):
+class ModelFit(Record):
     """How one model of invariance fits both groups together."""
 
     level: Level
@@ -74,7 +74,7 @@ class ScaleFunctioning(Record):
     """Items of the score that people are matched on: those that work alike. The item in question is always in it."""
     indicators: Literal["items", "facets"]
     """What the factor model is over."""
-    fits: list[Fit]
+    fits: list[ModelFit]
     holds: Level | Literal["none"] | None
     """The strongest invariance that holds; none: one factor does not describe the groups; null where `reason` says
     why."""
@@ -115,7 +115,7 @@ def _scale(
     return ScaleFunctioning(
         trait=trait, n_first=len(one), n_second=len(other), items=found, matched_on=kept,
         indicators="facets" if by_facet else "items",
-        fits=[Fit(level=level, **fit._asdict()) for level, fit in whole.fits.items()],
+        fits=[ModelFit(level=level, **fit._asdict()) for level, fit in whole.fits.items()],
         holds=whole.holds, reason=whole.reason,
     )  # fmt: skip
 
