@@ -20,6 +20,7 @@ def register() -> None:
     from traitbench.backends.lm_eval.kinds import installed
 
     installed()
+    import lm_eval.models  # noqa: F401  (lm-eval adds its own names only to a registry that is empty)
     from lm_eval.api.registry import model_registry
 
     if "traitbench" not in model_registry:

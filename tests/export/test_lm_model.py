@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,16 @@ def test_a_reply_is_what_our_own_backend_writes(kind: str, tiny: Tiny, tmp_path:
     assert found == [expected[i].text for i in range(len(asks))]
     plain = {i: r.text for batch in ours.run(requests) for i, r in batch.items()}
     assert (found == list(plain.values())) is (kind == "none")
+
+
+def test_lm_evals_own_models_keep_their_names() -> None:
+    """In a process of its own: lm-eval fills its table once, when it is first asked and finds it empty."""
+    code = (
+        "from traitbench.lm_eval import register; register(); from lm_eval.api.registry import get_model; "
+        "print(get_model('dummy').__name__, get_model('traitbench').__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["DummyLM", "ControlledLM"], done.stderr[-2000:]
 
 
 def test_without_a_control_it_is_lm_evals_own_model(tiny: Tiny) -> None:
