@@ -259,7 +259,7 @@ def _export(p: argparse.ArgumentParser) -> None:
     what.add_argument("folder", nargs="?", help=_FOLDER)
     what.add_argument(
         "--path", choices=["lm-eval", "inspect-register"],
-        help="print the folder of our questionnaires as tasks of this tool, or as entries of this register",
+        help="print the folder of our tasks for this tool, or of entries for this register",
     )  # fmt: skip
     p.add_argument("--to", metavar="DIR", help="default: results/published, of another format results/exported")
     p.add_argument("--format", metavar="NAME", default="published", help="published, inspect, eee, hf (%(default)s)")

@@ -1,5 +1,7 @@
 """The questionnaires as tasks of lm-eval: a folder for `lm_eval run --include_path`, the same whenever it is written.
 
+Beside them lies the reasoning set, which is lm-eval's from the start.
+
 An item is asked as a run of traitbench asks it first: choice scoring, options in the order of the scale, letters, the
 first wording. Each spelling of an option is a choice of lm-eval's, so that its samples hold the same log-probabilities.
 """
@@ -15,6 +17,7 @@ import yaml
 from traitbench import inventories
 from traitbench.export import lm_functions
 from traitbench.export.shelf import shelved
+from traitbench.runs import reasoning
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import Choose
@@ -42,8 +45,9 @@ def lm_tasks() -> Path:
 
 
 def files() -> dict[str, str]:
-    """Name of each file -> what stands in it. Of instruments whose texts are restricted there is none."""
+    """Path of each file -> what stands in it. Of instruments whose texts are restricted there is none."""
     found = {"functions.py": Path(lm_functions.__file__).read_text("utf-8")}
+    found |= {f"reasoning/{name}": text for name, text in reasoning.files().items()}
     for name in inventories.names():
         inventory = inventories.load(name, texts=False)
         if inventory.restricted:

@@ -150,13 +150,17 @@ def test_its_command_line_runs_them_under_a_control(tiny: Tiny, tmp_path: Path) 
 def test_the_folder_is_printed_and_the_same_each_time(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", "--path", "lm-eval"]) == 0
     folder = Path(capsys.readouterr().out.strip())
-    first = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def held() -> dict[str, bytes]:
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    first = held()
     assert first == {name: text.encode() for name, text in files().items()}
     # What was changed is written again, and what is whole stays.
     (folder / "functions.py").write_text("nonsense")
     assert main(["export", "--path", "lm-eval"]) == 0
     assert Path(capsys.readouterr().out.strip()) == folder
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == first
+    assert held() == first
     assert main(["export"]) == 2 and main(["export", "--path", "lm_eval"]) == 2
 
 
