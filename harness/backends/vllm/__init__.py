@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -137,6 +137,13 @@ class VLLM(Backend):
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown."""
         return self.renderer.render(request.conversation(self._control), request.cue)
+
+    def start(self, tell: Callable[[str], None]) -> None:
+        """Start and check the engine, and say so: that takes minutes on a CPU, and on a GPU where it compiles."""
+        if self._engine is None:
+            eager = self.given.enforce_eager
+            tell(f"starting vLLM {self.version}" + ("" if eager else "; sooner with --model_args enforce_eager=true"))
+            self.engine  # noqa: B018
 
     def work(self, requests: Sequence[Request], control: Control) -> Work:
         """Count what the prefix cache leaves to compute; which keeps whole blocks."""

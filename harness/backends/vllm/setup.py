@@ -125,8 +125,10 @@ def check_memory(setup: Setup) -> None:
 
 
 def cure(setup: Setup, error: BaseException) -> str:
-    """The first line of an error of vLLM's, and what to change."""
-    reason = first_line(error)
+    """The first line of an error of vLLM's that gives a reason, and what to change."""
+    # A setting that is refused comes as pydantic's error: how many there are, the setting, then the reason.
+    refused = [line.strip() for line in str(error).splitlines() if line.strip().startswith("Value error, ")]
+    reason = refused[0].removeprefix("Value error, ").partition(" [type=")[0] if refused else first_line(error)
     whole = str(error).lower()
     if "initialization failed" in whole:
         # The engine is a process of its own: what it printed is the reason, and most often memory is.
@@ -135,9 +137,11 @@ def cure(setup: Setup, error: BaseException) -> str:
         told = _memory(setup)
     elif "max_model_len" in whole:
         told = f"give --model_args max_model_len a smaller value than {setup.max_model_len}"
+    elif refused:
+        told = "change it in --model_args; --backend hf runs the same without vLLM"
     else:
         told = "see its log with VLLM_LOGGING_LEVEL=INFO; --backend hf runs the same without vLLM"
-    return f"{reason}; {told}"
+    return f"{reason.rstrip('.')}; {told}"
 
 
 def _memory(setup: Setup) -> str:
