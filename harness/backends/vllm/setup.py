@@ -20,6 +20,7 @@ __all__ = [
     "check_memory",
     "cure",
     "installed",
+    "longest_prompt",
     "on_cpu",
     "required",
 ]
@@ -35,6 +36,8 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 BLOCK, CPU_BLOCK = 16, 32
 """Tokens of a block of the prefix cache: vLLM's own on a GPU; on the CPU its own 128 would share little."""
+_LONGEST = 8192
+"""Tokens of a prompt and its answer where no max_model_len is given and the model takes more."""
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -100,11 +103,24 @@ def required() -> str:
     return found
 
 
-def on_cpu() -> bool:
-    """Whether vLLM runs on the CPU here."""
+def on_cpu(device: str | None = None) -> bool:
+    """Whether vLLM runs on the CPU here; BadData where `device`, what was asked for, is another."""
     from vllm.platforms import current_platform
 
-    return bool(current_platform.is_cpu())
+    cpu = bool(current_platform.is_cpu())
+    if device is not None and (device == "cpu") != cpu:
+        here = "the CPU" if cpu else "GPUs"
+        raise BadData(f"--device {device}: the vLLM that is installed runs on {here}; leave --device out")
+    return cpu
+
+
+def longest_prompt(wanted: int | None, config: Any, label: str) -> int:
+    """Tokens of the longest prompt with its answer; BadData where the model has fewer positions than are wanted."""
+    positions = getattr(config, "max_position_embeddings", None) or _LONGEST
+    found = wanted or min(positions, _LONGEST)
+    if found > positions:
+        raise BadData(f"max_model_len={found} is more than the {positions} positions of {label}")
+    return int(found)
 
 
 def check_memory(setup: Setup) -> None:
