@@ -160,7 +160,6 @@ class Bar:
         self.tell(ahead.line() + (f"; {_SAFE}" if (ahead.seconds or 0) > _WORTH_SAYING else ""))
         self._left = ahead.requests - ahead.held
         self._promised, self._estimated = ahead.promised, ahead.seconds is not None
-        self._started = self._told = time.monotonic()
         self._task = self._bar.add_task("", total=ahead.requests, completed=ahead.held)
         if self.console.is_terminal:
             self._bar.start()
@@ -186,7 +185,9 @@ class Bar:
         return step
 
     def condition(self, name: str) -> None:
-        """Name the condition that is being asked."""
+        """Name the condition that is being asked; the clock runs from the first one on."""
+        if not self._started:
+            self._started = self._told = time.monotonic()
         self._bar.update(self._task, description=name)
         self._name = name
 

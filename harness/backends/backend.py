@@ -115,6 +115,12 @@ class Backend(ABC):
         BadData for a control that this model cannot take.
         """
 
+    def start(self, tell: Callable[[str], None]) -> None:
+        """Start what takes long and is no part of answering; called once it is known that something is to be asked.
+
+        `tell` is for a line to whoever waits.
+        """
+
     @contextmanager
     def under(self, control: Control | None) -> Iterator[None]:
         """Apply `control` to every request of the block: `_control` is the one in force, as far as that is enough."""

@@ -215,6 +215,12 @@ def _shapes(folder: Path) -> dict[str, tuple[int, int]]:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise BadData(f"cannot read {folder / WEIGHTS}: {error}; fit the control again") from None
+    # PEFT turns the factors of an embedding round, and keeps the embedding itself beside them unless it is told not to.
+    if embedded := [name for name in found if ".lora_embedding_" in name]:
+        raise BadData(
+            f"{folder / WEIGHTS} holds {embedded[0]!r}; an adapter of embeddings is not taken; leave them "
+            "out of the target_modules (embed_tokens) and train it again"
+        )
     if strange := [name for name, shape in found.items() if ".lora_" not in name or len(shape) != 2]:
         raise BadData(f"{folder / WEIGHTS} holds {strange[0]!r}; expected LoRA matrices alone")
     return {name: (shape[0], shape[1]) for name, shape in found.items()}

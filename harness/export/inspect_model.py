@@ -12,7 +12,8 @@ import anyio.to_thread
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput, ModelUsage
 
 from traitbench.backends.hf import HuggingFace
-from traitbench.errors import UnsupportedControl
+from traitbench.backends.models import SHORT_NAMES
+from traitbench.errors import BadData, UnsupportedControl
 from traitbench.export.controlled import control_of, model_of
 from traitbench.export.inspect_choice import EXACT, Asked, asked
 from traitbench.export.inspect_token import first_token
@@ -40,10 +41,17 @@ _SCHEME = "traitbench:"
 
 
 def named(name: str) -> tuple[str, Path | None]:
-    """Split NAME@CONTROL: what follows the last @ is a control where it is a folder, else a revision of the hub."""
+    """Split NAME@CONTROL: what follows the last @ is a control where it is a folder, else a revision of the hub.
+
+    BadData for a folder without a control, and where there can be no revision.
+    """
     model, at, place = name.rpartition("@")
-    if at and (Path(place).expanduser() / "control.json").is_file():
-        return model, Path(place).expanduser()
+    folder = Path(place).expanduser()
+    if at and (folder / "control.json").is_file():
+        return model, folder
+    # Behind a model that has no revisions, only a folder can be meant.
+    if at and not Path(name).is_dir() and (folder.is_dir() or Path(model).is_dir() or model in SHORT_NAMES):
+        raise BadData(f"{place} holds no control (control.json); expected the folder that traitbench fit prints")
     return name, None
 
 

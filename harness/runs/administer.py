@@ -61,6 +61,8 @@ def administer(
         backend.check_lengths(requests, control)
     outlook = foresee(prepared, backend, requests, every, held)
     progress.plan(outlook.estimate)
+    if any(key not in held for key in every):
+        backend.start(tell)
     desk = _Desk(tasks, items, backend, folder, held, progress, outlook.meter, plan.seed)
     samples: dict[str, list[Sample]] = {task.id: [] for task in prepared.tasks}
     for group in [prepared.conditions] if plan.mix_conditions else [[each] for each in prepared.conditions]:

@@ -155,3 +155,19 @@ def test_one_bit_is_noticed(dtype: torch.dtype, base: Callable[[], Any]) -> None
     with pytest.raises(KeyError), restored(model):
         raise KeyError
     unchanged(model, base())
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_adapter_of_embeddings_is_refused_as_what_it_is(
+    whole: bool, base: Callable[[], Any], tmp_path: Path
+) -> None:
+    """Their factors are turned round, and would pass for another model's."""
+    model = base()
+    (table,) = (n for n, m in model.named_modules() if m is model.get_input_embeddings())
+    made = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=[table.rpartition(".")[2]]))
+    made.save_pretrained(tmp_path, save_embedding_layers=whole)
+    with (
+        pytest.raises(BadData, match="an adapter of embeddings is not taken; leave them out"),
+        worn(base(), Control(adapter=tmp_path, weights=adapter_digest(tmp_path))),
+    ):
+        pass

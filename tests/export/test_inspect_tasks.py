@@ -17,6 +17,7 @@ from asked import answers
 from traitbench import controls, inventories
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
+from traitbench.errors import BadData
 from traitbench.statistics.replies import parse_reply
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
@@ -101,6 +102,9 @@ def test_what_the_provider_does_not_heed_is_refused(tiny: Tiny, tmp_path: Path) 
     place = tmp_path / "controls" / made.hash
     assert named(f"smollm2@{place}") == ("smollm2", place)
     assert named("org/name@main") == ("org/name@main", None) and named("smollm2") == ("smollm2", None)
+    for missing in (f"smollm2@{place}/nowhere", f"org/name@{place.parent}"):
+        with pytest.raises(BadData, match=r"holds no control \(control.json\); expected the folder"):
+            named(missing)
 
 
 def test_content_and_settings_that_would_be_dropped_are_refused(tiny: Tiny) -> None:

@@ -14,6 +14,8 @@ import traitbench
 from traitbench.backends import BACKENDS, counting
 from traitbench.backends.backend import Backend
 from traitbench.backends.hf import HuggingFace
+from traitbench.backends.scripted import Scripted
+from traitbench.cli.commands import main
 from traitbench.progress import Bar, Estimate, Pace
 from traitbench.runs import estimate
 from traitbench.runs.administer import key_of
@@ -194,9 +196,19 @@ def test_the_bar_keeps_its_promise_and_says_nothing_twice(
     ):  # fmt: skip
         with Bar() as bar:
             bar.plan(ahead)
+            # Until the first condition begins an engine may start, which is no part of answering.
+            clock[0] += 300
             bar.condition("baseline")
             clock[0] += 5
             bar.done(10)
         said = capsys.readouterr().err
         assert ("in all" in said) == (expected is not None) and (expected or "") in said
         assert said.count("safe to stop") == (ahead.prompt is not None)
+
+
+def test_a_backend_is_started_where_something_is_to_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(Scripted, "start", lambda self, tell: started.append(self.name))
+    for times in (1, 1):
+        line = f"run --model scripted:uniform --tasks mini_ipip --limit 3 --bootstrap_iters 20 -o {tmp_path}"
+        assert main(line.split()) == 0 and len(started) == times

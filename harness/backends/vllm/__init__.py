@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -24,7 +24,7 @@ from traitbench.backends.vllm.batches import batches
 from traitbench.backends.vllm.engine import Ask, Engine
 from traitbench.backends.vllm.needs import needs
 from traitbench.backends.vllm.selfcheck import Known, known, verify
-from traitbench.backends.vllm.setup import BLOCK, CPU_BLOCK, RANKS, Setup, on_cpu, required
+from traitbench.backends.vllm.setup import BLOCK, CPU_BLOCK, RANKS, Setup, longest_prompt, on_cpu, required
 from traitbench.backends.vllm.texts import tail, uncached
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.errors import BadData
@@ -34,8 +34,6 @@ __all__ = ["VLLM"]
 
 _CHUNK = {True: 64, False: 512}
 """Requests that are kept together, on the CPU and on a GPU: what a kill can lose."""
-_LONGEST = 8192
-"""Tokens of a prompt and its answer where no max_model_len is given and the model takes more."""
 
 
 class VLLM(Backend):
@@ -76,15 +74,9 @@ class VLLM(Backend):
         self.weights = locate(spec)
         self.tokenizer, self.config, self._ends = settings(spec, self.weights, given.trust_remote_code)
         self.renderer = Renderer(self.tokenizer, options.chat_template)
-        self._cpu = on_cpu()
-        if options.device is not None and (options.device == "cpu") != self._cpu:
-            here = "the CPU" if self._cpu else "GPUs"
-            raise BadData(f"--device {options.device}: the vLLM that is installed runs on {here}; leave --device out")
+        self._cpu = on_cpu(options.device)
         self.dtype = precision(given.dtype, self.config, self._cpu)
-        positions = getattr(self.config, "max_position_embeddings", None) or _LONGEST
-        self.longest = given.max_model_len or min(positions, _LONGEST)
-        if self.longest > positions:
-            raise BadData(f"max_model_len={self.longest} is more than the {positions} positions of {spec.label}")
+        self.longest = longest_prompt(given.max_model_len, self.config, spec.label)
         self._chunk = options.batch_size or _CHUNK[self._cpu]
         self._setup = Setup(
             path=self.weights.path, revision=self.weights.revision, dtype=self.dtype, seed=options.seed,
@@ -137,6 +129,12 @@ class VLLM(Backend):
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown."""
         return self.renderer.render(request.conversation(self._control), request.cue)
+
+    def start(self, tell: Callable[[str], None]) -> None:
+        """Start and check the engine, and say so: that takes minutes on a CPU, and on a GPU where it compiles."""
+        sooner = "" if self.given.enforce_eager else "; sooner with --model_args enforce_eager=true"
+        tell(f"starting vLLM {self.version}{sooner}")
+        self.engine  # noqa: B018
 
     def work(self, requests: Sequence[Request], control: Control) -> Work:
         """Count what the prefix cache leaves to compute; which keeps whole blocks."""

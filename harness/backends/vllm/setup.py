@@ -20,6 +20,7 @@ __all__ = [
     "check_memory",
     "cure",
     "installed",
+    "longest_prompt",
     "on_cpu",
     "required",
 ]
@@ -35,6 +36,8 @@ RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 BLOCK, CPU_BLOCK = 16, 32
 """Tokens of a block of the prefix cache: vLLM's own on a GPU; on the CPU its own 128 would share little."""
+_LONGEST = 8192
+"""Tokens of a prompt and its answer where no max_model_len is given and the model takes more."""
 _BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 
 
@@ -100,11 +103,24 @@ def required() -> str:
     return found
 
 
-def on_cpu() -> bool:
-    """Whether vLLM runs on the CPU here."""
+def on_cpu(device: str | None = None) -> bool:
+    """Whether vLLM runs on the CPU here; BadData where `device`, what was asked for, is another."""
     from vllm.platforms import current_platform
 
-    return bool(current_platform.is_cpu())
+    cpu = bool(current_platform.is_cpu())
+    if device is not None and (device == "cpu") != cpu:
+        here = "the CPU" if cpu else "GPUs"
+        raise BadData(f"--device {device}: the vLLM that is installed runs on {here}; leave --device out")
+    return cpu
+
+
+def longest_prompt(wanted: int | None, config: Any, label: str) -> int:
+    """Tokens of the longest prompt with its answer; BadData where the model has fewer positions than are wanted."""
+    positions = getattr(config, "max_position_embeddings", None) or _LONGEST
+    found = wanted or min(positions, _LONGEST)
+    if found > positions:
+        raise BadData(f"max_model_len={found} is more than the {positions} positions of {label}")
+    return int(found)
 
 
 def check_memory(setup: Setup) -> None:
@@ -125,8 +141,10 @@ def check_memory(setup: Setup) -> None:
 
 
 def cure(setup: Setup, error: BaseException) -> str:
-    """The first line of an error of vLLM's, and what to change."""
-    reason = first_line(error)
+    """The first line of an error of vLLM's that gives a reason, and what to change."""
+    # A setting that is refused comes as pydantic's error: how many there are, the setting, then the reason.
+    refused = [line.strip() for line in str(error).splitlines() if line.strip().startswith("Value error, ")]
+    reason = refused[0].removeprefix("Value error, ").partition(" [type=")[0] if refused else first_line(error)
     whole = str(error).lower()
     if "initialization failed" in whole:
         # The engine is a process of its own: what it printed is the reason, and most often memory is.
@@ -135,9 +153,11 @@ def cure(setup: Setup, error: BaseException) -> str:
         told = _memory(setup)
     elif "max_model_len" in whole:
         told = f"give --model_args max_model_len a smaller value than {setup.max_model_len}"
+    elif refused:
+        told = "change it in --model_args; --backend hf runs the same without vLLM"
     else:
         told = "see its log with VLLM_LOGGING_LEVEL=INFO; --backend hf runs the same without vLLM"
-    return f"{reason}; {told}"
+    return f"{reason.rstrip('.')}; {told}"
 
 
 def _memory(setup: Setup) -> str:

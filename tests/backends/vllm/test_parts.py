@@ -193,6 +193,12 @@ def test_known_versions_pass(monkeypatch: pytest.MonkeyPatch, package: str, held
         ("No available memory for the cache blocks.", False, "gpu_memory_utilization a larger one than 0.9"),
         ("CUDA out of memory. Tried to allocate 2.00 GiB", False, "each of 3 adapters has room"),
         ("max_model_len is greater than the derived 256", True, "smaller value than 512$"),
+        (
+            "1 validation error for VllmConfig\n  Value error, Total number of attention heads (9) must be divisible "
+            "by tensor parallel size (2). [type=value_error, input_value=ArgsKwargs(())]\n    For further",
+            True,
+            r"^Total number of attention heads \(9\) must .* size \(2\); change it in --model_args",
+        ),
         ("something else", True, "something else; see its log with VLLM_LOGGING_LEVEL=INFO"),
     ],
 )
