@@ -9,7 +9,7 @@ from pydantic import Field
 from traitbench.tasks.verdict import Word
 from traitbench.types import Record
 
-__all__ = ["Cell", "Contender", "Entry", "Part", "Ranked", "Row", "rank_text", "standing"]
+__all__ = ["Cell", "Contender", "Entry", "Part", "Ranked", "Row", "rank_text", "standing", "unranked"]
 
 
 class Part(Record):
@@ -143,3 +143,25 @@ def rank_text(low: int | None, high: int | None) -> str:
     if low is None:
         return "–"
     return str(low) if high is None or high == low else f"{low}–{high}"
+
+
+def unranked(
+    effect: float | None, ci: tuple[float, float] | None, verdict: str, limit: int | None, contaminated: int
+) -> str:
+    """Why an effect in the direction aimed at has no rank; empty where it has one.
+
+    `limit` is --limit, `contaminated` how many of the items the method was fitted on.
+    """
+    if effect is None:
+        return "no effect to rank"
+    if verdict == "not interpretable":
+        return verdict
+    if limit is not None:
+        return f"first {limit} items"
+    if contaminated:
+        return f"contaminated ({contaminated} items)"
+    if ci is None:
+        return "no interval"
+    if ci[0] <= 0 <= ci[1]:
+        return "interval reaches zero"
+    return "moves against the target" if effect < 0 else ""

@@ -8,7 +8,7 @@ from statistics import fmean
 from traitbench.charts.chart import Estimate, digits, plain
 from traitbench.tables import Table, interval, number, ratio
 from traitbench.tasks.block import Facts
-from traitbench.tasks.board import Cell, Contender, Entry, rank_text, standing
+from traitbench.tasks.board import Cell, Contender, Entry, rank_text, standing, unranked
 from traitbench.tasks.situations.comparison import aimed, group, part
 from traitbench.tasks.situations.effects import PairContrast, PairShift
 from traitbench.tasks.situations.summary import PairScores, SituationsBlock
@@ -99,26 +99,9 @@ def contender(found: Metrics, scored: PairScores, block: SituationsBlock, facts:
         value=found.effect,
         ci=found.effect_ci,
         group=found.group,
-        unranked=_unranked(found, facts, contaminated),
+        unranked=unranked(found.effect, found.effect_ci, found.verdict, facts.config.get("limit"), contaminated),
         parts=[part(c, scored, block) for c in aimed(scored)],
     )
-
-
-def _unranked(found: Metrics, facts: Facts, contaminated: int) -> str:
-    """Why the effect has no rank, or ""."""
-    if found.effect is None:
-        return "no effect to rank"
-    if found.verdict == "not interpretable":
-        return found.verdict
-    if (limit := facts.config.get("limit")) is not None:
-        return f"first {limit} items"
-    if contaminated:
-        return f"contaminated ({contaminated} items)"
-    if found.effect_ci is None:
-        return "no interval"
-    if found.effect_ci[0] <= 0 <= found.effect_ci[1]:
-        return "interval reaches zero"
-    return "moves against the target" if found.effect < 0 else ""
 
 
 def _sign(contrast: PairContrast) -> float:
