@@ -144,6 +144,22 @@ def facets(field: str, rows: Rows, **header: Any) -> dict[str, Any]:
     return {"field": field, "type": "nominal", "sort": by, "header": {"title": None, "labelAnchor": "start", **header}}
 
 
+def by_target(rows: Rows, layers: list[dict[str, Any]], several: bool) -> dict[str, Any]:
+    """Lay `layers` out over `rows` with a `target` and a `run`: a line a target, of several runs a panel a target."""
+    y = {"field": "run" if several else "target", "type": "nominal", "sort": None, "title": None, "axis": two_lines()}
+    lines = 2 if any(" · " in row["run"] for row in rows) else 1
+    inner = {"width": 340, "height": {"step": 8 + 15 * lines}, "encoding": {"y": y}, "layer": layers}
+    if not several:
+        return {"data": {"values": rows}, **inner, "usermeta": {"panel": 500}}
+    return {
+        "data": {"values": rows},
+        "facet": {"row": facets("target", rows, labelOrient="top", labelPadding=2)},
+        "spec": inner,
+        "spacing": 10,
+        "usermeta": {"panel": 560},
+    }
+
+
 def line_at(x: float, style: str = "zero") -> dict[str, Any]:
     """A vertical line through the whole plot, drawn once whatever the data."""
     return {

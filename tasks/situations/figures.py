@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-from traitbench.charts.chart import Estimate, Figure, digits, facets, figure, line_at, plain, two_lines
+from traitbench.charts.chart import Estimate, Figure, by_target, digits, figure, line_at, plain
 from traitbench.charts.theme import VERDICTS
 from traitbench.tasks.situations.comparison import aimed
 from traitbench.tasks.situations.summary import SituationsBlock
@@ -66,15 +66,4 @@ def _spec(rows: list[dict[str, Any]], unit: str, several: bool) -> dict[str, Any
             "shape": {**kind, "scale": {"domain": list(VERDICTS), "range": "shapes"}, "legend": legend},
             "tooltip": [{"field": field, "title": title} for field, title in tips.items()]}},
     ]  # fmt: skip
-    y = {"field": "run" if several else "target", "type": "nominal", "sort": None, "title": None, "axis": two_lines()}
-    step = 8 + 15 * (2 if any(" · " in row["run"] for row in rows) else 1)
-    inner = {"width": 340, "height": {"step": step}, "encoding": {"y": y}, "layer": layers}
-    if not several:
-        return {"data": {"values": rows}, **inner, "usermeta": {"panel": 500}}
-    return {
-        "data": {"values": rows},
-        "facet": {"row": facets("target", rows, labelOrient="top", labelPadding=2)},
-        "spec": inner,
-        "spacing": 10,
-        "usermeta": {"panel": 560},
-    }
+    return by_target(rows, layers, several)

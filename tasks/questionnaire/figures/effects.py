@@ -7,15 +7,14 @@ from typing import Any
 
 from traitbench.charts.chart import (
     Figure,
+    by_target,
     concat,
     digits,
-    facets,
     figure,
     grid_cells,
     grid_width,
     line_at,
     plain,
-    two_lines,
     unit,
 )
 from traitbench.charts.theme import VERDICTS
@@ -66,18 +65,7 @@ def _forest(rows: list[dict[str, Any]], mode: Mode, several: bool) -> dict[str, 
             "shape": {**kind, "scale": {"domain": list(VERDICTS), "range": "shapes"}, "legend": legend},
             "tooltip": tip}},
     ]  # fmt: skip
-    y = {"field": "run" if several else "target", "type": "nominal", "sort": None, "title": None, "axis": two_lines()}
-    lines = 2 if any(" · " in row["run"] for row in rows) else 1
-    inner = {"width": 340, "height": {"step": 8 + 15 * lines}, "encoding": {"y": y}, "layer": layers}
-    if not several:
-        return {"data": {"values": rows}, **inner, "usermeta": {"panel": 500}}
-    return {
-        "data": {"values": rows},
-        "facet": {"row": facets("target", rows, labelOrient="top", labelPadding=2)},
-        "spec": inner,
-        "spacing": 10,
-        "usermeta": {"panel": 560},
-    }
+    return by_target(rows, layers, several)
 
 
 def matrices(runs: Sequence[Run], mode: Mode) -> Figure | None:
