@@ -9,12 +9,23 @@ from numpy.typing import NDArray
 
 from traitbench.samples import Condition
 from traitbench.tasks.shifts import Design
-from traitbench.types import Trait
+from traitbench.types import Record, Trait
 
-__all__ = ["PROFILES", "Difference", "aims", "design_of", "differences", "pairs"]
+__all__ = ["PROFILES", "Difference", "Overall", "aims", "design_of", "differences", "pairs"]
 
 PROFILES = "profiles"
 """Where a contrast names its conditions: all the drawn profiles together."""
+
+
+class Overall(Record):
+    """Mean over the contrasts that aim at one trait, in the direction aimed at."""
+
+    value: float
+    se: float | None
+    ci: tuple[float, float] | None
+    covers: list[str] = []
+    """What the interval covers: items, facets, templates, fits; the targets are taken as they are."""
+
 
 Difference = tuple[str, str, str, dict[Trait, float], NDArray[np.float64]]
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from statistics import median
 
 from traitbench.tasks.block import Facts
+from traitbench.tasks.differences import Overall
 from traitbench.tasks.questionnaire.groups import design, group
-from traitbench.tasks.questionnaire.scorecard import Contrast, Overall, Shift
+from traitbench.tasks.questionnaire.scorecard import Contrast, Shift
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.types import Mode, Record
 

@@ -12,7 +12,7 @@ from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
 from traitbench.statistics.intervals import Estimate, item_means, leakage, p_value
 from traitbench.statistics.sums import Term, total
-from traitbench.tasks.differences import PROFILES, Difference, aims, differences
+from traitbench.tasks.differences import PROFILES, Difference, Overall, aims, differences
 from traitbench.tasks.questionnaire.halves import split_half
 from traitbench.tasks.questionnaire.specific import terms_of
 from traitbench.tasks.scoring import RANDOM, effect_size, estimated, facets_of, weights_of
@@ -82,16 +82,6 @@ class Contrast(Record):
     """caution: the key halves disagree in sign, an interval reaches zero (of the effect or the specific one), or does
     so once the run's contrasts are counted (Holm)."""
     reasons: list[str] = []
-
-
-class Overall(Record):
-    """Mean over the contrasts that aim at one trait, in the direction aimed at."""
-
-    value: float
-    se: float | None
-    ci: tuple[float, float] | None
-    covers: list[str] = []
-    """What the interval covers: items, facets, templates, fits; the targets are taken as they are."""
 
 
 class Scorecard(Record):

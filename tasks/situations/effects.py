@@ -25,14 +25,14 @@ from traitbench.statistics.comparison import holm
 from traitbench.statistics.intervals import Estimate, Weights, item_means, leakage, p_value, stratified_mean
 from traitbench.statistics.proportions import Share, share
 from traitbench.statistics.sums import Term, total
-from traitbench.tasks.differences import Difference, differences
+from traitbench.tasks.differences import Difference, Overall, differences
 from traitbench.tasks.scoring import RANDOM, effect_size, item_grid
 from traitbench.tasks.situations.pairs import Pair
 from traitbench.tasks.variation import FLAT
 from traitbench.types import Mode, Record, Trait
 
 __all__ = [
-    "PairContrast", "PairLevel", "PairMean", "PairShift", "Setting", "contrasts", "levels", "overall", "pair_grid",
+    "PairContrast", "PairLevel", "PairShift", "Setting", "contrasts", "levels", "overall", "pair_grid",
 ]  # fmt: skip
 
 ALPHA = 0.05
@@ -104,15 +104,6 @@ class PairContrast(Record):
     """caution: the interval of the effect, or of that on matched pairs, reaches zero, or does so once the run's
     contrasts are counted (Holm); or the effect goes against the target."""
     reasons: list[str] = []
-
-
-class PairMean(Record):
-    """Mean over the contrasts that aim at one trait, in the direction aimed at."""
-
-    value: float
-    se: float | None
-    ci: tuple[float, float] | None
-    covers: list[str] = []
 
 
 class Setting:
@@ -197,7 +188,7 @@ def contrasts(
 
 def overall(
     values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition], setting: Setting
-) -> PairMean | None:
+) -> Overall | None:
     """Mean effect over the contrasts that aim at one trait; wordings and fits are the same for all of them."""
     terms = []
     for *_, aimed, moved in differences(values, conditions):
@@ -207,7 +198,7 @@ def overall(
     if not terms:
         return None
     mean = total([t._replace(share=t.share / len(terms)) for t in terms], RANDOM[: terms[0].values.ndim - 1])
-    return None if mean.value is None else PairMean(value=mean.value, se=mean.se, ci=mean.ci, covers=list(mean.covers))
+    return None if mean.value is None else Overall(value=mean.value, se=mean.se, ci=mean.ci, covers=list(mean.covers))
 
 
 def _contrast(difference: Difference, setting: Setting) -> PairContrast:

@@ -11,11 +11,11 @@ from traitbench.samples import Condition, Sample
 from traitbench.statistics.intervals import item_means
 from traitbench.statistics.style import Style, response_style
 from traitbench.tasks.block import Block, Facts, by_condition
+from traitbench.tasks.differences import Overall
 from traitbench.tasks.scoring import answer, modes
 from traitbench.tasks.situations.effects import (
     PairContrast,
     PairLevel,
-    PairMean,
     PairShift,
     Setting,
     contrasts,
@@ -39,7 +39,7 @@ class PairScores(Record):
     levels: dict[str, list[PairLevel]]
     """Condition -> a level a trait."""
     contrasts: list[PairContrast]
-    effect: PairMean | None
+    effect: Overall | None
     """Mean over the contrasts that aim at one trait; null without any."""
     response_style: dict[str, Style]
     """Condition, and "all" for every condition together; empty for statement."""
