@@ -127,7 +127,7 @@ TEXTS: dict[str, Limit] = {
     ),
     "no_english": Limit(
         0.10, "share of frequent English function words below which thirty words of prose are not English, whichever "
-        "language they are; English prose has .35 to .50",
+        "language they are; the replies of the open dialogues have .28 at the least and .53 in the median",
     ),
 }  # fmt: skip
 """What `traitbench.judges.texts` asks of a written text."""

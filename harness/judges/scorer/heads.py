@@ -27,7 +27,7 @@ class Head(Record):
     weights: tuple[float, ...]
     intercept: float
     slope: float
-    """Of Platt's (1999) map from a text's mean log odds to a probability: 1 / (1 + exp(-(slope * z + offset)))."""
+    """Of Platt's (1999) map from mean log odds z to a probability: 1 / (1 + exp(-(slope * z + offset)))."""
     offset: float
 
 

@@ -40,9 +40,9 @@ class Scorer:
     def score(self, texts: Sequence[str]) -> dict[Trait, Array]:
         """Probability (n,) of the high pole for each of `texts`, by trait.
 
-        It is calibrated on replies of the trait dialogues that held-out heads scored. NaN where there is no number: a
-        text without a letter, and all texts for a trait that `validity` does not call usable. TraitbenchUsage for a
-        single string.
+        It is calibrated on sentences of the trait dialogues that held-out heads scored, and too sure of other texts: a
+        scale, not a forecast. NaN where there is no number: a text without a letter, and all texts for a trait that
+        `validity` does not call usable. TraitbenchUsage for a single string.
         """
         found, worth = self.decisions(texts), self.validity()
         for trait, head in self._heads.traits.items():

@@ -3,7 +3,8 @@
 A sentence that several replies share counts once, so none is learnt by heart for its frequency. The penalty is chosen
 by cross-validation in which whole groups are held out: all sentences that stand in one situation only, and each
 sentence that stands in several (no held-out sentence was ever trained on). The map to probabilities (Platt 1999) is
-fitted to whole replies, each sentence scored by the heads that had not seen it. No other text is looked at.
+fitted to the log odds of the held-out sentences, not of whole replies: these were put together from sentences drawn
+apart, so their means are surer than those of what is written in one go. No other text is looked at.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Array = NDArray[np.float64]
 
 FOLDS = 6
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
+_FREE = 1e4
+"""Penalty of the map to probabilities: next to none."""
 _DIGITS = 7
 """Significant ones of what is kept."""
 
@@ -105,11 +108,11 @@ def train(
     made = {}
     for trait in texts:
         weights, intercept = fit(vectors[trait], high[trait], best)
-        known = dict(zip((unit.text for unit in parts[trait]), odds[best][trait], strict=True))
-        slope, offset = _platt(texts[trait], known)
+        slope, offset = fit(odds[best][trait][:, None], high[trait], _FREE)
         made[trait] = Head(
-            weights=tuple(map(_rounded, weights)), intercept=_rounded(intercept), slope=slope, offset=offset
-        )
+            weights=tuple(map(_rounded, weights)), intercept=_rounded(intercept), slope=_rounded(slope[0]),
+            offset=_rounded(offset),
+        )  # fmt: skip
     return Heads(
         features=made_of.name, vectors=made_of.digest, dimension=made_of.dimension, corpus=corpus, penalty=best,
         tried={f"{c:g}": value for c, value in tried.items()}, traits=made,
@@ -129,18 +132,6 @@ def remembered(texts: Sequence[Text], made_of: Features, penalty: float) -> tupl
     means = np.array([table[[place[part] for part in mine]].mean(axis=0) for mine in parts])
     high = np.array([each.high for each in texts], dtype=float)
     return held_out(means, high, np.arange(len(texts)) // 2 % FOLDS, penalty), high
-
-
-def _platt(texts: Sequence[Text], known: Mapping[str, float]) -> tuple[float, float]:
-    """Slope and offset from a reply's mean held-out log odds to a probability; replies of unknown sentences are out."""
-    rows = []
-    for each in texts:
-        odds = [known[part] for part in sentences(each.text) if part in known]
-        if odds:
-            rows.append((float(np.mean(odds)), float(each.high)))
-    values, high = np.array(rows).T
-    slope, offset = fit(values[:, None], high, penalty=1e4)
-    return _rounded(slope[0]), _rounded(offset)
 
 
 def _rounded(value: float) -> float:
