@@ -116,14 +116,14 @@ TEXTS: dict[str, Limit] = {
         "above .95, a paragraph said twice is above .5",
     ),
     "compression": Limit(
-        6.0, "bytes over bytes that zlib leaves, above it a text repeats itself: prose of this length is at 2 to 3, the "
-        "same paragraph twice below 5",
+        6.0, "bytes over bytes that zlib leaves, above it a text repeats itself: prose of this length is at 2, "
+        "the same paragraph twice below 4",
     ),
     "same_sentence": Limit(4, "times that one sentence of two words or more stands in a text half of which it makes"),
     "other_script": Limit(0.30, "share of the letters outside the Latin script: quoting a name stays far below"),
     "function_words": Limit(
-        0.15, "share of the words that are frequent function words of one other language: a third to a half in prose of "
-        "that language, below .10 in English, since few are words of English too and those count for English as well",
+        0.15, "share of the words that are frequent function words of one other language: a third to a half in prose "
+        "of that language, at most .12 in the open dialogues, where those that are words of English too count as well",
     ),
     "no_english": Limit(
         0.10, "share of frequent English function words below which thirty words of prose are not English, whichever "

@@ -97,8 +97,9 @@ def log_odds(made_of: Features, kept: Heads, texts: Sequence[str]) -> dict[Trait
     found = np.zeros((len(texts), len(names)))
     for start in range(0, len(parts), _BATCH):
         batch = parts[start : start + _BATCH]
-        values = made_of.vectors([part for _, part in batch]) @ weights + intercepts
-        np.add.at(found, rows[start : start + _BATCH], values)
+        distinct = {part: place for place, part in enumerate(dict.fromkeys(part for _, part in batch))}
+        values = made_of.vectors(list(distinct)) @ weights + intercepts
+        np.add.at(found, rows[start : start + _BATCH], values[[distinct[part] for _, part in batch]])
     counts = np.bincount(rows, minlength=len(texts)).astype(float)[:, None]
     means = np.divide(found, counts, out=np.full_like(found, np.nan), where=counts > 0)
     return {name: means[:, place].copy() for place, name in enumerate(names)}

@@ -21,7 +21,7 @@ from traitbench.errors import BadData
 from traitbench.judges.scorer.features import Features, sentences
 from traitbench.judges.scorer.heads import Head, Heads
 from traitbench.statistics.discrimination import area
-from traitbench.statistics.logistic import decisions, fit_logistic
+from traitbench.statistics.logistic import fit_logistic
 from traitbench.types import Trait
 
 __all__ = ["FOLDS", "PENALTIES", "Text", "Unit", "fit", "held_out", "remembered", "train", "units"]
@@ -76,9 +76,13 @@ def units(texts: Sequence[Text]) -> list[Unit]:
 
 
 def fit(vectors: Array, high: Array, penalty: float) -> tuple[Array, float]:
-    """Weights and intercept of a ridge logistic regression on `vectors` (n, dimension) with classes `high` (n,)."""
-    found = fit_logistic(vectors[None], high, c=penalty)
-    return found.weights[0], float(found.intercepts[0])
+    """Weights and intercept of a ridge logistic regression on `vectors` (n, dimension) with classes `high` (n,).
+
+    The weights of least length lie in the space of the rows, so with more places than rows they are sought there.
+    """
+    basis = np.linalg.qr(vectors.T)[0] if vectors.shape[1] > len(vectors) else np.eye(vectors.shape[1])
+    found = fit_logistic((vectors @ basis)[None], high, c=penalty)
+    return basis @ found.weights[0], float(found.intercepts[0])
 
 
 def held_out(vectors: Array, high: Array, folds: NDArray[np.intp], penalty: float) -> Array:
