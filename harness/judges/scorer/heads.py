@@ -13,7 +13,7 @@ __all__ = ["BARS", "FEATURES", "Evaluation", "Head", "Heads", "Row", "Validity",
 
 FEATURES = ("wordllama", "minilm")
 BARS: dict[str, tuple[float, float]] = {"wordllama": (0.72, 0.71), "minilm": (0.78, 0.71)}
-"""Mean AUC to beat, dialogues -> IPIP statements and back: what plain mean vectors of either kind had reached."""
+"""Mean AUC to beat, dialogues -> IPIP statements and back: set beforehand by a first measurement."""
 WARNING = "remembering: sentences of the held-out scenes stand in the training scenes too; no sign of validity"
 DECIDING = ("ipip_neo_300", "situations")
 """Texts that decide whether a trait gets a number: items (all of the IPIP-NEO-120 are among those of the 300) and
