@@ -32,7 +32,7 @@ def test_texts_of_either_pole_are_told_apart() -> None:
     found = scorer().score([OUTGOING, RESERVED, CALM, TENSE])
     assert list(found) == list(BIG_FIVE)
     assert found["extraversion"][0] > 0.6 > 0.4 > found["extraversion"][1]
-    assert found["neuroticism"][3] > 0.9 > found["neuroticism"][2]
+    assert found["neuroticism"][3] > 0.7 > found["neuroticism"][2]
     assert all(((p > 0) & (p < 1)).all() for t, p in found.items() if scorer().validity()[t].usable)
 
 
