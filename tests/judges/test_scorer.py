@@ -55,7 +55,14 @@ def test_no_texts_are_no_numbers_and_one_string_is_refused() -> None:
 
 def test_a_trait_that_is_not_usable_has_no_number() -> None:
     weak = Row(
-        trained_on="dialogues", tested_on="situations", trait="openness", auc=0.6, ci=(0.49, 0.7), n=9, clusters=9
+        trained_on="dialogues",
+        tested_on="situations",
+        trait="openness",
+        auc=0.6,
+        ci=(0.49, 0.7),
+        n=9,
+        clusters=9,
+        decides=True,
     )
     kept, rows = evaluation(), []
     for row in kept.rows:
