@@ -141,5 +141,5 @@ def evaluation(features: str = "wordllama") -> Evaluation:
 def _read(kind: str, features: str) -> object:
     path = place(kind, features)
     if not path.is_file():
-        raise BadData(f"{path} is missing; `make scorer` writes it")
+        raise BadData(f"{path} is missing; `make scorer FEATURES={features}` writes it")
     return store.read_json(path)

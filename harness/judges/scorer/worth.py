@@ -29,7 +29,8 @@ def evaluate(
 ) -> Evaluation:
     """Score `others` (name -> texts) with the heads, and `trained` with heads fitted on those that are statements.
 
-    Whether a trait gets a number rests on the `deciding` ones of `others`. `trained` are the texts that the heads were trained on: what is printed of them is marked as remembering.
+    Whether a trait gets a number rests on the `deciding` ones of `others`. `trained` are the texts that the heads were
+    trained on: what is printed of them is marked as remembering.
     """
     bars = BARS[kept.features]
     rows: list[Row] = []
