@@ -73,6 +73,8 @@ class Sample(Record):
     template: int
     respondent: int | None = None
     repeat: int
+    context: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What came before the question, by the task's own name for it; written where there is one."""
     fit: int | None = None
     """Which fit of the control answered (`--fit_seeds`), from 0; null where there is one, or none."""
     seed: int
