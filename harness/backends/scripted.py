@@ -244,7 +244,8 @@ class Scripted(Backend):
         if target is not None:
             level += self._obedience(doc) * target.levels.get(doc.trait, 0.0)
         place = 0.5 + doc.keyed * (level - 0.5)
-        place += me.unsteady * self._draw("unsteady", doc, target.name if target else "").gauss() if me.unsteady else 0.0
+        under = target.name if target else ""
+        place += me.unsteady * self._draw("unsteady", doc, doc.keyed, under).gauss() if me.unsteady else 0.0
         place += me.item_sd * self._draw("item", doc).gauss() if me.item_sd else 0.0
         place += me.noise * self._draw("noise", doc, doc.template, doc.respondent).gauss() if me.noise else 0.0
         return low + (high - low) * min(max(place + me.acquiescence, 0.0), 1.0)
