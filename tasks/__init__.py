@@ -26,6 +26,7 @@ TASKS: Catalog[type[Task]] = Catalog(
         "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
         "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",
         _INVENTORIES: "traitbench.tasks.questionnaire:Questionnaire",
+        "robustness": "traitbench.tasks.robustness:Robustness",
         "situations": "traitbench.tasks.situations:Situations",
     },
 )

@@ -70,6 +70,8 @@ class Plan(Record):
     templates: int = 1
     respondents: int = 0
     repeats: int = 1
+    contexts: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What comes before the question, of a task that has contexts; null: all of them."""
     reference: str | None = None
     """A table of people's answers to one of the tasks, to compare with: CSV, TSV or Parquet."""
     keyed: bool | None = None
@@ -113,7 +115,8 @@ class Plan(Record):
         made: Administration = _validated(
             Administration,
             {"scoring": self.scoring, "orders": self.orders, "symbols": self.symbols, "templates": self.templates,
-             "respondents": self.respondents, "repeats": self.repeats, "limit": self.limit, **generation},
+             "respondents": self.respondents, "repeats": self.repeats, "limit": self.limit,
+             "contexts": self.contexts, **generation},
             "--",
         )  # fmt: skip
         return made

@@ -34,7 +34,7 @@ class Questionnaire(Task):
 
     inventory: Inventory
     items: tuple[Item, ...]
-    heeds: ClassVar[tuple[str, ...]] = tuple(Administration.model_fields)
+    heeds: ClassVar[tuple[str, ...]] = tuple(name for name in Administration.model_fields if name != "contexts")
     evidence: ClassVar[Evidence | None] = "self-report"
     fits: ClassVar[bool] = True
 

@@ -37,7 +37,9 @@ class Situations(Task):
 
     id = NAME
     items: tuple[Pair, ...]
-    heeds: ClassVar[tuple[str, ...]] = tuple(name for name in Administration.model_fields if name != "respondents")
+    heeds: ClassVar[tuple[str, ...]] = tuple(
+        name for name in Administration.model_fields if name not in ("respondents", "contexts")
+    )
     evidence: ClassVar[Evidence | None] = "behaviour"
     fits: ClassVar[bool] = True
 
