@@ -36,6 +36,7 @@ ACROSS: Catalog[type[Across]] = Catalog(
     {
         "gap": "traitbench.tasks.gap:Gaps",
         "multimethod": "traitbench.tasks.questionnaire.multimethod:Multimethods",
+        "wordings": "traitbench.tasks.questionnaire.wordings:Wordings",
     },
 )
 """What joins the tasks of a run."""

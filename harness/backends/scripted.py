@@ -59,7 +59,8 @@ class Respondent(Record):
     psychopathy: float = 0.5
     """Level of the trait."""
     noise: float = Field(default=0.0, ge=0)
-    """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders."""
+    """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders,
+    another one in every context."""
     item_sd: float = Field(default=0.0, ge=0)
     """SD of item difficulties, drawn by `seed`: other seeds are other items of the same trait."""
     person_sd: float = Field(default=0.0, ge=0)
@@ -247,7 +248,8 @@ class Scripted(Backend):
         under = target.name if target else ""
         place += me.unsteady * self._draw("unsteady", doc, doc.keyed, under).gauss() if me.unsteady else 0.0
         place += me.item_sd * self._draw("item", doc).gauss() if me.item_sd else 0.0
-        place += me.noise * self._draw("noise", doc, doc.template, doc.respondent).gauss() if me.noise else 0.0
+        cell = (doc.template, doc.respondent, *([doc.context] if doc.context else []))
+        place += me.noise * self._draw("noise", doc, *cell).gauss() if me.noise else 0.0
         return low + (high - low) * min(max(place + me.acquiescence, 0.0), 1.0)
 
     def _level(self, doc: Doc) -> float:

@@ -51,10 +51,10 @@ def ladder_figure(runs: Sequence[Shown], mode: Mode) -> Figure | None:
     return figure(
         runs[0].task, mode, "pressure", f"The effect under pressure to drop the persona, {mode} scoring",
         "Each rung adds a turn: a claim, authority, social proof, flattery, persistence. Calm replay: as many turns of "
-        "the same length without pressure. Taken back: asked again when the user has withdrawn. A gap between calm "
-        "and pressure is what pressure does; one between calm and taken back is what stays of it.",
-        f"Lines of the effect at five rungs for {len({row['run'] for row in rows})} run(s); under pressure it runs from "
-        f"{plain(min(row['value'] for row in pressed), digits(mode))} to "
+        "the same length without pressure. Taken back: asked again when the user has withdrawn. The distance "
+        "of pressure from calm is what pressure does, that of taken back from calm is what stays of it.",
+        f"Lines of the effect at the rungs for {len({row['run'] for row in rows})} run(s); under pressure it runs "
+        f"from {plain(min(row['value'] for row in pressed), digits(mode))} to "
         f"{plain(max(row['value'] for row in pressed), digits(mode))} {unit}.",
         spec,
         ["run", "target", "rung", "asked", f"effect [95 %], {unit}", "verdict"],

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from traitbench.charts.chart import digits
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.robustness.effects import ContextEffect, Moved
 from traitbench.tasks.robustness.summary import Contexts
-from traitbench.tasks.stability import Index, Stability
 from traitbench.types import Mode
 
-__all__ = ["by_target", "context_table", "drift_table", "ladder", "stability_table", "told"]
+__all__ = ["by_target", "context_table", "drift_table", "ladder", "told"]
 
 
 def told(found: Moved | None, mode: Mode) -> str:
@@ -116,34 +113,3 @@ def drift_table(mode: Mode, scored: Contexts) -> Table:
         rows=rows,
         notes=["Least squares over the turns, item by item. Half-life: where a line through the points reaches half."],
     )
-
-
-def stability_table(task: str, mode: Mode, found: Mapping[str, Stability]) -> Table:
-    """How stable the simulated respondents of each condition are."""
-    rows = [
-        [name, str(one.respondents), str(len(one.contexts)), _index(one.rank_order), _index(one.ipsative),
-         _index(one.distinctive), *(number(one.by_trait.get(trait)) for trait in one.by_trait)]
-        for name, one in found.items()
-    ]  # fmt: skip
-    traits = list(next(iter(found.values())).by_trait) if found else []
-    lines = [
-        f"{name}, {pair.a} and {pair.b}: rank-order {number(pair.rank_order)}, ipsative {number(pair.ipsative)}."
-        for name, one in list(found.items())[:1]
-        for pair in one.pairs
-    ]
-    return Table(
-        title=f"Simulated respondents over contexts, {task}, {mode}",
-        columns=["condition", "respondents", "contexts", "rank-order [95 %]", "ipsative [95 %]",
-                 "distinctive [95 %]", *(f"rank-order, {trait}" for trait in traits)],
-        rows=rows,
-        notes=[
-            "Rank-order: mean r of the respondents' scores between two contexts. Ipsative: mean r of a respondent's "
-            "profile over traits between two contexts (Kovač et al. 2024). Distinctive: the same without the profile "
-            "that all respondents share. 1: nothing changes. Brackets: bootstrap over respondents.",
-            *lines,
-        ],
-    )  # fmt: skip
-
-
-def _index(found: Index) -> str:
-    return interval(found.value, found.ci) if found.value is not None else found.reason

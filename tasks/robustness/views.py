@@ -12,7 +12,8 @@ from traitbench.tasks.board import Entry, Row
 from traitbench.tasks.robustness.board import board_tables, contender, metrics, robustness_standing
 from traitbench.tasks.robustness.figures import drift_figure, ladder_figure
 from traitbench.tasks.robustness.summary import RobustnessBlock
-from traitbench.tasks.robustness.tables import by_target, context_table, drift_table, ladder, stability_table
+from traitbench.tasks.robustness.tables import by_target, context_table, drift_table, ladder
+from traitbench.tasks.stability_tables import stability_tables
 from traitbench.tasks.standing import Standing
 from traitbench.tasks.style_tables import headed, statement_first, styles, verdicts
 from traitbench.tasks.views import Shown, Views
@@ -31,8 +32,8 @@ class RobustnessViews(Views):
         out = []
         for mode in statement_first(mine.modes):
             scored = mine.modes[mode]
-            out += [context_table(task, mode, scored), by_target(mode, scored), ladder(mode, scored),
-                    drift_table(mode, scored), stability_table(task, mode, scored.stability)]  # fmt: skip
+            out += [context_table(task, mode, scored), by_target(mode, scored), ladder(mode, scored)]
+            out += [drift_table(mode, scored), *stability_tables(f"contexts, {task}, {mode}", scored.stability)]
             if scored.response_style is not None:
                 out.append(styles(task, {mode: scored.response_style}))
         return headed([*out, verdicts(task, judged)], judged)
