@@ -71,7 +71,6 @@ class Plan(Record):
     respondents: int = 0
     repeats: int = 1
     contexts: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
-    """What comes before the question, of a task that has contexts; null: all of them."""
     reference: str | None = None
     """A table of people's answers to one of the tasks, to compare with: CSV, TSV or Parquet."""
     keyed: bool | None = None
@@ -112,13 +111,8 @@ class Plan(Record):
         known = {"max_tokens": "max_tokens", "max_gen_toks": "max_tokens", "temperature": "temperature"}
         refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
         generation: dict[str, Any] = {known[key]: value for key, value in self.gen_kwargs.items()}
-        made: Administration = _validated(
-            Administration,
-            {"scoring": self.scoring, "orders": self.orders, "symbols": self.symbols, "templates": self.templates,
-             "respondents": self.respondents, "repeats": self.repeats, "limit": self.limit,
-             "contexts": self.contexts, **generation},
-            "--",
-        )  # fmt: skip
+        shared = {n: getattr(self, n) for n in Administration.model_fields if n in type(self).model_fields}
+        made: Administration = _validated(Administration, {**shared, **generation}, "--")
         return made
 
 
