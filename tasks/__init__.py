@@ -12,9 +12,10 @@ from traitbench.tasks.administration import Administration
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.task import Task
 from traitbench.tasks.views import Views
+from traitbench.types import Evidence
 
-__all__ = ["ACROSS", "FOR_TARGETS", "SUITES", "TASKS", "Administration", "Block", "Facts", "Task", "block_of", "load",
-           "names", "views_of"]  # fmt: skip
+__all__ = ["ACROSS", "FOR_TARGETS", "SUITES", "TASKS", "Administration", "Block", "Facts", "Task", "block_of",
+           "evidence_of", "load", "names", "views_of"]  # fmt: skip
 
 _INVENTORIES = "questionnaire"
 """The kind that administers inventories: each of them is a task, the kind itself is none."""
@@ -25,6 +26,7 @@ TASKS: Catalog[type[Task]] = Catalog(
         "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
         "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",
         _INVENTORIES: "traitbench.tasks.questionnaire:Questionnaire",
+        "robustness": "traitbench.tasks.robustness:Robustness",
         "situations": "traitbench.tasks.situations:Situations",
     },
 )
@@ -32,7 +34,9 @@ TASKS: Catalog[type[Task]] = Catalog(
 ACROSS: Catalog[type[Across]] = Catalog(
     "comparison",
     {
+        "gap": "traitbench.tasks.gap:Gaps",
         "multimethod": "traitbench.tasks.questionnaire.multimethod:Multimethods",
+        "wordings": "traitbench.tasks.questionnaire.wordings:Wordings",
     },
 )
 """What joins the tasks of a run."""
@@ -90,6 +94,12 @@ def views_of(kind: str) -> Views:
     """How blocks of `kind` are shown; as their metrics where this installation does not know the kind."""
     found = _known(kind)
     return found.views() if found else Views()
+
+
+def evidence_of(kind: str) -> Evidence | None:
+    """What the effects in blocks of `kind` are effects on; None where they are neither, or the kind is not known."""
+    found = _known(kind)
+    return found.evidence if found else None
 
 
 def _known(kind: str) -> type[Task] | None:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
 __all__ = [
-    "TEMPLATES", "Administration", "Presentation", "Wording", "item_requests", "presented_options", "symbols_for",
+    "TEMPLATES", "Administration", "Order", "Presentation", "Wording", "item_request", "item_requests",
+    "presented_options", "symbols_for",
 ]  # fmt: skip
 
 Order = Literal["forward", "reverse"]
@@ -77,6 +78,8 @@ class Administration(Record):
     """Simulated respondents (short biographies), 200 or more for factors; 0 asks the model as itself."""
     repeats: int = Field(default=1, ge=1)
     """Sampled replies to each prompt; only `generate` is repeated, since log-probabilities do not vary."""
+    contexts: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What comes before the question, by the names of a task that has contexts; null: all of them."""
     limit: int | None = Field(default=None, ge=1)
     """The first so many items only."""
     max_tokens: int = Field(default=16, ge=1)
@@ -142,15 +145,16 @@ def item_requests(
 ) -> list[Request]:
     """One request an item and cell of the grid, each item alone; items vary fastest, so that prefixes are shared."""
     return [
-        _request(task, inventory, item, administration, cell, seed)
+        item_request(task, inventory, item, administration, cell, seed)
         for cell in administration.presentations(seed)
         for item in items
     ]
 
 
-def _request(
+def item_request(
     task: str, inventory: Inventory, item: Item, administration: Administration, cell: Presentation, seed: int
 ) -> Request:
+    """One item in one cell of the grid."""
     doc = Doc(
         task=task, scoring=cell.mode, item=item.id, trait=item.trait, facet=item.facet, keyed=item.keyed,
         order=cell.order, symbols=cell.symbols, template=cell.template, respondent=cell.respondent,

@@ -102,6 +102,8 @@ class Entry(Record):
     """Of these, items that the method was fitted on; if any, the run is not ranked."""
     metrics: dict[str, dict[str, Any]]
     """Filter -> the numbers of the row, `rank` among them."""
+    joined: dict[str, dict[str, list[dict[str, Any]]]] = Field(default={}, exclude_if=lambda value: not value)
+    """Comparison of tasks -> filter -> what it tells beside the row; written where there is anything."""
     evaluation_seconds: float | None
     fit_seconds: float | None
     """Over all targets; null where nothing was fitted."""

@@ -11,7 +11,7 @@ from traitbench.samples import Grade, Item, Sample
 from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.shifts import Shifts
-from traitbench.types import Record, Request, Trait
+from traitbench.types import Evidence, Record, Request, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
@@ -55,6 +55,8 @@ class Task(ABC):
     heeds: ClassVar[tuple[str, ...]] = ("limit",)
     """Fields of the administration that change what it asks."""
 
+    evidence: ClassVar[Evidence | None] = None
+    """What its effects are effects on, by which self-report is set beside behaviour; None: neither."""
     fits: ClassVar[bool] = False
     """Whether it sums up several fits of a control (`--fit_seeds`), which its samples tell apart by `fit`."""
 

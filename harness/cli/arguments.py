@@ -171,6 +171,7 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--symbols", metavar="a,b", help="letters, numbers (letters)")
     add("--templates", metavar="N", help="phrasings of the request, 1 to 5 (1)")
     add("--respondents", metavar="N", help="simulated respondents, 0 to 500 (0: the model as itself)")
+    add("--contexts", metavar="a,b", help="robustness: what comes before the question, e.g. now,drift,ladder (all)")
     add("--limit", "-L", metavar="N", help="the first N items only; stamped on the results")
     add("--seed", metavar="N", help="templates, respondents, sampling and bootstrap (0)")
     add("--config", "-C", metavar="FILE", help="YAML or JSON with the same keys; the command line wins")

@@ -14,7 +14,7 @@ from traitbench.runs.plan import Plan
 
 __all__ = ["LISTS", "listed", "plan_of"]
 
-LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "coefs", "judge")
+LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "contexts", "coefs", "judge")
 """Flags that take several values, written with commas between."""
 _MAY_BE_EMPTY = ("include_path", "coefs", "judge")
 

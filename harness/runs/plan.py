@@ -71,6 +71,7 @@ class Plan(Record):
     templates: int = 1
     respondents: int = 0
     repeats: int = 1
+    contexts: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     reference: str | None = None
     """A table of people's answers to one of the tasks, to compare with: CSV, TSV or Parquet."""
     keyed: bool | None = None
@@ -117,12 +118,8 @@ class Plan(Record):
         known = {"max_tokens": "max_tokens", "max_gen_toks": "max_tokens", "temperature": "temperature"}
         refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
         generation: dict[str, Any] = {known[key]: value for key, value in self.gen_kwargs.items()}
-        made: Administration = _validated(
-            Administration,
-            {"scoring": self.scoring, "orders": self.orders, "symbols": self.symbols, "templates": self.templates,
-             "respondents": self.respondents, "repeats": self.repeats, "limit": self.limit, **generation},
-            "--",
-        )  # fmt: skip
+        shared = {n: getattr(self, n) for n in Administration.model_fields if n in type(self).model_fields}
+        made: Administration = _validated(Administration, {**shared, **generation}, "--")
         return made
 
 

@@ -13,6 +13,7 @@ from traitbench.runs.folders import without_digest
 from traitbench.runs.trained import spent
 from traitbench.store import check_samples, samples_file
 from traitbench.tasks import ACROSS, block_of, views_of
+from traitbench.tasks.across import Joined
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Entry
 from traitbench.tasks.views import Shown, named
@@ -173,10 +174,13 @@ class Results(Facts):
         return entry_frame(self.entry(task, run) for task in self.tasks)
 
     def figures(self) -> list[Figure]:
-        """Return what the tasks draw of the run, each with its numbers; a notebook shows a figure as it is."""
+        """Return what the tasks, and what joins them, draw of the run, each with its numbers; a notebook shows them."""
         out: list[Figure] = []
         for task, block in self.tasks.items():
             out += views_of(block.kind).figures(named([Shown("", task, block, self)]))
+        for name, block in self.across.items():
+            if name in ACROSS:
+                out += ACROSS.load(name)().figures([Joined(self.method["name"], block, self)])
         return out
 
     def entry(self, task: str, run: str) -> Entry:

@@ -41,7 +41,7 @@ class PersonAlignment(Task):
     id = NAME
     items: tuple[Item, ...]
     brings: ClassVar[str | None] = f"person:{persons.PAPI}"
-    heeds: ClassVar[tuple[str, ...]] = tuple(Administration.model_fields)
+    heeds: ClassVar[tuple[str, ...]] = tuple(name for name in Administration.model_fields if name != "contexts")
 
     def __init__(self, administration: Administration) -> None:
         """Take the grid; UnsupportedControl where statement alone is asked."""
