@@ -9,7 +9,7 @@ from pydantic import Field
 from traitbench.tasks.verdict import Word
 from traitbench.types import Record
 
-__all__ = ["Cell", "Contender", "Entry", "Part", "Ranked", "Row", "rank_text", "standing", "unranked"]
+__all__ = ["Capability", "Cell", "Contender", "Entry", "Part", "Ranked", "Row", "rank_text", "standing", "unranked"]
 
 
 class Part(Record):
@@ -66,6 +66,25 @@ class Ranked(NamedTuple):
     """Probability that it is better than another of the group, mean over the others."""
 
 
+class Capability(Record):
+    """What the controls of a run took from what the model can do, or added to it: lm-eval's tasks, plain beside."""
+
+    value: float | None
+    """Change of accuracy: the mean over targets of controlled minus plain; tasks count alike, and documents in them."""
+    ci: tuple[float, float] | None = None
+    """95 %, over documents, each of which is asked under every condition."""
+    n: int = 0
+    """Documents."""
+    metrics: dict[str, str] = {}
+    """Task or group of lm-eval -> the metric that is its accuracy, as "metric,filter"."""
+    targets: int = 0
+    worst: str | None = None
+    """The target under which the mean over tasks fell most."""
+    worst_value: float | None = None
+    limit: int | None = None
+    """Documents a task, where not all were asked."""
+
+
 class Row(Record):
     """One filter (scoring mode) of a run on a task: what its views make of a block."""
 
@@ -102,6 +121,8 @@ class Entry(Record):
     """Of these, items that the method was fitted on; if any, the run is not ranked."""
     metrics: dict[str, dict[str, Any]]
     """Filter -> the numbers of the row, `rank` among them."""
+    capability: Capability | None = None
+    """Of the whole run, whatever the task (`--side_effects`); null where nothing was measured."""
     evaluation_seconds: float | None
     fit_seconds: float | None
     """Over all targets; null where nothing was fitted."""

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 __all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name", "without_digest"]
 
-UNDECIDING = frozenset({"output_path", "no_resume", "write_out", "batch_size", "device", "mix_conditions"})
-"""Of a plan: what decides no number by intent. The device and the weights are in the key of every response instead,
+UNDECIDING = frozenset({
+    "output_path", "no_resume", "write_out", "batch_size", "device", "mix_conditions", "side_effects",
+    "side_effects_limit",
+})  # fmt: skip
+"""Of a plan: what decides no number by intent, nor any but its own (`side_effects`). The device and the weights are in the key of every response instead,
 so that a folder is named before anything is loaded, and alike on every machine."""
 
 _RESOLVED = frozenset({

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SerializeAsAny, field_valid
 
 from traitbench.errors import BadData
 from traitbench.runs.folders import without_digest
+from traitbench.runs.side_effects.records import SideEffects
 from traitbench.runs.trained import spent
 from traitbench.store import check_samples, samples_file
 from traitbench.tasks import ACROSS, block_of, views_of
@@ -37,6 +38,7 @@ class Kept(Facts):
     versions: dict[str, str]
     n_responses: dict[str, int]
     samples_sha256: dict[str, str] = {}
+    side_effects: SideEffects | None = None
 
 
 class UnknownBlock(Block):
@@ -78,6 +80,8 @@ class Results(Facts):
     """task -> everything that was computed of it; told apart by `kind`."""
     across: dict[str, SerializeAsAny[Block]] = {}
     """What joins tasks."""
+    side_effects: SideEffects | None = None
+    """What the controls did to lm-eval's tasks (`--side_effects`); null where none was asked."""
     _path: Path | None = PrivateAttr(None)
 
     @field_validator("tasks", mode="before")
@@ -198,6 +202,7 @@ class Results(Facts):
             limit=self.config.get("limit"),
             contaminated=self.contaminated.get(task, 0),
             metrics={filter: row.metrics for filter, row in rows.items()},
+            capability=self.side_effects.capability if self.side_effects else None,
             evaluation_seconds=self.cost.get("evaluation_seconds"),
             fit_seconds=cost[0] if cost else None,
             stored_parameters=cost[1] if cost else None,

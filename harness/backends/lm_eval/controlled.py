@@ -60,6 +60,11 @@ class Controlled(HFLM):  # type: ignore[misc]
         )  # fmt: skip
 
     @property
+    def chat(self) -> bool:
+        """Whether prompts go into a chat template, as they do in a run of ours."""
+        return bool(self._ours.renderer.chat)
+
+    @property
     def tokenizer_name(self) -> str:
         """Name the tokenizer and the control: lm-eval keeps the prompts that it has built under this name."""
         told = f"-control-{self._control.hash}" if self._control is not None else ""
