@@ -6,10 +6,23 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from traitbench.tables import interval
 from traitbench.tasks.verdict import Word
 from traitbench.types import Record
 
-__all__ = ["Capability", "Cell", "Contender", "Entry", "Part", "Ranked", "Row", "rank_text", "standing", "unranked"]
+__all__ = [
+    "Capability",
+    "Cell",
+    "Contender",
+    "Entry",
+    "Part",
+    "Ranked",
+    "Row",
+    "capability_cell",
+    "rank_text",
+    "standing",
+    "unranked",
+]
 
 
 class Part(Record):
@@ -84,6 +97,19 @@ class Capability(Record):
     limit: int | None = None
     """Documents a task, where not all were asked."""
 
+    @property
+    def text(self) -> str:
+        """The change and its interval, in points."""
+        ends = (100 * self.ci[0], 100 * self.ci[1]) if self.ci else None
+        return interval(None if self.value is None else 100 * self.value, ends, 1)
+
+    @property
+    def about(self) -> str:
+        """What was asked, in few words: the task, or how many there are, and how much of it."""
+        tasks = list(self.metrics)
+        named = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
+        return named + (f", first {self.limit}" if self.limit is not None else "")
+
 
 class Row(Record):
     """One filter (scoring mode) of a run on a task: what its views make of a block."""
@@ -150,6 +176,14 @@ class Cell(NamedTuple):
     """Keeps apart, in sorting, what cannot be compared."""
     small: str = ""
     """Beside the number, in small print."""
+
+
+def capability_cell(entry: Entry) -> Cell:
+    """What the controls did to lm-eval's tasks; a dash where none was asked."""
+    found = entry.capability
+    if found is None or found.value is None:
+        return Cell("–")
+    return Cell(found.text, found.value, unit=" ".join([*sorted(found.metrics), str(found.limit)]), small=found.about)
 
 
 def standing(entry: Entry, filter: str) -> str:

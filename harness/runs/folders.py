@@ -24,8 +24,8 @@ UNDECIDING = frozenset({
     "output_path", "no_resume", "write_out", "batch_size", "device", "mix_conditions", "side_effects",
     "side_effects_limit",
 })  # fmt: skip
-"""Of a plan: what decides no number by intent, nor any but its own (`side_effects`). The device and the weights are in the key of every response instead,
-so that a folder is named before anything is loaded, and alike on every machine."""
+"""Of a plan: what decides no number by intent, or none but its own (`side_effects`). The device and the weights are in
+the key of every response instead, so that a folder is named before anything is loaded, and alike on every machine."""
 
 _RESOLVED = frozenset({
     "model", "backend", "method", "method_args", "target", "tasks", "include_path", "reference", "keyed", "gen_kwargs",

@@ -176,11 +176,16 @@ class Results(Facts):
         return entry_frame(self.entry(task, run) for task in self.tasks)
 
     def figures(self) -> list[Figure]:
-        """Return what the tasks draw of the run, each with its numbers; a notebook shows a figure as it is."""
+        """Return what the tasks draw of the run, and what its controls did to lm-eval's tasks, each with its numbers.
+
+        A notebook shows a figure as it is.
+        """
+        from traitbench.runs.side_effects.figures import damages
+
         out: list[Figure] = []
         for task, block in self.tasks.items():
             out += views_of(block.kind).figures(named([Shown("", task, block, self)]))
-        return out
+        return [*out, *damages(self.side_effects, self.conditions, self.method["name"])]
 
     def entry(self, task: str, run: str) -> Entry:
         """Return one task of the run as a row of the leaderboard, without a rank; `run` names the results file."""

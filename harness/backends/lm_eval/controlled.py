@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import torch
 from lm_eval.models.huggingface import HFLM
 
 from traitbench.backends.hf import HuggingFace
