@@ -133,8 +133,8 @@ def legend(entries: Sequence[Entry]) -> list[str]:
         )
     if any(entry.capability for entry in entries):
         out.append(
-            "Capability: points of accuracy that tasks of lm-eval (--side_effects) gained or, below zero, lost under the "
-            "controls, mean over tasks and targets, with its 95 % interval over documents."
+            "Capability: points of accuracy that tasks of lm-eval (--side_effects) gained or, below zero, lost under "
+            "the controls, mean over tasks and targets, with its 95 % interval over documents."
         )
     return out
 

@@ -80,8 +80,8 @@ _EXPLAINS = {
     "error": "How far from the persons' own answers: less is nearer.",
 }
 _CAPABILITY = (
-    "Points of accuracy that tasks of lm-eval lost (below zero) or gained under the controls, mean over tasks and targets. "
-    "Runs on other tasks, or on fewer documents, are not comparable."
+    "Points of accuracy that tasks of lm-eval lost (below zero) or gained under the controls, mean over tasks and "
+    "targets. Runs on other tasks, or on fewer documents, are not comparable."
 )
 _PEOPLE = (
     "Of the correlations among traits. Band: people themselves, in samples of the same size; line: unrelated traits. "

@@ -1,6 +1,6 @@
 """The reasoning set: `python -m traitbench.runs.reasoning.items` writes items.jsonl, with nothing but Python itself.
 
-280 questions, thirty-five of each of eight kinds, were written for this project and are given away under CC0-1.0. Kinds take
+280 questions, 35 of each of eight kinds, were written for this project and are given away under CC0-1.0. Kinds take
 turns, so that the first eight items are one of each and a limit keeps the balance. A fifth of each kind is `dev` (texts
 to show as examples, or to tune on), the rest `test`; within each half the right answer stands equally often at each of
 the four places. The file is the same wherever it is written.

@@ -90,7 +90,7 @@ def measured(
     from traitbench.runs.side_effects.gathering import gathered
 
     outcomes = measure(tasks, made, backend, folder, held, progress, iterations)
-    return gathered(tasks, outcomes, bool(getattr(backend, "renderer").chat)), [x for o in outcomes for x in o.lines]
+    return gathered(tasks, outcomes), [line for outcome in outcomes for line in outcome.lines]
 
 
 def kept(

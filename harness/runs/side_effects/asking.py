@@ -1,8 +1,8 @@
 """Put lm-eval's tasks to the model that a run has loaded, under each of its controls, and keep every answer.
 
 lm-eval asks and grades; the answers come from here. Each is kept in the run's folder under a key of all that decides
-it - model, control, task, document, text - so that nothing of one control is ever taken for another's and a run that was
-killed asks what is missing. lm-eval's own cache, whose keys know the text alone, is off.
+it (model, control, task, document, text), so that nothing of one control is ever taken for another's and a run that was
+killed asks only what is missing. lm-eval's own cache, whose keys know the text alone, is off.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any, NamedTuple
 
 from lm_eval.api.model import LM
@@ -42,6 +43,8 @@ class Outcome(NamedTuple):
     results: dict[str, dict[str, Any]]
     """Task or group -> lm-eval's metrics."""
     lines: list[Graded]
+    chat: bool
+    """Whether the tasks were put into a chat template."""
     about: dict[str, dict[str, Any]]
     """configs, versions, n-shot, higher_is_better, n-samples, as lm-eval tells them; the same under every control."""
 
@@ -65,10 +68,11 @@ def measure(
     step = progress.begin("lm-eval's tasks", len(once) * loaded.documents())
     found = {}
     for name, control in once.items():
-        lm = Controlled(backend, control, getattr(backend, "batch_size", None))  # type: ignore[arg-type]
-        with lm.held(), reseeded(loaded), quiet(), unlogged():
+        with quiet(), unlogged(), redirect_stdout(StringIO()):
+            lm = Controlled(backend, control, getattr(backend, "batch_size", None))  # type: ignore[arg-type]
+        with lm.held(), reseeded(loaded), quiet(), unlogged(), redirect_stdout(StringIO()):
             found[name] = _evaluated(loaded, _Kept(lm, backend, control, loaded, folder, held, step), lm, iterations)
-    return [_outcome(condition, control, found[control.hash]) for condition, control in mine]
+    return [_outcome(condition, control, found[control.hash], lm.chat) for condition, control in mine]
 
 
 def _evaluated(loaded: Loaded, kept: _Kept, lm: Controlled, iterations: int) -> Mapping[str, Any]:
@@ -106,7 +110,7 @@ def _alone() -> Iterator[None]:
             os.environ[name] = before
 
 
-def _outcome(condition: Condition, control: Control, found: Mapping[str, Any]) -> Outcome:
+def _outcome(condition: Condition, control: Control, found: Mapping[str, Any], chat: bool) -> Outcome:
     lines: dict[tuple[str, int], Graded] = {}
     for task, samples in found["samples"].items():
         for row in samples:
@@ -119,7 +123,7 @@ def _outcome(condition: Condition, control: Control, found: Mapping[str, Any]) -
                 metrics={**(held.metrics if held else {}), **{k: v for k, v in values.items() if v is not None}},
             )  # fmt: skip
     about = {name: found[name] for name in ("configs", "versions", "n-shot", "higher_is_better", "n-samples")}
-    return Outcome(condition, control, found["results"], list(lines.values()), about)
+    return Outcome(condition, control, found["results"], list(lines.values()), chat, about)
 
 
 def _number(value: Any) -> float | None:

@@ -94,18 +94,21 @@ def _delta(
 ) -> Delta:  # fmt: skip
     bare = metric.partition(",")[0]
     way, better = one.aggregation.get(bare, "mean"), one.higher_is_better.get(bare)
-    told = {"condition": condition.name, "target": condition.target, "metric": metric, "better": better}
+    none = Delta(
+        condition=condition.name, target=condition.target, metric=metric, better=better, delta=None,
+        reason=f"lm-eval's {way} is no mean over documents",
+    )  # fmt: skip
     if way == "perplexity":
         # lm-eval gives each document its log-likelihood, and more of that is better.
-        told |= {"measure": "log-likelihood", "better": True}
+        none = none.model_copy(update={"measure": "log-likelihood", "better": True})
     elif way not in ("mean", "size", "equal"):
-        return Delta(**told, delta=None, reason=f"lm-eval's {way} is no mean over documents")
+        return none
     pairs = _pairs(_members(name, one), metric, values, plain, condition.name)
     found = pairs.tested([place[0] for place in pairs.places], alike=way == "equal")
-    return Delta(
-        **told, delta=found.difference, se=found.se, ci=found.ci, n=found.n, missing=found.missing, p=found.p,
-        covers=found.covers, reason=found.reason,
-    )  # fmt: skip
+    return none.model_copy(update={
+        "delta": found.difference, "se": found.se, "ci": found.ci, "n": found.n, "missing": found.missing,
+        "p": found.p, "covers": found.covers, "reason": found.reason,
+    })  # fmt: skip
 
 
 def _accuracy(name: str, one: Measurement, values: Values, plain: str) -> str | None:

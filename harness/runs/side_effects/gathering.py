@@ -13,7 +13,7 @@ from traitbench.runs.side_effects.tasks import Loaded
 __all__ = ["gathered"]
 
 
-def gathered(loaded: Loaded, outcomes: Sequence[Outcome], chat: bool) -> SideEffects:
+def gathered(loaded: Loaded, outcomes: Sequence[Outcome]) -> SideEffects:
     """The measurements of every task and group, without the differences."""
     first = outcomes[0]
     tasks = {}
@@ -42,8 +42,8 @@ def gathered(loaded: Loaded, outcomes: Sequence[Outcome], chat: bool) -> SideEff
             metrics=_metrics(name, outcomes),
         )  # fmt: skip
     return SideEffects(
-        lm_eval=installed(), asked=list(loaded.asked), shown=list(loaded.shown), limit=loaded.limit, chat_template=chat,
-        tasks=tasks,
+        lm_eval=installed(), asked=list(loaded.asked), shown=list(loaded.shown), limit=loaded.limit,
+        chat_template=first.chat, tasks=tasks,
     )  # fmt: skip
 
 

@@ -38,8 +38,8 @@ def tables(found: SideEffects | None, conditions: Sequence[Condition]) -> list[T
 
 
 _KEY = (
-    "change: controlled minus plain, over the same documents; of a perplexity that of the documents' mean log-likelihood "
-    "in nats, of which more is better. p: adjusted for the targets of a task and metric."
+    "change: controlled minus plain, over the same documents; of a perplexity that of the documents' mean "
+    "log-likelihood in nats, of which more is better. p: adjusted for the targets of a task and metric."
 )
 
 
