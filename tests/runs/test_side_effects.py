@@ -305,7 +305,7 @@ def test_of_zeros_and_ones_the_decision_is_that_of_mcnemar(lost: int, won: int) 
     lines = [line(d, "baseline", x) for d, x in enumerate(before)] + [line(d, "t1", x) for d, x in enumerate(after)]
     aims = [condition for condition, _ in conditions(Control())]
     (delta,) = compared(bare(), lines, aims).tasks["q"].deltas
-    significant = stats.chi2.sf((lost - won) ** 2 / (lost + won), 1) < 0.05
+    significant = bool(stats.chi2.sf((lost - won) ** 2 / (lost + won), 1) < 0.05)
     assert delta.delta == pytest.approx((won - lost) / n) and delta.n == n and delta.p is not None
     assert (delta.p < 0.05) is significant and delta.ci is not None
     assert (delta.ci[0] * delta.ci[1] > 0) is significant
