@@ -65,7 +65,7 @@ def measure(
     """
     mine = [(condition, control) for condition, control in made if condition.headline]
     once = {control.hash: control for _, control in mine}
-    step = progress.begin("lm-eval's tasks", len(once) * loaded.documents())
+    step = progress.begin("lm-eval's tasks", len(once) * loaded.documents)
     found = {}
     for name, control in once.items():
         with quiet(), unlogged(), redirect_stdout(StringIO()):

@@ -35,6 +35,8 @@ class Loaded(NamedTuple):
     hashes: dict[str, str]
     """Task -> digest of its configuration, wherever its file lies."""
     limit: int | None
+    documents: int
+    """How many are asked under one condition."""
     chance: tuple[Any, ...]
     """State of the random numbers after loading, from which each condition begins."""
 
@@ -47,10 +49,6 @@ class Loaded(NamedTuple):
     def without_prompt(self) -> list[str]:
         """Tasks that score texts from their first word on."""
         return [name for name, task in self.tasks.items() if task.OUTPUT_TYPE == "loglikelihood_rolling"]
-
-    def documents(self) -> int:
-        """How many are asked under one condition."""
-        return sum(min(len(task.eval_docs), self.limit or len(task.eval_docs)) for task in self.tasks.values())
 
 
 def load(
@@ -82,9 +80,11 @@ def load(
             if task.get_config("num_fewshot") is None:
                 task.set_config(key="num_fewshot", value=0)
         chance = _state()
-    shown = [top for name, found in built.items() for top in ([name] if name in found["groups"] else found["tasks"])]
+        total = sum(min(len(task.eval_docs), limit or len(task.eval_docs)) for task in tasks.values())
+    joined = {name for name, group in groups.items() if group.has_aggregation}
+    shown = [top for name, found in built.items() for top in ([name] if name in joined else found["tasks"])]
     hashes = {name: _hash(task) for name, task in tasks.items()}
-    return Loaded(tuple(names), tuple(dict.fromkeys(shown)), tasks, groups, hashes, limit, chance)
+    return Loaded(tuple(names), tuple(dict.fromkeys(shown)), tasks, groups, hashes, limit, total, chance)
 
 
 @contextmanager
