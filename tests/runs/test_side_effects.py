@@ -53,6 +53,10 @@ def load(**_):
     rows = [{"q": f"Someone sees the {w}. It is", "options": WORDS[i % 3 : i % 3 + 3], "gold": i % 3, "right": w}
             for i, w in enumerate(WORDS)]
     return datasets.DatasetDict({s: datasets.Dataset.from_list(rows) for s in ("train", "test")})
+
+
+def first(resps, docs):
+    return [[reply.strip() for reply in replies] for replies in resps]
 """
 HEAD = "custom_dataset: !function functions.load\ntest_split: test\nfewshot_split: train\nmetadata: {version: 3}\n"
 TASKS = {
@@ -62,6 +66,8 @@ TASKS = {
     "  - {metric: acc, aggregation: mean, higher_is_better: true}\n",
     "own_reply": "output_type: generate_until\ndoc_to_text: q\ndoc_to_target: right\n"
     "generation_kwargs: {until: ['w'], max_gen_toks: 6, do_sample: false}\n"
+    "filter_list:\n  - name: none\n    filter:\n      - {function: custom, filter_fn: !function functions.first}\n"
+    "      - {function: take_first}\n"
     "metric_list:\n  - {metric: exact_match, aggregation: mean, higher_is_better: true}\n",
     "own_shots": "output_type: multiple_choice\ndoc_to_text: q\ndoc_to_choice: options\ndoc_to_target: gold\n"
     "num_fewshot: 2\n",
@@ -247,6 +253,16 @@ def test_a_killed_run_asks_what_is_missing_and_no_control_is_given_anothers_answ
     # Another control, or more documents, ask for themselves alone.
     measured(tiny("llama"), tmp_path / "run", MANY, folder, conditions(made["prompt"]))
     assert {control for control, _, _ in asked} == {made["prompt"].hash}
+
+
+def test_a_task_is_known_by_its_contents_wherever_it_lies(folder: Path, tmp_path: Path) -> None:
+    """Else another process, in which functions lie elsewhere in memory, would ask everything anew."""
+    shutil.copytree(folder, tmp_path / "copy")
+    first, second = refused(folder, *MANY), refused(tmp_path / "copy", *MANY)
+    assert first.hashes == second.hashes and len({*first.hashes.values()}) == 4
+    (tmp_path / "copy" / "own_word.yaml").write_text(f"task: own_word\n{HEAD}{TASKS['own_word']}num_fewshot: 1\n")
+    third = refused(tmp_path / "copy", *MANY).hashes
+    assert {name for name in third if third[name] != first.hashes[name]} == {"own_word"}
 
 
 # The differences

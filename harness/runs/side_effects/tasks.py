@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -147,8 +148,9 @@ def _refuse(name: str, task: Any) -> None:
 
 
 def _hash(task: Any) -> str:
+    """Digest of the configuration: without the place of its file, nor those of functions in this process's memory."""
     config = {key: value for key, value in task.dump_config().items() if key != "metadata"}
-    return digest({name: str(value) for name, value in config.items()})
+    return digest({name: re.sub(r" at 0x[0-9a-f]+", "", str(value)) for name, value in config.items()})
 
 
 def _seed() -> None:
