@@ -387,6 +387,8 @@ class Response(Record):
     """Choose, where only the likeliest tokens are shown: per presented option the log of the most that it can be."""
     loglik: float | None = None
     """Continue: summed log-likelihood of the text in nats."""
+    greedy: bool | None = None
+    """Of a continuation of lm-eval's: whether each of its tokens is the likeliest."""
     tokens: int | None = None
     """Continue: the text's tokens. Write: the tokens generated."""
     text: str | None = None

@@ -220,6 +220,8 @@ def _asking(p: argparse.ArgumentParser) -> None:
         default=None,
         help="requests of several conditions may share a batch (vllm): fuller batches where conditions are short",
     )
+    add("--side_effects", metavar="a,b", help="tasks of lm-eval under every condition: traitbench_reasoning,mmlu")
+    add("--side_effects_limit", metavar="N", help="the first N documents of each of these tasks (all)")
     add("--bootstrap_iters", metavar="N", help="for the interval of leakage (1000)")
     add("--write_out", "-w", action="store_true", default=None, help="show the exact prompt of the first item")
     add("--show_config", action="store_true", help="print the resolved configuration and stop")

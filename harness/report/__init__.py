@@ -25,6 +25,7 @@ from traitbench.report.parts import badge, count, digest_of, figure_html, in_scr
 from traitbench.report.parts import table as table_html
 from traitbench.report.training import training
 from traitbench.runs.results import Results
+from traitbench.runs.side_effects.figures import damages
 from traitbench.runs.trained import spent
 from traitbench.store import write_text
 from traitbench.tables import Table
@@ -87,14 +88,20 @@ def _shown(task: str, sources: Mapping[str, Results]) -> list[Shown]:
 
 
 def _figures(task: str, sources: Mapping[str, Results]) -> list[Figure]:
-    """What the task draws, then what was fitted by the runs of which it is the first: fits belong to no task."""
+    """What the task draws; of the runs of which it is the first also what was fitted and broken: that is no task's."""
     shown = _shown(task, sources)
     out = []
     for kind in dict.fromkeys(one.block.kind for one in shown):
         out += views_of(kind).figures([one for one in shown if one.block.kind == kind])
     first = {id(r) for r in sources.values() if next(iter(r.tasks), None) == task}
     mine = [one for one in shown if id(one.facts) in first]
-    return [*out, *development(mine), *training(mine)]
+    return [*out, *development(mine), *training(mine), *(each for one in mine for each in _damages(one))]
+
+
+def _damages(one: Shown) -> list[Figure]:
+    """What the controls of a run did to lm-eval's tasks."""
+    assert isinstance(one.facts, Results)
+    return damages(one.facts.side_effects, one.facts.conditions, one.label)
 
 
 def _export(figure: Figure, folder: Path) -> list[Path]:

@@ -31,7 +31,8 @@ from traitbench.runs.folders import run_name
 from traitbench.runs.judging import Judging, judges_of
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
 from traitbench.runs.results import Results
-from traitbench.runs.summary import summarise
+from traitbench.runs.side_effects import kept, loaded, measured, refuse_unasked
+from traitbench.runs.summary import beside, summarise
 from traitbench.samples import Condition
 from traitbench.targets import drawn
 from traitbench.tasks.block import Facts
@@ -51,6 +52,7 @@ def evaluate(
     started = time.time()
     prepared = prepare(plan, given)
     kind = served(prepared)
+    others = loaded(plan.side_effects, plan.include_path, plan.side_effects_limit, prepared.conditions, tell)
     judges = judges_of(prepared)
     folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
@@ -59,12 +61,14 @@ def evaluate(
         backend = kind.make(prepared.spec, plan.options())
         try:
             prepared = _fitted(prepared, backend, tell, progress)
+            refuse_unasked(others, prepared.conditions)
             fitted = time.time()
             with Judging(judges, {task.id: task for task in prepared.tasks}, folder, held, plan.seed) as judging:
                 samples = administer(prepared, backend, folder, held, progress, tell, judging)
                 cards = judging.cards
             made = _damage(prepared, backend, folder, held, progress)
             prepared = prepared.model_copy(update={"conditions": made})
+            beyond = measured(others, made, backend, folder, held, progress, plan.bootstrap_iters)
             evaluation = time.time() - fitted
             billed = backend.cost(held.values())
         finally:
@@ -76,6 +80,8 @@ def evaluate(
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}
         results = results.model_copy(update={"samples_sha256": written})
+        if beyond is not None:
+            results = beside(results, kept(*beyond, folder.path, stamp, results.conditions))
         path = folder.path / f"results_{stamp}.json"
         store.write_json(path, results.model_dump(mode="json", by_alias=True))
     return results, path

@@ -1,4 +1,7 @@
-"""Plan: everything that decides a run, checked before anything is loaded."""
+"""Plan: everything that decides a run, checked before anything is loaded.
+
+Over 300 lines, since the fields of a plan and what checks them belong together.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from traitbench.runs.conditions import conditions
 from traitbench.runs.owed import requests_owed
 from traitbench.runs.people import aimed_at, norms, people
 from traitbench.runs.refits import check_fits
+from traitbench.runs.side_effects import check as check_side_effects
 from traitbench.samples import Condition
 from traitbench.targets import drawn
 from traitbench.tasks import FOR_TARGETS, Administration, load
@@ -92,6 +96,10 @@ class Plan(Record):
     """Put one instruction, the same for every method, in front of each control."""
     mix_conditions: bool = False
     """Requests of several conditions may share a batch, where the backend can; each keeps its own control."""
+    side_effects: tuple[str, ...] = ()
+    """Tasks, groups and tags of lm-eval to put to the model under every condition, e.g. mmlu,gsm8k."""
+    side_effects_limit: int | None = Field(default=None, ge=1)
+    """Of each of these tasks the first so many documents."""
     bootstrap_iters: int = Field(default=1000, ge=2)
     write_out: bool = False
     no_resume: bool = False
@@ -176,6 +184,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
         raise UnsupportedControl(
             f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
         )
+    check_side_effects(plan.side_effects, plan.side_effects_limit, backend)
     administration = plan.administration()
     method, settings = make_method(plan.method, plan.method_args, given.method)
     tasks, own = _tasks(plan, administration, given)
