@@ -64,8 +64,11 @@ DESIRABILITY = {trait: -1 if trait in (*DARK_TRIAD, "neuroticism") else 1 for tr
 Trait = str
 Kind = Literal["prompt", "weights", "activations"]
 Mode = Literal["choice", "statement", "generate"]
-Status = Literal["valid", "refusal", "unparsed", "truncated", "unseen", "error"]
-"""What became of an answer; unseen: too little of the options' probability was shown to know it."""
+Status = Literal[
+    "valid", "refusal", "unparsed", "truncated", "unseen", "empty", "repetitive", "foreign", "abstained", "error"
+]
+"""What became of an answer; unseen: too little of the options' probability was shown to know it. Of a written reply
+that nothing can be judged of: empty, repetitive, foreign (in another language). Of a judge: abstained."""
 Aim = Literal["poles", "graded", "several", "person", "character"]
 Evidence = Literal["self-report", "behaviour"]
 """What an answer is evidence of: what a model says of itself, or what it does."""
@@ -308,6 +311,10 @@ class Doc(Record):
     """What came before the question, by a name of the task's own; written where there is one."""
     evidence: Evidence | None = Field(default=None, exclude=True)
     """What the answer is evidence of, for who answers by what is asked; it hangs on the task, and is not written."""
+    judge: str | None = None
+    """Who answers, where it is not the model: a judge, about the reply that stands in the same place."""
+    against: str | None = None
+    """Of a judge that compares two replies of one place: the condition of the second."""
 
 
 class _Request(Record):
