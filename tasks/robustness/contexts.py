@@ -82,7 +82,7 @@ def chosen(names: Sequence[str] | None, mode: Mode) -> list[Context]:
     """
     every = contexts()
     groups = {context.group for context in every.values()} - {""}
-    wanted = {PLAIN}
+    wanted: set[str] = {PLAIN}
     for name in every if names is None else names:
         if name not in every and name not in groups:
             raise unknown("context", name, {*every, *groups}, "(write e.g. --contexts now,drift)")
