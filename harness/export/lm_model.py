@@ -73,7 +73,7 @@ class ControlledLM(HFLM):  # type: ignore[misc]
         self._warn_of_another_model()
         super().__init__(
             pretrained=self._ours.model, tokenizer=self._ours.tokenizer, backend="causal", max_length=max_length,
-            batch_size=size or self._ours.write_size,
+            batch_size=size or self._ours.writer.plain_rows,
         )  # fmt: skip
         self._size = size
 
