@@ -107,9 +107,10 @@ class Plan(Record):
 
     def administration(self) -> Administration:
         """Return the part that says how items are asked."""
-        known = {"max_tokens": "max_tokens", "max_gen_toks": "max_tokens", "temperature": "temperature"}
+        known = {name: name for name in ("max_tokens", "temperature", "repetition_penalty")}
+        known["max_gen_toks"] = "max_tokens"
         refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
-        generation: dict[str, Any] = {known[key]: value for key, value in self.gen_kwargs.items()}
+        generation = {known[key]: value for key, value in self.gen_kwargs.items()}
         made: Administration = _validated(
             Administration,
             {"scoring": self.scoring, "orders": self.orders, "symbols": self.symbols, "templates": self.templates,
