@@ -167,7 +167,8 @@ class HuggingFace(Backend):
     def work(self, requests: Sequence[Request], control: Control) -> Work:
         """Count the tokens of the rows as they are packed, or of each prompt by itself."""
         if self.scorer.packed:
-            return counting.packed(self.renderer, requests, control, longer=self.scorer.window is None)
+            longer, together = self.scorer.window is None, self.writer.rows
+            return counting.packed(self.renderer, requests, control, longer=longer, together=together)
         return counting.alone(self.renderer, requests, control)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:

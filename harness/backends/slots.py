@@ -22,7 +22,7 @@ _NAME = "traitbench_grouped"
 
 
 class Layer(DynamicLayer):
-    """One layer's keys and values, each (slots, heads, capacity, head_dim); the last columns are filled step by step."""
+    """One layer's keys and values, each (slots, heads, capacity, head_dim), whose columns are filled step by step."""
 
     def __init__(self, slots: int, capacity: int, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Make empty slots for states like `keys` and `values` (1, heads, tokens, head_dim)."""

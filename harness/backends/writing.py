@@ -53,27 +53,28 @@ class Writer:
         self.model = model
         self.scorer = scorer
         self.plain_rows = rows or _PLAIN_ROWS[kind]
-        self._rows = rows or _ROWS[kind]
+        self.rows = rows or _ROWS[kind]
+        """Of a batch at most."""
         self._row_tokens = row_tokens
         self._bytes = _BYTES
         if kind == "cuda":
             self._bytes = torch.cuda.get_device_properties(model.device).total_memory // _SHARE
         self._alone = packable(model) is not None
-        self._whole = scorer.packed
-        """Whether batches are written here; else by transformers' `generate`."""
+        self.together = scorer.packed
+        """Whether batches are written here, else by transformers' `generate`; it ends where a check fails."""
         self._checked: set[bool] = set()
 
     def plan(self, asks: Sequence[Ask]) -> list[list[int]]:
         """Cut `asks` into batches, by their places; it hangs on them alone, so that a resumed run has the same."""
-        if not self._whole:
+        if not self.together:
             return _alike(asks, 1 if self._alone else self.plain_rows)
         lengths = [len(ask.prompt) + ask.most for ask in asks]
-        return batches(lengths, self._rows, self._bytes // bytes_a_token(self.model))
+        return batches(lengths, self.rows, self._bytes // bytes_a_token(self.model))
 
     def write(self, asks: Sequence[Ask], stops: Sequence[int], pad: int) -> list[Reply]:
         """Write a reply to each of a batch, up to one of the tokens `stops`; where memory fails, half by half."""
         try:
-            if self._whole and (found := self._together(asks, stops)) is not None:
+            if self.together and (found := self._at_once(asks, stops)) is not None:
                 return found
             parts = _alike(asks, 1 if self._alone else self.plain_rows)
             return [reply for part in parts for reply in self._generate([asks[n] for n in part], stops, pad)]
@@ -85,14 +86,14 @@ class Writer:
         return self.write(asks[:half], stops, pad) + self.write(asks[half:], stops, pad)
 
     @torch.inference_mode()
-    def _together(self, asks: Sequence[Ask], stops: Sequence[int]) -> list[Reply] | None:
+    def _at_once(self, asks: Sequence[Ask], stops: Sequence[int]) -> list[Reply] | None:
         """Write all at once; None where the model turns out not to go together with it, which is said."""
         order = sorted(range(len(asks)), key=lambda n: asks[n].prompt)
         items = [Item(asks[n].prompt, ((0,),)) for n in order]
         plan = groups([item.prompt for item in items])
         self.scorer.check(items, plan)
         if not self.scorer.packed:
-            self._whole = False
+            self.together = False
             return None
         width = max(len(ask.prompt) for ask in asks)
         self.scorer.begin(items, plan)
@@ -101,7 +102,7 @@ class Writer:
         with grouped(self.model.config.get_text_config(decoder=True)):
             written = batch.write(set(stops), self._checked)
         if written is None:
-            self._whole = False
+            self.together = False
             return None
         found: dict[int, Reply] = dict(zip(order, written, strict=True))
         return [found[n] for n in range(len(asks))]
@@ -147,9 +148,7 @@ class Writer:
 class _Batch:
     """Rows that are being written: row n of every tensor is reply `self.live[n]`."""
 
-    def __init__(
-        self, asks: Sequence[Ask], logits: torch.Tensor, slots: Slots, scorer: Scorer, width: int
-    ) -> None:
+    def __init__(self, asks: Sequence[Ask], logits: torch.Tensor, slots: Slots, scorer: Scorer, width: int) -> None:
         self.asks = asks
         self.live = list(range(len(asks)))
         self.said: list[list[int]] = [[] for _ in asks]
@@ -165,7 +164,8 @@ class _Batch:
         capacity = slots.layers[0].keys.shape[2]
         hidden = torch.arange(capacity, device=device)[None] < width - lengths[:, None]
         self.least = torch.finfo(dtype).min
-        self.seen = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, self.least)[:, None, None]
+        seen = torch.zeros(hidden.shape, dtype=dtype, device=device).masked_fill_(hidden, self.least)
+        self.seen = seen[:, None, None]
         """What is added to the attention scores: (rows, 1, 1, columns)."""
         self.near = None if scorer.window is None else self.seen.clone()
         """The same with a sliding window."""

@@ -110,7 +110,7 @@ def test_a_reply_in_a_batch_is_that_of_its_prompt_alone(name: str, way: str, tin
     written = asks(way)
     backend = ending(load(tiny(name)), written)
     assert answers(backend, written) == {n: alone(backend, ask) for n, ask in enumerate(written)}
-    assert backend.writer._whole, "they were written together"
+    assert backend.writer.together, "they were written together"
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -157,7 +157,7 @@ def test_edits_touch_what_they_would_of_a_prompt_alone(
     )  # fmt: skip
     found = answers(backend, written, control)
     assert found == {n: alone(backend, ask, control) for n, ask in enumerate(written)}
-    assert backend.writer._whole
+    assert backend.writer.together
     assert [found[n].text for n in found] != [response.text for response in answers(backend, written).values()]
 
 
