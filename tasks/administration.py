@@ -63,7 +63,7 @@ TEMPLATES = (
 
 
 class Administration(Record):
-    """The grid in which every item is asked. Each field is a flag of `traitbench run`, the last three of --gen_kwargs."""
+    """The grid in which every item is asked: flags of `traitbench run`, the last three fields those of --gen_kwargs."""
 
     scoring: tuple[Mode, ...] = ("choice", "statement")
     """Probabilities of the answer options, likelihood of the item as the model's own words, written answers."""

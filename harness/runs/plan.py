@@ -107,10 +107,9 @@ class Plan(Record):
 
     def administration(self) -> Administration:
         """Return the part that says how items are asked."""
-        known = {name: name for name in ("max_tokens", "temperature", "repetition_penalty")}
-        known["max_gen_toks"] = "max_tokens"
+        known = ("max_tokens", "max_gen_toks", "temperature", "repetition_penalty")
         refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
-        generation = {known[key]: value for key, value in self.gen_kwargs.items()}
+        generation = {key.replace("max_gen_toks", "max_tokens"): value for key, value in self.gen_kwargs.items()}
         made: Administration = _validated(
             Administration,
             {"scoring": self.scoring, "orders": self.orders, "symbols": self.symbols, "templates": self.templates,
