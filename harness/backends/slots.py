@@ -83,9 +83,12 @@ class Slots(Cache):
 def bytes_a_token(model: Any) -> int:
     """Bytes that the keys and values of one token take, by the model's config."""
     config = model.config.get_text_config(decoder=True)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return int(2 * config.num_hidden_layers * heads * width * model.dtype.itemsize)
+    width = model.get_input_embeddings().embedding_dim
+    heads = getattr(config, "num_attention_heads", None)
+    if isinstance(heads, int):
+        each = getattr(config, "head_dim", None) or width // heads
+        width = each * (getattr(config, "num_key_value_heads", None) or heads)
+    return int(2 * config.num_hidden_layers * width * model.dtype.itemsize)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ class Writer:
         """Of a batch at most."""
         self._row_tokens = row_tokens
         self._bytes = _BYTES
-        if kind == "cuda":
+        if model.device.type == "cuda":
             self._bytes = torch.cuda.get_device_properties(model.device).total_memory // _SHARE
         self._alone = packable(model) is not None
         self.together = scorer.packed
@@ -233,11 +233,10 @@ class _Batch:
 
     def _masks(self) -> torch.Tensor | dict[str, torch.Tensor]:
         """The masks of this step's token, whose column is the last one."""
-        seen = self.seen[..., : self.filled]
-        if self.near is None or self.scorer.window is None:
-            return {"full_attention": seen} if self.scorer.by_layer else seen
-        self.near[..., : max(0, self.filled - self.scorer.window)] = self.least
-        near = self.near[..., : self.filled]
+        seen = near = self.seen[..., : self.filled]
+        if self.near is not None and self.scorer.window is not None:
+            self.near[..., : max(0, self.filled - self.scorer.window)] = self.least
+            near = self.near[..., : self.filled]
         return {"full_attention": seen, "sliding_attention": near} if self.scorer.by_layer else near
 
     def _difference(self) -> str | None:
