@@ -84,7 +84,7 @@ def drawn(logits: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     taken.
     """
     weights = (logits - logits.amax(-1, keepdim=True)).exp_()
-    weights = pad(weights, (0, -weights.shape[-1] % _BLOCK)).unflatten(-1, (-1, _BLOCK))
+    weights = pad(weights, (0, -weights.shape[-1] % _BLOCK)).reshape(len(weights), -1, _BLOCK)
     sums = weights.sum(-1).double()
     upto = sums.cumsum(-1)
     goal = at.double().clamp(max=_BELOW)[:, None] * upto[:, -1:]

@@ -21,7 +21,7 @@ __all__ = ["Layer", "Slots", "bytes_a_token", "grouped"]
 _NAME = "traitbench_grouped"
 
 
-class Layer(DynamicLayer):
+class Layer(DynamicLayer):  # type: ignore[misc]
     """One layer's keys and values, each (slots, heads, capacity, head_dim), whose columns are filled step by step."""
 
     def __init__(self, slots: int, capacity: int, keys: torch.Tensor, values: torch.Tensor) -> None:
@@ -37,7 +37,7 @@ class Layer(DynamicLayer):
         rows, width = columns.shape
         flat = columns.flatten().to(keys.device)
         for held, given in ((self.keys, keys), (self.values, values)):
-            picked = given[0].index_select(1, flat).unflatten(1, (rows, width))
+            picked = given[0].index_select(1, flat).reshape(given.shape[1], rows, width, -1)
             held[first : first + rows, :, :width] = picked.transpose(0, 1)
         self.filled = width
 
@@ -65,7 +65,7 @@ class Layer(DynamicLayer):
         self.rows = len(order)
 
 
-class Slots(Cache):
+class Slots(Cache):  # type: ignore[misc]
     """The layers of one batch."""
 
     layers: list[Layer]
