@@ -364,10 +364,19 @@ class Write(_Request):
 
     max_tokens: int = 16
     temperature: float = 0.0
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """What logits of tokens that prompt or reply hold already are divided by (negative ones multiplied); 1: nothing."""
     labels: tuple[tuple[str, str], ...] = ()
     """Per presented option its symbol and its text, for the parser."""
     values: tuple[int, ...] = ()
     """Per presented option its value on the response scale."""
+
+    def content(self) -> dict[str, Any]:
+        """What decides the answer; a penalty of 1 is left out, so that replies without one keep their key."""
+        content = super().content()
+        if self.repetition_penalty == 1:
+            del content["repetition_penalty"]
+        return content
 
 
 Request = Choose | Continue | Write

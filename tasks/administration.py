@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from traitbench.statistics.replies import option_variants
 from traitbench.tasks.biographies import MOST, biographies, chosen
@@ -64,7 +64,7 @@ TEMPLATES = (
 
 
 class Administration(Record):
-    """The grid in which every item is asked. Each field is a flag of `traitbench run`, the last two of --gen_kwargs."""
+    """The grid in which every item is asked: flags of `traitbench run`, the last three fields those of --gen_kwargs."""
 
     scoring: tuple[Mode, ...] = ("choice", "statement")
     """Probabilities of the answer options, likelihood of the item as the model's own words, written answers."""
@@ -86,6 +86,14 @@ class Administration(Record):
     """Longest written reply, in tokens; a task of free text may take more where nothing is given."""
     temperature: float = Field(default=0.0, ge=0)
     """Of written replies; 0 is greedy."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """Of written replies: logits of tokens that prompt or reply hold already are divided by it; 1 is none."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave a penalty of 1 out, so that runs without one keep their names and their rivals."""
+        found: dict[str, Any] = dump(self)
+        return {k: v for k, v in found.items() if k != "repetition_penalty" or v != 1}
 
     def chosen_templates(self, seed: int) -> list[int]:
         """The first template and, where more are asked for, a seeded draw of the others."""
@@ -175,6 +183,7 @@ def item_request(
     return Write(
         doc=doc, biography=biography, messages=messages, cue="Answer:", labels=labels, values=values,
         seed=own_seed, max_tokens=administration.max_tokens, temperature=administration.temperature,
+        repetition_penalty=administration.repetition_penalty,
     )  # fmt: skip
 
 

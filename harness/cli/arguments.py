@@ -187,7 +187,7 @@ def _asking(p: argparse.ArgumentParser) -> None:
     add("--batch_size", "-b", metavar="N|auto", help="items a pass (auto)")
     add("--device", metavar="DEVICE", help="e.g. cpu, cuda, cuda:1, auto (the first GPU, else the CPU)")
     add("--output_path", "-o", metavar="DIR", help="where the run's folder goes (results/runs)")
-    add("--gen_kwargs", metavar="k=v,...", help="generate: max_tokens, temperature")
+    add("--gen_kwargs", metavar="k=v,...", help="generate: max_tokens, temperature, repetition_penalty")
     add(
         "--judge", metavar="NAME,...", help="who rates written replies: scorer:text, or models as --model (scorer:text)"
     )

@@ -123,9 +123,9 @@ class Plan(Record):
 
     def administration(self) -> Administration:
         """Return the part that says how items are asked."""
-        known = {"max_tokens": "max_tokens", "max_gen_toks": "max_tokens", "temperature": "temperature"}
+        known = ("max_tokens", "max_gen_toks", "temperature", "repetition_penalty")
         refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
-        generation: dict[str, Any] = {known[key]: value for key, value in self.gen_kwargs.items()}
+        generation = {key.replace("max_gen_toks", "max_tokens"): value for key, value in self.gen_kwargs.items()}
         shared = {n: getattr(self, n) for n in Administration.model_fields if n in type(self).model_fields}
         made: Administration = _validated(Administration, {**shared, **generation}, "--")
         return made

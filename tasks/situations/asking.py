@@ -134,7 +134,7 @@ def _written(task: str, pair: Pair, template: int, repeat: int, administration: 
         messages=_user(WORDINGS[template].open.format(situation=pair.situation)), cue=CUE,
         seed=int(digest([seed, pair.id, template, repeat]), 16) % 2**31,
         max_tokens=administration.max_tokens if given else MAX_TOKENS,
-        temperature=administration.temperature,
+        temperature=administration.temperature, repetition_penalty=administration.repetition_penalty,
     )  # fmt: skip
 
 

@@ -55,7 +55,7 @@ class Controlled(HFLM):  # type: ignore[misc]
         self._warn_of_another_model()
         super().__init__(
             pretrained=ours.model, tokenizer=ours.tokenizer, backend="causal", max_length=max_length,
-            batch_size=size or ours.write_size,
+            batch_size=size or ours.writer.plain_rows,
         )  # fmt: skip
 
     @property
