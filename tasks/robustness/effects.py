@@ -127,20 +127,25 @@ def cards(found: Sequence[Aim], contexts: Sequence[Context], mode: Mode) -> list
     return [card(MEAN, found, contexts, mode), *own] if len(own) > 1 else own
 
 
+def _inside(found: Sequence[Aim], context: str, mode: Mode) -> Estimate:
+    return estimated(found, lambda aim: aim.moved[context], mode)
+
+
 def card(target: str, found: Sequence[Aim], contexts: Sequence[Context], mode: Mode) -> Card:
     """The effect, mean over `found`, in each context."""
-    plain = estimated(found, lambda aim: aim.moved[PLAIN], mode)
-    effects, apart = [], []
+    plain = _inside(found, PLAIN, mode)
+    effects: list[Estimate] = []
+    apart: list[Estimate | None] = []
     for context in contexts:
-        mine = estimated(found, lambda aim, name=context.name: aim.moved[name], mode)
+        mine = _inside(found, context.name, mode)
         away = difference(found, context.name, PLAIN, mode)
         effects.append(mine)
         apart.append(None if context.name == PLAIN else away)
     adjusted = holm([p_value(each) if each else None for each in apart])
     out = []
-    for context, mine, away, p in zip(contexts, effects, apart, adjusted, strict=True):
-        told = moved(away).model_copy(update={"p_holm": p}) if away else None
-        share = ratio(mine, plain, away) if away and clear(plain) else None
+    for context, mine, lost, p in zip(contexts, effects, apart, adjusted, strict=True):
+        told = moved(lost).model_copy(update={"p_holm": p}) if lost else None
+        share = ratio(mine, plain, lost) if lost and clear(plain) else None
         row = ContextEffect(
             context=context.name, kind=context.kind, step=context.step, effect=moved(mine), difference=told,
             retained=share.value if share else None, retained_ci=share.ci if share else None,

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traitbench.statistics.comparison import holm
 from traitbench.tasks.robustness.contexts import PLAIN, Context
@@ -62,21 +63,23 @@ def rungs(found: Sequence[Aim], contexts: Sequence[Context], mine: Card, mode: M
     """Every rung that was asked, with its replays."""
     held = {context.name: context for context in contexts}
     steps = [c for c in contexts if c.kind == "pressure" and c.replay in held]
-    made: list[tuple[Context, Moved, Moved, Moved]] = []
+    made: list[tuple[Context, list[Moved]]] = []
     for rung in steps:
         after = held.get(f"after-{rung.name}")
         if after is None or after.replay not in held or rung.replay is None or after.replay is None:
             continue
         pairs = ((rung.name, rung.replay), (after.name, after.replay), (after.name, rung.name))
-        made.append((rung, *(moved(difference(found, a, b, mode)) for a, b in pairs)))
-    adjusted = [holm([parts[place].p for parts in made]) for place in (1, 2, 3)]
+        made.append((rung, [moved(difference(found, a, b, mode)) for a, b in pairs]))
+    adjusted = [holm([parts[place].p for _, parts in made]) for place in range(3)]
     out = []
-    for n, (rung, *parts) in enumerate(made):
-        told = [part.model_copy(update={"p_holm": adjusted[place][n]}) for place, part in enumerate(parts)]
+    for n, (rung, parts) in enumerate(made):
+        pressure, later, recovery = (
+            part.model_copy(update={"p_holm": adjusted[place][n]}) for place, part in enumerate(parts)
+        )
         replay = mine.of(rung.replay or "")
-        word = _word(*told, replay.effect if replay else None)
+        word = _word(pressure, later, recovery, replay.effect if replay else None)
         out.append(Rung(
-            name=rung.name, step=rung.step, pressure=told[0], after=told[1], recovery=told[2], verdict=word
+            name=rung.name, step=rung.step, pressure=pressure, after=later, recovery=recovery, verdict=word
         ))  # fmt: skip
     return out
 
@@ -111,9 +114,11 @@ def drift(found: Sequence[Aim], contexts: Sequence[Context], mine: Card, mode: M
         return None
     turns = np.array([k for k, _ in points], dtype=float)
     away = (turns - turns.mean()) / np.square(turns - turns.mean()).sum()
-    slope = estimated(
-        found, lambda aim: sum((w * aim.moved[name] for w, (_, name) in zip(away, points, strict=True)), 0.0), mode
-    )  # fmt: skip
+
+    def turning(aim: Aim) -> NDArray[np.float64]:
+        return np.sum([w * aim.moved[name] for w, (_, name) in zip(away, points, strict=True)], axis=0)
+
+    slope = estimated(found, turning, mode)
     means = [None if (row := mine.of(name)) is None else row.effect.value for _, name in points]
     plain = mine.of(PLAIN)
     half, note = (None, "the plain context has no clear effect")
