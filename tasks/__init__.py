@@ -13,8 +13,8 @@ from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.task import Task
 from traitbench.tasks.views import Views
 
-__all__ = ["ACROSS", "FOR_TARGETS", "SUITES", "TASKS", "Administration", "Block", "Facts", "Task", "block_of", "load",
-           "names", "views_of"]  # fmt: skip
+__all__ = ["ACROSS", "FOR_TARGETS", "SUITES", "TASKS", "Administration", "Block", "Facts", "Task", "block_of",
+           "for_target", "load", "names", "views_of"]  # fmt: skip
 
 _INVENTORIES = "questionnaire"
 """The kind that administers inventories: each of them is a task, the kind itself is none."""
@@ -23,6 +23,7 @@ TASKS: Catalog[type[Task]] = Catalog(
     "task",
     {
         "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
+        "person_alignment_sd3": "traitbench.tasks.person_alignment:DarkAlignment",
         "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",
         _INVENTORIES: "traitbench.tasks.questionnaire:Questionnaire",
         "situations": "traitbench.tasks.situations:Situations",
@@ -45,10 +46,17 @@ SUITES: dict[str, tuple[str, ...]] = {
 
 FOR_TARGETS: dict[str, str] = {
     "person": "person_alignment",
+    "person:sd3": "person_alignment_sd3",
     "character": "persona_consistency",
     "characters": "persona_consistency",
 }
-"""What a target is measured by where no task is named: the word of `--target` before a colon -> task."""
+"""What a target is measured by where no task is named: the words of `--target` before a colon -> task."""
+
+
+def for_target(target: str) -> str | None:
+    """The task that a target is measured by where none is named: by its first two words, or by its first."""
+    words = [word.strip().lower() for word in target.split(":")]
+    return FOR_TARGETS.get(":".join(words[:2])) or FOR_TARGETS.get(words[0])
 
 
 def names() -> list[str]:
