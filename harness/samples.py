@@ -73,6 +73,11 @@ class Sample(Record):
     template: int
     respondent: int | None = None
     repeat: int
+    judge: str | None = None
+    """Whose answer it is, where it is not the model's: a judgement of the reply that stands in the same place, `trait`
+    being what is judged and `order` which end of the scale came first."""
+    against: str | None = None
+    """Of a judgement that compares two replies: the condition of the second, in forward order."""
     fit: int | None = None
     """Which fit of the control answered (`--fit_seeds`), from 0; null where there is one, or none."""
     seed: int

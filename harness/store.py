@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO, StringIO
 from pathlib import Path
+from threading import Lock
 from typing import IO, Any, TypeVar
 
 from pydantic import ValidationError
@@ -46,6 +47,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         """Name the folder; nothing is made until `open`."""
         self.path = path
+        self._one = Lock()
 
     @contextmanager
     def open(self, fresh: bool = False) -> Iterator[dict[str, Response]]:
@@ -67,13 +69,17 @@ class RunFolder:
                 self._journal.close()
 
     def append(self, responses: Mapping[str, Response]) -> None:
-        """Keep `responses` (key -> response): one write a batch, handed to the disk before it returns."""
+        """Keep `responses` (key -> response): one write a batch, handed to the disk before it returns.
+
+        A judge may keep its own while the model is asked.
+        """
         lines = [
             json.dumps({"key": key, **response.model_dump(mode="json", exclude_defaults=True)}, ensure_ascii=False)
             for key, response in responses.items()
         ]
         if lines:
-            _guard(lambda: self._append("".join(f"{line}\n" for line in lines).encode()), self.path)
+            with self._one:
+                _guard(lambda: self._append("".join(f"{line}\n" for line in lines).encode()), self.path)
 
     def _append(self, data: bytes) -> None:
         while data:

@@ -63,8 +63,11 @@ DESIRABILITY = {trait: -1 if trait in (*DARK_TRIAD, "neuroticism") else 1 for tr
 Trait = str
 Kind = Literal["prompt", "weights", "activations"]
 Mode = Literal["choice", "statement", "generate"]
-Status = Literal["valid", "refusal", "unparsed", "truncated", "unseen", "error"]
-"""What became of an answer; unseen: too little of the options' probability was shown to know it."""
+Status = Literal[
+    "valid", "refusal", "unparsed", "truncated", "unseen", "empty", "repetitive", "foreign", "abstained", "error"
+]
+"""What became of an answer; unseen: too little of the options' probability was shown to know it. Of a written reply
+that nothing can be judged of: empty, repetitive, foreign (in another language). Of a judge: abstained."""
 Aim = Literal["poles", "graded", "several", "person", "character"]
 Site = Literal["residual", "heads", "gate", "neurons"]
 """Where activations are edited or recorded. residual: the output of a decoder layer. heads: the input of the
@@ -297,6 +300,10 @@ class Doc(Record):
     template: int = 0
     respondent: int | None = None
     repeat: int = 0
+    judge: str | None = None
+    """Who answers, where it is not the model: a judge, about the reply that stands in the same place."""
+    against: str | None = None
+    """Of a judge that compares two replies of one place: the condition of the second."""
 
 
 class _Request(Record):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field
 
+from traitbench.statistics.replies import option_variants
 from traitbench.tasks.biographies import MOST, biographies, chosen
 from traitbench.types import Choose, Continue, Doc, Message, Mode, Record, Request, Write, digest
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
 __all__ = [
-    "TEMPLATES", "Administration", "Presentation", "Wording", "item_requests", "option_variants", "presented_options",
-    "symbols_for",
+    "TEMPLATES", "Administration", "Presentation", "Wording", "item_requests", "presented_options", "symbols_for",
 ]  # fmt: skip
 
 Order = Literal["forward", "reverse"]
@@ -125,11 +125,6 @@ def symbols_for(kind: Symbols, n: int) -> tuple[str, ...]:
     if n > len(pool):
         raise ValueError(f"{n} options are more than the {len(pool)} {kind} that can be told apart; use letters")
     return tuple(pool[:n])
-
-
-def option_variants(symbol: str) -> tuple[str, ...]:
-    """The spellings of a symbol that count as choosing it: bare, after a space, after a bracket."""
-    return (symbol, f" {symbol}", f"({symbol}")
 
 
 def choice_messages(template: int, symbols: Symbols, options: tuple[tuple[str, str], ...], statement: str) -> Message:

@@ -38,6 +38,8 @@ class Facts(Record):
     git_hash: str | None = None
     reference: Reference | None = None
     """The user's own sample of people (--reference), as summary figures."""
+    judges: dict[str, dict[str, Any]] = {}
+    """Judge -> its card: what decides its verdicts, and what is known of them."""
     persons: dict[str, str] = {}
     """Person aimed at -> digest of their answers, which are not kept here."""
     date: float = 0.0

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from traitbench.judges.records import Text
 from traitbench.samples import Grade, Item, Sample
 from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Block, Facts
@@ -59,6 +60,9 @@ class Task(ABC):
     fits: ClassVar[bool] = False
     """Whether it sums up several fits of a control (`--fit_seeds`), which its samples tell apart by `fit`."""
 
+    judged: bool = False
+    """Whether it has written replies that judges rate (`--judge`)."""
+
     @classmethod
     def block(cls) -> type[Block]:
         """Return the class of what `summarise` returns."""
@@ -88,6 +92,14 @@ class Task(ABC):
 
     def follow_up(self, samples: Sequence[Sample]) -> list[Request]:
         """What is asked next, given all samples of the condition so far: later turns. Empty: nothing more."""
+        return []
+
+    def to_judge(self, samples: Sequence[Sample]) -> list[Text]:
+        """What judges are to rate, given all samples of one condition: replies that there is something to see in.
+
+        A judgement is a sample in the place of the reply, with `judge` set and `trait` as what was judged; the frame
+        grades it (0 to 5), and `summarise` gets it among the others.
+        """
         return []
 
     @abstractmethod

@@ -188,6 +188,11 @@ def _asking(p: argparse.ArgumentParser) -> None:
     add("--device", metavar="DEVICE", help="e.g. cpu, cuda, cuda:1, auto (the first GPU, else the CPU)")
     add("--output_path", "-o", metavar="DIR", help="where the run's folder goes (results/runs)")
     add("--gen_kwargs", metavar="k=v,...", help="generate: max_tokens, temperature")
+    add(
+        "--judge", metavar="NAME,...", help="who rates written replies: scorer:text, or models as --model (scorer:text)"
+    )
+    add("--judge_args", metavar="k=v,...", help="as --model_args, of the judges")
+    add("--self_judge", action="store_true", default=None, help="let a model judge its own replies")
     add("--repeats", metavar="N", help="generate: sampled replies a prompt (1)")
     add("--apply_chat_template", metavar="true|false", nargs="?", const="true", help="default: where the model has one")
     add("--reference", metavar="FILE", help="people's answers to a task to compare with; needs --keyed or --raw")

@@ -16,7 +16,7 @@ from traitbench.runs.plan import Plan
 
 __all__ = ["amount", "as_yaml", "from_command_line", "pairs"]
 
-_PAIRS = ("model_args", "method_args", "gen_kwargs")
+_PAIRS = ("model_args", "method_args", "gen_kwargs", "judge_args")
 
 
 def pairs(text: str, flag: str) -> dict[str, Any]:

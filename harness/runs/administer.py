@@ -11,6 +11,7 @@ from traitbench.errors import BadData
 from traitbench.interrupts import handed_on
 from traitbench.progress import Progress
 from traitbench.runs.estimate import foresee
+from traitbench.runs.judging import Judging
 from traitbench.runs.owed import requests_owed
 from traitbench.runs.paces import Meter
 from traitbench.samples import Condition, Item, Sample, graded, make_sample
@@ -48,10 +49,14 @@ def administer(
     backend: Backend,
     folder: RunFolder,
     held: dict[str, Response],
+    judging: Judging,
     progress: Progress,
     tell: Callable[[str], None],
 ) -> dict[str, list[Sample]]:
-    """Ask everything that is not yet answered; return the samples of each task, condition by condition."""
+    """Ask everything that is not yet answered; return the samples of each task, condition by condition.
+
+    Those of judges follow behind, in the same order.
+    """
     plan = prepared.plan
     tasks = {task.id: task for task in prepared.tasks}
     items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
@@ -72,9 +77,13 @@ def administer(
                 for condition, control in group:
                     with _under(backend, control, group):
                         _write_out(condition, backend, requests, tell)
-            for row in _rounds(desk, group, requests):
-                samples[row.task].append(row)
+            rows = _rounds(desk, group, requests)
+        judging.begin([condition for condition, _ in group], rows)
+        for row in rows:
+            samples[row.task].append(row)
     outlook.learn()
+    for row in judging.finish(progress):
+        samples[row.task].append(row)
     return samples
 
 

@@ -28,6 +28,7 @@ from traitbench.runs.aims import left_out
 from traitbench.runs.conditions import conditions, once
 from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
+from traitbench.runs.judging import Judging, judges_of
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
 from traitbench.runs.results import Results
 from traitbench.runs.summary import summarise
@@ -50,6 +51,7 @@ def evaluate(
     started = time.time()
     prepared = prepare(plan, given)
     kind = served(prepared)
+    judges = judges_of(prepared)
     folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
         told = {"plan": shown(plan.model_dump(mode="json")), "version": version("traitbench")}
@@ -58,7 +60,9 @@ def evaluate(
         try:
             prepared = _fitted(prepared, backend, tell, progress)
             fitted = time.time()
-            samples = administer(prepared, backend, folder, held, progress, tell)
+            with Judging(judges, {task.id: task for task in prepared.tasks}, folder, held, plan.seed) as judging:
+                samples = administer(prepared, backend, folder, held, judging, progress, tell)
+                cards = judging.cards
             made = _damage(prepared, backend, folder, held, progress)
             prepared = prepared.model_copy(update={"conditions": made})
             evaluation = time.time() - fitted
@@ -67,6 +71,7 @@ def evaluate(
             identity = backend.identity
             backend.close()
         facts = _facts(prepared, identity, started, {"evaluation_seconds": evaluation, **billed})
+        facts = facts.model_copy(update={"judges": cards})
         results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}

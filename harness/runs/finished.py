@@ -10,6 +10,7 @@ from typing import NamedTuple
 from traitbench import store, tasks
 from traitbench.errors import BadData, TraitbenchError, UnknownName
 from traitbench.runs.folders import UNDECIDING, find_run
+from traitbench.runs.owed import grade_of
 from traitbench.runs.results import Kept, Results, check_version, expected_sha256
 from traitbench.runs.summary import summarise
 from traitbench.samples import Sample
@@ -115,7 +116,7 @@ def graded(path: Path) -> Graded:
                 f"{source} holds {len(rows)} samples, but {path.name} was computed from {old.n_responses[name]}; the "
                 "copy is incomplete: copy it again, or repeat the `traitbench run` that made it"
             )
-        samples[name] = [with_grade(row, task.grade(row)) for row in rows]
+        samples[name] = [with_grade(row, grade_of(task, row)) for row in rows]
         written[name] = store.check_samples(source, expected_sha256(path, old, name))
     return Graded(old.model_copy(update={"samples_sha256": written}), samples, made)
 

@@ -14,9 +14,9 @@ from traitbench.runs.plan import Plan
 
 __all__ = ["LISTS", "listed", "plan_of"]
 
-LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "coefs")
+LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "coefs", "judge")
 """Flags that take several values, written with commas between."""
-_MAY_BE_EMPTY = ("include_path", "coefs")
+_MAY_BE_EMPTY = ("include_path", "coefs", "judge")
 
 
 def listed(value: Any) -> Any:

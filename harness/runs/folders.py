@@ -24,6 +24,9 @@ UNDECIDING = frozenset({"output_path", "no_resume", "write_out", "batch_size", "
 """Of a plan: what decides no number by intent. The device and the weights are in the key of every response instead,
 so that a folder is named before anything is loaded, and alike on every machine."""
 
+_JUDGED = frozenset({"judge", "judge_args", "self_judge"})
+"""Of a plan: who rates the replies. Another judge rates those that are there, so that nothing is written twice."""
+
 _RESOLVED = frozenset({
     "model", "backend", "method", "method_args", "target", "tasks", "include_path", "reference", "keyed", "gen_kwargs",
 })  # fmt: skip
@@ -64,7 +67,7 @@ def plan_digest(prepared: Prepared) -> str:
 
     plan, spec, people = prepared.plan, prepared.spec, prepared.participants
     asked = plan.administration()
-    left = UNDECIDING | _RESOLVED | set(type(asked).model_fields)
+    left = UNDECIDING | _RESOLVED | _JUDGED | set(type(asked).model_fields)
     told = plan.model_dump(mode="json", exclude=set(left), exclude_defaults=True)
     return digest({
         **told,

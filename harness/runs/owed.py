@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from traitbench.errors import BadData, TraitbenchUsage
+from traitbench.judges import grading
+from traitbench.samples import Grade, Sample
 from traitbench.tasks.block import Block
 from traitbench.tasks.task import Task
 from traitbench.types import Choose, Continue, Request, Write
 
-__all__ = ["block_owed", "finite", "requests_owed"]
+__all__ = ["block_owed", "finite", "grade_of", "requests_owed"]
 
 
 def requests_owed(task: Task, given: Any, of: str = "requests") -> list[Request]:
@@ -47,6 +49,11 @@ def requests_owed(task: Task, given: Any, of: str = "requests") -> list[Request]
             )
         seen.add(key)
     return list(given)
+
+
+def grade_of(task: Task, sample: Sample) -> Grade:
+    """What a sample is worth: a judge's verdict, or an answer of the model as the task grades it."""
+    return task.grade(sample) if sample.judge is None else grading.grade(sample)
 
 
 def block_owed(task: Task, given: Any) -> Block:

@@ -76,6 +76,12 @@ class Plan(Record):
     """Whether the minus-keyed items of `reference` are reversed already; must be said where there is one."""
     norms: str | None = None
     """SEX,AGE of the people to give z, T and percentile among, e.g. F,30."""
+    judge: tuple[str, ...] = ()
+    """Who rates written replies: scorer:text, or models as `model` takes them; scorer:text where nobody is named."""
+    judge_args: Annotated[dict[str, Scalar], keyless()] = {}
+    """As model_args, of the judges."""
+    self_judge: bool = False
+    """Let a model judge its own replies."""
     coefs: tuple[float, ...] = ()
     """Strengths of the method's edits to run besides the one it chose; 0 is its messages alone."""
     fit_seeds: int = Field(default=1, ge=1)

@@ -63,6 +63,6 @@ def _task_hash(rows: Sequence[Sample]) -> str:
     asked = [
         (r.doc_hash, r.scoring, r.order, r.symbols, r.template, r.respondent, r.repeat)
         for r in rows
-        if r.condition == first
+        if r.condition == first and r.judge is None
     ]
     return hashlib.sha256(repr(asked).encode()).hexdigest()

@@ -8,7 +8,12 @@ from collections.abc import Sequence
 
 from traitbench.types import Status
 
-__all__ = ["choice_bounds", "choice_value", "parse_reply", "refuses"]
+__all__ = ["choice_bounds", "choice_value", "option_variants", "parse_reply", "refuses"]
+
+
+def option_variants(symbol: str) -> tuple[str, ...]:
+    """The spellings of a symbol that count as choosing it: bare, after a space, after a bracket."""
+    return (symbol, f" {symbol}", f"({symbol}")
 
 
 def choice_value(logprobs: Sequence[float | None], values: Sequence[int]) -> tuple[float, float, list[float]]:

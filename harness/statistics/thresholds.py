@@ -80,6 +80,11 @@ THRESHOLDS: dict[str, Threshold] = {
 }  # fmt: skip
 
 JUDGES: dict[str, Threshold] = {
+    "verdict_mass": Threshold(
+        0.80, 0.25, "below",
+        "probability of all options that a judge was given: below .80 some of what it would say is no verdict, below "
+        ".25 the verdict is missing",
+    ),
     "agreement": Threshold(
         0.60, 0.40, "below",
         "ICC(2,1) or ordinal alpha of judges. Below .40 agreement is poor, from .60 on good (Cicchetti 1994)",

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from traitbench.tasks.administration import Administration, option_variants, symbols_for
+from traitbench.statistics.replies import option_variants
+from traitbench.tasks.administration import Administration, symbols_for
 from traitbench.tasks.situations.pairs import Pair
 from traitbench.types import Choose, Continue, Doc, Message, Record, Request, Write, digest
 

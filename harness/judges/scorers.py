@@ -1,0 +1,95 @@
+"""The text scorer as a judge: embeddings and a linear head a trait, offline and in milliseconds."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from traitbench.errors import MissingExtra, refuse_others
+from traitbench.judges.grading import HIGHEST, LOWEST
+from traitbench.judges.judge import Judge
+from traitbench.judges.records import Text
+from traitbench.types import Choose, Message, Response, Trait, prompt_hash
+
+if TYPE_CHECKING:
+    from traitbench.judges.scorer import Scorer
+
+__all__ = ["TextScorer"]
+
+
+class TextScorer(Judge):
+    """Rates by the probability that a reply is of the high pole. It is asked with the bare reply and the dimension.
+
+    A trait on which it is not valid (see `Scorer.validity`) gets no rating.
+    """
+
+    compares: ClassVar[bool] = False
+    model: ClassVar[bool] = False
+    _scorer: Scorer | None = None
+
+    @classmethod
+    def make(cls, name: str, arguments: Mapping[str, Any]) -> Self:
+        """Take the name; there are no arguments. MissingExtra where the embeddings are not installed."""
+        refuse_others(f"key of --judge_args for {name}", arguments, ())
+        if find_spec("wordllama") is None:
+            raise MissingExtra(
+                f"the judge {name} needs wordllama, which is not installed: pip install 'traitbench[train]'"
+            )
+        return cls(name)
+
+    def open(self, seed: int) -> None:
+        """Load the embeddings; MissingExtra where they are not installed."""
+        from traitbench.judges.scorer import scorer
+
+        self._scorer = scorer()
+
+    @property
+    def _open(self) -> Scorer:
+        assert self._scorer is not None, "judges are opened before they are asked"
+        return self._scorer
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Features and heads."""
+        return dict(self._open.identity)
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Its validity on texts of another kind than it was made of, trait by trait."""
+        known = self._open.validity()
+        return {"identity": self.identity, "validity": {name: v.model_dump(mode="json") for name, v in known.items()}}
+
+    def ratings(self, text: Text, dimension: Trait) -> list[Choose]:
+        """One request; none on a trait that it has no valid head for."""
+        known = self._open.validity().get(dimension)
+        if known is None or not known.usable:
+            return []
+        doc = text.doc.model_copy(update={"judge": self.name, "scoring": "choice", "trait": dimension, "order": None})
+        ask = Message(role="user", content=text.text)
+        return [
+            Choose(doc=doc, messages=(ask,), cue=dimension, options=(("low",), ("high",)), values=(LOWEST, HIGHEST))
+        ]
+
+    def answer(self, requests: Sequence[Choose], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        """Score all texts at once."""
+        asked: dict[str, list[int]] = defaultdict(list)
+        for place, request in enumerate(requests):
+            if place not in done:
+                asked[request.messages[0].content].append(place)
+        if not asked:
+            return
+        found = self._open.score(list(asked))
+        out: dict[int, Response] = {}
+        for number, (text, places) in enumerate(asked.items()):
+            for place in places:
+                high = min(max(float(found[requests[place].cue][number]), 1e-9), 1 - 1e-9)
+                logs = (math.log1p(-high), math.log(high))
+                out[place] = Response(prompt_hash=prompt_hash(text), option_logprobs=logs)
+        yield out
+
+    def prompt(self, request: Choose) -> str:
+        """The reply itself."""
+        return request.messages[0].content
