@@ -304,6 +304,9 @@ class Doc(Record):
     """Who answers, where it is not the model: a judge, about the reply that stands in the same place."""
     against: str | None = None
     """Of a judge that compares two replies of one place: the condition of the second."""
+    rival: str | None = None
+    """Of a choice between two statements: trait of the one that stands first in forward order, the place being that of
+    the other; with - in front where it is minus-keyed."""
 
 
 class _Request(Record):

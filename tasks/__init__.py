@@ -22,6 +22,7 @@ _INVENTORIES = "questionnaire"
 TASKS: Catalog[type[Task]] = Catalog(
     "task",
     {
+        "forced_choice": "traitbench.tasks.forced_choice:ForcedChoice",
         "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
         "person_alignment_sd3": "traitbench.tasks.person_alignment:DarkAlignment",
         "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",

@@ -25,7 +25,7 @@ from traitbench.tasks.variation import FLAT
 from traitbench.types import Record, Trait
 
 __all__ = [
-    "Contrast", "Level", "Setting", "Shift", "aimed", "contrast", "counted", "levels", "mean_known", "overall",
+    "Contrast", "Level", "Setting", "UnitShift", "aimed", "contrast", "counted", "levels", "mean_known", "overall",
     "part", "shift", "sign", "toward", "toward_ci", "troubles",
 ]  # fmt: skip
 
@@ -52,7 +52,7 @@ class Level(Record):
     shift_ci: tuple[float, float] | None = None
 
 
-class Shift(Record):
+class UnitShift(Record):
     """How far the values moved in one contrast, on the units of one trait or on some of them."""
 
     trait: Trait
@@ -79,8 +79,8 @@ class Contrast(Record):
     """The conditions that are compared: high minus low. `profiles`: twice the slope on the level, over all of them."""
     aimed: dict[Trait, float]
     """Trait -> sign of the expected shift."""
-    shifts: list[Shift]
-    effect: Shift | None = None
+    shifts: list[UnitShift]
+    effect: UnitShift | None = None
     """The shift of the one trait aimed at."""
     moved: Share | None = None
     """Share of the trait's units that moved as aimed."""
@@ -203,10 +203,10 @@ def contrast(difference: Difference, setting: Setting) -> Contrast:
     })  # fmt: skip
 
 
-def shift(trait: str, values: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> Shift:
+def shift(trait: str, values: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> UnitShift:
     """How far the units at `index` moved; `values` are theirs."""
     found = setting.estimated(values, index)
-    return Shift(
+    return UnitShift(
         trait=trait, value=found.value, se=found.se, ci=found.ci, d=effect_size(found), n=found.n,
         covers=list(found.covers), p=p_value(found),
     )  # fmt: skip
@@ -253,12 +253,12 @@ def sign(found: Contrast) -> float:
     return next(iter(found.aimed.values()))
 
 
-def toward(found: Contrast, moved: Shift | None) -> float | None:
+def toward(found: Contrast, moved: UnitShift | None) -> float | None:
     """A shift in the direction that the contrast aims at."""
     return sign(found) * moved.value if moved and moved.value is not None else None
 
 
-def toward_ci(found: Contrast, moved: Shift | None) -> tuple[float, float] | None:
+def toward_ci(found: Contrast, moved: UnitShift | None) -> tuple[float, float] | None:
     """The interval of a shift in the direction that the contrast aims at."""
     if moved is None or moved.ci is None:
         return None

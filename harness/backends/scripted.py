@@ -17,7 +17,20 @@ from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
 from traitbench.errors import UnknownName, UnsupportedControl, unknown
 from traitbench.masking import masked
-from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write, prompt_hash
+from traitbench.types import (
+    TRAITS,
+    Choose,
+    Continue,
+    Control,
+    Doc,
+    Kind,
+    Record,
+    Request,
+    Response,
+    Trait,
+    Write,
+    prompt_hash,
+)
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 
@@ -183,19 +196,28 @@ class Scripted(Backend):
         me = self.respondent
         if me.constant is not None:
             return float(min(max(me.constant, low), high))
-        level = float(getattr(me, doc.trait)) if doc.trait in TRAITS else 0.5
-        level += self._person(doc) if me.person_sd and doc.respondent is not None else 0.0
-        if self._control is not None and self._control.target is not None:
-            level += me.obedience * self._control.target.levels.get(doc.trait, 0.0)
-        place = 0.5 + doc.keyed * (level - 0.5)
+        place = 0.5 + doc.keyed * (self._level(doc, doc.trait) - 0.5)
+        if doc.rival is not None:
+            # Of two statements the one that fits more, by half the difference of their fits.
+            other = doc.rival.removeprefix("-")
+            fit = (-1 if doc.rival != other else 1) * (self._level(doc, other) - 0.5)
+            place = 0.5 + (place - 0.5 - fit) / 2
         place += me.item_sd * self._draw("item", doc).gauss() if me.item_sd else 0.0
         place += me.noise * self._draw("noise", doc, doc.template, doc.respondent).gauss() if me.noise else 0.0
         return low + (high - low) * min(max(place + me.acquiescence, 0.0), 1.0)
 
-    def _person(self, doc: Doc) -> float:
+    def _level(self, doc: Doc, trait: Trait) -> float:
+        """The respondent's level on a trait under the control, 0 to 1 but for what the control adds."""
+        level = float(getattr(self.respondent, trait)) if trait in TRAITS else 0.5
+        level += self._person(doc, trait) if self.respondent.person_sd and doc.respondent is not None else 0.0
+        if self._control is not None and self._control.target is not None:
+            level += self.respondent.obedience * self._control.target.levels.get(trait, 0.0)
+        return level
+
+    def _person(self, doc: Doc, trait: Trait) -> float:
         """How far the simulated respondent's level on the item's trait lies from the model's own."""
         me, who = self.respondent, f"{self.respondent.seed} {doc.respondent}"
-        own, common = random.Random(f"level {doc.trait} {who}").gauss(), random.Random(f"common {who}").gauss()
+        own, common = random.Random(f"level {trait} {who}").gauss(), random.Random(f"common {who}").gauss()
         return me.person_sd * (math.sqrt(1 - me.one_factor) * own + math.sqrt(me.one_factor) * common)
 
     def _draw(self, what: str, doc: Doc, *more: object) -> random.Random:
