@@ -28,6 +28,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.methods.method import Method
+from traitbench.targets import impression
 from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Person, Record, Target, Trait, is_name
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "answers", "seen", "story", "texts"]
 
-Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "character", "neutral"]
+Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "character", "neutral", "impression"]
 
 STYLES: Mapping[Style, frozenset[Aim]] = {
     "direct": frozenset({"poles", "graded", "several", "person", "character"}),
@@ -47,11 +48,22 @@ STYLES: Mapping[Style, frozenset[Aim]] = {
     "person": frozenset({"person"}),
     "character": frozenset({"character"}),
     "neutral": frozenset(),
+    "impression": frozenset({"poles", "graded", "several"}),
 }
-"""What each style can aim at. `direct` takes every target and says nothing; `neutral` takes none."""
+"""What each style can aim at. `direct` takes every target and says nothing; `neutral` takes none; `impression` takes
+those of `--target impression` alone."""
 
 NEUTRAL = "You are a person."
 PERSON = "You are a person who was shown some statements about yourself. This is your answer to each of them:"
+
+IMPRESSION = {
+    1: "You want to make the best impression you can. Whatever you say of yourself, say what makes you look good, "
+    "whether or not it is true.",
+    0: "You want to be honest. Whatever you say of yourself, say what is true, whether or not it makes you look good.",
+    -1: "You want to make the worst impression you can. Whatever you say of yourself, say what makes you look bad, "
+    "whether or not it is true.",
+}
+"""To fake good, to be honest, to fake bad; no trait and nothing of an item is named."""
 
 SPEAK = "Answer every question as yourself: in the first person, and in your own way of talking."
 
@@ -112,7 +124,7 @@ def _own_texts(path: Path) -> dict[Trait, TraitTexts]:
 
 
 class Prompting(Method):
-    """Messages in front of the task, in one of eight styles."""
+    """Messages in front of the task, in one of nine styles."""
 
     name = "prompting"
     matched = False
@@ -126,7 +138,7 @@ class Prompting(Method):
         style: Style = "adjective"
         """direct: no message. neutral: a persona without a trait. adjective: "extremely extraverted: ...". instruction:
         "high extraversion". p2: a paragraph of behaviour. demo: example replies. person: a person's answers. character:
-        how a character talks and what they know."""
+        how a character talks and what they know. impression: to look good, to be honest, to look bad."""
         turn: Literal["system", "user"] = "system"
         """Who says it. Without effect on `demo`, which is user and assistant turns, and on `direct`."""
         k: int = Field(default=3, ge=1, le=6)
@@ -159,7 +171,8 @@ class Prompting(Method):
     @property
     def knows(self) -> frozenset[Trait] | None:
         """The traits that there are texts of; any where the style shows none."""
-        return frozenset(self.spoken) if "poles" in self.targets and self.config.style != "direct" else None
+        worded = "poles" in self.targets and self.config.style not in ("direct", "impression")
+        return frozenset(self.spoken) if worded else None
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Write the messages for `target`; `bench.seed` picks the replies of `demo` and changes nothing else.
@@ -175,6 +188,8 @@ class Prompting(Method):
             return Control(messages=(Message(role=self.config.turn, content=NEUTRAL),))
         if target is None or not target.aims <= self.targets:
             raise self._refusal(target)
+        if style == "impression":
+            return Control(messages=(Message(role=self.config.turn, content=IMPRESSION[_side(target)]),))
         if strange := [trait for trait in target.levels if trait not in self.spoken]:
             raise UnsupportedControl(
                 f"prompting style {style!r} has no words for {strange[0]}, only for {', '.join(self.spoken)}; "
@@ -215,6 +230,16 @@ class Prompting(Method):
             f"prompting style {style!r} cannot aim at {target.name} ({', '.join(sorted(target.aims))}); "
             f"styles that can: {', '.join(able)} (--method_args style={able[0]})"
         )
+
+
+def _side(target: Target) -> int:
+    """The impression that a target aims at; UnsupportedControl where it aims at traits."""
+    if (found := impression(target.levels)) is None:
+        raise UnsupportedControl(
+            f"prompting style 'impression' cannot aim at {target.name}: it asks to look good or bad, whatever the "
+            "trait; give --target impression"
+        )
+    return found
 
 
 def _word(words: Sequence[str], level: float) -> str:

@@ -34,6 +34,7 @@ TASKS: Catalog[type[Task]] = Catalog(
 ACROSS: Catalog[type[Across]] = Catalog(
     "comparison",
     {
+        "impression": "traitbench.tasks.questionnaire.impression:Impressions",
         "multimethod": "traitbench.tasks.questionnaire.multimethod:Multimethods",
     },
 )

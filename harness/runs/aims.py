@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods.method import Method
-from traitbench.targets import cast, drawn, profiles
+from traitbench.targets import cast, drawn, impressions, profiles
 from traitbench.tasks.task import Task
 from traitbench.types import TRAITS, Target, Trait
 
@@ -51,6 +51,8 @@ def targets(
         found: list[Target | None] = list(participants.targets)
     elif characters := cast(target):
         found = list(characters)
+    elif looks := impressions(target, traits):
+        found = list(looks)
     elif target in (None, "all"):
         if not method.makes and target is None:
             return []
