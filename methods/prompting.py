@@ -28,8 +28,20 @@ from pydantic import Field, TypeAdapter, ValidationError
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.methods.method import Method
-from traitbench.targets import impression
-from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Person, Record, Target, Trait, is_name
+from traitbench.types import (
+    DESIRABILITY,
+    TRAITS,
+    Aim,
+    Control,
+    Fit,
+    Kind,
+    Message,
+    Person,
+    Record,
+    Target,
+    Trait,
+    is_name,
+)
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -50,8 +62,10 @@ STYLES: Mapping[Style, frozenset[Aim]] = {
     "neutral": frozenset(),
     "impression": frozenset({"poles", "graded", "several"}),
 }
-"""What each style can aim at. `direct` takes every target and says nothing; `neutral` takes none; `impression` takes
-those of `--target impression` alone."""
+"""What each style can aim at. `direct` takes every target and says nothing; `neutral` takes none; `impression` heeds of
+the levels only whether they look good or bad."""
+UNSPOKEN = ("direct", "impression")
+"""Styles that take targets and say nothing of their traits."""
 
 NEUTRAL = "You are a person."
 PERSON = "You are a person who was shown some statements about yourself. This is your answer to each of them:"
@@ -171,8 +185,7 @@ class Prompting(Method):
     @property
     def knows(self) -> frozenset[Trait] | None:
         """The traits that there are texts of; any where the style shows none."""
-        worded = "poles" in self.targets and self.config.style not in ("direct", "impression")
-        return frozenset(self.spoken) if worded else None
+        return frozenset(self.spoken) if "poles" in self.targets and self.config.style not in UNSPOKEN else None
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Write the messages for `target`; `bench.seed` picks the replies of `demo` and changes nothing else.
@@ -225,7 +238,7 @@ class Prompting(Method):
         style = self.config.style
         if target is None:
             return UnsupportedControl(f"prompting style {style!r} needs a target, e.g. --target extraversion=high")
-        able = [name for name, aims in STYLES.items() if target.aims <= aims and name != "direct"]
+        able = [name for name, aims in STYLES.items() if target.aims <= aims and name not in UNSPOKEN]
         return UnsupportedControl(
             f"prompting style {style!r} cannot aim at {target.name} ({', '.join(sorted(target.aims))}); "
             f"styles that can: {', '.join(able)} (--method_args style={able[0]})"
@@ -233,13 +246,17 @@ class Prompting(Method):
 
 
 def _side(target: Target) -> int:
-    """The impression that a target aims at; UnsupportedControl where it aims at traits."""
-    if (found := impression(target.levels)) is None:
+    """Whether the levels look good (1), bad (-1) or neither (0), traits in the direction of their desirable ends.
+
+    UnsupportedControl where that is known of none of the traits.
+    """
+    if not (known := [trait for trait in target.levels if trait in DESIRABILITY]):
         raise UnsupportedControl(
-            f"prompting style 'impression' cannot aim at {target.name}: it asks to look good or bad, whatever the "
-            "trait; give --target impression"
+            f"prompting style 'impression' cannot aim at {target.name}: it is not known what looks good; give --target "
+            "impression"
         )
-    return found
+    total = sum(DESIRABILITY[trait] * target.levels[trait] for trait in known)
+    return (total > 0) - (total < 0)
 
 
 def _word(words: Sequence[str], level: float) -> str:

@@ -49,13 +49,15 @@ def test_targets_put_every_trait_at_its_desirable_end() -> None:
         impressions("impression", ["openness"])
 
 
-def test_words_name_no_trait_and_aim_at_nothing_else() -> None:
+def test_words_name_no_trait_and_say_whether_the_target_looks_good() -> None:
     style = Prompting(Prompting.Config(style="impression"))
     for target, side in zip(impressions("impression", BIG_FIVE), (1, 0, -1), strict=True):
         (message,) = style.fit(target, None).messages  # type: ignore[arg-type]
         assert message.content == IMPRESSION[side] and not [t for t in BIG_FIVE if t in message.content]
-    with pytest.raises(UnsupportedControl, match="give --target impression"):
-        style.fit(Target.parse("openness=high"), None)  # type: ignore[arg-type]
+    for words, side in (("openness=high", 1), ("neuroticism=high", -1), ("openness=high,neuroticism=high", 0)):
+        assert style.fit(Target.parse(words), None).messages[0].content == IMPRESSION[side]  # type: ignore[arg-type]
+    with pytest.raises(UnsupportedControl, match="it is not known what looks good"):
+        style.fit(Target(levels={"thrift": 1.0}), None)  # type: ignore[arg-type]
 
 
 def test_a_faker_shows_its_effect_and_keeps_it(tmp_path: Path) -> None:
@@ -97,7 +99,9 @@ def test_other_targets_have_no_such_block(tmp_path: Path) -> None:
 
 
 def test_the_command_line_says_what_is_missing(say: Say) -> None:
-    found = say("run --model scripted:person -m prompting --method_args style=impression --tasks mini_ipip")
-    assert found.code != 0 and "give --target impression" in found.err
+    found = say("run --model scripted:person -m prompting --target impression --tasks forced_choice --limit 1")
+    assert found.code == 0
+    found = say("run --model scripted:person -m prompting --target impression --tasks persona_consistency")
+    assert found.code != 0 and "expected two traits or more" in found.err
     found = say("run --model scripted:person -m none --target impression --tasks mini_ipip")
     assert found.code != 0 and "takes no target" in found.err
