@@ -8,6 +8,8 @@ After Serapio-García et al. (2023) for adjectives, Jiang et al. (2023) for para
 2. Of several traits join the words, in one fixed order.
 3. Show them in front of every task, as system or user turn.
 
+Over 300 lines: eight styles share the words of a trait, and what each refuses is best read beside them.
+
 Where it departs: the texts are our own (prompting.json) and the same for every model, where P2 lets the model write its
 paragraph; a level has five words on either side of the middle, where theirs have four. The sentence of `instruction` at
 full strength is BIG5-CHAT's own.
@@ -27,21 +29,9 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
+from traitbench.methods.impression import IMPRESSION, side
 from traitbench.methods.method import Method
-from traitbench.types import (
-    DESIRABILITY,
-    TRAITS,
-    Aim,
-    Control,
-    Fit,
-    Kind,
-    Message,
-    Person,
-    Record,
-    Target,
-    Trait,
-    is_name,
-)
+from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Person, Record, Target, Trait, is_name
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -69,15 +59,6 @@ UNSPOKEN = ("direct", "impression")
 
 NEUTRAL = "You are a person."
 PERSON = "You are a person who was shown some statements about yourself. This is your answer to each of them:"
-
-IMPRESSION = {
-    1: "You want to make the best impression you can. Whatever you say of yourself, say what makes you look good, "
-    "whether or not it is true.",
-    0: "You want to be honest. Whatever you say of yourself, say what is true, whether or not it makes you look good.",
-    -1: "You want to make the worst impression you can. Whatever you say of yourself, say what makes you look bad, "
-    "whether or not it is true.",
-}
-"""To fake good, to be honest, to fake bad; no trait and nothing of an item is named."""
 
 SPEAK = "Answer every question as yourself: in the first person, and in your own way of talking."
 
@@ -202,7 +183,7 @@ class Prompting(Method):
         if target is None or not target.aims <= self.targets:
             raise self._refusal(target)
         if style == "impression":
-            return Control(messages=(Message(role=self.config.turn, content=IMPRESSION[_side(target)]),))
+            return Control(messages=(Message(role=self.config.turn, content=IMPRESSION[side(target)]),))
         if strange := [trait for trait in target.levels if trait not in self.spoken]:
             raise UnsupportedControl(
                 f"prompting style {style!r} has no words for {strange[0]}, only for {', '.join(self.spoken)}; "
@@ -243,20 +224,6 @@ class Prompting(Method):
             f"prompting style {style!r} cannot aim at {target.name} ({', '.join(sorted(target.aims))}); "
             f"styles that can: {', '.join(able)} (--method_args style={able[0]})"
         )
-
-
-def _side(target: Target) -> int:
-    """Whether the levels look good (1), bad (-1) or neither (0), traits in the direction of their desirable ends.
-
-    UnsupportedControl where that is known of none of the traits.
-    """
-    if not (known := [trait for trait in target.levels if trait in DESIRABILITY]):
-        raise UnsupportedControl(
-            f"prompting style 'impression' cannot aim at {target.name}: it is not known what looks good; give --target "
-            "impression"
-        )
-    total = sum(DESIRABILITY[trait] * target.levels[trait] for trait in known)
-    return (total > 0) - (total < 0)
 
 
 def _word(words: Sequence[str], level: float) -> str:

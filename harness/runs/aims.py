@@ -49,10 +49,8 @@ def targets(
     traits = [trait for trait in measured if known is None or trait in known] or measured
     if participants is not None:
         found: list[Target | None] = list(participants.targets)
-    elif characters := cast(target):
-        found = list(characters)
-    elif looks := impressions(target, traits):
-        found = list(looks)
+    elif named := [*cast(target), *impressions(target, traits)]:
+        found = [*named]
     elif target in (None, "all"):
         if not method.makes and target is None:
             return []

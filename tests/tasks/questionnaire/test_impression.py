@@ -10,7 +10,8 @@ from quiet import Quiet
 from said import Say
 
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
-from traitbench.methods.prompting import IMPRESSION, Prompting
+from traitbench.methods.impression import IMPRESSION
+from traitbench.methods.prompting import Prompting
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import rescore
 from traitbench.runs.plan import Plan
