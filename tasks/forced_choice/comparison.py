@@ -43,8 +43,9 @@ def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts
 
 def part(contrast: ForcedContrast, scored: ForcedScores, block: ForcedChoiceBlock) -> Part:
     """One target: its units' shifts in the direction aimed at, with the strata and weights of the effect."""
-    keys, weights = (block.keys, "halves") if scored.halves else ({}, "items")
-    return effects.part(contrast, scored.templates, block.facets, keys, weights)
+    if scored.halves:
+        return effects.part(contrast, scored.templates, block.facets, block.keys, "halves")
+    return effects.part(contrast, scored.templates, block.facets, {}, "items")
 
 
 def group(scored: ForcedScores, facts: Facts, mode: Mode) -> str:
