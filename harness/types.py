@@ -315,6 +315,9 @@ class Doc(Record):
     """What came before the question, by a name of the task's own; written where there is one."""
     evidence: Evidence | None = Field(default=None, exclude=True)
     """What the answer is evidence of, for who answers by what is asked; it hangs on the task, and is not written."""
+    rival: str | None = Field(default=None, exclude_if=_unset)
+    """Of a choice between two statements: trait of the one that stands first in forward order, the place being that of
+    the other; with - in front where it is minus-keyed."""
 
 
 class _Request(Record):

@@ -15,7 +15,7 @@ from traitbench.tasks.views import Views
 from traitbench.types import Evidence
 
 __all__ = ["ACROSS", "FOR_TARGETS", "SUITES", "TASKS", "Administration", "Block", "Facts", "Task", "block_of",
-           "evidence_of", "load", "names", "views_of"]  # fmt: skip
+           "evidence_of", "for_target", "load", "names", "views_of"]  # fmt: skip
 
 _INVENTORIES = "questionnaire"
 """The kind that administers inventories: each of them is a task, the kind itself is none."""
@@ -23,7 +23,9 @@ _INVENTORIES = "questionnaire"
 TASKS: Catalog[type[Task]] = Catalog(
     "task",
     {
+        "forced_choice": "traitbench.tasks.forced_choice:ForcedChoice",
         "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
+        "person_alignment_sd3": "traitbench.tasks.person_alignment:DarkAlignment",
         "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",
         _INVENTORIES: "traitbench.tasks.questionnaire:Questionnaire",
         "robustness": "traitbench.tasks.robustness:Robustness",
@@ -35,6 +37,7 @@ ACROSS: Catalog[type[Across]] = Catalog(
     "comparison",
     {
         "gap": "traitbench.tasks.gap:Gaps",
+        "impression": "traitbench.tasks.questionnaire.impression:Impressions",
         "multimethod": "traitbench.tasks.questionnaire.multimethod:Multimethods",
         "wordings": "traitbench.tasks.questionnaire.wordings:Wordings",
     },
@@ -49,10 +52,17 @@ SUITES: dict[str, tuple[str, ...]] = {
 
 FOR_TARGETS: dict[str, str] = {
     "person": "person_alignment",
+    "person:sd3": "person_alignment_sd3",
     "character": "persona_consistency",
     "characters": "persona_consistency",
 }
-"""What a target is measured by where no task is named: the word of `--target` before a colon -> task."""
+"""What a target is measured by where no task is named: the words of `--target` before a colon -> task."""
+
+
+def for_target(target: str) -> str | None:
+    """The task that a target is measured by where none is named: by its first two words, or by its first."""
+    words = [word.strip().lower() for word in target.split(":")]
+    return FOR_TARGETS.get(":".join(words[:2])) or FOR_TARGETS.get(words[0])
 
 
 def names() -> list[str]:

@@ -29,6 +29,7 @@ from traitbench.types import (
     Request,
     Response,
     Target,
+    Trait,
     Write,
     prompt_hash,
 )
@@ -240,11 +241,12 @@ class Scripted(Backend):
         if me.constant is not None:
             return float(min(max(me.constant, low), high))
         target = self._control.target if self._control is not None else None
-        level = self._level(doc)
-        level += self._person(doc) if me.person_sd and doc.respondent is not None else 0.0
-        if target is not None:
-            level += self._obedience(doc) * target.levels.get(doc.trait, 0.0)
-        place = 0.5 + doc.keyed * (level - 0.5)
+        place = 0.5 + doc.keyed * (self._level(doc, doc.trait) - 0.5)
+        if doc.rival is not None:
+            # Of two statements the one that fits more, by half the difference of their fits.
+            other = doc.rival.removeprefix("-")
+            fit = (-1 if doc.rival != other else 1) * (self._level(doc, other) - 0.5)
+            place = 0.5 + (place - 0.5 - fit) / 2
         under = target.name if target else ""
         place += me.unsteady * self._draw("unsteady", doc, doc.keyed, under).gauss() if me.unsteady else 0.0
         place += me.item_sd * self._draw("item", doc).gauss() if me.item_sd else 0.0
@@ -252,10 +254,17 @@ class Scripted(Backend):
         place += me.noise * self._draw("noise", doc, *cell).gauss() if me.noise else 0.0
         return low + (high - low) * min(max(place + me.acquiescence, 0.0), 1.0)
 
-    def _level(self, doc: Doc) -> float:
-        """The level that the answer shows: one of its own in what is done, where the respondent acts otherwise."""
-        told = float(getattr(self.respondent, doc.trait)) if doc.trait in TRAITS else 0.5
-        return acted(self.respondent.acts).get(doc.trait, told) if doc.evidence == "behaviour" else told
+    def _level(self, doc: Doc, trait: Trait) -> float:
+        """The level on a trait that the answer shows, 0 to 1 but for what the control adds.
+
+        One of its own in what is done, where the respondent acts otherwise.
+        """
+        told = float(getattr(self.respondent, trait)) if trait in TRAITS else 0.5
+        level = acted(self.respondent.acts).get(trait, told) if doc.evidence == "behaviour" else told
+        level += self._person(doc, trait) if self.respondent.person_sd and doc.respondent is not None else 0.0
+        if self._control is not None and self._control.target is not None:
+            level += self._obedience(doc) * self._control.target.levels.get(trait, 0.0)
+        return level
 
     def _obedience(self, doc: Doc) -> float:
         me = self.respondent
@@ -263,10 +272,10 @@ class Scripted(Backend):
         moved = float(me.acts_obedience or 0.0) if apart else me.obedience
         return moved * (1 - forgotten(me.forgets).get(doc.context or "", 0.0))
 
-    def _person(self, doc: Doc) -> float:
+    def _person(self, doc: Doc, trait: Trait) -> float:
         """How far the simulated respondent's level on the item's trait lies from the model's own."""
         me, who = self.respondent, f"{self.respondent.seed} {doc.respondent}"
-        own, common = random.Random(f"level {doc.trait} {who}").gauss(), random.Random(f"common {who}").gauss()
+        own, common = random.Random(f"level {trait} {who}").gauss(), random.Random(f"common {who}").gauss()
         return me.person_sd * (math.sqrt(1 - me.one_factor) * own + math.sqrt(me.one_factor) * common)
 
     def _draw(self, what: str, doc: Doc, *more: object) -> random.Random:

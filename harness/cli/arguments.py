@@ -125,7 +125,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-_TARGETS = "TRAIT=LEVEL[,...]|all|profiles[:N]|person:papi[:N]|person:FILE|characters|character:NAME"
+_TARGETS = (
+    "TRAIT=LEVEL[,...]|all|profiles[:N]|impression|person:papi[:N]|person:sd3[:N]|person:FILE|characters|character:NAME"
+)
 
 
 def _fit(p: argparse.ArgumentParser) -> None:
@@ -161,7 +163,9 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
         "--target",
         metavar=_TARGETS,
         help="extraversion=high; all: both poles of each trait; profiles: N >= 100 draws of levels on all traits; "
-        "person:papi: the persons of PAPI, or the first N; person:FILE: a table of answers; characters: all "
+        "impression: to look good, to be honest, to look bad; "
+        "person:papi: the persons of PAPI, or the first N; person:sd3: people drawn by their SD3; "
+        "person:FILE, person:sd3:FILE: a table of answers; characters: all "
         "that ship; character:NAME: one of them, or DIR/NAME of your own (all)",
     )
     add("--tasks", "-t", metavar="a,b", help="inventories or suites (ipip_neo_120)")

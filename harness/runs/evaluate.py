@@ -33,7 +33,7 @@ from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects import kept, loaded, measured, refuse_unasked
 from traitbench.runs.summary import beside, summarise
-from traitbench.samples import Condition
+from traitbench.samples import Condition, Item
 from traitbench.targets import drawn
 from traitbench.tasks.block import Facts
 from traitbench.types import Control, Fit, Response
@@ -254,8 +254,13 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost
 def _contaminated(prepared: Prepared) -> dict[str, int]:
     """Count, for each task, the items that a method was fitted on too; a task without any is left out."""
     seen = {text for _, control in prepared.conditions if control.fit for text in control.fit.fitted_on}
-    found = {task.id: sum(item.text_hash in seen for item in task.items) for task in prepared.tasks}
+    found = {task.id: sum(not seen.isdisjoint(_hashes(item)) for item in task.items) for task in prepared.tasks}
     return {task: count for task, count in found.items() if count}
+
+
+def _hashes(item: Item) -> tuple[str, ...]:
+    """What names the words of an item, and those of the items of an inventory that it is made of."""
+    return item.text_hash, *getattr(item, "holds", ())
 
 
 def _unmeasured(prepared: Prepared) -> list[str]:

@@ -29,7 +29,7 @@ from traitbench.runs.refits import check_fits
 from traitbench.runs.side_effects import check as check_side_effects
 from traitbench.samples import Condition
 from traitbench.targets import drawn
-from traitbench.tasks import FOR_TARGETS, Administration, load
+from traitbench.tasks import Administration, for_target, load
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Mode, Record, Request, Target, is_name
 
@@ -109,9 +109,8 @@ class Plan(Record):
     def _persons_task(cls, given: Any) -> Any:
         """Persons and characters have a task of their own, unless another one is named."""
         if isinstance(given, dict) and "tasks" not in given:
-            word = str(given.get("target") or "").partition(":")[0].strip().lower()
-            if word in FOR_TARGETS:
-                return {**given, "tasks": (FOR_TARGETS[word],)}
+            if task := for_target(str(given.get("target") or "")):
+                return {**given, "tasks": (task,)}
         return given
 
     def options(self) -> Options:
