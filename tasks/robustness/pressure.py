@@ -116,7 +116,8 @@ def drift(found: Sequence[Aim], contexts: Sequence[Context], mine: Card, mode: M
     away = (turns - turns.mean()) / np.square(turns - turns.mean()).sum()
 
     def turning(aim: Aim) -> NDArray[np.float64]:
-        return np.sum([w * aim.moved[name] for w, (_, name) in zip(away, points, strict=True)], axis=0)
+        turned: NDArray[np.float64] = away @ np.stack([aim.moved[name] for _, name in points])
+        return turned
 
     slope = estimated(found, turning, mode)
     means = [None if (row := mine.of(name)) is None else row.effect.value for _, name in points]
