@@ -31,6 +31,10 @@ setup: .venv/.core
 	@$(PIP) --editable '.[train]'
 	@touch $@
 
+.venv/.lm-eval: .venv/.core
+	@$(PIP) --editable '.[lm-eval]'
+	@touch $@
+
 .venv/.bench: .venv/.core
 	@$(PIP) --editable '.[lm-eval,train]'
 	@touch $@
@@ -71,11 +75,17 @@ ARGS ?= $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),--method_args preset=sma
 RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(TASKS)' \
 	--backend '$(BACKEND)' $(if $(LIMIT),--limit '$(LIMIT)') $(ARGS)
 
+# Tasks of lm-eval need lm-eval, and the backend hf: what is asked is the model that it has loaded.
+BEYOND := $(findstring --side_effects,$(subst -effects,_effects,$(ARGS)))
+ifneq ($(BEYOND),)
+override BACKEND := $(if $(filter auto,$(BACKEND)),hf,$(BACKEND))
+endif
+
 # Where a GPU answers, auto takes vLLM if it was set up.
 SERVED := $(or $(filter vllm,$(BACKEND)),$(and $(filter auto,$(BACKEND)),$(GPU),$(wildcard .venv-vllm/.ready)))
 UNSERVED := $(and $(filter auto,$(BACKEND)),$(GPU),$(if $(wildcard .venv-vllm/.ready),,yes))
 
-eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train))
+eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train) $(if $(BEYOND),.venv/.lm-eval))
 	@test -z "$(UNSERVED)" || echo "there is a GPU and no vLLM: make setup-vllm sets it up; make eval then uses it"
 	@echo "$(strip $(RUN))"
 	@$(if $(SERVED),$(VLLM),$(BIN))/$(strip $(RUN))

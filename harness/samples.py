@@ -78,6 +78,11 @@ class Sample(Record):
     being what is judged and `order` which end of the scale came first."""
     against: str | None = None
     """Of a judgement that compares two replies: the condition of the second, in forward order."""
+    context: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What came before the question, by the task's own name for it; written where there is one."""
+    rival: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of a choice between two statements: trait of the first in forward order, with - in front where minus-keyed;
+    `trait` and `keyed` are those of the second."""
     fit: int | None = None
     """Which fit of the control answered (`--fit_seeds`), from 0; null where there is one, or none."""
     seed: int

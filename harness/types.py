@@ -30,6 +30,7 @@ __all__ = [
     "Control",
     "Doc",
     "Edit",
+    "Evidence",
     "Fit",
     "Kind",
     "Message",
@@ -69,6 +70,8 @@ Status = Literal[
 """What became of an answer; unseen: too little of the options' probability was shown to know it. Of a written reply
 that nothing can be judged of: empty, repetitive, foreign (in another language). Of a judge: abstained."""
 Aim = Literal["poles", "graded", "several", "person", "character"]
+Evidence = Literal["self-report", "behaviour"]
+"""What an answer is evidence of: what a model says of itself, or what it does."""
 Site = Literal["residual", "heads", "gate", "neurons"]
 """Where activations are edited or recorded. residual: the output of a decoder layer. heads: the input of the
 attention's output projection, all heads side by side. gate: act_fn(gate_proj(x)) before the product with up_proj.
@@ -286,6 +289,10 @@ class Control(Record):
         return self.model_copy(update={"edits": edits})
 
 
+def _unset(value: object) -> bool:
+    return value is None
+
+
 class Doc(Record):
     """Where a request stands in the grid of an administration; it becomes the columns of a sample."""
 
@@ -300,10 +307,17 @@ class Doc(Record):
     template: int = 0
     respondent: int | None = None
     repeat: int = 0
-    judge: str | None = None
+    judge: str | None = Field(default=None, exclude_if=_unset)
     """Who answers, where it is not the model: a judge, about the reply that stands in the same place."""
-    against: str | None = None
+    against: str | None = Field(default=None, exclude_if=_unset)
     """Of a judge that compares two replies of one place: the condition of the second."""
+    context: str | None = Field(default=None, exclude_if=_unset)
+    """What came before the question, by a name of the task's own; written where there is one."""
+    evidence: Evidence | None = Field(default=None, exclude=True)
+    """What the answer is evidence of, for who answers by what is asked; it hangs on the task, and is not written."""
+    rival: str | None = Field(default=None, exclude_if=_unset)
+    """Of a choice between two statements: trait of the one that stands first in forward order, the place being that of
+    the other; with - in front where it is minus-keyed."""
 
 
 class _Request(Record):
@@ -353,10 +367,19 @@ class Write(_Request):
 
     max_tokens: int = 16
     temperature: float = 0.0
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """What logits of tokens that prompt or reply hold already are divided by (negative ones multiplied); 1: nothing."""
     labels: tuple[tuple[str, str], ...] = ()
     """Per presented option its symbol and its text, for the parser."""
     values: tuple[int, ...] = ()
     """Per presented option its value on the response scale."""
+
+    def content(self) -> dict[str, Any]:
+        """What decides the answer; a penalty of 1 is left out, so that replies without one keep their key."""
+        content = super().content()
+        if self.repetition_penalty == 1:
+            del content["repetition_penalty"]
+        return content
 
 
 Request = Choose | Continue | Write
@@ -376,6 +399,8 @@ class Response(Record):
     """Choose, where only the likeliest tokens are shown: per presented option the log of the most that it can be."""
     loglik: float | None = None
     """Continue: summed log-likelihood of the text in nats."""
+    greedy: bool | None = None
+    """Of a continuation of lm-eval's: whether each of its tokens is the likeliest."""
     tokens: int | None = None
     """Continue: the text's tokens. Write: the tokens generated."""
     text: str | None = None

@@ -8,6 +8,8 @@ After Serapio-García et al. (2023) for adjectives, Jiang et al. (2023) for para
 2. Of several traits join the words, in one fixed order.
 3. Show them in front of every task, as system or user turn.
 
+Over 300 lines: eight styles share the words of a trait, and what each refuses is best read beside them.
+
 Where it departs: the texts are our own (prompting.json) and the same for every model, where P2 lets the model write its
 paragraph; a level has five words on either side of the middle, where theirs have four. The sentence of `instruction` at
 full strength is BIG5-CHAT's own.
@@ -27,6 +29,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
+from traitbench.methods.impression import IMPRESSION, side
 from traitbench.methods.method import Method
 from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Person, Record, Target, Trait, is_name
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "answers", "seen", "story", "texts"]
 
-Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "character", "neutral"]
+Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "character", "neutral", "impression"]
 
 STYLES: Mapping[Style, frozenset[Aim]] = {
     "direct": frozenset({"poles", "graded", "several", "person", "character"}),
@@ -47,8 +50,12 @@ STYLES: Mapping[Style, frozenset[Aim]] = {
     "person": frozenset({"person"}),
     "character": frozenset({"character"}),
     "neutral": frozenset(),
+    "impression": frozenset({"poles", "graded", "several"}),
 }
-"""What each style can aim at. `direct` takes every target and says nothing; `neutral` takes none."""
+"""What each style can aim at. `direct` takes every target and says nothing; `neutral` takes none; `impression` heeds of
+the levels only whether they look good or bad."""
+UNSPOKEN = ("direct", "impression")
+"""Styles that take targets and say nothing of their traits."""
 
 NEUTRAL = "You are a person."
 PERSON = "You are a person who was shown some statements about yourself. This is your answer to each of them:"
@@ -112,7 +119,7 @@ def _own_texts(path: Path) -> dict[Trait, TraitTexts]:
 
 
 class Prompting(Method):
-    """Messages in front of the task, in one of eight styles."""
+    """Messages in front of the task, in one of nine styles."""
 
     name = "prompting"
     matched = False
@@ -126,7 +133,7 @@ class Prompting(Method):
         style: Style = "adjective"
         """direct: no message. neutral: a persona without a trait. adjective: "extremely extraverted: ...". instruction:
         "high extraversion". p2: a paragraph of behaviour. demo: example replies. person: a person's answers. character:
-        how a character talks and what they know."""
+        how a character talks and what they know. impression: to look good, to be honest, to look bad."""
         turn: Literal["system", "user"] = "system"
         """Who says it. Without effect on `demo`, which is user and assistant turns, and on `direct`."""
         k: int = Field(default=3, ge=1, le=6)
@@ -159,7 +166,7 @@ class Prompting(Method):
     @property
     def knows(self) -> frozenset[Trait] | None:
         """The traits that there are texts of; any where the style shows none."""
-        return frozenset(self.spoken) if "poles" in self.targets and self.config.style != "direct" else None
+        return frozenset(self.spoken) if "poles" in self.targets and self.config.style not in UNSPOKEN else None
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Write the messages for `target`; `bench.seed` picks the replies of `demo` and changes nothing else.
@@ -175,6 +182,8 @@ class Prompting(Method):
             return Control(messages=(Message(role=self.config.turn, content=NEUTRAL),))
         if target is None or not target.aims <= self.targets:
             raise self._refusal(target)
+        if style == "impression":
+            return Control(messages=(Message(role=self.config.turn, content=IMPRESSION[side(target)]),))
         if strange := [trait for trait in target.levels if trait not in self.spoken]:
             raise UnsupportedControl(
                 f"prompting style {style!r} has no words for {strange[0]}, only for {', '.join(self.spoken)}; "
@@ -210,7 +219,7 @@ class Prompting(Method):
         style = self.config.style
         if target is None:
             return UnsupportedControl(f"prompting style {style!r} needs a target, e.g. --target extraversion=high")
-        able = [name for name, aims in STYLES.items() if target.aims <= aims and name != "direct"]
+        able = [name for name, aims in STYLES.items() if target.aims <= aims and name not in UNSPOKEN]
         return UnsupportedControl(
             f"prompting style {style!r} cannot aim at {target.name} ({', '.join(sorted(target.aims))}); "
             f"styles that can: {', '.join(able)} (--method_args style={able[0]})"

@@ -12,9 +12,10 @@ from traitbench.tasks.administration import Administration
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.task import Task
 from traitbench.tasks.views import Views
+from traitbench.types import Evidence
 
-__all__ = ["ACROSS", "FOR_TARGETS", "SUITES", "TASKS", "Administration", "Block", "Facts", "Task", "block_of", "load",
-           "names", "views_of"]  # fmt: skip
+__all__ = ["ACROSS", "FOR_TARGETS", "SUITES", "TASKS", "Administration", "Block", "Facts", "Task", "block_of",
+           "evidence_of", "for_target", "load", "names", "views_of"]  # fmt: skip
 
 _INVENTORIES = "questionnaire"
 """The kind that administers inventories: each of them is a task, the kind itself is none."""
@@ -22,9 +23,12 @@ _INVENTORIES = "questionnaire"
 TASKS: Catalog[type[Task]] = Catalog(
     "task",
     {
+        "forced_choice": "traitbench.tasks.forced_choice:ForcedChoice",
         "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
+        "person_alignment_sd3": "traitbench.tasks.person_alignment:DarkAlignment",
         "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",
         _INVENTORIES: "traitbench.tasks.questionnaire:Questionnaire",
+        "robustness": "traitbench.tasks.robustness:Robustness",
         "situations": "traitbench.tasks.situations:Situations",
     },
 )
@@ -32,7 +36,10 @@ TASKS: Catalog[type[Task]] = Catalog(
 ACROSS: Catalog[type[Across]] = Catalog(
     "comparison",
     {
+        "gap": "traitbench.tasks.gap:Gaps",
+        "impression": "traitbench.tasks.questionnaire.impression:Impressions",
         "multimethod": "traitbench.tasks.questionnaire.multimethod:Multimethods",
+        "wordings": "traitbench.tasks.questionnaire.wordings:Wordings",
     },
 )
 """What joins the tasks of a run."""
@@ -45,10 +52,17 @@ SUITES: dict[str, tuple[str, ...]] = {
 
 FOR_TARGETS: dict[str, str] = {
     "person": "person_alignment",
+    "person:sd3": "person_alignment_sd3",
     "character": "persona_consistency",
     "characters": "persona_consistency",
 }
-"""What a target is measured by where no task is named: the word of `--target` before a colon -> task."""
+"""What a target is measured by where no task is named: the words of `--target` before a colon -> task."""
+
+
+def for_target(target: str) -> str | None:
+    """The task that a target is measured by where none is named: by its first two words, or by its first."""
+    words = [word.strip().lower() for word in target.split(":")]
+    return FOR_TARGETS.get(":".join(words[:2])) or FOR_TARGETS.get(words[0])
 
 
 def names() -> list[str]:
@@ -90,6 +104,12 @@ def views_of(kind: str) -> Views:
     """How blocks of `kind` are shown; as their metrics where this installation does not know the kind."""
     found = _known(kind)
     return found.views() if found else Views()
+
+
+def evidence_of(kind: str) -> Evidence | None:
+    """What the effects in blocks of `kind` are effects on; None where they are neither, or the kind is not known."""
+    found = _known(kind)
+    return found.evidence if found else None
 
 
 def _known(kind: str) -> type[Task] | None:

@@ -4,17 +4,46 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitbench.samples import Sample
 from traitbench.tables import Table
 from traitbench.tasks.block import Block, Facts
+from traitbench.tasks.board import Cell, Entry, Row
 from traitbench.tasks.task import Task
+from traitbench.types import Evidence
 
-__all__ = ["Across"]
+if TYPE_CHECKING:
+    from traitbench.charts.chart import Figure
+
+__all__ = ["Across", "Joined", "Told"]
+
+
+class Joined(NamedTuple):
+    """The block of one run."""
+
+    label: str
+    """Short and unlike those of the other runs in a figure."""
+    block: Block
+    facts: Facts
+
+
+class Told(NamedTuple):
+    """One row of the leaderboard, as what joins tasks sees it."""
+
+    run: str
+    task: str
+    filter: str
+    evidence: Evidence | None
+    made: str
+    """Names the model and the method: runs that do not share it have nothing in common."""
+    controls: Mapping[str, str]
+    """Name of a target -> what its controls are, by their contents: two runs that share it were controlled alike."""
+    row: Row
 
 
 class Across(ABC):
-    """A comparison of tasks within one run."""
+    """A comparison of tasks within one run, and on the leaderboard of runs of the same controls."""
 
     @classmethod
     @abstractmethod
@@ -28,3 +57,22 @@ class Across(ABC):
     @abstractmethod
     def tables(self, block: Block) -> list[Table]:
         """What a reader of one run needs."""
+
+    def figures(self, shown: Sequence[Joined]) -> list[Figure]:
+        """The figures of several runs."""
+        return []
+
+    def beside(self, told: Sequence[Told]) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
+        """Run, task and filter of a row -> what is told beside it, as flat dictionaries, for rows that have anything.
+
+        `told` are the rows of all runs; what `row.contenders` hold is all that is known of their answers.
+        """
+        return {}
+
+    def cells(self, lines: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
+        """Column -> cell, of what `beside` told of one row."""
+        return {}
+
+    def board(self, entries: Sequence[Entry]) -> list[Table]:
+        """The leaderboard's tables of its own; what `beside` told of an entry stands in `Entry.joined`."""
+        return []

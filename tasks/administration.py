@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from traitbench.statistics.replies import option_variants
 from traitbench.tasks.biographies import MOST, biographies, chosen
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
 __all__ = [
-    "TEMPLATES", "Administration", "Presentation", "Wording", "item_requests", "presented_options", "symbols_for",
+    "TEMPLATES", "Administration", "Order", "Presentation", "Wording", "item_request", "item_requests",
+    "presented_options", "symbols_for",
 ]  # fmt: skip
 
 Order = Literal["forward", "reverse"]
@@ -63,7 +64,7 @@ TEMPLATES = (
 
 
 class Administration(Record):
-    """The grid in which every item is asked. Each field is a flag of `traitbench run`, the last two of --gen_kwargs."""
+    """The grid in which every item is asked: flags of `traitbench run`, the last three fields those of --gen_kwargs."""
 
     scoring: tuple[Mode, ...] = ("choice", "statement")
     """Probabilities of the answer options, likelihood of the item as the model's own words, written answers."""
@@ -77,12 +78,22 @@ class Administration(Record):
     """Simulated respondents (short biographies), 200 or more for factors; 0 asks the model as itself."""
     repeats: int = Field(default=1, ge=1)
     """Sampled replies to each prompt; only `generate` is repeated, since log-probabilities do not vary."""
+    contexts: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What comes before the question, by the names of a task that has contexts; null: all of them."""
     limit: int | None = Field(default=None, ge=1)
     """The first so many items only."""
     max_tokens: int = Field(default=16, ge=1)
     """Longest written reply, in tokens; a task of free text may take more where nothing is given."""
     temperature: float = Field(default=0.0, ge=0)
     """Of written replies; 0 is greedy."""
+    repetition_penalty: float = Field(default=1.0, gt=0)
+    """Of written replies: logits of tokens that prompt or reply hold already are divided by it; 1 is none."""
+
+    @model_serializer(mode="wrap")
+    def _without_default(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave a penalty of 1 out, so that runs without one keep their names and their rivals."""
+        found: dict[str, Any] = dump(self)
+        return {k: v for k, v in found.items() if k != "repetition_penalty" or v != 1}
 
     def chosen_templates(self, seed: int) -> list[int]:
         """The first template and, where more are asked for, a seeded draw of the others."""
@@ -142,15 +153,16 @@ def item_requests(
 ) -> list[Request]:
     """One request an item and cell of the grid, each item alone; items vary fastest, so that prefixes are shared."""
     return [
-        _request(task, inventory, item, administration, cell, seed)
+        item_request(task, inventory, item, administration, cell, seed)
         for cell in administration.presentations(seed)
         for item in items
     ]
 
 
-def _request(
+def item_request(
     task: str, inventory: Inventory, item: Item, administration: Administration, cell: Presentation, seed: int
 ) -> Request:
+    """One item in one cell of the grid."""
     doc = Doc(
         task=task, scoring=cell.mode, item=item.id, trait=item.trait, facet=item.facet, keyed=item.keyed,
         order=cell.order, symbols=cell.symbols, template=cell.template, respondent=cell.respondent,
@@ -171,6 +183,7 @@ def _request(
     return Write(
         doc=doc, biography=biography, messages=messages, cue="Answer:", labels=labels, values=values,
         seed=own_seed, max_tokens=administration.max_tokens, temperature=administration.temperature,
+        repetition_penalty=administration.repetition_penalty,
     )  # fmt: skip
 
 

@@ -6,10 +6,23 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from traitbench.tables import interval
 from traitbench.tasks.verdict import Word
 from traitbench.types import Record
 
-__all__ = ["Cell", "Contender", "Entry", "Part", "Ranked", "Row", "rank_text", "standing", "unranked"]
+__all__ = [
+    "Capability",
+    "Cell",
+    "Contender",
+    "Entry",
+    "Part",
+    "Ranked",
+    "Row",
+    "capability_cell",
+    "rank_text",
+    "standing",
+    "unranked",
+]
 
 
 class Part(Record):
@@ -66,6 +79,38 @@ class Ranked(NamedTuple):
     """Probability that it is better than another of the group, mean over the others."""
 
 
+class Capability(Record):
+    """What the controls of a run took from what the model can do, or added to it: lm-eval's tasks, plain beside."""
+
+    value: float | None
+    """Change of accuracy: the mean over targets of controlled minus plain; tasks count alike, and documents in them."""
+    ci: tuple[float, float] | None = None
+    """95 %, over documents, each of which is asked under every condition."""
+    n: int = 0
+    """Documents."""
+    metrics: dict[str, str] = {}
+    """Task or group of lm-eval -> the metric that is its accuracy, as "metric,filter"."""
+    targets: int = 0
+    worst: str | None = None
+    """The target under which the mean over tasks fell most."""
+    worst_value: float | None = None
+    limit: int | None = None
+    """Documents a task, where not all were asked."""
+
+    @property
+    def text(self) -> str:
+        """The change and its interval, in points."""
+        ends = (100 * self.ci[0], 100 * self.ci[1]) if self.ci else None
+        return interval(None if self.value is None else 100 * self.value, ends, 1)
+
+    @property
+    def about(self) -> str:
+        """What was asked, in few words: the task, or how many there are, and how much of it."""
+        tasks = list(self.metrics)
+        named = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
+        return named + (f", first {self.limit}" if self.limit is not None else "")
+
+
 class Row(Record):
     """One filter (scoring mode) of a run on a task: what its views make of a block."""
 
@@ -102,6 +147,10 @@ class Entry(Record):
     """Of these, items that the method was fitted on; if any, the run is not ranked."""
     metrics: dict[str, dict[str, Any]]
     """Filter -> the numbers of the row, `rank` among them."""
+    joined: dict[str, dict[str, list[dict[str, Any]]]] = Field(default={}, exclude_if=lambda value: not value)
+    """Comparison of tasks -> filter -> what it tells beside the row; written where there is anything."""
+    capability: Capability | None = None
+    """Of the whole run, whatever the task (`--side_effects`); null where nothing was measured."""
     evaluation_seconds: float | None
     fit_seconds: float | None
     """Over all targets; null where nothing was fitted."""
@@ -129,6 +178,14 @@ class Cell(NamedTuple):
     """Keeps apart, in sorting, what cannot be compared."""
     small: str = ""
     """Beside the number, in small print."""
+
+
+def capability_cell(entry: Entry) -> Cell:
+    """What the controls did to lm-eval's tasks; a dash where none was asked."""
+    found = entry.capability
+    if found is None or found.value is None:
+        return Cell("–")
+    return Cell(found.text, found.value, unit=" ".join([*sorted(found.metrics), str(found.limit)]), small=found.about)
 
 
 def standing(entry: Entry, filter: str) -> str:

@@ -11,7 +11,7 @@ from traitbench.samples import Grade, Item, Sample
 from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.shifts import Shifts
-from traitbench.types import Record, Request, Trait
+from traitbench.types import Evidence, Record, Request, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
@@ -48,6 +48,8 @@ class Task(ABC):
     about: About = About()
     restricted: bool = False
     """Whether the items' words may not be passed on."""
+    texts: str = ""
+    """Data set that holds restricted words, where it has another name than the task."""
     inventory: Inventory | None = None
     """The instrument that is administered, where the task is one; what is known of people by that instrument counts."""
     brings: ClassVar[str | None] = None
@@ -55,6 +57,8 @@ class Task(ABC):
     heeds: ClassVar[tuple[str, ...]] = ("limit",)
     """Fields of the administration that change what it asks."""
 
+    evidence: ClassVar[Evidence | None] = None
+    """What its effects are effects on, by which self-report is set beside behaviour; None: neither."""
     fits: ClassVar[bool] = False
     """Whether it sums up several fits of a control (`--fit_seeds`), which its samples tell apart by `fit`."""
 

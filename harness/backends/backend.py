@@ -11,9 +11,9 @@ from pydantic import Field
 
 from traitbench.backends.models import ModelSpec
 from traitbench.errors import refuse_others
-from traitbench.types import Control, Kind, Op, Record, Request, Response
+from traitbench.types import Control, Kind, Op, Record, Request, Response, Write
 
-__all__ = ["Asked", "Backend", "Options", "Work"]
+__all__ = ["Asked", "Backend", "Options", "Work", "penalised"]
 
 Asked = tuple[Control | None, Request]
 """A request and the control that it is asked under."""
@@ -162,3 +162,13 @@ class Backend(ABC):
 
     def close(self) -> None:
         """Free what the model holds."""
+
+
+def penalised(request: Request, who: str) -> str | None:
+    """Say that `who` write without a repetition penalty, where `request` has one; None where it has none."""
+    if not isinstance(request, Write) or request.repetition_penalty == 1:
+        return None
+    return (
+        f"{who} write without a repetition penalty, and {request.repetition_penalty:g} was asked for; leave "
+        "--gen_kwargs repetition_penalty out, or use a model of --backend hf or vllm"
+    )

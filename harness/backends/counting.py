@@ -17,24 +17,34 @@ from traitbench.types import Choose, Control, Message, Request, Write
 __all__ = ["alone", "cached", "packed"]
 
 
-def packed(renderer: Renderer, requests: Sequence[Request], control: Control, longer: bool = True) -> Work:
-    """Count rows that hold several items behind one prefix (see packing); a reply's prompt stands alone.
+def packed(
+    renderer: Renderer, requests: Sequence[Request], control: Control, longer: bool = True, together: int = 64
+) -> Work:
+    """Count rows that hold several items behind one prefix (see packing), and so the prompts of replies.
 
-    `longer`: what several prefixes begin with is computed once, too.
+    `longer`: what several prefixes begin with is computed once, too. `together`: replies of a batch, which share none
+    of this with other batches.
     """
-    items, replies = [], 0
+    items, prompts = [], []
     for request, prompt, answers in _rendered(renderer, requests, control):
         if isinstance(request, Write):
-            replies += len(prompt)
+            prompts.append(Item(prompt, ()))
         else:
             items.append(Item(prompt, answers))
+    size = -(-len(prompts) // -(-len(prompts) // together)) if prompts else 1
+    parts = [sorted(prompts[n : n + size], key=lambda item: item.prompt) for n in range(0, len(prompts), size)]
+    return Work.total(_rows(part, longer) for part in (items, *parts))
+
+
+def _rows(items: Sequence[Item], longer: bool) -> Work:
+    """Count rows of `items` in their order."""
     plan = groups([item.prompt for item in items])
     prefixes = sum(group.shared for group in plan)
     again = len(beginning(items, plan)) * (len(plan) - 1) if longer and plan else 0
     ends = sum(
         len(item.prompt) - group.shared + len(item.nodes) for group in plan for item in items[group.start : group.stop]
     )
-    return Work(shared=prefixes - again, own=ends + replies)
+    return Work(shared=prefixes - again, own=ends)
 
 
 def alone(

@@ -68,8 +68,8 @@ class Scorer:
         kinds = getattr(config, "layer_types", None) or ()
         window = getattr(config, "sliding_window", None)
         # Models with layer_types take one mask a type; Mistral and Phi-3 have one window for all layers.
-        self._by_layer = "sliding_attention" in kinds
-        self.window: int | None = window if self._by_layer or not kinds else None
+        self.by_layer = "sliding_attention" in kinds
+        self.window: int | None = window if self.by_layer or not kinds else None
         self._keeps = "logits_to_keep" in inspect.signature(model.forward).parameters
         self.applied: Applied | None = None
         """The edits in force; they are told which positions of a pass are an answer's."""
@@ -163,12 +163,29 @@ class Scorer:
     def _packed(self, items: Sequence[Item], shared: int) -> Scores:
         self._load_prefix(items[0].prompt[:shared])
         row = pack(items, shared)
-        logits = self._pass(row, shared, row.heads)[0]
+        logits = self._pass(row, shared, row.heads)[0][0]
         return [_sums(logits, item.answers, places) for item, places in zip(items, row.lookups, strict=True)]
 
     @torch.inference_mode()
-    def _pass(self, row: Row, shared: int, keep: list[int]) -> torch.Tensor:
-        """Run a row behind the prefix that is loaded."""
+    def read(self, items: Sequence[Item], shared: int) -> tuple[torch.Tensor, States, list[list[int]]]:
+        """Read the prompts of a chunk, whose first `shared` tokens are the same, to write after them.
+
+        Returns the logits behind each (prompts, vocabulary), the keys and values of the prefix and the row, and where
+        in these each prompt's tokens lie.
+        """
+        self._load_prefix(items[0].prompt[:shared])
+        row = pack([Item(item.prompt, ()) for item in items], shared)
+        logits, states = self._pass(row, shared, row.heads)
+        places, start = [], shared
+        for item in items:
+            own = len(item.prompt) - shared
+            places.append([*range(shared), *range(start, start + own)])
+            start += own
+        return logits[0], states, places
+
+    @torch.inference_mode()
+    def _pass(self, row: Row, shared: int, keep: list[int]) -> tuple[torch.Tensor, States]:
+        """Run a row behind the prefix that is loaded; logits, and the keys and values of both."""
         from transformers import DynamicCache
 
         device = self.model.device
@@ -177,7 +194,7 @@ class Scorer:
         # A new cache a chunk: the layers append to it, and one that failed half-way is of unequal length.
         # Without a config every layer keeps all states, whatever its window: the masks do the windowing.
         cache = DynamicCache(self._states) if self._states else DynamicCache()
-        return self._forward(
+        logits = self.forward(
             keep,
             input_ids=torch.tensor([row.tokens], device=device),
             position_ids=torch.tensor([row.positions], device=device),
@@ -185,6 +202,7 @@ class Scorer:
             past_key_values=cache,
             use_cache=True,
         )
+        return logits, [(layer.keys, layer.values) for layer in cache.layers]
 
     @torch.inference_mode()
     def _load_prefix(self, prefix: tuple[int, ...]) -> None:
@@ -209,7 +227,7 @@ class Scorer:
         if self.applied is not None:
             # Every item has prompt tokens of its own, so no answer begins in here.
             self.applied.span(*(_mask([], len(tokens), device) for _ in range(2)))
-        self._forward(
+        self.forward(
             [len(tokens) - 1],
             input_ids=torch.tensor([tokens], device=device),
             position_ids=torch.arange(length, length + len(tokens), device=device)[None],
@@ -220,12 +238,12 @@ class Scorer:
 
     def _mask(self, row: Row, shared: int) -> torch.Tensor | dict[str, torch.Tensor]:
         dtype, device = self.model.dtype, self.model.device
-        if self._by_layer:
+        if self.by_layer:
             windows = {"full_attention": None, "sliding_attention": self.window}
             return {name: additive(visibility(row, shared, w), dtype, device) for name, w in windows.items()}
         return additive(visibility(row, shared, self.window), dtype, device)
 
-    def _forward(self, keep: list[int], **inputs: Any) -> torch.Tensor:
+    def forward(self, keep: list[int], **inputs: Any) -> torch.Tensor:
         """Run the model; return logits at the places `keep` of each row, shape (rows, len(keep), vocabulary)."""
         if self._keeps:
             # The head is the largest product of a small model: only the places that are read go through it.
@@ -246,7 +264,7 @@ class Scorer:
         if self.applied is not None:
             at, ends = torch.arange(width, device=device)[None], torch.tensor(prompts, device=device)[:, None]
             self.applied.span(at >= ends - 1, at >= ends)
-        return self._forward(keep, input_ids=ids, use_cache=False)
+        return self.forward(keep, input_ids=ids, use_cache=False)
 
     @torch.inference_mode()
     def _plain(self, items: Sequence[Item]) -> Scores:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import GenerationConfig
 
 from traitbench.backends import counting
 from traitbench.backends.backend import Backend, Options, Work
-from traitbench.backends.forward import Scorer, packable
+from traitbench.backends.drawing import Ask
+from traitbench.backends.forward import Scorer
 from traitbench.backends.lengths import check_positions, longest, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
@@ -22,6 +22,7 @@ from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import pooled
 from traitbench.backends.weights import known_as, locate, unchanged
+from traitbench.backends.writing import Writer
 from traitbench.controls import arrays
 from traitbench.controls.adapters import worn
 from traitbench.controls.interventions import applied, layers
@@ -31,8 +32,6 @@ __all__ = ["HuggingFace"]
 
 _ROW_TOKENS = {"cpu": 360, "cuda": 2048}
 """Tokens of a packed row. On two cores 250 to 500 differ by a few per cent; longer rows spend more on attention."""
-_BATCH = {"cpu": 8, "cuda": 32}
-"""Replies written at a time where no batch size is given."""
 
 
 class HuggingFace(Backend):
@@ -83,8 +82,9 @@ class HuggingFace(Backend):
         self.renderer = Renderer(self.tokenizer, chat_template)
         self._positions = positions(self.model.config)
         kind = "cpu" if self.model.device.type == "cpu" else "cuda"
-        self._row_tokens, self.write_size = _ROW_TOKENS[kind], batch_size or _BATCH[kind]
+        self._row_tokens = _ROW_TOKENS[kind]
         self.scorer = Scorer(self.model, packed=packed, tokens=self._row_tokens)
+        self.writer = Writer(self.model, self.scorer, self._row_tokens, batch_size)
 
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
@@ -167,7 +167,8 @@ class HuggingFace(Backend):
     def work(self, requests: Sequence[Request], control: Control) -> Work:
         """Count the tokens of the rows as they are packed, or of each prompt by itself."""
         if self.scorer.packed:
-            return counting.packed(self.renderer, requests, control, longer=self.scorer.window is None)
+            longer, together = self.scorer.window is None, self.writer.rows
+            return counting.packed(self.renderer, requests, control, longer=longer, together=together)
         return counting.alone(self.renderer, requests, control)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
@@ -187,7 +188,7 @@ class HuggingFace(Backend):
     def close(self) -> None:
         """Free the model's memory."""
         self.scorer.reset()
-        del self.model, self.scorer
+        del self.model, self.scorer, self.writer
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -228,67 +229,39 @@ class HuggingFace(Backend):
         return ids
 
     def _write(self, requests: Sequence[Request], done: set[int]) -> Iterator[dict[int, Response]]:
-        """Answer the Write requests: greedy ones in batches padded at the left, sampled ones each with its own seed."""
-        alone = packable(self.model) is not None
-        batch: list[int] = []
-        for i, request in enumerate(requests):
-            if not isinstance(request, Write):
-                continue
-            if batch and not _together(requests[batch[0]], request, alone or len(batch) == self.write_size):
-                yield from self._write_batch(requests, batch, done)
-                batch = []
-            batch.append(i)
-        if batch:
-            yield from self._write_batch(requests, batch, done)
+        """Answer the Write requests."""
+        which = [i for i, request in enumerate(requests) if isinstance(request, Write)]
+        if done.issuperset(which):
+            return
+        prompts = {i: self.prompt(requests[i]) for i in which}
+        asks = [self._ask(requests[i], prompt) for i, prompt in prompts.items()]
+        for batch in self.writer.plan(asks):
+            if not done.issuperset(which[n] for n in batch):
+                replies = self._write_batch([asks[n] for n in batch])
+                yield {
+                    which[n]: reply.model_copy(update={"prompt_hash": prompt_hash(prompts[which[n]])})
+                    for n, reply in zip(batch, replies, strict=True)
+                }
 
-    @torch.inference_mode()
-    def _replies(self, prompts: Sequence[Tokens], request: Write, seed: int) -> list[tuple[str, int, bool]]:
-        """Write a reply to each prompt: text, tokens before the end, and whether it came to an end."""
+    def _ask(self, request: Request, prompt: str) -> Ask:
+        """What the writer is told; a reply ends where the model's positions do."""
+        assert isinstance(request, Write)
+        ids = self._encode(prompt)
+        most = request.max_tokens if self._positions is None else min(request.max_tokens, self._positions - len(ids))
+        seed = draw_seed(request.seed, prompt_hash(prompt))
+        return Ask(ids, most, request.temperature, request.repetition_penalty, seed)
+
+    def _write_batch(self, asks: Sequence[Ask]) -> list[Response]:
         stops = ends(self.model.generation_config, self.tokenizer)
         pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else (stops or [0])[0]
-        sampling = {"do_sample": True, "temperature": request.temperature, "top_k": 0, "top_p": 1.0}
-        config = GenerationConfig(
-            max_new_tokens=request.max_tokens,
-            pad_token_id=pad,
-            eos_token_id=stops or None,
-            **(sampling if request.temperature > 0 else {"do_sample": False}),
-        )
-        width = max(map(len, prompts))
-        ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=self.model.device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=self.model.device)
-        devices = [self.model.device] if self.model.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
-            with self.scorer.applied.generating() if self.scorer.applied is not None else nullcontext():
-                out = self.model.generate(ids, attention_mask=mask, generation_config=config)
-        replies = []
-        for row in out[:, width:].tolist():
-            stop = next((n for n, token in enumerate(row) if token in stops), None)
-            said = row if stop is None else row[:stop]
-            replies.append((self.tokenizer.decode(said, skip_special_tokens=True), len(said), stop is not None))
-        return replies
-
-    def _write_batch(
-        self, requests: Sequence[Request], batch: list[int], done: set[int]
-    ) -> Iterator[dict[int, Response]]:
-        if done.issuperset(batch):
-            return
-        first = requests[batch[0]]
-        assert isinstance(first, Write)
-        prompts = [self.prompt(requests[i]) for i in batch]
-        hashes = [prompt_hash(prompt) for prompt in prompts]
-        seed = draw_seed(first.seed, hashes[0])
-        replies = self._replies([self._encode(prompt) for prompt in prompts], first, seed)
-        yield {
-            i: Response(status="valid" if ended else "truncated", prompt_hash=name, text=text, tokens=tokens)
-            for i, name, (text, tokens, ended) in zip(batch, hashes, replies, strict=True)
-        }
-
-
-def _together(first: Request, request: Write, full: bool) -> bool:
-    """Tell whether `request` may join a batch that starts with `first`."""
-    greedy = request.temperature == 0 and isinstance(first, Write) and first.temperature == 0
-    return greedy and not full and isinstance(first, Write) and first.max_tokens == request.max_tokens
+        return [
+            Response(
+                status="valid" if reply.ended else "truncated",
+                text=self.tokenizer.decode(reply.tokens, skip_special_tokens=True),
+                tokens=len(reply.tokens),
+            )
+            for reply in self.writer.write(asks, stops, pad)
+        ]
 
 
 def _response(

@@ -9,15 +9,30 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
 from traitbench.errors import UnknownName, UnsupportedControl, unknown
 from traitbench.masking import masked
-from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write, prompt_hash
+from traitbench.types import (
+    TRAITS,
+    Choose,
+    Continue,
+    Control,
+    Doc,
+    Kind,
+    Record,
+    Request,
+    Response,
+    Target,
+    Trait,
+    Write,
+    prompt_hash,
+)
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 
@@ -45,7 +60,8 @@ class Respondent(Record):
     psychopathy: float = 0.5
     """Level of the trait."""
     noise: float = Field(default=0.0, ge=0)
-    """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders."""
+    """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders,
+    another one in every context."""
     item_sd: float = Field(default=0.0, ge=0)
     """SD of item difficulties, drawn by `seed`: other seeds are other items of the same trait."""
     person_sd: float = Field(default=0.0, ge=0)
@@ -62,8 +78,49 @@ class Respondent(Record):
     """The one value that every answer has, whatever the item says; e.g. 3."""
     obedience: float = Field(default=0.0, ge=0, le=1)
     """How far a control for a trait moves its level, as a share of the range at level +-1."""
+    unsteady: float = Field(default=0.0, ge=0, exclude_if=lambda value: not value)
+    """SD of an error that is drawn anew for every item under every control, as a share of the range: shifts of items
+    differ by it."""
+    acts: str = Field(default="", exclude_if=lambda value: not value)
+    """Levels in what is done where they are not those that are told: extraversion=low, several joined by +."""
+    acts_obedience: float | None = Field(default=None, ge=0, le=1, exclude_if=lambda value: value is None)
+    """How far a control moves the level in what is done; null: as far as in what is told."""
+    forgets: str = Field(default="", exclude_if=lambda value: not value)
+    """Contexts in which a control moves a level less, with the share that is lost: drift-8=0.5, several joined by +."""
     seed: int = 0
     """Of every draw; that of the run, where it is not given."""
+
+    @field_validator("acts")
+    @classmethod
+    def _levels(cls, given: str) -> str:
+        acted(given)
+        return given
+
+    @field_validator("forgets")
+    @classmethod
+    def _shares(cls, given: str) -> str:
+        forgotten(given)
+        return given
+
+
+@cache
+def acted(text: str) -> dict[str, float]:
+    """Trait -> level in what is done, a share of the scale, of `acts`; UnknownName for what is no level."""
+    levels = Target.parse(text.replace("+", ",")).levels if text else {}
+    return {trait: 0.5 + level / 2 for trait, level in levels.items()}
+
+
+@cache
+def forgotten(text: str) -> dict[str, float]:
+    """Context -> share of a control's effect that is lost in it, of `forgets`; ValueError for what is no share."""
+    found = {}
+    for part in filter(None, text.split("+")):
+        name, _, share = part.partition("=")
+        try:
+            found[name.strip()] = float(share)
+        except ValueError:
+            raise ValueError(f"expected context=share, e.g. drift-8=0.5, several joined by +, not {part!r}") from None
+    return found
 
 
 class Scripted(Backend):
@@ -183,19 +240,42 @@ class Scripted(Backend):
         me = self.respondent
         if me.constant is not None:
             return float(min(max(me.constant, low), high))
-        level = float(getattr(me, doc.trait)) if doc.trait in TRAITS else 0.5
-        level += self._person(doc) if me.person_sd and doc.respondent is not None else 0.0
-        if self._control is not None and self._control.target is not None:
-            level += me.obedience * self._control.target.levels.get(doc.trait, 0.0)
-        place = 0.5 + doc.keyed * (level - 0.5)
+        target = self._control.target if self._control is not None else None
+        place = 0.5 + doc.keyed * (self._level(doc, doc.trait) - 0.5)
+        if doc.rival is not None:
+            # Of two statements the one that fits more, by half the difference of their fits.
+            other = doc.rival.removeprefix("-")
+            fit = (-1 if doc.rival != other else 1) * (self._level(doc, other) - 0.5)
+            place = 0.5 + (place - 0.5 - fit) / 2
+        under = target.name if target else ""
+        place += me.unsteady * self._draw("unsteady", doc, doc.keyed, under).gauss() if me.unsteady else 0.0
         place += me.item_sd * self._draw("item", doc).gauss() if me.item_sd else 0.0
-        place += me.noise * self._draw("noise", doc, doc.template, doc.respondent).gauss() if me.noise else 0.0
+        cell = (doc.template, doc.respondent, *([doc.context] if doc.context else []))
+        place += me.noise * self._draw("noise", doc, *cell).gauss() if me.noise else 0.0
         return low + (high - low) * min(max(place + me.acquiescence, 0.0), 1.0)
 
-    def _person(self, doc: Doc) -> float:
+    def _level(self, doc: Doc, trait: Trait) -> float:
+        """The level on a trait that the answer shows, 0 to 1 but for what the control adds.
+
+        One of its own in what is done, where the respondent acts otherwise.
+        """
+        told = float(getattr(self.respondent, trait)) if trait in TRAITS else 0.5
+        level = acted(self.respondent.acts).get(trait, told) if doc.evidence == "behaviour" else told
+        level += self._person(doc, trait) if self.respondent.person_sd and doc.respondent is not None else 0.0
+        if self._control is not None and self._control.target is not None:
+            level += self._obedience(doc) * self._control.target.levels.get(trait, 0.0)
+        return level
+
+    def _obedience(self, doc: Doc) -> float:
+        me = self.respondent
+        apart = doc.evidence == "behaviour" and me.acts_obedience is not None
+        moved = float(me.acts_obedience or 0.0) if apart else me.obedience
+        return moved * (1 - forgotten(me.forgets).get(doc.context or "", 0.0))
+
+    def _person(self, doc: Doc, trait: Trait) -> float:
         """How far the simulated respondent's level on the item's trait lies from the model's own."""
         me, who = self.respondent, f"{self.respondent.seed} {doc.respondent}"
-        own, common = random.Random(f"level {doc.trait} {who}").gauss(), random.Random(f"common {who}").gauss()
+        own, common = random.Random(f"level {trait} {who}").gauss(), random.Random(f"common {who}").gauss()
         return me.person_sd * (math.sqrt(1 - me.one_factor) * own + math.sqrt(me.one_factor) * common)
 
     def _draw(self, what: str, doc: Doc, *more: object) -> random.Random:

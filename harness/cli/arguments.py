@@ -125,7 +125,9 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-_TARGETS = "TRAIT=LEVEL[,...]|all|profiles[:N]|person:papi[:N]|person:FILE|characters|character:NAME"
+_TARGETS = (
+    "TRAIT=LEVEL[,...]|all|profiles[:N]|impression|person:papi[:N]|person:sd3[:N]|person:FILE|characters|character:NAME"
+)
 
 
 def _fit(p: argparse.ArgumentParser) -> None:
@@ -161,7 +163,9 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
         "--target",
         metavar=_TARGETS,
         help="extraversion=high; all: both poles of each trait; profiles: N >= 100 draws of levels on all traits; "
-        "person:papi: the persons of PAPI, or the first N; person:FILE: a table of answers; characters: all "
+        "impression: to look good, to be honest, to look bad; "
+        "person:papi: the persons of PAPI, or the first N; person:sd3: people drawn by their SD3; "
+        "person:FILE, person:sd3:FILE: a table of answers; characters: all "
         "that ship; character:NAME: one of them, or DIR/NAME of your own (all)",
     )
     add("--tasks", "-t", metavar="a,b", help="inventories or suites (ipip_neo_120)")
@@ -171,6 +175,7 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--symbols", metavar="a,b", help="letters, numbers (letters)")
     add("--templates", metavar="N", help="phrasings of the request, 1 to 5 (1)")
     add("--respondents", metavar="N", help="simulated respondents, 0 to 500 (0: the model as itself)")
+    add("--contexts", metavar="a,b", help="robustness: what comes before the question, e.g. now,drift,ladder (all)")
     add("--limit", "-L", metavar="N", help="the first N items only; stamped on the results")
     add("--seed", metavar="N", help="templates, respondents, sampling and bootstrap (0)")
     add("--config", "-C", metavar="FILE", help="YAML or JSON with the same keys; the command line wins")
@@ -186,7 +191,7 @@ def _asking(p: argparse.ArgumentParser) -> None:
     add("--batch_size", "-b", metavar="N|auto", help="items a pass (auto)")
     add("--device", metavar="DEVICE", help="e.g. cpu, cuda, cuda:1, auto (the first GPU, else the CPU)")
     add("--output_path", "-o", metavar="DIR", help="where the run's folder goes (results/runs)")
-    add("--gen_kwargs", metavar="k=v,...", help="generate: max_tokens, temperature")
+    add("--gen_kwargs", metavar="k=v,...", help="generate: max_tokens, temperature, repetition_penalty")
     add(
         "--judge", metavar="NAME,...", help="who rates written replies: scorer:text, or models as --model (scorer:text)"
     )
@@ -219,6 +224,8 @@ def _asking(p: argparse.ArgumentParser) -> None:
         default=None,
         help="requests of several conditions may share a batch (vllm): fuller batches where conditions are short",
     )
+    add("--side_effects", metavar="a,b", help="tasks of lm-eval under every condition: traitbench_reasoning,mmlu")
+    add("--side_effects_limit", metavar="N", help="the first N documents of each of these tasks (all)")
     add("--bootstrap_iters", metavar="N", help="for the interval of leakage (1000)")
     add("--write_out", "-w", action="store_true", default=None, help="show the exact prompt of the first item")
     add("--show_config", action="store_true", help="print the resolved configuration and stop")

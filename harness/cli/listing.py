@@ -184,5 +184,5 @@ def _task_facts(task: Task) -> dict[str, str]:
             "note": task.inventory.note,
         }
     if task.restricted:
-        facts["texts"] = f"not shipped: traitbench data get {task.id} --accept_licence, or a file of your own"
+        facts["texts"] = f"not shipped: traitbench data get {task.texts or task.id} --accept_licence, or your own file"
     return {key: str(value) for key, value in facts.items() if value != ""}

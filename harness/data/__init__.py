@@ -19,7 +19,7 @@ from typing import Any
 from traitbench.errors import BadData, unknown
 from traitbench.types import Record
 
-__all__ = ["SOURCES", "Found", "Row", "Source", "SourceFile", "find", "get", "list_rows", "path", "texts"]
+__all__ = ["SOURCES", "Found", "Row", "Source", "SourceFile", "answers", "find", "get", "list_rows", "path", "texts"]
 
 _HOST = "https://raw.githubusercontent.com"
 _TIMEOUT = 60
@@ -107,6 +107,21 @@ def path(name: str) -> Path:
     raise BadData(
         f"{source.name} is not on this machine (looked in {looked}); get it with `{_command(source)}`, or put your "
         f"own copy in a folder named by TRAITBENCH_DATA"
+    )
+
+
+def answers(file: str) -> Path:
+    """Find a table of people's public answers, in `data/human/` or directly in a folder of TRAITBENCH_DATA.
+
+    Such tables are never fetched; BadData where none of the folders has it.
+    """
+    places = [folder / part / file for folder in _folders() for part in ("data/human", "human", ".")]
+    if found := next((place for place in places if place.is_file()), None):
+        return found
+    looked = ", ".join(map(str, _folders())) or "TRAITBENCH_DATA names no folder"
+    raise BadData(
+        f"{file} is not on this machine (looked in {looked}); put the public answers there as data/human/{file} and "
+        "set TRAITBENCH_DATA, or name a table of your own"
     )
 
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from traitbench.errors import BadData
+from traitbench.leaderboard.joined import joined
 from traitbench.leaderboard.labels import labelled, left_out
 from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
@@ -15,7 +16,7 @@ from traitbench.runs.results import SCHEMA_VERSION as CURRENT
 from traitbench.runs.results import Results, check_version, expected_sha256
 from traitbench.store import check_samples, read_json, samples_file
 from traitbench.tables import escaped, markdown
-from traitbench.tasks import views_of
+from traitbench.tasks import ACROSS, views_of
 from traitbench.tasks.board import Entry
 from traitbench.types import Record
 
@@ -47,7 +48,7 @@ def board_of(runs: Mapping[str, Results]) -> Leaderboard:
         entries += [entry for task in results.tasks if (entry := results.entry(task, run)).rows]
     entries.sort(key=lambda e: (e.task, e.model, e.method, e.place, e.run))
     stamp = datetime.fromtimestamp(newest, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Leaderboard(generated_at=stamp, suite="self-report", entries=ranked(labelled(entries)))
+    return Leaderboard(generated_at=stamp, suite="self-report", entries=joined(ranked(labelled(entries)), runs))
 
 
 def published_results(published: Path) -> dict[str, Results]:
@@ -94,6 +95,8 @@ def render(board: Leaderboard) -> str:
         *(f"- {line}" for line in (*RANKS, *legends, *_left_out(board.entries))),
         "",
     ]
+    for name in ACROSS:
+        out += [text for table in ACROSS.load(name)().board(board.entries) for text in (markdown(table), "")]
     for task in sorted(dict.fromkeys(e.task for e in board.entries), key=lambda task: -_most_ranked(board, task)):
         mine = [e for e in board.entries if e.task == task]
         for filter in sorted({f for e in mine for f in e.metrics}, key=lambda f: (f != "statement", f)):

@@ -18,12 +18,14 @@ from traitbench.charts.chart import Figure, slug, svg
 from traitbench.charts.theme import CONFIGS, VERDICTS
 from traitbench.errors import BadData
 from traitbench.leaderboard.labels import labels
+from traitbench.report.across import ACROSS_ID, ACROSS_TITLE, across, across_html
 from traitbench.report.development import development
 from traitbench.report.overview import overview
-from traitbench.report.parts import badge, count, digest_of, in_script, json_data, part
+from traitbench.report.parts import badge, count, digest_of, figure_html, in_script, json_data, part
 from traitbench.report.parts import table as table_html
 from traitbench.report.training import training
 from traitbench.runs.results import Results
+from traitbench.runs.side_effects.figures import damages
 from traitbench.runs.trained import spent
 from traitbench.store import write_text
 from traitbench.tables import Table
@@ -31,9 +33,6 @@ from traitbench.tasks import views_of
 from traitbench.tasks.views import Shown
 
 __all__ = ["page", "svg", "write_report"]
-
-WIDE = 620
-"""Pixels of all panels beside each other from which a figure gets the page's full width."""
 
 
 def write_report(
@@ -50,7 +49,8 @@ def write_report(
     """
     drawn = _drawn(sources)
     write_text(to, page(sources, title, drawn))
-    files, figures = [to], [figure for mine in drawn.values() for figure in mine]
+    every = [*drawn.values(), *across(sources).values()]
+    files, figures = [to], [figure for mine in every for figure in mine]
     step = begin("figures", len(figures)) if begin and figures else None
     for figure in figures:
         files += _export(figure, to.parent / "figures")
@@ -88,14 +88,20 @@ def _shown(task: str, sources: Mapping[str, Results]) -> list[Shown]:
 
 
 def _figures(task: str, sources: Mapping[str, Results]) -> list[Figure]:
-    """What the task draws, then what was fitted by the runs of which it is the first: fits belong to no task."""
+    """What the task draws; of the runs of which it is the first also what was fitted and broken: that is no task's."""
     shown = _shown(task, sources)
     out = []
     for kind in dict.fromkeys(one.block.kind for one in shown):
         out += views_of(kind).figures([one for one in shown if one.block.kind == kind])
     first = {id(r) for r in sources.values() if next(iter(r.tasks), None) == task}
     mine = [one for one in shown if id(one.facts) in first]
-    return [*out, *development(mine), *training(mine)]
+    return [*out, *development(mine), *training(mine), *(each for one in mine for each in _damages(one))]
+
+
+def _damages(one: Shown) -> list[Figure]:
+    """What the controls of a run did to lm-eval's tasks."""
+    assert isinstance(one.facts, Results)
+    return damages(one.facts.side_effects, one.facts.conditions, one.label)
 
 
 def _export(figure: Figure, folder: Path) -> list[Path]:
@@ -135,7 +141,7 @@ def page(sources: Mapping[str, Results], title: str, drawn: Mapping[str, Sequenc
         overview=overview(sources),
         glossary=_glossary(sources),
         badges=" ".join(map(badge, VERDICTS)),
-        sections="\n".join(_section(task, mine, sources) for task, mine in drawn.items()),
+        sections="\n".join([*(_section(task, mine, sources) for task, mine in drawn.items()), across_html(sources)]),
         runs=_runs(sources),
         configs=json_data(CONFIGS),
         bundle=_bundle(),
@@ -164,6 +170,7 @@ def _glossary(sources: Mapping[str, Results]) -> str:
 def _contents(sources: Mapping[str, Results], drawn: Mapping[str, Sequence[Figure]]) -> str:
     links = [("overview", "Overview"), ("reading", "How to read this")]
     links += [(f"task-{slug(task)}", _name(task, sources)) for task in drawn]
+    links += [(ACROSS_ID, ACROSS_TITLE)] if any(r.across for r in sources.values()) else []
     links.append(("runs", "The runs"))
     return "".join(f'<li><a href="#{anchor}">{escape(text)}</a></li>' for anchor, text in links)
 
@@ -176,7 +183,7 @@ def _section(task: str, drawn: Sequence[Figure], sources: Mapping[str, Results])
     """One task: its figures under a heading a kind, then what it folds away."""
     anchor, out = f"task-{slug(task)}", []
     for kind in dict.fromkeys(figure.kind for figure in drawn):
-        figures = "\n".join(_figure(figure) for figure in drawn if figure.kind == kind)
+        figures = "\n".join(figure_html(figure) for figure in drawn if figure.kind == kind)
         out.append(f'<h3>{escape(kind)}</h3>\n<div class="figures">{figures}</div>')
     source = next(r.configs[task] for r in sources.values() if task in r.configs)
     about = f"{task}: {source['citation']}" if source.get("citation") else task
@@ -184,20 +191,6 @@ def _section(task: str, drawn: Sequence[Figure], sources: Mapping[str, Results])
         f'<section id="{anchor}" aria-labelledby="{anchor}-h">'
         f'<h2 id="{anchor}-h">{escape(_name(task, sources))}</h2>'
         f'<p class="sub">{escape(about)}</p>\n{"".join(out)}\n{_details(task, sources)}</section>'
-    )
-
-
-def _figure(figure: Figure) -> str:
-    """Title, words, chart and numbers. The chart's own title is left out: the caption has it."""
-    spec = {key: value for key, value in figure.spec.items() if key not in ("$schema", "title", "description")}
-    panel, columns = spec.get("usermeta", {}).get("panel", 0), spec.get("columns", 1)
-    wide = ' class="wide"' if panel * columns > WIDE else ""
-    return (
-        f'<figure id="{figure.name}"{wide}><figcaption><h4>{escape(figure.title)}</h4><p>{escape(figure.caption)}</p>'
-        f'</figcaption><div class="scroll" role="region" aria-label="Chart: {escape(figure.title)}">'
-        f'<div class="chart" role="img" aria-label="{escape(figure.alternative)}" data-spec="spec-{figure.name}"></div>'
-        f'</div><script type="application/json" id="spec-{figure.name}">{json_data(spec)}</script>'
-        f"<details><summary>The numbers</summary>{table_html(figure.table)}</details></figure>"
     )
 
 

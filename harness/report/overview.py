@@ -9,7 +9,7 @@ from traitbench.charts.theme import VERDICTS
 from traitbench.report.parts import badge
 from traitbench.runs.results import Results
 from traitbench.tasks import views_of
-from traitbench.tasks.board import Cell, Entry, standing
+from traitbench.tasks.board import Cell, Entry, capability_cell, standing
 from traitbench.tasks.views import setup
 
 __all__ = ["overview", "verdict"]
@@ -25,7 +25,7 @@ def overview(sources: Mapping[str, Results]) -> str:
     """
     rows = [(entry, mode) for entry in _entries(sources) for mode in entry.metrics]
     rows.sort(key=lambda row: _order(*row))
-    cells = [views_of(entry.kind).cells(entry, mode) for entry, mode in rows]
+    cells = [{**views_of(entry.kind).cells(entry, mode), **_beyond(entry)} for entry, mode in rows]
     columns = tuple(dict.fromkeys(column for mine in cells for column in mine))
     body = "\n".join(_row(entry, mode, mine, columns) for (entry, mode), mine in zip(rows, cells, strict=True))
     heads = "".join(
@@ -43,6 +43,11 @@ def overview(sources: Mapping[str, Results]) -> str:
 
 def _entries(sources: Mapping[str, Results]) -> list[Entry]:
     return [results.entry(task, run) for run, results in sources.items() for task in results.tasks]
+
+
+def _beyond(entry: Entry) -> dict[str, Cell]:
+    """What of the whole run stands beside every task of it."""
+    return {"capability [95 %]": capability_cell(entry)} if entry.capability else {}
 
 
 def _order(entry: Entry, mode: str) -> tuple[str, bool, float, str]:

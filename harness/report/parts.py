@@ -9,12 +9,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from traitbench.charts.chart import slug
+from traitbench.charts.chart import Figure, slug
 from traitbench.charts.theme import VERDICTS
 from traitbench.tables import Table
 
-__all__ = ["VERDICT_SHAPES", "badge", "count", "digest_of", "in_script", "in_words", "json_data", "part", "table"]
+__all__ = [
+    "VERDICT_SHAPES", "WIDE", "badge", "count", "digest_of", "figure_html", "in_script", "in_words", "json_data",
+    "part", "table",
+]  # fmt: skip
 
+WIDE = 620
+"""Pixels of all panels beside each other from which a figure gets the page's full width."""
 VERDICT_SHAPES = {
     VERDICTS[0]: '<circle cx="8" cy="8" r="7"/>',
     VERDICTS[1]: '<path d="M8 1l7.5 14H.5z"/>',
@@ -71,4 +76,18 @@ def table(found: Table) -> str:
     return (
         f'<div class="scroll" role="region" aria-label="Table: {escape(found.title)}"><table>'
         f"<caption>{escape(found.title)}</caption><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>{notes}"
+    )
+
+
+def figure_html(figure: Figure) -> str:
+    """Title, words, chart and numbers. The chart's own title is left out: the caption has it."""
+    spec = {key: value for key, value in figure.spec.items() if key not in ("$schema", "title", "description")}
+    panel, columns = spec.get("usermeta", {}).get("panel", 0), spec.get("columns", 1)
+    wide = ' class="wide"' if panel * columns > WIDE else ""
+    return (
+        f'<figure id="{figure.name}"{wide}><figcaption><h4>{escape(figure.title)}</h4><p>{escape(figure.caption)}</p>'
+        f'</figcaption><div class="scroll" role="region" aria-label="Chart: {escape(figure.title)}">'
+        f'<div class="chart" role="img" aria-label="{escape(figure.alternative)}" data-spec="spec-{figure.name}"></div>'
+        f'</div><script type="application/json" id="spec-{figure.name}">{json_data(spec)}</script>'
+        f"<details><summary>The numbers</summary>{table(figure.table)}</details></figure>"
     )

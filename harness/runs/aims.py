@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods.method import Method
-from traitbench.targets import cast, drawn, profiles
+from traitbench.targets import cast, drawn, impressions, profiles
 from traitbench.tasks.task import Task
 from traitbench.types import TRAITS, Target, Trait
 
@@ -49,8 +49,8 @@ def targets(
     traits = [trait for trait in measured if known is None or trait in known] or measured
     if participants is not None:
         found: list[Target | None] = list(participants.targets)
-    elif characters := cast(target):
-        found = list(characters)
+    elif named := [*cast(target), *impressions(target, traits)]:
+        found = [*named]
     elif target in (None, "all"):
         if not method.makes and target is None:
             return []

@@ -31,8 +31,9 @@ from traitbench.runs.folders import run_name
 from traitbench.runs.judging import Judging, judges_of
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
 from traitbench.runs.results import Results
-from traitbench.runs.summary import summarise
-from traitbench.samples import Condition
+from traitbench.runs.side_effects import kept, loaded, measured, refuse_unasked
+from traitbench.runs.summary import beside, summarise
+from traitbench.samples import Condition, Item
 from traitbench.targets import drawn
 from traitbench.tasks.block import Facts
 from traitbench.types import Control, Fit, Response
@@ -51,6 +52,7 @@ def evaluate(
     started = time.time()
     prepared = prepare(plan, given)
     kind = served(prepared)
+    others = loaded(plan.side_effects, plan.include_path, plan.side_effects_limit, prepared.conditions, tell)
     judges = judges_of(prepared)
     folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
@@ -59,12 +61,14 @@ def evaluate(
         backend = kind.make(prepared.spec, plan.options())
         try:
             prepared = _fitted(prepared, backend, tell, progress)
+            refuse_unasked(others, prepared.conditions)
             fitted = time.time()
             with Judging(judges, {task.id: task for task in prepared.tasks}, folder, held, plan.seed) as judging:
                 samples = administer(prepared, backend, folder, held, progress, tell, judging)
                 cards = judging.cards
             made = _damage(prepared, backend, folder, held, progress)
             prepared = prepared.model_copy(update={"conditions": made})
+            beyond = measured(others, made, backend, folder, held, progress, plan.bootstrap_iters)
             evaluation = time.time() - fitted
             billed = backend.cost(held.values())
         finally:
@@ -76,6 +80,8 @@ def evaluate(
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}
         results = results.model_copy(update={"samples_sha256": written})
+        if beyond is not None:
+            results = beside(results, kept(*beyond, folder.path, stamp, results.conditions))
         path = folder.path / f"results_{stamp}.json"
         store.write_json(path, results.model_dump(mode="json", by_alias=True))
     return results, path
@@ -248,8 +254,13 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost
 def _contaminated(prepared: Prepared) -> dict[str, int]:
     """Count, for each task, the items that a method was fitted on too; a task without any is left out."""
     seen = {text for _, control in prepared.conditions if control.fit for text in control.fit.fitted_on}
-    found = {task.id: sum(item.text_hash in seen for item in task.items) for task in prepared.tasks}
+    found = {task.id: sum(not seen.isdisjoint(_hashes(item)) for item in task.items) for task in prepared.tasks}
     return {task: count for task, count in found.items() if count}
+
+
+def _hashes(item: Item) -> tuple[str, ...]:
+    """What names the words of an item, and those of the items of an inventory that it is made of."""
+    return item.text_hash, *getattr(item, "holds", ())
 
 
 def _unmeasured(prepared: Prepared) -> list[str]:

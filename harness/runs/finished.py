@@ -12,7 +12,8 @@ from traitbench.errors import BadData, TraitbenchError, UnknownName
 from traitbench.runs.folders import UNDECIDING, find_run
 from traitbench.runs.owed import grade_of
 from traitbench.runs.results import Kept, Results, check_version, expected_sha256
-from traitbench.runs.summary import summarise
+from traitbench.runs.side_effects import again
+from traitbench.runs.summary import beside, summarise
 from traitbench.samples import Sample
 from traitbench.samples import graded as with_grade
 from traitbench.tasks.administration import Administration
@@ -138,6 +139,7 @@ def computed(path: Path, found: Graded, **config: str | None) -> Results:
     facts = facts.model_copy(update={"config": {**facts.config, **given}})
     try:
         results = summarise(facts, found.tasks, found.samples)
+        results = beside(results, again(path, old.side_effects, results.conditions))
     except BadData as error:
         raise BadData(f"{path}: {error}") from None
     return results.model_copy(update={"samples_sha256": old.samples_sha256})

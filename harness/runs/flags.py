@@ -14,9 +14,9 @@ from traitbench.runs.plan import Plan
 
 __all__ = ["LISTS", "listed", "plan_of"]
 
-LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "coefs", "judge")
+LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "contexts", "coefs", "side_effects", "judge")
 """Flags that take several values, written with commas between."""
-_MAY_BE_EMPTY = ("include_path", "coefs", "judge")
+_MAY_BE_EMPTY = ("include_path", "coefs", "side_effects", "judge")
 
 
 def listed(value: Any) -> Any:

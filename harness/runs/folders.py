@@ -20,9 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name", "without_digest"]
 
-UNDECIDING = frozenset({"output_path", "no_resume", "write_out", "batch_size", "device", "mix_conditions"})
-"""Of a plan: what decides no number by intent. The device and the weights are in the key of every response instead,
-so that a folder is named before anything is loaded, and alike on every machine."""
+UNDECIDING = frozenset({
+    "output_path", "no_resume", "write_out", "batch_size", "device", "mix_conditions", "side_effects",
+    "side_effects_limit",
+})  # fmt: skip
+"""Of a plan: what decides no number by intent, or none but its own (`side_effects`). The device and the weights are in
+the key of every response instead, so that a folder is named before anything is loaded, and alike on every machine."""
 
 _JUDGED = frozenset({"judge", "judge_args", "self_judge"})
 """Of a plan: who rates the replies. Another judge rates those that are there, so that nothing is written twice."""

@@ -44,7 +44,7 @@ _NUMBERS = frozenset({
 _COUNTS = frozenset({"keyed", "template", "repeat", "conditions", "profiles", "n", "contaminated"})
 """Of the leading columns: those of numbers that are never missing; what is in neither set, nor `aimed`, is words."""
 
-_SETTINGS = frozenset({"method_version", "kind", "metrics", "administration_hash"})
+_SETTINGS = frozenset({"method_version", "kind", "metrics", "administration_hash", "joined"})
 """Of an entry: what is no column."""
 Row = dict[str, Any]
 

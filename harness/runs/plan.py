@@ -1,4 +1,7 @@
-"""Plan: everything that decides a run, checked before anything is loaded."""
+"""Plan: everything that decides a run, checked before anything is loaded.
+
+Over 300 lines, since the fields of a plan and what checks them belong together.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +26,10 @@ from traitbench.runs.conditions import conditions
 from traitbench.runs.owed import requests_owed
 from traitbench.runs.people import aimed_at, norms, people
 from traitbench.runs.refits import check_fits
+from traitbench.runs.side_effects import check as check_side_effects
 from traitbench.samples import Condition
 from traitbench.targets import drawn
-from traitbench.tasks import FOR_TARGETS, Administration, load
+from traitbench.tasks import Administration, for_target, load
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Mode, Record, Request, Target, is_name
 
@@ -71,6 +75,7 @@ class Plan(Record):
     templates: int = 1
     respondents: int = 0
     repeats: int = 1
+    contexts: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     reference: str | None = None
     """A table of people's answers to one of the tasks, to compare with: CSV, TSV or Parquet."""
     keyed: bool | None = None
@@ -91,6 +96,10 @@ class Plan(Record):
     """Put one instruction, the same for every method, in front of each control."""
     mix_conditions: bool = False
     """Requests of several conditions may share a batch, where the backend can; each keeps its own control."""
+    side_effects: tuple[str, ...] = ()
+    """Tasks, groups and tags of lm-eval to put to the model under every condition, e.g. mmlu,gsm8k."""
+    side_effects_limit: int | None = Field(default=None, ge=1)
+    """Of each of these tasks the first so many documents."""
     bootstrap_iters: int = Field(default=1000, ge=2)
     write_out: bool = False
     no_resume: bool = False
@@ -100,9 +109,8 @@ class Plan(Record):
     def _persons_task(cls, given: Any) -> Any:
         """Persons and characters have a task of their own, unless another one is named."""
         if isinstance(given, dict) and "tasks" not in given:
-            word = str(given.get("target") or "").partition(":")[0].strip().lower()
-            if word in FOR_TARGETS:
-                return {**given, "tasks": (FOR_TARGETS[word],)}
+            if task := for_target(str(given.get("target") or "")):
+                return {**given, "tasks": (task,)}
         return given
 
     def options(self) -> Options:
@@ -114,15 +122,11 @@ class Plan(Record):
 
     def administration(self) -> Administration:
         """Return the part that says how items are asked."""
-        known = {"max_tokens": "max_tokens", "max_gen_toks": "max_tokens", "temperature": "temperature"}
+        known = ("max_tokens", "max_gen_toks", "temperature", "repetition_penalty")
         refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
-        generation: dict[str, Any] = {known[key]: value for key, value in self.gen_kwargs.items()}
-        made: Administration = _validated(
-            Administration,
-            {"scoring": self.scoring, "orders": self.orders, "symbols": self.symbols, "templates": self.templates,
-             "respondents": self.respondents, "repeats": self.repeats, "limit": self.limit, **generation},
-            "--",
-        )  # fmt: skip
+        generation = {key.replace("max_gen_toks", "max_tokens"): value for key, value in self.gen_kwargs.items()}
+        shared = {n: getattr(self, n) for n in Administration.model_fields if n in type(self).model_fields}
+        made: Administration = _validated(Administration, {**shared, **generation}, "--")
         return made
 
 
@@ -179,6 +183,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
         raise UnsupportedControl(
             f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
         )
+    check_side_effects(plan.side_effects, plan.side_effects_limit, backend)
     administration = plan.administration()
     method, settings = make_method(plan.method, plan.method_args, given.method)
     tasks, own = _tasks(plan, administration, given)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from traitbench.runs.finished import computed, graded
 from traitbench.runs.results import Results
+from traitbench.runs.side_effects import passed_on
 from traitbench.samples import Sample, without_texts
 from traitbench.store import read_json, write_json, write_lines
 
@@ -38,6 +39,7 @@ def publish(path: Path, to: Path) -> Path:
             write_json(folder / name, prompts)
         sent = [cleared(row, restricted) for row in rows]
         written[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", sent)
+    passed_on(path, results.side_effects, folder)
     results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": written})
     write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
     return folder / path.name

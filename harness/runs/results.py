@@ -10,9 +10,11 @@ from pydantic import ConfigDict, Field, PrivateAttr, SerializeAsAny, field_valid
 
 from traitbench.errors import BadData
 from traitbench.runs.folders import without_digest
+from traitbench.runs.side_effects.records import SideEffects
 from traitbench.runs.trained import spent
 from traitbench.store import check_samples, samples_file
 from traitbench.tasks import ACROSS, block_of, views_of
+from traitbench.tasks.across import Joined
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Entry
 from traitbench.tasks.views import Shown, named
@@ -37,6 +39,7 @@ class Kept(Facts):
     versions: dict[str, str]
     n_responses: dict[str, int]
     samples_sha256: dict[str, str] = {}
+    side_effects: SideEffects | None = None
 
 
 class UnknownBlock(Block):
@@ -78,6 +81,8 @@ class Results(Facts):
     """task -> everything that was computed of it; told apart by `kind`."""
     across: dict[str, SerializeAsAny[Block]] = {}
     """What joins tasks."""
+    side_effects: SideEffects | None = None
+    """What the controls did to lm-eval's tasks (`--side_effects`); null where none was asked."""
     _path: Path | None = PrivateAttr(None)
 
     @field_validator("tasks", mode="before")
@@ -173,11 +178,19 @@ class Results(Facts):
         return entry_frame(self.entry(task, run) for task in self.tasks)
 
     def figures(self) -> list[Figure]:
-        """Return what the tasks draw of the run, each with its numbers; a notebook shows a figure as it is."""
+        """Return what the tasks, what joins them and lm-eval's tasks draw of the run, each with its numbers.
+
+        A notebook shows a figure as it is.
+        """
+        from traitbench.runs.side_effects.figures import damages
+
         out: list[Figure] = []
         for task, block in self.tasks.items():
             out += views_of(block.kind).figures(named([Shown("", task, block, self)]))
-        return out
+        for name, block in self.across.items():
+            if name in ACROSS:
+                out += ACROSS.load(name)().figures([Joined(self.method["name"], block, self)])
+        return [*out, *damages(self.side_effects, self.conditions, self.method["name"])]
 
     def entry(self, task: str, run: str) -> Entry:
         """Return one task of the run as a row of the leaderboard, without a rank; `run` names the results file."""
@@ -199,6 +212,7 @@ class Results(Facts):
             limit=self.config.get("limit"),
             contaminated=self.contaminated.get(task, 0),
             metrics={filter: row.metrics for filter, row in rows.items()},
+            capability=self.side_effects.capability if self.side_effects else None,
             evaluation_seconds=self.cost.get("evaluation_seconds"),
             fit_seconds=cost[0] if cost else None,
             stored_parameters=cost[1] if cost else None,

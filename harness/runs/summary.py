@@ -8,12 +8,13 @@ from typing import Any
 
 from traitbench.runs.owed import block_owed, finite
 from traitbench.runs.results import Results, row_name
+from traitbench.runs.side_effects.records import SideEffects
 from traitbench.samples import Sample
 from traitbench.tasks import ACROSS
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.task import Task
 
-__all__ = ["summarise"]
+__all__ = ["beside", "summarise"]
 
 
 def summarise(facts: Facts, tasks: Mapping[str, Task], samples: Mapping[str, Sequence[Sample]]) -> Results:
@@ -55,6 +56,22 @@ def _table(blocks: Mapping[str, Block], baseline: str) -> dict[str, dict[str, An
             key = row_name(task, condition, condition == baseline)
             table[key] = {"alias": key, **line}
     return table
+
+
+def beside(results: Results, found: SideEffects | None) -> Results:
+    """Put what was found of lm-eval's tasks into the results: their own part, and lines in lm-eval's `results`."""
+    if found is None:
+        return results
+    table = dict(results.results)
+    for task, one in found.tasks.items():
+        for condition in (c for c in results.conditions if c.headline):
+            key = row_name(task, condition.name, condition is results.conditions[0])
+            table[key] = {"alias": key}
+            for name, values in one.metrics.items():
+                metric, _, part = name.partition(",")
+                mine = values[condition.name]
+                table[key] |= {name: mine.value, f"{metric}_stderr,{part}": mine.stderr}
+    return results.model_copy(update={"results": table, "side_effects": found})
 
 
 def _task_hash(rows: Sequence[Sample]) -> str:

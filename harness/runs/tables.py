@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from traitbench.runs.fitting import choices, trainings
 from traitbench.runs.results import Results
+from traitbench.runs.side_effects.tables import tables as side_effects
 from traitbench.tables import Table
 from traitbench.tasks import ACROSS, views_of
 from traitbench.tasks.block import Block
@@ -24,7 +25,8 @@ def tables(results: Results) -> list[Table]:
         if mine:
             out += [mine[0].model_copy(update={"title": f"{head}\n{mine[0].title}"}), *mine[1:]]
     joined = [table for name, block in results.across.items() if name in ACROSS for table in _joined(name, block)]
-    return [*out, *choices(results), *trainings(results), *joined]
+    damage = side_effects(results.side_effects, results.conditions)
+    return [*out, *damage, *choices(results), *trainings(results), *joined]
 
 
 def _joined(name: str, block: Block) -> list[Table]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from traitbench.errors import TraitbenchUsage
-from traitbench.types import Target, Trait
+from traitbench.types import DESIRABILITY, Target, Trait
 
-__all__ = ["PROFILES", "cast", "drawn", "profiles"]
+__all__ = ["PROFILES", "cast", "drawn", "impression", "impressions", "profiles"]
 
 PROFILES = 100
 """Fewest drawn profiles, and the default of `--target profiles`."""
@@ -57,6 +57,30 @@ def drawn(target: str | None) -> int:
             f"--target {target}: {number} profiles are too few to correlate traits; expected at least {PROFILES}"
         )
     return number
+
+
+def impressions(target: str | None, traits: Sequence[Trait]) -> list[Target]:
+    """The targets of `--target impression`: all traits at their desirable ends, in between, and at the other ends.
+
+    Nothing for any other target. TraitbenchUsage with fewer than two traits whose desirable end is known.
+    """
+    if (target or "").strip().lower() != "impression":
+        return []
+    known = [trait for trait in traits if trait in DESIRABILITY]
+    if len(known) < 2:
+        raise TraitbenchUsage(
+            f"--target impression: {', '.join(known) or 'no trait'} is all that is measured of which it is known what "
+            "looks good; expected two traits or more, e.g. --tasks ipip_neo_120"
+        )
+    return [Target(levels={trait: float(side * DESIRABILITY[trait]) for trait in known}) for side in (1, 0, -1)]
+
+
+def impression(levels: Mapping[Trait, float]) -> int | None:
+    """What a condition with these levels aims at: 1 to look good, -1 to look bad, 0 neither; None: at traits."""
+    if len(levels) < 2 or any(trait not in DESIRABILITY for trait in levels):
+        return None
+    sides = {level * DESIRABILITY[trait] for trait, level in levels.items()}
+    return int(sides.pop()) if len(sides) == 1 and sides <= {1.0, 0.0, -1.0} else None
 
 
 def profiles(traits: Sequence[Trait], number: int, seed: int) -> Iterator[Target]:

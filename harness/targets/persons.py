@@ -1,19 +1,21 @@
 """Persons to align a model with: what they answered to the known items, and, kept apart, to the test items.
 
-A method sees the known items only: the 120 items of the IPIP-NEO-300 that are the IPIP-NEO-120. The test is the other
-180. All answers here are in raw-agreement space, 5 being "very accurate" whichever way the item is keyed.
+A method sees the known items only: the 120 items of the IPIP-NEO-300 that are the IPIP-NEO-120, or half of each scale
+of the SD3. The test is the other items. All answers here are in raw-agreement space, 5 being "very accurate" or "agree
+strongly" whichever way the item is keyed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import BadData
+from traitbench.targets import sd3
 from traitbench.targets.papi import key, load_persons, split, unkeyed
 from traitbench.targets.personfiles import answers_in
 from traitbench.types import Person, Record, Target, digest
@@ -21,7 +23,7 @@ from traitbench.types import Person, Record, Target, digest
 if TYPE_CHECKING:
     from traitbench.inventories import Item
 
-__all__ = ["PAPI", "Participants", "again", "from_csv", "keyed_in", "load", "papi"]
+__all__ = ["LONG", "PAPI", "Participants", "again", "dark", "from_csv", "keyed_in", "load", "papi"]
 
 Array = NDArray[np.float64]
 
@@ -30,21 +32,36 @@ PAPI = "papi"
 _NEUTRAL = 3
 
 
+class _Parts(NamedTuple):
+    """An instrument in two parts."""
+
+    inventory: str
+    split: Callable[[], tuple[tuple[Item, ...], tuple[Item, ...]]]
+    known: str
+    """What the known items are called."""
+
+
+_IPIP = _Parts(LONG, split, "the items of the IPIP-NEO-120")
+_DARK = _Parts(sd3.SD3, sd3.split, f"the SD3's {', '.join(sd3.KNOWN)}")
+
+
 class Participants(Record):
     """Persons as targets, and the answers that they are tested on."""
 
     source: str
-    """The file's name, or papi."""
+    """The file's name, papi or sd3."""
+    inventory: str = LONG
+    """What they answered."""
     targets: tuple[Target, ...]
     """Each holds a person's answers to known items and nothing else: all that a method may see."""
     tests: dict[str, dict[str, int]]
-    """Person id -> item id of the IPIP-NEO-300 -> answer, of the test items that they answered."""
+    """Person id -> item id -> answer, of the test items that they answered."""
     notes: tuple[str, ...] = ()
     """What is missing or cannot be learnt from, for people to read."""
 
     @property
     def known(self) -> dict[str, dict[str, int]]:
-        """Person id -> item id of the IPIP-NEO-300 -> answer, of the known items that they answered."""
+        """Person id -> item id -> answer, of the known items that they answered."""
         return {t.person.id: t.person.answers for t in self.targets if t.person}
 
     @property
@@ -60,24 +77,22 @@ class Participants(Record):
 
 
 def load(name: str, keyed: bool | None = None) -> Participants:
-    """Read what stands behind `person:` in a target: `papi`, `papi:20` (its first 20 persons) or a file of answers.
+    """Read what stands behind `person:` in a target: `papi`, `papi:20` (its first 20 persons), `sd3` or a file.
 
-    `keyed` says of a file whether its minus-keyed items are reversed already; BadData where it is not said.
+    `sd3` are people who answered the SD3, see `dark`. `keyed` says of a file whether its minus-keyed items are reversed
+    already; BadData where it is not said.
     """
-    start, _, count = name.partition(":")
-    if start.lower() == PAPI and not Path(name).exists():
-        if count and not (count.isdigit() and int(count) > 0):
-            raise BadData(f"person:{name}: {count!r} is no number of persons; expected e.g. person:papi:20")
-        return papi(int(count) if count else None)
+    start, _, rest = name.partition(":")
+    released = _RELEASED.get(start.lower())
+    if released is not None and not Path(name).exists():
+        return released(name, rest, keyed)
     if not Path(name).exists():
         raise BadData(
-            f"person:{name}: there is no such file; expected papi, papi:N, or a table of answers, e.g. me.csv"
+            f"person:{name}: there is no such file; expected papi, papi:N, sd3, sd3:N, or a table of answers, e.g. "
+            "me.csv"
         )
-    if keyed is None:
-        raise BadData(
-            f"person:{name}: say whether the minus-keyed items of the file are reversed already (--keyed) or stand as "
-            "they were answered (--raw)"
-        )
+    _check_said(name, keyed)
+    assert keyed is not None
     return from_csv(Path(name), keyed)
 
 
@@ -116,6 +131,55 @@ def papi(limit: int | None = None, folder: Path | None = None) -> Participants:
     return _participants(PAPI, persons.ids[:limit], unkeyed(persons.answers)[:limit])
 
 
+def dark(wanted: str = "", keyed: bool | None = False) -> Participants:
+    """Read people who answered the Short Dark Triad.
+
+    `wanted` is a number of persons drawn from the public answers (nothing: 200, the same in every run; only people who
+    answered every item, with no run of one answer longer than a scale), r123 for the person in that row of them, or a
+    table of your own, which `keyed` is said of. BadData for another word, and where the answers are on no data folder.
+    """
+    if not wanted or wanted.isdigit():
+        ids, raw, notes = sd3.read(sd3.table())
+        if (count := int(wanted or sd3.DRAWN)) < 1:
+            raise BadData(f"person:sd3:{wanted}: leaves no person; expected at least 1")
+        rows = sd3.drawn(raw, count)
+    elif Path(wanted).expanduser().is_file():
+        _check_said(f"sd3:{wanted}", keyed)
+        path = Path(wanted).expanduser()
+        ids, raw, notes = sd3.read(path, bool(keyed))
+        return _participants(path.name, ids, raw, notes, path, _DARK)
+    else:
+        ids, raw, notes = sd3.read(sd3.table())
+        if wanted not in ids:
+            raise BadData(
+                f"person:sd3:{wanted}: is no person and no file; expected a number of persons, a row of the public "
+                f"answers (r1 to r{len(ids)}), or a table of answers, e.g. person:sd3:me.csv"
+            )
+        rows = [ids.index(wanted)]
+    return _participants(sd3.SD3, [ids[row] for row in rows], raw[rows], notes[:1], None, _DARK)
+
+
+def _check_said(name: str, keyed: bool | None) -> None:
+    if keyed is None:
+        raise BadData(
+            f"person:{name}: say whether the minus-keyed items of the file are reversed already (--keyed) or stand as "
+            "they were answered (--raw)"
+        )
+
+
+def _papi(name: str, wanted: str, keyed: bool | None) -> Participants:
+    if wanted and not (wanted.isdigit() and int(wanted) > 0):
+        raise BadData(f"person:{name}: {wanted!r} is no number of persons; expected e.g. person:papi:20")
+    return papi(int(wanted) if wanted else None)
+
+
+_RELEASED: dict[str, Callable[[str, str, bool | None], Participants]] = {
+    PAPI: _papi,
+    sd3.SD3: lambda name, wanted, keyed: dark(wanted, keyed),
+}
+"""Word after `person:` -> how those people are read, given the whole name, what follows the word, and the keying."""
+
+
 def from_csv(path: Path, keyed: bool) -> Participants:
     """Read persons from a table of answers of 1 to 5: CSV, TSV (also gzipped) or Parquet.
 
@@ -132,21 +196,26 @@ def from_csv(path: Path, keyed: bool) -> Participants:
 
 
 def _participants(
-    source: str, ids: Sequence[str], raw: Array, notes: Sequence[str] = (), path: Path | None = None
+    source: str,
+    ids: Sequence[str],
+    raw: Array,
+    notes: Sequence[str] = (),
+    path: Path | None = None,
+    of: _Parts = _IPIP,
 ) -> Participants:
-    """Part the answers (persons, 300) into what a method may see and what it is tested on."""
-    known, test = split()
+    """Part the raw answers (persons, items of the instrument) into what a method may see and what it is tested on."""
+    known, test = of.split()
     targets, tests, said = [], {}, list(notes)
     for id, row in zip(ids, raw, strict=True):
         seen, tests[id] = _answered(row, known), _answered(row, test)
         if not seen:
             raise BadData(
                 f"{path or source}: person {id!r} answered none of the {len(known)} known items; expected answers to "
-                "the items of the IPIP-NEO-120"
+                f"{of.known}"
             )
-        targets.append(Target(person=Person(id=id, inventory=LONG, answers=seen)))
+        targets.append(Target(person=Person(id=id, inventory=of.inventory, answers=seen)))
         said += _remarks(id, list(seen.values()), len(known), len(tests[id]), len(test))
-    return Participants(source=source, targets=tuple(targets), tests=tests, notes=tuple(said))
+    return Participants(source=source, inventory=of.inventory, targets=tuple(targets), tests=tests, notes=tuple(said))
 
 
 def _answered(row: Array, items: Sequence[Item]) -> dict[str, int]:

@@ -98,7 +98,9 @@ class Alignment(Record):
     missing: int
     """Test answers that the persons left out."""
     traits: list[Trait]
-    """What `mae_sum` adds up; comparable with published sums only where all five are there."""
+    """What `mae_sum` adds up; comparable with published sums only where all of the instrument are there."""
+    measured: int = 5
+    """Traits of the instrument."""
     options: list[float]
     """Share of each option, 1 to 5, among the persons' own answers to the test items."""
     reference: str | None
@@ -143,6 +145,7 @@ def alignment(
     known: Mapping[str, Mapping[str, int]],
     items: Sequence[Item],
     *,
+    every: Sequence[Item] = (),
     reference: str | None = None,
     sweeps: Mapping[str, Mapping[float, str]] | None = None,
     iterations: int = 2000,
@@ -152,17 +155,19 @@ def alignment(
 
     `values` maps a row to its persons' expected values (items,), raw, NaN where there is none; `argmax` the same with
     the likeliest option (a row may be missing). `tests` are the persons' answers (items,), `known` their answers to
-    the known items of the IPIP-NEO-300 by id: both raw. `reference` is the row to compare with; `sweeps` maps a method
-    to strength -> row, for the oracle. BadData for a shape, person, row or value that cannot be.
+    the known items by id: both raw. `every` are the items of the instrument (nothing: the IPIP-NEO-300); one
+    without facets has no row of facet means, which would be its trait means. `reference` is the row to compare with;
+    `sweeps` maps a method to strength -> row, for the oracle. BadData for a shape, person, row or value that cannot be.
     """
-    _check(values, argmax, tests, known, items, reference, sweeps or {})
-    every = {id: np.asarray(tests[id], dtype=float) for id in tests}
-    held = {id: found for id, found in every.items() if np.isfinite(found).any()}
+    instrument = every or key()
+    _check(values, argmax, tests, known, items, reference, sweeps or {}, instrument)
+    answered = {id: np.asarray(tests[id], dtype=float) for id in tests}
+    held = {id: found for id, found in answered.items() if np.isfinite(found).any()}
     frame = _frame(held, items, iterations, seed)
     rows: list[AlignmentRow] = []
     oracle: list[Oracle] = []
     if held:
-        given = [*_baselines(frame, known, items), *_methods(frame, values, argmax)]
+        given = [*_baselines(frame, known, items, instrument), *_methods(frame, values, argmax)]
         errors = {row.name: _errors(row.values, frame.answers) for row in given}
         trivial = {row.name: errors[row.name] for row in given if row.kind == "baseline"}
         # Rounded to whole answers, as the answers are, a mean comes nearer.
@@ -171,10 +176,11 @@ def alignment(
         oracle = [_oracle(frame, name, mine, errors) for name, mine in (sweeps or {}).items() if mine]
     return Alignment(
         persons=len(held),
-        unscored=[id for id in every if id not in held],
+        unscored=[id for id in answered if id not in held],
         items=len(items),
         missing=int(np.isnan(frame.answers).sum()),
         traits=_traits(frame),
+        measured=len({item.trait for item in instrument}),
         options=_shares(frame.answers),
         reference=reference,
         rows=rows,
@@ -212,6 +218,7 @@ def _check(
     items: Sequence[Item],
     reference: str | None,
     sweeps: Mapping[str, Mapping[float, str]],
+    instrument: Sequence[Item],
 ) -> None:
     if not items:
         raise BadData("there are no test items; expected at least one")
@@ -223,13 +230,13 @@ def _check(
                 if id not in tests:
                     raise BadData(f"row {name!r} answers for person {id!r}, who is none of the {len(tests)} persons")
                 _check_answers(f"{kind} of row {name!r} for person {id!r}", mine, len(items), kind != "expected values")
-    own, tested = {item.id for item in key()}, {item.id for item in items}
+    own, tested = {item.id for item in instrument}, {item.id for item in items}
     for id, mine in tests.items():
         _check_answers(f"answers of person {id!r}", mine, len(items), whole=True)
         seen = known.get(id, {})
         if not seen or seen.keys() - own:
             wrong = f"the known answers {', '.join(sorted(seen.keys() - own)) or 'none'}"
-            raise BadData(f"person {id!r} has {wrong}; expected ids of the IPIP-NEO-300, e.g. i1")
+            raise BadData(f"person {id!r} has {wrong}; expected ids of the instrument, e.g. {instrument[0].id}")
         if both := sorted(seen.keys() & tested):
             raise BadData(f"person {id!r}: {both[0]} is both known and a test item; expected one or the other")
     if clash := [name for name in BASELINES if name in values]:
@@ -260,13 +267,18 @@ def _frame(tests: Answers, items: Sequence[Item], iterations: int, seed: int) ->
     )
 
 
-def _baselines(frame: _Frame, known: Mapping[str, Mapping[str, int]], items: Sequence[Item]) -> list[_Row]:
+def _baselines(
+    frame: _Frame, known: Mapping[str, Mapping[str, int]], items: Sequence[Item], every: Sequence[Item]
+) -> list[_Row]:
     """What can be answered without a model. `constant k` is k in whichever space; means are turned back."""
     seen = {id for person in known.values() for id in person}
-    shown = [item for item in key() if item.id in seen]
+    shown = [item for item in every if item.id in seen]
     raw = np.array([[known[id].get(item.id, np.nan) for item in shown] for id in frame.ids], dtype=float)
     rows = []
-    for name, found in guesses(np.where([i.keyed == -1 for i in shown], 6 - raw, raw), shown, items).items():
+    made = guesses(np.where([i.keyed == -1 for i in shown], 6 - raw, raw), shown, items)
+    if not any(item.facet for item in every):
+        made.pop(MEANS[-1])
+    for name, found in made.items():
         keyed, whole = found[None], np.rint(found)[None]
         if name.startswith("constant"):
             rows.append(_Row(name, "baseline", keyed, whole, whole))

@@ -53,6 +53,7 @@ def align(
         participants.answers(items),
         participants.known,
         items,
+        every=inventory.items,
         reference=prompt if prompt in rows else NO_CONTROL,
         sweeps={method: {coef: _at(method, coef) for coef in coefs if _at(method, coef) in rows}},
         iterations=int(config["bootstrap_iters"]),

@@ -66,8 +66,8 @@ def _warnings(found: Alignment) -> list[str]:
     notes = []
     if found.persons == 1:
         notes.append("One person: there is nothing to redraw, so no interval and no p.")
-    if len(found.traits) < 5:
-        notes.append(f"Only {', '.join(found.traits)}: the sums are not those of five traits.")
+    if len(found.traits) < found.measured:
+        notes.append(f"Only {', '.join(found.traits)}: the sums are not those of {found.measured} traits.")
     if short := [row.name for row in found.rows if row.coverage < 1]:
         notes.append(f"Not every test item has a value in {', '.join(short)}: errors are over those that have one.")
     return notes

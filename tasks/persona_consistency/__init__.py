@@ -92,7 +92,7 @@ class PersonaConsistency(Task):
 
     id = NAME
     brings: ClassVar[str | None] = "characters"
-    heeds: ClassVar[tuple[str, ...]] = ("limit", "max_tokens", "temperature")
+    heeds: ClassVar[tuple[str, ...]] = ("limit", "max_tokens", "temperature", "repetition_penalty")
 
     def __init__(self, administration: Administration) -> None:
         """Take length and temperature of the replies; MissingExtra where they could not be compared."""
@@ -164,6 +164,7 @@ class PersonaConsistency(Task):
             seed=int(digest([seed, id, wording]), 16) % 2**31,
             max_tokens=self.administration.max_tokens if given else MAX_TOKENS,
             temperature=self.administration.temperature,
+            repetition_penalty=self.administration.repetition_penalty,
         )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from traitbench.tasks.questionnaire.summary import QuestionnaireBlock, summarise
 from traitbench.tasks.scoring import grade
 from traitbench.tasks.shifts import Shifts
 from traitbench.tasks.task import About, Task
-from traitbench.types import Request
+from traitbench.types import Evidence, Request
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
@@ -34,7 +34,8 @@ class Questionnaire(Task):
 
     inventory: Inventory
     items: tuple[Item, ...]
-    heeds: ClassVar[tuple[str, ...]] = tuple(Administration.model_fields)
+    heeds: ClassVar[tuple[str, ...]] = tuple(name for name in Administration.model_fields if name != "contexts")
+    evidence: ClassVar[Evidence | None] = "self-report"
     fits: ClassVar[bool] = True
 
     def __init__(self, inventory: Inventory, administration: Administration) -> None:

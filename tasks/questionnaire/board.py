@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from traitbench.charts.chart import Estimate, digits, plain
 from traitbench.tables import Table, interval, number, ratio
-from traitbench.tasks.board import Cell, Entry, rank_text, standing
+from traitbench.tasks.board import Cell, Entry, capability_cell, rank_text, standing
 from traitbench.tasks.questionnaire.metrics import Metrics
 
 __all__ = ["GLOSSARY", "board_tables", "legend", "overview_cells"]
@@ -66,6 +66,7 @@ def _board(title: str, mode: str, entries: Sequence[Entry], held: Mapping[str, M
             "specific [95 %]": interval(m.specific, m.specific_ci),
             "leakage": number(m.leakage),
             "damage": ratio(m.perplexity),
+            "capability [95 %]": capability_cell(entry).text,
             "targets ok": f"{m.targets - m.cautions}/{m.targets}",
             "P(better)": number(m.superiority),
             "distance to people": _people(m),
@@ -79,6 +80,7 @@ def _board(title: str, mode: str, entries: Sequence[Entry], held: Mapping[str, M
 _OPTIONAL: dict[str, Callable[[Entry, Metrics], bool]] = {
     "specific [95 %]": lambda entry, m: m.specific is not None,
     "damage": lambda entry, m: m.perplexity is not None,
+    "capability [95 %]": lambda entry, m: capability_cell(entry).value is not None,
     "P(better)": lambda entry, m: m.superiority is not None,
     "distance to people": lambda entry, m: m.human_distance is not None,
     "fit (s)": lambda entry, m: entry.fit_seconds is not None,
@@ -128,6 +130,11 @@ def legend(entries: Sequence[Entry]) -> list[str]:
         out.append(
             "Damage: the largest perplexity of neutral text under the edits, over that without. Fit (s): the time that "
             "fitting took, all targets together."
+        )
+    if any(entry.capability for entry in entries):
+        out.append(
+            "Capability: points of accuracy that tasks of lm-eval (--side_effects) gained or, below zero, lost under "
+            "the controls, mean over tasks and targets, with its 95 % interval over documents."
         )
     return out
 

@@ -17,7 +17,7 @@ __all__ = ["design", "group"]
 _ASKED: dict[Mode, tuple[str, ...]] = {
     "statement": ("respondents", "repeats"),
     "choice": ("orders", "symbols", "respondents", "repeats"),
-    "generate": ("orders", "symbols", "respondents", "repeats", "max_tokens", "temperature"),
+    "generate": ("orders", "symbols", "respondents", "repeats", "max_tokens", "temperature", "repetition_penalty"),
 }
 """What of the administration makes the items of two runs no pairs. Wordings are not in it: those that both runs have
 are compared. A limited run has no rank anyway."""
@@ -39,5 +39,9 @@ def group(contrasts: Sequence[Contrast], facts: Facts, mode: Mode) -> str:
         return ""
     made = design(contrasts, facts.conditions[0].name)
     words = DESIGNS[made] if made in DESIGNS else "several kinds of targets"
-    asked = "; ".join(f"{name} {plain(facts.administration.get(name))}" for name in _ASKED[mode])
+    asked = "; ".join(
+        f"{name} {plain(facts.administration.get(name))}"
+        for name in _ASKED[mode]
+        if name != "repetition_penalty" or name in facts.administration
+    )
     return f"{words}; {', '.join(sorted(c.target for c in contrasts))}; {asked}"

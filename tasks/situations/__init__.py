@@ -18,7 +18,7 @@ from traitbench.tasks.shifts import Shifts
 from traitbench.tasks.situations import asking
 from traitbench.tasks.situations.pairs import Pair, Split, load
 from traitbench.tasks.task import About, Task
-from traitbench.types import Request
+from traitbench.types import Evidence, Request
 
 if TYPE_CHECKING:
     from traitbench.tasks.views import Views
@@ -37,7 +37,10 @@ class Situations(Task):
 
     id = NAME
     items: tuple[Pair, ...]
-    heeds: ClassVar[tuple[str, ...]] = tuple(name for name in Administration.model_fields if name != "respondents")
+    heeds: ClassVar[tuple[str, ...]] = tuple(
+        name for name in Administration.model_fields if name not in ("respondents", "contexts")
+    )
+    evidence: ClassVar[Evidence | None] = "behaviour"
     fits: ClassVar[bool] = True
 
     def __init__(self, administration: Administration, split: Split = "test") -> None:

@@ -99,6 +99,7 @@ def _weighed(task: str, pair: Pair, template: int) -> Iterator[Continue]:
     ask = _user(WORDINGS[template].open.format(situation=pair.situation))
     place = Doc(
         task=task, scoring="statement", item=pair.id, trait=pair.trait, facet=pair.facet, keyed=1, template=template,
+        evidence="behaviour",
     )  # fmt: skip
     yield Continue(doc=place, messages=ask, cue=CUE, text=pair.high)
     yield Continue(doc=place.model_copy(update={"keyed": -1}), messages=ask, cue=CUE, text=pair.low)
@@ -116,6 +117,7 @@ def _choices(task: str, pairs: Sequence[Pair], template: int, administration: Ad
                     doc=Doc(
                         task=task, scoring="choice", item=pair.id, trait=pair.trait, facet=pair.facet,
                         keyed=pair.keyed, order=order, symbols=symbols, template=template,
+                        evidence="behaviour",
                     ),
                     messages=_user(text), cue=CUE,
                     options=tuple(option_variants(symbol) for symbol, _ in shown.labels), values=shown.values,
@@ -127,12 +129,12 @@ def _written(task: str, pair: Pair, template: int, repeat: int, administration: 
     return Write(
         doc=Doc(
             task=task, scoring="generate", item=pair.id, trait=pair.trait, facet=pair.facet, keyed=pair.keyed,
-            template=template, repeat=repeat,
+            template=template, repeat=repeat, evidence="behaviour",
         ),
         messages=_user(WORDINGS[template].open.format(situation=pair.situation)), cue=CUE,
         seed=int(digest([seed, pair.id, template, repeat]), 16) % 2**31,
         max_tokens=administration.max_tokens if given else MAX_TOKENS,
-        temperature=administration.temperature,
+        temperature=administration.temperature, repetition_penalty=administration.repetition_penalty,
     )  # fmt: skip
 
 

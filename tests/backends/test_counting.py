@@ -66,6 +66,12 @@ def test_packed_rows_take_what_was_counted(
         assert (work.shared > 0) == (len(requests) > 1)
 
 
+def test_the_prompts_of_replies_take_what_was_counted(tiny: Tiny, chooses: list[Choose]) -> None:
+    backend = load(tiny("llama"))
+    replies: list[Request] = [Write(doc=r.doc, messages=r.messages, max_tokens=1) for r in chooses]
+    assert total(backend.work(replies, TOLD)) == computed(backend, replies, TOLD)
+
+
 def test_what_all_prefixes_begin_with_counts_once(
     tiny: Tiny, chooses: list[Choose], monkeypatch: pytest.MonkeyPatch
 ) -> None:

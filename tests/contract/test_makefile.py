@@ -71,3 +71,13 @@ def test_without_a_gpu_the_check_says_so_and_sets_nothing_up(tmp_path: Path) -> 
     # make's own code for a recipe that failed, which names the recipe's.
     assert found.returncode == 2 and "Error 5" in found.stderr
     assert not (tmp_path / ".venv-vllm").exists()
+
+
+@pytest.mark.parametrize("flag", ["--side_effects", "--side-effects"])
+def test_tasks_of_lm_eval_bring_what_they_need(tmp_path: Path, flag: str) -> None:
+    recipe = planned(tmp_path, "GPU=", f"ARGS={flag} traitbench_reasoning", ready=False)
+    assert "--editable '.[lm-eval]'" in recipe and "[train]" not in recipe
+    assert ".[lm-eval]" not in planned(tmp_path, "GPU=", "ARGS=--seed 2", ready=False)
+    (tmp_path / "gpu").mkdir()
+    served = planned(tmp_path / "gpu", "GPU=/dev/nvidia0", f"ARGS={flag} traitbench_reasoning", ready=True)
+    assert ".venv/bin/traitbench run --model 'smollm2'" in served and "--backend 'hf'" in served

@@ -52,7 +52,7 @@ def test_each_output_type_runs_on_the_whole_test_half(tiny: Tiny) -> None:
     assert cloze["acc,none"] < 0.1 and cloze["perplexity,none"] > 10
     assert generate["exact_match,named"] < 0.1
     for name in TASKS:
-        assert found["n-samples"][name] == {"original": 192, "effective": 192}
+        assert found["n-samples"][name] == {"original": 224, "effective": 224}
         assert {row["doc"]["split"] for row in found["samples"][name]} == {"test"}
 
 

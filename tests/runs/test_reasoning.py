@@ -171,7 +171,7 @@ SOLVERS: dict[str, Callable[[str], set[str]]] = {
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_each_question_has_the_one_right_answer_by_another_route(kind: str) -> None:
     held = [r for r in ROWS if r["kind"] == kind]
-    assert len(held) == 30
+    assert len(held) == 35
     for each in held:
         assert SOLVERS[kind](each["question"]) == {each["answer"]}, each["id"]
 
@@ -206,15 +206,15 @@ def test_the_script_needs_nothing_but_python() -> None:
 
 
 def test_kinds_splits_and_places_are_balanced() -> None:
-    assert len(ROWS) == 240 and Counter(r["kind"] for r in ROWS) == dict.fromkeys(KINDS, 30)
+    assert len(ROWS) == 280 and Counter(r["kind"] for r in ROWS) == dict.fromkeys(KINDS, 35)
     assert Counter((r["kind"], r["split"]) for r in ROWS) == {
-        **{(kind, "dev"): 6 for kind in KINDS}, **{(kind, "test"): 24 for kind in KINDS},
+        **{(kind, "dev"): 7 for kind in KINDS}, **{(kind, "test"): 28 for kind in KINDS},
     }  # fmt: skip
     assert Counter((r["split"], r["target"]) for r in ROWS) == {
-        **{("dev", place): 12 for place in range(4)}, **{("test", place): 48 for place in range(4)},
+        **{("dev", place): 14 for place in range(4)}, **{("test", place): 56 for place in range(4)},
     }  # fmt: skip
     held = Counter((r["kind"], r["target"]) for r in ROWS if r["split"] == "test")
-    assert held == {(kind, place): 6 for kind in KINDS for place in range(4)}
+    assert held == {(kind, place): 7 for kind in KINDS for place in range(4)}
     for split in ("dev", "test"):
         first = [r["kind"] for r in ROWS if r["split"] == split][:8]
         assert {*first} == KINDS
@@ -225,12 +225,12 @@ def test_options_are_four_words_or_numbers_one_of_them_right() -> None:
         assert len({option.lower() for option in each["options"]}) == 4
         assert each["options"][each["target"]] == each["answer"]
         assert all(re.fullmatch(r"[A-Za-z]+|\d+", option) for option in each["options"])
-    assert len({r["question"] for r in ROWS}) == len({r["id"] for r in ROWS}) == 240
+    assert len({r["question"] for r in ROWS}) == len({r["id"] for r in ROWS}) == 280
 
 
 def test_no_answer_stands_out_by_how_often_it_is_right_or_how_long_it_is() -> None:
     right = Counter(r["answer"] for r in ROWS if "unknown" in r["options"])
-    assert sorted(right.values()) == [3, 4, 4, 4]
+    assert sorted(right.values()) == [4, 4, 4, 5]
     for kind in ("turn", "events", "compare"):
         often = Counter(r["answer"] for r in ROWS if r["kind"] == kind).most_common(1)[0][1]
         assert often <= 12, kind

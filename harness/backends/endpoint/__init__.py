@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-from traitbench.backends.backend import Backend, Options, Work
+from traitbench.backends.backend import Backend, Options, Work, penalised
 from traitbench.backends.endpoint.answering import Answerer
 from traitbench.backends.endpoint.asking import answers
 from traitbench.backends.endpoint.client import Client, Failed, Hurried, Refused
@@ -59,6 +59,11 @@ class Endpoint(Backend):
         self._answerer = Answerer(self._client, settings, spec.source, self.routes)
         self._counting = Hurried(settings, _PATIENCE)
         self._counter = Answerer(self._counting, settings, spec.source, self.routes)
+
+    @classmethod
+    def refuses(cls, request: Request, spec: ModelSpec) -> str | None:
+        """Refuse a repetition penalty, which OpenAI's protocol does not have."""
+        return penalised(request, "servers of OpenAI's protocol")
 
     @classmethod
     def check(cls, spec: ModelSpec, options: Options) -> None:

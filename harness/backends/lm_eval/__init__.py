@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from traitbench.backends import counting
-from traitbench.backends.backend import Backend, Options, Work
+from traitbench.backends.backend import Backend, Options, Work, penalised
 from traitbench.backends.lm_eval import settings
 from traitbench.backends.lm_eval.kinds import answered, engine, installed, kind_of, served, unlogged
 from traitbench.backends.models import ModelSpec
@@ -80,7 +80,7 @@ class LMEval(Backend):
         """Say which scoring lm-eval's model cannot do: chat servers give no log-likelihoods, some kinds no tokens."""
         able = answered(spec.source)
         if type(request) in able:
-            return None
+            return penalised(request, "lm-eval's models")
         if Choose not in able:
             return (
                 f"lm-eval's model {spec.source} has no log-likelihoods, which choice and statement need; use --scoring "

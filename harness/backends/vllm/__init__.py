@@ -245,7 +245,8 @@ class VLLM(Backend):
             self._fits(ids, request.max_tokens)
             hashes.append(prompt_hash(prompt))
             drawn = {"seed": draw_seed(request.seed, hashes[-1])} if request.temperature > 0 else {}
-            given = {"max_tokens": request.max_tokens, "temperature": request.temperature, "stop_token_ids": self._ends}
+            given = {name: getattr(request, name) for name in ("max_tokens", "temperature", "repetition_penalty")}
+            given["stop_token_ids"] = self._ends
             asks.append(self._ask(control, ids, len(ids), **given, **drawn))
         found = []
         for name, out in zip(hashes, self.engine.ask(asks), strict=True):

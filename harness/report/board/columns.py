@@ -13,7 +13,7 @@ from traitbench.report.board.drawings import Scale
 from traitbench.report.board.words import duration, lead, many, tied
 from traitbench.report.overview import verdict
 from traitbench.tables import ratio
-from traitbench.tasks.board import Cell
+from traitbench.tasks.board import Capability, Cell, capability_cell
 from traitbench.tasks.standing import Standing
 
 __all__ = ["Column", "Context", "columns", "doubts", "record"]
@@ -62,6 +62,7 @@ def columns(lines: Sequence[Standing]) -> list[Column]:
         Column("specific", "specific [95 %]", "The effect less what made all traits look better or worse.", _specific),
         Column("leakage", "leakage", "How far the other traits moved along.", _leakage),
         Column("damage", "damage", "Perplexity of plain prose, over that of the plain model: 1 is none.", _damage),
+        Column("capability", "capability [95 %]", _CAPABILITY, _capability),
         Column("behaviour", "behaviour [95 %]", "The same in what the model does, not says of itself.", _behaviour),
         Column("people", "distance to people", _PEOPLE, _people),
         Column(
@@ -78,6 +79,10 @@ _EXPLAINS = {
     "effect": "How far the traits aimed at moved, mean over targets, with its interval.",
     "error": "How far from the persons' own answers: less is nearer.",
 }
+_CAPABILITY = (
+    "Points of accuracy that tasks of lm-eval lost (below zero) or gained under the controls, mean over tasks and "
+    "targets. Runs on other tasks, or on fewer documents, are not comparable."
+)
 _PEOPLE = (
     "Of the correlations among traits. Band: people themselves, in samples of the same size; line: unrelated traits. "
     "Descriptive, never ranked."
@@ -141,6 +146,12 @@ def _damage(line: Standing, context: Context) -> tuple[str, float | None]:
     return f"× {ratio(line.damage)}", line.damage
 
 
+def _capability(line: Standing, context: Context) -> tuple[str, float | None]:
+    found = capability_cell(line.entry)
+    small = f' <span class="small below">{escape(found.small)}</span>' if found.small else ""
+    return escape(found.text) + small, found.value
+
+
 def _people(line: Standing, context: Context) -> tuple[str, float | None]:
     if line.people is None:
         return "–", None
@@ -188,6 +199,7 @@ def record(line: Standing, task: str, filter: str) -> dict[str, Any]:
         "targets_ok": sum(dot.ok for dot in line.dots) if line.dots else None, "targets": len(line.dots) or None,
         **{k: v for dot in line.dots for k, v in (_ends(dot.label, dot.shift) | {f"{dot.label}_ok": dot.ok}).items()},
         **_ends("specific", line.specific), "leakage": line.leakage, "damage": line.damage,
+        **_ends("capability", _estimate(entry.capability)),
         **_ends("behaviour", line.behaviour),
         "people_distance": people.distance if people else None, "people_identity": people.identity if people else None,
         **_ends("people_sampled", people.sampled if people else Estimate(None)),
@@ -197,6 +209,10 @@ def record(line: Standing, task: str, filter: str) -> dict[str, Any]:
         "verdict": line.verdict or None, "reasons": "; ".join([*line.reasons, *doubts(line)]) or None,
         "file": entry.run,
     }  # fmt: skip
+
+
+def _estimate(found: Capability | None) -> Estimate:
+    return Estimate(None) if found is None else Estimate(found.value, *(found.ci or (None, None)))
 
 
 def _ends(name: str, value: Estimate) -> dict[str, float | None]:

@@ -10,7 +10,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["files", "folder"]
+__all__ = ["TAG", "files", "folder"]
+
+TAG = "traitbench_reasoning"
+"""All three tasks."""
 
 
 def folder() -> Path:

@@ -55,6 +55,13 @@ def test_fifty_replies_are_those_of_hf(bench: Bench) -> None:
         assert alike(ours, theirs) >= 0.95, name
 
 
+def test_a_repetition_penalty_is_that_of_hf(bench: Bench) -> None:
+    asked = [request.model_copy(update={"repetition_penalty": 1.3}) for request in written(12, 16)]
+    ours, theirs = (answers(backend, asked, bench.controls["none"]) for backend in (bench.vllm, bench.hf))
+    assert alike(ours, theirs) >= 0.9
+    assert alike(ours, answers(bench.hf, written(12, 16), bench.controls["none"])) < 0.9
+
+
 def test_every_control_does_something(bench: Bench) -> None:
     """Else the comparison above would prove nothing: each moves a choice or a text by more than ten times its bound."""
     for name in NAMES[1:]:

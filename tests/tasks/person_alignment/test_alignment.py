@@ -281,7 +281,7 @@ class TestRows:
         found = sound(alignment({"a": tests}, {"a": tests}, tests, world.known, few, iterations=50))
         assert found.items == 3 and found.traits == sorted({i.trait for i in few}, key=BIG_FIVE.index)
         assert rows_of(found)["a"].mae_sum.value == 0
-        assert any("not those of five traits" in note for note in tables(found)[0].notes)
+        assert any("not those of 5 traits" in note for note in tables(found)[0].notes)
 
 
 class TestOracle:

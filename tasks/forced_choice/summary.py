@@ -1,0 +1,161 @@
+"""Every number of the forced choice, from its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from traitbench.samples import Sample
+from traitbench.statistics.intervals import item_means
+from traitbench.statistics.style import Style, response_style
+from traitbench.tasks.block import Block, Facts, by_condition
+from traitbench.tasks.differences import Overall
+from traitbench.tasks.effects import Level, Setting, levels, overall
+from traitbench.tasks.forced_choice.effects import ForcedContrast, contrasts, of_units, pair_grid
+from traitbench.tasks.forced_choice.pairs import Pair, Unit, units
+from traitbench.tasks.scoring import answer, modes
+from traitbench.tasks.variation import Variation, variation, varied
+from traitbench.tasks.verdict import Verdict, damage_reasons, judged, variation_reasons
+from traitbench.types import Mode, Record, Trait
+
+__all__ = ["ForcedChoiceBlock", "ForcedScores", "summarise"]
+
+LEVELS = "caution: no control: levels alone, and nothing shows how reliable they are"
+
+
+class ForcedScores(Record):
+    """One scoring mode."""
+
+    unit: Literal["POMP", "nats a token"]
+    levels: dict[str, list[Level]]
+    """Condition -> a level a trait: choice and generate 0 to 100, 50 without a preference; statement 0 without one."""
+    contrasts: list[ForcedContrast]
+    effect: Overall | None
+    """Mean over the contrasts that aim at one trait; null without any."""
+    desirable: dict[str, float | None]
+    """Condition -> r over the pairs of the preference for the second statement with how much more people agree with
+    it: what is left of a wish to look good."""
+    response_style: dict[str, Style]
+    """Condition, and "all" for every condition together; empty for statement."""
+    variation: Variation | None
+    """Whether the answers vary, and the two orders agree on how."""
+    templates: int
+    halves: bool
+    """Whether units whose high pole takes A and those whose high pole takes B are strata that count alike: choice in
+    one order."""
+    verdict: Verdict
+
+
+class ForcedChoiceBlock(Block):
+    """The forced choice's part of the results."""
+
+    kind: Literal["forced_choice"] = "forced_choice"
+    keys: dict[str, int]
+    """Unit (pair:trait) -> 1 where whoever is high on the trait takes the second statement, else -1."""
+    facets: dict[str, str]
+    """Unit -> facet of the statement."""
+    alone: dict[Trait, int]
+    """Trait -> pairs that hold it in both statements; the others set it against another trait."""
+    modes: dict[Mode, ForcedScores]
+
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """Condition -> "trait,mode" and "trait_stderr,mode"."""
+        found: dict[str, dict[str, float | None]] = {}
+        for mode, scored in self.modes.items():
+            for condition, mine in scored.levels.items():
+                line = found.setdefault(condition, {})
+                for level in mine:
+                    line[f"{level.trait},{mode}"], line[f"{level.trait}_stderr,{mode}"] = level.value, level.se
+        return found
+
+    def effect_rows(self) -> list[dict[str, Any]]:
+        """A row a contrast, scoring mode and trait; `aimed` marks the trait aimed at, `apart` is the solved shift."""
+        return [
+            {"target": contrast.target, "high": contrast.high, "low": contrast.low, "scoring": mode,
+             "metric": shift.trait, "aimed": shift.trait in contrast.aimed, "value": shift.value, "se": shift.se,
+             "ci_low": shift.ci[0] if shift.ci else None, "ci_high": shift.ci[1] if shift.ci else None,
+             "p": shift.p, "p_holm": shift.p_holm, "d": shift.d,
+             "apart": next((each.value for each in contrast.apart if each.trait == shift.trait), None),
+             "leakage": contrast.leakage, "check": contrast.check, "verdict": scored.verdict.verdict}
+            for mode, scored in self.modes.items()
+            for contrast in scored.contrasts
+            for shift in contrast.shifts
+        ]  # fmt: skip
+
+
+def summarise(facts: Facts, samples: Sequence[Sample], pairs: Sequence[Pair]) -> ForcedChoiceBlock:
+    """Compute the block from all samples of the task; `pairs` hold at least those that were asked."""
+    asked = {row.item for row in samples}
+    mine = [pair for pair in pairs if pair.id in asked]
+    found = units(mine)
+    return ForcedChoiceBlock(
+        keys={unit.id: unit.sign for unit in found},
+        facets={unit.id: unit.facet for unit in found},
+        alone={
+            trait: sum(pair.first.trait == pair.second.trait == trait for pair in mine)
+            for trait in dict.fromkeys(unit.trait for unit in found)
+        },
+        modes={mode: _scored(facts, [r for r in samples if r.scoring == mode], mine, found, mode)
+               for mode in modes(samples)},
+    )  # fmt: skip
+
+
+def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: list[Unit], mode: Mode) -> ForcedScores:
+    conditions = by_condition(facts, rows)
+    templates = sorted({row.template for row in rows})
+    values = {name: pair_grid(mine, pairs, templates, mode) for name, mine in conditions.items()}
+    by_unit = {name: of_units(mine, pairs, found, mode) for name, mine in values.items()}
+    halves = mode != "statement" and len({row.order for row in rows}) == 1
+    strata = np.array([unit.sign for unit in found]) if halves else None
+    setting = Setting(found, facts.iterations, facts.seed, strata)
+    made = contrasts(values, facts.conditions, pairs, setting, mode)
+    headline = {c.name: conditions[c.name] for c in facts.conditions if c.headline}
+    styles = {} if mode == "statement" else {name: _style(mine) for name, mine in conditions.items()}
+    if styles:
+        styles["all"] = _style([row for mine in headline.values() for row in mine])
+    if mode == "statement":
+        varies = varied(np.array([item_means(values[name]) for name in headline]))
+    else:
+        varies = variation(headline, pairs)
+    damage = max((c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None), default=None)
+    return ForcedScores(
+        unit="nats a token" if mode == "statement" else "POMP",
+        levels=levels(by_unit, facts.conditions[0].name, setting),
+        contrasts=made,
+        effect=overall(by_unit, facts.conditions, setting),
+        desirable={name: _correlation(item_means(mine), pairs) for name, mine in values.items()},
+        response_style=styles,
+        variation=varies,
+        templates=len(templates),
+        halves=halves,
+        verdict=judged([*_reasons(styles.get("all"), made), *variation_reasons(varies, bool(made)),
+                        *damage_reasons(damage)]),
+    )  # fmt: skip
+
+
+def _reasons(style: Style | None, made: Sequence[ForcedContrast]) -> Iterator[str]:
+    if style is not None:
+        yield from style.flags.values()
+        if style.n and not any(style.positions):
+            yield "not interpretable: no valid answer"
+        elif style.position_bias is None:
+            yield "caution: one order only: a liking for A is told from the trait by pairs alone"
+    if not made:
+        yield LEVELS
+    if shaky := [contrast.target for contrast in made if contrast.check == "caution"]:
+        yield f"caution: {', '.join(shaky)}: see the check of each"
+
+
+def _style(rows: Sequence[Sample]) -> Style:
+    """How the answers were given. Choosing between statements is no agreement, so keys do not count here."""
+    return response_style([answer(row)._replace(keyed=1) for row in rows], 0, 1)
+
+
+def _correlation(values: np.ndarray, pairs: Sequence[Pair]) -> float | None:
+    apart = np.array([pair.apart for pair in pairs])
+    known = np.isfinite(values)
+    if known.sum() < 3 or values[known].std() < 1e-9 or apart[known].std() < 1e-9:
+        return None
+    return float(np.corrcoef(values[known], apart[known])[0, 1])
