@@ -116,7 +116,7 @@ def drift(found: Sequence[Aim], contexts: Sequence[Context], mine: Card, mode: M
     away = (turns - turns.mean()) / np.square(turns - turns.mean()).sum()
 
     def turning(aim: Aim) -> NDArray[np.float64]:
-        turned: NDArray[np.float64] = away @ np.stack([aim.moved[name] for _, name in points])
+        turned: NDArray[np.float64] = np.tensordot(away, np.stack([aim.moved[name] for _, name in points]), axes=1)
         return turned
 
     slope = estimated(found, turning, mode)
