@@ -56,6 +56,8 @@ def evaluate(
     with folder.open(fresh=plan.no_resume) as held:
         told = {"plan": shown(plan.model_dump(mode="json")), "version": version("traitbench")}
         store.write_json(folder.path / "run.json", told)
+        for judge in judges:
+            judge.reach(plan.seed)
         backend = kind.make(prepared.spec, plan.options())
         try:
             prepared = _fitted(prepared, backend, tell, progress)
@@ -66,7 +68,7 @@ def evaluate(
             made = _damage(prepared, backend, folder, held, progress)
             prepared = prepared.model_copy(update={"conditions": made})
             evaluation = time.time() - fitted
-            billed = backend.cost(held.values())
+            billed = backend.cost(judging.others)
         finally:
             identity = backend.identity
             backend.close()
