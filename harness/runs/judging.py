@@ -125,6 +125,8 @@ class Judging:
         out = []
         for judge in self.judges:
             asked = [r for text in texts for dimension in text.dimensions for r in judge.ratings(text, dimension)]
+            # Those of one dimension and direction begin alike, and a backend computes that once for neighbours.
+            asked.sort(key=lambda request: (request.doc.trait, str(request.doc.order)))
             out += self._samples(judge, task, [(condition, request) for request in asked])
         return out
 
