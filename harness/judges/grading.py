@@ -33,7 +33,7 @@ def grade(sample: Sample) -> Grade:
     (`abstained`): `option_mass` holds all options, and the rating is over those that rate. A verdict in words is read
     strictly and has no option mass.
     """
-    found = _written(sample) if sample.scoring == "generate" else _chosen(sample)
+    found = _chosen(sample) if sample.option_logprobs or sample.scoring != "generate" else _written(sample)
     if sample.against is None or found.value_raw is None:
         return found
     bounds = found.value_bounds

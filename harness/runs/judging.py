@@ -148,7 +148,8 @@ class Judging:
         for (condition, request), response in zip(asked, answers, strict=True):
             item = items[request.doc.item]
             one = make_sample(request, response, condition, item, judge.prompt(request), self._seed)
-            out.append(graded(one, grade(one)))
+            # The reply stands in a sample of its own, and the rubric in the card: its hash is enough.
+            out.append(graded(one.model_copy(update={"arguments": []}), grade(one)))
         return out
 
     def _answers(self, judge: Judge, asked: Sequence[Ask]) -> list[Response]:
