@@ -45,7 +45,7 @@ class Calibration(Record):
 
     judge: str
     card: dict[str, Any]
-    """Model, family, identity and digest of the prompts, as far as it has them."""
+    """Model, identity and digest of the prompts, as far as it has them."""
     texts: str
     """Digest of the texts that it was tried with."""
     limit: int | None = None

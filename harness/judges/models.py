@@ -105,10 +105,9 @@ class ModelJudge(Judge):
 
     @property
     def card(self) -> dict[str, Any]:
-        """Model, family, how its verdicts are had, and a digest of all that it is told."""
+        """Model, how its verdicts are had, and a digest of all that it is told."""
         return {
             "model": self._spec.label,
-            "family": self.family,
             "identity": self.identity,
             "verdicts": "written, no distribution" if self._written else "option probabilities",
             "prompts": asking.prompts(self._written),

@@ -54,9 +54,14 @@ class Judging:
         folder: RunFolder,
         held: dict[str, Response],
         seed: int,
+        subject: str | None = None,
     ) -> None:
-        """Take who judges, and where responses are kept: `held` is key -> response of all that there are."""
+        """Take who judges, and where responses are kept: `held` is key -> response of all that there are.
+
+        `subject` is the family of the model that writes, as far as it is known.
+        """
         self.judges = judges
+        self._subject = subject
         self._tasks, self._folder, self._held, self._seed = tasks, folder, held, seed
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="judge")
         self._work: list[Future[list[Sample]]] = []
@@ -64,8 +69,12 @@ class Judging:
         self._keys: dict[str, set[str]] = {judge.name: set() for judge in judges}
 
     def __enter__(self) -> Self:
-        for judge in self.judges:
-            judge.open(self._seed)
+        try:
+            for judge in self.judges:
+                judge.open(self._seed)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: Any) -> None:
@@ -81,11 +90,23 @@ class Judging:
 
     def _card(self, judge: Judge) -> dict[str, Any]:
         card = judge.card
+        if judge.model:
+            card["families"] = {"judge": judge.family, "subject": self._subject}
         if cost := judge.cost([self._held[key] for key in self._keys[judge.name]]):
             card["cost"] = cost
         if cited := calibration.cited(card):
             card["calibration"] = cited.model_dump(mode="json")
         return card
+
+    @property
+    def notes(self) -> list[str]:
+        """Which judges are of the family of the model that writes."""
+        return [
+            f"the judge {judge.name} is of the model's own family ({judge.family}), whose words it may prefer; add one "
+            "of another family"
+            for judge in self.judges
+            if judge.model and judge.family is not None and judge.family == self._subject
+        ]
 
     @property
     def others(self) -> list[Response]:

@@ -42,6 +42,7 @@ def test_servers_with_and_without_log_probabilities_judge_alike(judged: Judged, 
     cards = results.judges
     assert cards["endpoint:shown"]["verdicts"] == "option probabilities"
     assert cards["endpoint:mute"]["verdicts"] == "written, no distribution"
+    assert cards["endpoint:mute"]["families"] == {"judge": None, "subject": None}
     assert cards["endpoint:mute"]["prompts"] != cards["endpoint:shown"]["prompts"]
     rows = samples(path)
     for judge, (high, low) in {
