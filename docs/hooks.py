@@ -352,8 +352,11 @@ def score(method: str) -> str:
 
 
 def commands(_: str) -> str:
-    """The help of every command."""
-    return "\n\n".join(f"## {verb}\n\n```text\n{_ran(f'{verb} --help').strip()}\n```" for verb in COMMANDS)
+    """The help of every command; of `judge` that of its actions too."""
+    verbs = [*COMMANDS]
+    place = verbs.index("judge") + 1
+    verbs[place:place] = ["judge calibrate", "judge annotate"]
+    return "\n\n".join(f"## {verb}\n\n```text\n{_ran(f'{verb} --help').strip()}\n```" for verb in verbs)
 
 
 def _ran(command: str) -> str:

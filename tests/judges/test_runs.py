@@ -12,7 +12,9 @@ from faulty_server import Server
 from replies_task import Replies, RepliesBlock
 
 from traitbench.backends.models import resolve
-from traitbench.errors import TraitbenchUsage, Unreachable, UnsupportedControl
+from traitbench.errors import BadData, TraitbenchUsage, Unreachable, UnsupportedControl
+from traitbench.judges import named
+from traitbench.judges.calibration import calibrate
 from traitbench.judges.families import family
 from traitbench.judges.pairs import drawn, outcome, tables
 from traitbench.runs.finished import rescore
@@ -171,3 +173,23 @@ def test_a_folder_without_a_telling_name_goes_by_its_config(tmp_path: Path) -> N
         (tmp_path / place / "config.json").write_text(config)
         (tmp_path / place / "model.safetensors").write_text("")
     assert family(resolve(str(tmp_path / "a"))) == "qwen" and family(resolve(str(tmp_path / "b"))) == "smollm"
+
+
+def test_weights_judge_on_the_backend_hf(tmp_path: Path) -> None:
+    """An untrained model is a bad judge whose verdicts are had all the same; a reply too long for it is said."""
+    import transformers
+    from tiny_models import GQA, NO_IDS, saved
+
+    def folder(positions: int) -> str:
+        config = transformers.LlamaConfig(**{**GQA, **NO_IDS, "max_position_embeddings": positions})
+        return str(saved(tmp_path / str(positions), config))
+
+    def begin(what: str, total: int) -> Any:
+        return lambda n: None
+
+    judge = named(folder(4096), {})
+    found = calibrate(judge, tmp_path / "kept", 1, 0, begin)
+    assert judge.family == "llama" and found.card["verdicts"] == "option probabilities"
+    assert found.failed == 0 and found.verdicts == 80 and "verdict_mass" in {fault.name for fault in found.faults}
+    with pytest.raises(BadData, match=f"the judge {tmp_path}/512: .*512"):
+        calibrate(named(folder(512), {}), tmp_path / "short", 1, 0, begin)
