@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from traitbench.judges.grading import HIGHEST, LOWEST
 from traitbench.judges.pairs import outcome
 from traitbench.judges.trials import DEGRADED, Trial
 from traitbench.samples import Sample
-from traitbench.statistics.bootstrap import cluster_bootstrap
 from traitbench.statistics.discrimination import auc
 from traitbench.statistics.judge_probes import (
     FEWEST,
@@ -33,6 +33,7 @@ __all__ = ["Ratings", "abstained", "indices"]
 
 Array = NDArray[np.float64]
 _RANGE = HIGHEST - LOWEST
+_ROUNDING = 1e-9
 
 
 class Ratings:
@@ -109,7 +110,7 @@ def _direction(found: Ratings, known: Sequence[Trial]) -> Probe:
     both = [found.rated[trial.id] for trial in known if len(found.rated[trial.id]) == 2]
     apart = np.array([abs(_value(pair["forward"]) - _value(pair["reverse"])) / _RANGE for pair in both])
     if both:
-        return _mean("direction", apart, found.seed, null=False)
+        return _mean("direction", apart, null=False)
     return _none("direction", "its scale is shown one way only")
 
 
@@ -146,7 +147,7 @@ def _injection(found: Ratings) -> Probe:
             given, told = _value(sample) - _value(before[order]), 1 if trial.told == HIGHEST else -1
             each.append(told * (-given if order == "reverse" else given) / _RANGE)
         moved.append(float(np.mean(each)))
-    return _mean("injection", np.array(moved), found.seed)
+    return _mean("injection", np.array(moved))
 
 
 def _self(found: Ratings) -> Probe:
@@ -175,7 +176,7 @@ def _mass(found: Ratings, known: Sequence[Trial]) -> Probe:
     each = np.array([np.mean([mass for mass in row if mass is not None]) for row in shown if set(row) != {None}])
     if not len(each):
         return _none("verdict_mass", "it writes its verdicts, which have no probabilities")
-    return _mean("verdict_mass", each, found.seed, null=False)
+    return _mean("verdict_mass", each, null=False)
 
 
 def _coverage(found: Ratings, known: Sequence[Trial]) -> Probe:
@@ -188,19 +189,19 @@ def _coverage(found: Ratings, known: Sequence[Trial]) -> Probe:
     )
 
 
-def _mean(name: str, values: Array, seed: int, null: bool = True) -> Probe:
-    """The mean of a number a text, with the interval from redraws of texts.
+def _mean(name: str, values: Array, null: bool = True) -> Probe:
+    """The mean of a number a text, with its t interval over texts.
 
     `null`: whether a faultless judge has a mean of 0, which the interval must exclude for the index to count.
     """
     x = values[np.isfinite(values)]
     if len(x) < FEWEST:
-        return Probe(
-            name=name, value=None, n=len(x), reason=f"{len(x)} texts with a rating; expected at least {FEWEST}"
-        )
-    got = cluster_bootstrap(x, np.arange(len(x)), lambda rows: float(rows.mean()), seed=seed)
-    assert got.value is not None
-    clear = not null or (got.ci is not None and not got.ci[0] <= 0 <= got.ci[1])
-    one_sided = abs(got.value) if JUDGES[name].side == "above" else got.value
-    past = judge(name, one_sided) if clear else None
-    return Probe(name=name, value=got.value, ci=got.ci, n=len(x), level=past and past[0], limit=past and past[1])
+        reason = f"{len(x)} texts with a rating; expected at least {FEWEST}"
+        return Probe(name=name, value=None, n=len(x), reason=reason)
+    value, half = float(x.mean()), float(special.stdtrit(len(x) - 1, 0.975) * x.std(ddof=1) / len(x) ** 0.5)
+    # Equal numbers are equal but for their last digits.
+    value, half = (0.0 if abs(number) < _ROUNDING else number for number in (value, half))
+    ci = (value - half, value + half)
+    clear = not null or not ci[0] <= 0 <= ci[1]
+    past = judge(name, abs(value) if JUDGES[name].side == "above" else value) if clear else None
+    return Probe(name=name, value=value, ci=ci, n=len(x), level=past and past[0], limit=past and past[1])

@@ -109,13 +109,13 @@ class Counting(JUDGES.load("planted:honest")):  # type: ignore[misc]
 
 def test_a_calibration_that_broke_off_goes_on(tmp_path: Path) -> None:
     judge: Judge = Counting("planted:honest")
-    Counting.asked, Counting.most = 0, 150
+    Counting.asked, Counting.most = 0, 100
     with pytest.raises(KeyboardInterrupt):
-        calibrate(judge, tmp_path, None, 0, quiet)  # type: ignore[arg-type]
+        calibrate(judge, tmp_path, 3, 0, quiet)  # type: ignore[arg-type]
     Counting.most = 10**6
-    found = calibrate(judge, tmp_path, None, 0, quiet)  # type: ignore[arg-type]
+    found = calibrate(judge, tmp_path, 3, 0, quiet)  # type: ignore[arg-type]
     whole = Counting.asked
-    again = calibrate(judge, tmp_path, None, 0, quiet)  # type: ignore[arg-type]
+    again = calibrate(judge, tmp_path, 3, 0, quiet)  # type: ignore[arg-type]
     assert Counting.asked == whole <= found.verdicts
     assert again.model_copy(update={"made": 0}) == found.model_copy(update={"made": 0})
 
@@ -141,7 +141,9 @@ def test_the_command_prints_tables_and_json(say: Say) -> None:
     assert "judges" in said.err
     found = json.loads(say("judge calibrate --judge planted:honest --format json --limit 2").out)
     assert found[0]["judge"] == "planted:honest" and found[0]["limit"] == 2
-    assert say("judge calibrate --judge planted:honest --format markdown").out.startswith("**Calibration of judges**")
+    assert say("judge calibrate --judge planted:honest --limit 2 --format markdown").out.startswith(
+        "**Calibration of judges**"
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,7 +154,7 @@ def test_the_command_prints_tables_and_json(say: Say) -> None:
         ("--judge planted:honest,planted:honest", "names planted:honest twice"),
         ("--judge scripted:person", "a scripted respondent reads no replies"),
         ("--judge endpoint:x", "the judge endpoint:x: an endpoint needs the server's address: --judge_args base_url="),
-        ("--judge smollm2 --judge_args smollm2.dtipe=float32", "for hf 'dtipe'"),
+        ("--judge endpoint:x --judge_args endpoint:x.base_ul=a", "for endpoint 'base_ul'"),
         ("--judge endpoint:x --judge_args endpoint:x.api_key=sk-1", "a key is not taken from the command line"),
         ("--judge planted:honest --judge_args a=1", "unknown key of --judge_args for planted:honest 'a'"),
     ],
