@@ -17,7 +17,7 @@ from traitbench.judges.grading import ABSTAINED, FIRST, SECOND
 from traitbench.judges.records import Text
 from traitbench.samples import Condition, Sample
 from traitbench.statistics.judge_probes import Probe, position_preference
-from traitbench.statistics.preferences import Comparison, Parameter, bradley_terry
+from traitbench.statistics.preferences import Comparison, Parameter, bradley_terry, contrast
 from traitbench.statistics.proportions import Share, share
 from traitbench.tables import Table, interval, number
 from traitbench.types import Doc, Record, Trait
@@ -55,6 +55,8 @@ class PairCheck(Record):
     """Over all pairs: share of verdicts for the reply shown first minus one half."""
     strengths: dict[str, Parameter] = {}
     """Condition -> log strength (Bradley and Terry with ties and an effect of order), over all pairs; add up to 0."""
+    odds: Parameter | None = None
+    """Log odds that the condition that aims high is preferred to the one that aims low; interval over questions."""
     tie: Parameter | None = None
     order: Parameter | None = None
     """Log odds of the reply shown first, of two equal conditions."""
@@ -138,8 +140,10 @@ def checks(samples: Iterable[Sample], conditions: Sequence[Condition]) -> list[P
 def _check(judge: str, trait: Trait, rows: Sequence[Sample], conditions: Mapping[str, Condition]) -> PairCheck:
     comparisons = [one for row in rows if (one := _comparison(row)) is not None]
     poles: dict[object, dict[str | None, float]] = defaultdict(dict)
+    aiming = ("", "")
     for row in rows:
         aims = [conditions[name].levels.get(trait) for name in (row.condition, row.against or "") if name in conditions]
+        aiming = (row.condition, str(row.against)) if aims == [1.0, -1.0] else aiming
         if aims == [1.0, -1.0] and (said := outcome(row)) is not None:
             won = 0.5 if said == "tie" else float((said == "first") == (row.order == "forward"))
             poles[_place(row)][row.order] = won
@@ -149,12 +153,15 @@ def _check(judge: str, trait: Trait, rows: Sequence[Sample], conditions: Mapping
     if not strengths.strengths and "give a prior" in strengths.reason:
         prior, strengths = _PRIOR, bradley_terry(comparisons, prior=_PRIOR)
     position = position_preference(comparisons)
+    odds = contrast(strengths, *aiming) if {*aiming} <= strengths.strengths.keys() else None
     return PairCheck(
         judge=judge, trait=trait,
         high=share([float(np.mean(list(pair.values()))) for pair in both]),
         flips=share([float({*pair.values()} == {0.0, 1.0}) for pair in both]),
         position=Probe(**{name: getattr(position, name) for name in Probe.model_fields}),
-        strengths=strengths.strengths, tie=strengths.tie, order=strengths.order,
+        strengths=strengths.strengths,
+        odds=Parameter(value=odds.value, se=odds.se, ci=odds.ci) if odds and odds.value is not None else None,
+        tie=strengths.tie, order=strengths.order,
         pairs=len({(_place(row), row.condition, row.against) for row in rows}), verdicts=len(comparisons),
         abstained=sum(row.status == "abstained" for row in rows),
         missing=sum(row.status != "abstained" and outcome(row) is None for row in rows),
@@ -183,17 +190,18 @@ def tables(found: Sequence[PairCheck]) -> list[Table]:
         rows.append([
             one.judge, one.trait, interval(one.high.value, one.high.ci), interval(one.flips.value, one.flips.ci),
             interval(one.position.value, one.position.ci), f"{one.verdicts} of {2 * one.pairs}", str(one.abstained),
-            strengths or one.reason or "–",
+            interval(one.odds.value, one.odds.ci) if one.odds else "–", strengths or one.reason or "–",
         ])  # fmt: skip
     notes = [
         "for high: verdicts that the reply aiming high shows more of the trait than the one aiming low, both orders of "
         "a pair averaged, a tie a half; flips: pairs whose order decided; shown first: share of verdicts for the reply "
-        "shown first minus one half, over pairs with the baseline too"
+        "shown first minus one half, over pairs with the baseline too; log odds: of high over low, and strengths: of "
+        "all conditions (Bradley and Terry with ties and an effect of order), intervals over questions"
     ]
     if any(one.prior for one in found):
         notes.append(
             f"strengths where one condition won every time are those under a prior with SD {_PRIOR:g}, without which "
             "they are infinite"
         )
-    columns = ["judge", "trait", "for high", "flips", "shown first", "verdicts", "cannot tell", "log strengths"]
+    columns = ["judge", "trait", "for high", "flips", "shown first", "verdicts", "cannot tell", "log odds", "strengths"]
     return [Table(title="Pairwise check of the judges", columns=columns, rows=rows, notes=notes)]

@@ -80,6 +80,7 @@ def test_pairs_are_asked_in_both_orders_and_summed_up(judged: Judged) -> None:
     assert (first.high.value, first.flips.value, first.position.value) == (0.5, 1, 0.5)
     order = sorted(honest.strengths, key=lambda name: -honest.strengths[name].value)
     assert order == ["openness=high", "baseline", "openness=low"]
+    assert honest.odds and honest.odds.value > 2 and first.odds and abs(first.odds.value) < 0.1
     assert first.position.level == "not interpretable" and honest.position.level is None
     rows = [row for row in samples(path) if row.against is not None]
     assert set(Counter((r.judge, r.item, r.condition, r.against) for r in rows).values()) == {2}
