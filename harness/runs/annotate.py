@@ -72,8 +72,7 @@ def draw(named: str, n: int, to: Path, seed: int, tell: Callable[[str], None]) -
     chance.shuffle(taken)
     if len(taken) < n:
         tell(f"the run has {len(taken)} replies to rate, fewer than --n {n}")
-    key = _key(path)
-    write_json(path.parent / KEY, {**key, path.name: {**key.get(path.name, {}), **{r.id: r.place for r in taken}}})
+    write_json(path.parent / KEY, {**_key(path), **{reply.id: reply.place for reply in taken}})
     return write_sheet(
         [Entry(id=r.id, dimension=r.trait, question=r.text.question, reply=r.text.text) for r in taken], to
     )
@@ -82,13 +81,15 @@ def draw(named: str, n: int, to: Path, seed: int, tell: Callable[[str], None]) -
 def rate(named: str, sheets: Sequence[Path], tell: Callable[[str], None]) -> tuple[Annotations, Path]:
     """Read filled sheets of one or several people, and write what they say of the run's judges beside it.
 
-    BadData for a sheet that is not of this run, or is filled in wrongly; see `read_sheet`.
+    Ratings are of texts, so that those from before another judge count for it too. BadData for a sheet that is not of
+    this run, or is filled in wrongly; see `read_sheet`.
     """
     path = _one(named, tell)
-    known = _key(path).get(path.name)
+    known = _key(path)
     if not known:
         raise BadData(
-            f"no sheet was drawn from {path.name}; draw one: traitbench judge annotate '{path.parent}' --n 100 --to DIR"
+            f"no sheet was drawn from {path.parent}; draw one: traitbench judge annotate '{path.parent}' --n 100 "
+            "--to DIR"
         )
     given: list[Rated] = []
     for sheet in sheets:
@@ -99,7 +100,14 @@ def rate(named: str, sheets: Sequence[Path], tell: Callable[[str], None]) -> tup
                 )
             given.append(rated)
     found = graded(path)
-    made = annotated(path.name, _scored(found), given, found.kept.iterations, found.kept.seed)
+    scored = _scored(found)
+    here = {reply.id for reply in scored}
+    if gone := {id for one in given for id in one.ratings} - here:
+        tell(f"{len(gone)} rated replies are not those of {path.name} and are left out")
+    given = [
+        Rated(rater=o.rater, ratings={i: r for i, r in o.ratings.items() if i in here}, blank=o.blank) for o in given
+    ]
+    made = annotated(path.name, scored, given, found.kept.iterations, found.kept.seed)
     write_json(path.parent / RATINGS, made.model_dump(mode="json"))
     return made, path.parent / RATINGS
 
@@ -113,10 +121,10 @@ def _one(named: str, tell: Callable[[str], None]) -> Path:
     return paths[0]
 
 
-def _key(path: Path) -> dict[str, dict[str, Any]]:
-    """Results file -> id -> place, of all sheets that were drawn."""
+def _key(path: Path) -> dict[str, Any]:
+    """Id -> place, of all sheets that were drawn from the run's folder."""
     file = path.parent / KEY
-    found: dict[str, dict[str, Any]] = read_json(file) if file.is_file() else {}
+    found: dict[str, Any] = read_json(file) if file.is_file() else {}
     return found
 
 
@@ -139,8 +147,9 @@ def _replies(found: Graded) -> list[_Reply]:
                 trait = text.doc.trait
                 counts = condition.target is None or trait in condition.levels
                 if counts and trait in text.dimensions and (trait in aimed or not aimed):
-                    salt = [kept.samples_sha256.get(name), of, fit, text.doc.model_dump(mode="json")]
-                    out.append(_Reply(digest(salt)[:10], trait, condition, fit, text))
+                    # The text and its place, and nothing of its judges: another judge's results keep the ids.
+                    told = [kept.model_name, kept.method["name"], of, fit, text.doc.model_dump(mode="json"), text.text]
+                    out.append(_Reply(digest(told)[:10], trait, condition, fit, text))
     if not out:
         raise UnsupportedControl(
             f"no task of {', '.join(found.tasks)} has written replies to rate; expected a run with one that has, such "

@@ -39,7 +39,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_a_sheet_is_blind_balanced_and_the_same_every_time(run: Path, say: Say) -> None:
     said = say(f"judge annotate {run} --n 36 --to sheet")
     assert said.code == 0 and said.out.splitlines() == ["sheet/sheet.csv", "sheet/form.html", "sheet/rubric.txt"]
-    key = next(iter(read_json(run / "annotation_key.json").values()))
+    key = read_json(run / "annotation_key.json")
     found = rows(Path("sheet/sheet.csv"))
     assert [set(row) for row in found] == [{"id", "rating", "dimension", "question", "reply"}] * 36
     assert {row["id"] for row in found} == set(key) and len(key) == 36
@@ -53,14 +53,14 @@ def test_a_sheet_is_blind_balanced_and_the_same_every_time(run: Path, say: Say) 
     assert again.code == 0 and Path("again/form.html").read_bytes() == Path("sheet/form.html").read_bytes()
     other = say(f"judge annotate {run} --n 36 --seed 1 --to other")
     assert other.code == 0 and rows(Path("other/sheet.csv")) != found
-    assert len(next(iter(read_json(run / "annotation_key.json").values()))) > 36, "the key holds all sheets"
+    assert len(read_json(run / "annotation_key.json")) > 36, "the key holds all sheets"
     many = say(f"judge annotate {run} --n 1000 --to all")
     assert many.code == 0 and "the run has 48 replies to rate, fewer than --n 1000" in many.err
 
 
 def test_people_are_read_back_and_set_beside_judges(run: Path, say: Say) -> None:
     say(f"judge annotate {run} --n 42 --to sheet")
-    key = next(iter(read_json(run / "annotation_key.json").values()))
+    key = read_json(run / "annotation_key.json")
     chance = random.Random(0)
     for name, shift in (("ada", 0), ("bo", 1)):
         lines = ["id;rating"]
@@ -82,13 +82,25 @@ def test_people_are_read_back_and_set_beside_judges(run: Path, say: Say) -> None
     assert json.loads(say(f"judge annotate {run} --read ada.csv --format json").out)["people"]["alpha"] is None
 
 
+def test_ratings_are_of_texts_and_count_for_another_judge(run: Path, say: Say, judged: Judged) -> None:
+    say(f"judge annotate {run} --n 24 --to sheet")
+    lines = ["id,rating", *(f"{id},3" for id in read_json(run / "annotation_key.json"))]
+    Path("ada.csv").write_text("\n".join(lines))
+    _, path = judged(("planted:obedient",))
+    assert path.parent == run
+    said = say(f"judge annotate {path} --read ada.csv")
+    assert said.code == 0 and "left out" not in said.err
+    found = read_json(run / "annotations.json")
+    assert (found["results"], found["texts"], set(found["judges"])) == (path.name, 24, {"planted:obedient"})
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
         ("--to {run}", "is the run's own folder, which tells raters what is what"),
         ("--n 0 --to x", "--n 0: expected a number of replies of 1 or more"),
         ("", "draws a sheet with --to DIR, or reads filled ones with --read FILE"),
-        ("--read none.csv", "no sheet was drawn from results_"),
+        ("--read none.csv", "no sheet was drawn from"),
         ("--read none.csv --to x", "takes no --to"),
     ],
 )
