@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from traitbench.errors import MissingExtra, refuse_others
 from traitbench.judges.grading import HIGHEST, LOWEST
 from traitbench.judges.judge import Judge
-from traitbench.judges.records import Text
+from traitbench.judges.records import Ask, Text
 from traitbench.types import Choose, Message, Response, Trait, prompt_hash
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class TextScorer(Judge):
         known = self._open.validity()
         return {"identity": self.identity, "validity": {name: v.model_dump(mode="json") for name, v in known.items()}}
 
-    def ratings(self, text: Text, dimension: Trait) -> list[Choose]:
+    def ratings(self, text: Text, dimension: Trait) -> list[Ask]:
         """One request; none on a trait that it has no valid head for."""
         known = self._open.validity().get(dimension)
         if known is None or not known.usable:
@@ -73,7 +73,7 @@ class TextScorer(Judge):
             Choose(doc=doc, messages=(ask,), cue=dimension, options=(("low",), ("high",)), values=(LOWEST, HIGHEST))
         ]
 
-    def answer(self, requests: Sequence[Choose], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+    def answer(self, requests: Sequence[Ask], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Score all texts at once."""
         asked: dict[str, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
@@ -91,7 +91,7 @@ class TextScorer(Judge):
                 out[place] = Response(prompt_hash=prompt_hash(text), option_logprobs=logs)
         yield out
 
-    def prompt(self, request: Choose) -> str:
+    def prompt(self, request: Ask) -> str:
         """The reply itself."""
         return request.messages[0].content
 
