@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import fmean
 
 from traitbench.charts.chart import Estimate, digits, plain
 from traitbench.tables import Table, interval, number, ratio
 from traitbench.tasks.block import Facts
 from traitbench.tasks.board import Cell, Contender, Entry, rank_text, standing, unranked
-from traitbench.tasks.situations.comparison import aimed, group, part
-from traitbench.tasks.situations.effects import PairContrast, PairShift
+from traitbench.tasks.effects import aimed, mean_known, sign, toward, toward_ci
+from traitbench.tasks.situations.comparison import group, part
+from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.situations.summary import PairScores, SituationsBlock
 from traitbench.tasks.standing import Dot, Standing, plainly
 from traitbench.types import Mode, Record
@@ -68,7 +68,7 @@ class Metrics(Record):
 
 def metrics(scored: PairScores, facts: Facts, mode: Mode) -> Metrics:
     """What the leaderboard says of one scoring mode, without the rank."""
-    found, style = aimed(scored), scored.response_style.get("all")
+    found, style = aimed(scored.contrasts), scored.response_style.get("all")
     leaks = [c.leakage for c in found if c.leakage is not None]
     damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
     return Metrics(
@@ -77,9 +77,9 @@ def metrics(scored: PairScores, facts: Facts, mode: Mode) -> Metrics:
         effect=scored.effect.value if scored.effect else None,
         effect_ci=scored.effect.ci if scored.effect else None,
         covers=scored.effect.covers if scored.effect else [],
-        matched=_mean([_toward(c, c.matched) for c in found]),
-        d=_mean([_sign(c) * c.effect.d if c.effect and c.effect.d is not None else None for c in found]),
-        moved=_mean([c.moved.value if c.moved else None for c in found]),
+        matched=mean_known([toward(c, c.matched) for c in found]),
+        d=mean_known([sign(c) * c.effect.d if c.effect and c.effect.d is not None else None for c in found]),
+        moved=mean_known([c.moved.value if c.moved else None for c in found]),
         leakage=(sum(x * x for x in leaks) / len(leaks)) ** 0.5 if leaks else None,
         option_mass=style.option_mass if style else None,
         position_bias=style.position_bias if style else None,
@@ -100,31 +100,16 @@ def contender(found: Metrics, scored: PairScores, block: SituationsBlock, facts:
         ci=found.effect_ci,
         group=found.group,
         unranked=unranked(found.effect, found.effect_ci, found.verdict, facts.config.get("limit"), contaminated),
-        parts=[part(c, scored, block) for c in aimed(scored)],
+        parts=[part(c, scored, block) for c in aimed(scored.contrasts)],
     )
-
-
-def _sign(contrast: PairContrast) -> float:
-    return next(iter(contrast.aimed.values()))
-
-
-def _toward(contrast: PairContrast, shift: PairShift | None) -> float | None:
-    return _sign(contrast) * shift.value if shift and shift.value is not None else None
 
 
 def _cell(contrast: PairContrast) -> TargetCell:
     effect = contrast.effect
-    ends = sorted(_sign(contrast) * end for end in effect.ci) if effect and effect.ci else None
     return TargetCell(
-        target=contrast.target, effect=_toward(contrast, effect), effect_ci=(ends[0], ends[1]) if ends else None,
-        matched=_toward(contrast, contrast.matched), check=contrast.check, reasons=contrast.reasons,
+        target=contrast.target, effect=toward(contrast, effect), effect_ci=toward_ci(contrast, effect),
+        matched=toward(contrast, contrast.matched), check=contrast.check, reasons=contrast.reasons,
     )  # fmt: skip
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """Null where one is unknown."""
-    known = [value for value in values if value is not None]
-    return fmean(known) if known and len(known) == len(values) else None
 
 
 def board_tables(task: str, mode: Mode, entries: Sequence[Entry]) -> list[Table]:

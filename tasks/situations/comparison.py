@@ -7,16 +7,17 @@ from typing import cast
 
 from traitbench.samples import Sample
 from traitbench.tables import plain
+from traitbench.tasks import effects
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Part
 from traitbench.tasks.differences import design_of
-from traitbench.tasks.scoring import RANDOM
+from traitbench.tasks.effects import aimed
 from traitbench.tasks.shifts import DESIGNS, Shifts
 from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.situations.summary import PairScores, SituationsBlock
 from traitbench.types import Mode
 
-__all__ = ["aimed", "group", "part", "shifts"]
+__all__ = ["group", "part", "shifts"]
 
 _ASKED = {"orders": "order", "symbols": "symbols", "templates": "template"}
 """What decides how the pairs were asked -> the field of a sample that says it."""
@@ -29,7 +30,7 @@ def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts
     for mode, scored in held.modes.items():
         rows = [row for row in samples if row.scoring == mode]
         asked = {name: ", ".join(sorted({str(getattr(row, field)) for row in rows})) for name, field in _ASKED.items()}
-        for contrast in aimed(scored):
+        for contrast in aimed(scored.contrasts):
             mine = part(contrast, scored, held)
             out.append(Shifts(
                 filter=mode,
@@ -42,24 +43,10 @@ def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts
     return out
 
 
-def aimed(scored: PairScores) -> list[PairContrast]:
-    """The contrasts that aim at one trait and have an effect on it."""
-    return [c for c in scored.contrasts if c.effect is not None and c.effect.value is not None]
-
-
 def part(contrast: PairContrast, scored: PairScores, block: SituationsBlock) -> Part:
     """One target: its pairs' shifts in the direction aimed at, with the strata and weights of the effect."""
-    values = {item: cells for item, cells in contrast.items.items() if any(cell is not None for cell in cells)}
-    cells = len(next(iter(values.values()), []))
-    return Part(
-        name=contrast.target,
-        values=values,
-        over=list(RANDOM),
-        shape=[scored.templates, cells // scored.templates],
-        strata={item: block.keys[item] if scored.halves else 1 for item in values},
-        clusters={item: block.facets[item] for item in values},
-        weights="halves" if scored.halves else "items",
-    )
+    keys, weights = (block.keys, "halves") if scored.halves else ({}, "items")
+    return effects.part(contrast, scored.templates, block.facets, keys, weights)
 
 
 def _hits(part: Part) -> dict[str, bool]:
@@ -70,7 +57,7 @@ def _hits(part: Part) -> dict[str, bool]:
 
 def group(scored: PairScores, facts: Facts, mode: Mode) -> str:
     """Name what a run was asked and aimed at; runs that share it are rivals. Empty without a contrast."""
-    found = aimed(scored)
+    found = aimed(scored.contrasts)
     if not found:
         return ""
     designs = {design_of(c.high, c.low, facts.conditions[0].name) for c in found}

@@ -12,17 +12,9 @@ from traitbench.statistics.intervals import item_means
 from traitbench.statistics.style import Style, response_style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.differences import Overall
+from traitbench.tasks.effects import Level, Shift, levels, overall
 from traitbench.tasks.scoring import answer, modes
-from traitbench.tasks.situations.effects import (
-    PairContrast,
-    PairLevel,
-    PairShift,
-    Setting,
-    contrasts,
-    levels,
-    overall,
-    pair_grid,
-)
+from traitbench.tasks.situations.effects import PairContrast, PairSetting, contrasts, pair_grid
 from traitbench.tasks.situations.pairs import Pair
 from traitbench.tasks.situations.verdict import verdict
 from traitbench.tasks.variation import Variation, variation, varied
@@ -36,8 +28,8 @@ class PairScores(Record):
     """One scoring mode with trait values."""
 
     unit: Literal["POMP", "nats a token"]
-    levels: dict[str, list[PairLevel]]
-    """Condition -> a level a trait."""
+    levels: dict[str, list[Level]]
+    """Condition -> a level a trait: choice 0 to 100, 50 without a preference; statement 0 without one."""
     contrasts: list[PairContrast]
     effect: Overall | None
     """Mean over the contrasts that aim at one trait; null without any."""
@@ -124,7 +116,7 @@ def _ends(name: str, ci: tuple[float, float] | None) -> dict[str, float | None]:
     return {f"{name}_low": ci[0] if ci else None, f"{name}_high": ci[1] if ci else None}
 
 
-def _beside(contrast: PairContrast, shift: PairShift) -> dict[str, float | None]:
+def _beside(contrast: PairContrast, shift: Shift) -> dict[str, float | None]:
     """What only the trait aimed at has."""
     own = contrast.effect is not None and shift.trait == contrast.effect.trait
     return {
@@ -155,7 +147,7 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: M
     conditions = by_condition(facts, rows)
     templates = sorted({row.template for row in rows})
     values = {name: pair_grid(mine, pairs, templates, mode) for name, mine in conditions.items()}
-    setting = Setting(pairs, mode, len({row.order for row in rows}), facts.iterations, facts.seed)
+    setting = PairSetting(pairs, mode, len({row.order for row in rows}), facts.iterations, facts.seed)
     found = contrasts(values, facts.conditions, setting)
     headline = {condition.name: conditions[condition.name] for condition in facts.conditions if condition.headline}
     styles = {} if mode == "statement" else {n: _style(mine) for n, mine in conditions.items()}

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from traitbench.charts.chart import digits
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Facts
+from traitbench.tasks.effects import Shift
 from traitbench.tasks.scoring import COVERS
-from traitbench.tasks.situations.effects import PairContrast, PairShift
+from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.situations.summary import PairScores, Replies, SituationsBlock
 from traitbench.tasks.style_tables import statement_first
 from traitbench.types import Mode
@@ -55,7 +56,7 @@ def _effect(mode: Mode, contrast: PairContrast) -> list[str]:
     ]
 
 
-def _shown(shift: PairShift | None, mode: Mode) -> str:
+def _shown(shift: Shift | None, mode: Mode) -> str:
     return interval(shift.value, shift.ci, digits(mode)) if shift else "–"
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from traitbench.samples import Condition
 from traitbench.statistics.intervals import stratified_mean
-from traitbench.tasks.situations.effects import Setting, contrasts, levels, overall
+from traitbench.tasks.effects import levels, overall
+from traitbench.tasks.situations.effects import PairSetting, contrasts
 from traitbench.tasks.situations.pairs import load
 from traitbench.types import Mode
 
@@ -28,8 +29,8 @@ BETTER = np.array([{"high": 1, "low": -1}.get(pair.desirability, 0) for pair in 
 Values = Mapping[str, NDArray[np.float64]]
 
 
-def setting(mode: Mode = "statement", orders: int = 2) -> Setting:
-    return Setting(PAIRS, mode, orders, 50, 0)
+def setting(mode: Mode = "statement", orders: int = 2) -> PairSetting:
+    return PairSetting(PAIRS, mode, orders, 50, 0)
 
 
 def moved(by: NDArray[np.float64], noise: float = 0.01, shape: tuple[int, ...] = (1, 1)) -> Values:
@@ -95,9 +96,9 @@ def test_in_one_order_a_liking_for_a_cancels_between_the_keys() -> None:
     some = [PAIRS[i] for i in mine]
     for_a = np.array([-10.0 * pair.keyed for pair in some]).reshape(-1, 1, 1)
     values = {"baseline": 50 + for_a}
-    (one,) = (levels(values, "baseline", Setting(some, "choice", orders, 50, 0)) for orders in (1,))
+    (one,) = (levels(values, "baseline", PairSetting(some, "choice", orders, 50, 0)) for orders in (1,))
     assert [level.value for level in one["baseline"]] == pytest.approx([50] * 5)
-    both = levels(values, "baseline", Setting(some, "choice", 2, 50, 0))
+    both = levels(values, "baseline", PairSetting(some, "choice", 2, 50, 0))
     assert all(level.value is not None and level.value < 47 for level in both["baseline"])
 
 
