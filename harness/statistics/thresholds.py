@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["JUDGES", "THRESHOLDS", "Level", "Threshold", "judge"]
+__all__ = ["JUDGES", "TEXTS", "THRESHOLDS", "Level", "Limit", "Threshold", "judge"]
 
 Level = Literal["caution", "not interpretable"]
 
@@ -22,6 +22,13 @@ class Threshold(NamedTuple):
     """None: the criterion never forbids interpretation by itself."""
     side: Literal["above", "below"]
     """Which side of a limit counts against the numbers; a value on the limit of `above` counts."""
+    source: str
+
+
+class Limit(NamedTuple):
+    """Where a written text stops being one that can be judged."""
+
+    value: float
     source: str
 
 
@@ -107,6 +114,28 @@ JUDGES: dict[str, Threshold] = {
     ),
 }  # fmt: skip
 """Criteria of those who score texts, as `THRESHOLDS` holds those of answers."""
+
+TEXTS: dict[str, Limit] = {
+    "distinct_runs": Limit(
+        0.40, "share of distinct runs of four words, below it a text repeats itself: prose of a few hundred words is "
+        "above .95, a paragraph said twice is above .5",
+    ),
+    "compression": Limit(
+        6.0, "bytes over bytes that zlib leaves, above it a text repeats itself: prose of this length is at 2 to 3, the "
+        "same paragraph twice below 5",
+    ),
+    "same_sentence": Limit(4, "times that one sentence of two words or more stands in a text half of which it makes"),
+    "other_script": Limit(0.30, "share of the letters outside the Latin script: quoting a name stays far below"),
+    "function_words": Limit(
+        0.15, "share of the words that are frequent function words of one other language: a third to a half in prose of "
+        "that language, below .10 in English, since few are words of English too and those count for English as well",
+    ),
+    "no_english": Limit(
+        0.10, "share of frequent English function words below which thirty words of prose are not English, whichever "
+        "language they are; English prose has .35 to .50",
+    ),
+}  # fmt: skip
+"""What `traitbench.judges.texts` asks of a written text."""
 
 
 def judge(name: str, value: float | None) -> tuple[Level, float] | None:
