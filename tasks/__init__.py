@@ -24,6 +24,8 @@ TASKS: Catalog[type[Task]] = Catalog(
     {
         "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
         "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",
+        "personality_bench": "traitbench.tasks.personality_bench:PersonalityBench",
+        "personality_bench_published": "traitbench.tasks.personality_bench:PublishedBench",
         _INVENTORIES: "traitbench.tasks.questionnaire:Questionnaire",
         "situations": "traitbench.tasks.situations:Situations",
     },

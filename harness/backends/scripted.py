@@ -1,7 +1,8 @@
 """Respondents with known trait levels: the ground truth of the tests, and the trivial baselines of the tables.
 
 `scripted:person` answers from levels that you set; `scripted:uniform`, `scripted:first` and `scripted:last` answer
-without reading. They never see a prompt, only which item is asked and which options are shown.
+without reading. They never see a prompt, only which item is asked and which options are shown. Asked to write freely,
+a person answers with stock sentences that show the level of the trait that the item is about (`stock`).
 """
 
 from __future__ import annotations
@@ -9,15 +10,30 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError
 
 from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
+from traitbench.backends.stock import speech
 from traitbench.errors import UnknownName, UnsupportedControl, unknown
 from traitbench.masking import masked
-from traitbench.types import TRAITS, Choose, Continue, Control, Doc, Kind, Record, Request, Response, Write, prompt_hash
+from traitbench.types import (
+    BIG_FIVE,
+    TRAITS,
+    Choose,
+    Continue,
+    Control,
+    Doc,
+    Kind,
+    Record,
+    Request,
+    Response,
+    Trait,
+    Write,
+    prompt_hash,
+)
 
 __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 
@@ -101,14 +117,17 @@ class Scripted(Backend):
 
     @classmethod
     def refuses(cls, request: Request, spec: ModelSpec) -> str | None:
-        """Refuse free text: a respondent answers items."""
-        return cls._speechless(request)
+        """Refuse free text of those who answer without reading: only a person has something to say."""
+        return cls._speechless(request, spec.source)
 
     @staticmethod
-    def _speechless(request: Request) -> str | None:
-        if isinstance(request, Continue) or request.values:
+    def _speechless(request: Request, kind: str) -> str | None:
+        if isinstance(request, Continue) or request.values or kind == "person":
             return None
-        return "a scripted respondent answers items and cannot speak freely; take a model, e.g. --model smollm2"
+        return (
+            f"scripted:{kind} answers items and cannot speak freely; take a model, e.g. --model smollm2, or "
+            "scripted:person"
+        )
 
     def prompt(self, request: Request) -> str:
         """Return the conversation as plain text; a scripted respondent does not read it."""
@@ -135,8 +154,10 @@ class Scripted(Backend):
         told = prompt_hash(text)
         if isinstance(request, Continue):
             return self._statement(request, told)
-        if refused := self._speechless(request):
+        if refused := self._speechless(request, self.kind):
             raise UnsupportedControl(refused)
+        if isinstance(request, Write) and not request.values:
+            return self._speech(request, told)
         shares = self._shares(request.doc, request.values)
         refuses = self._draw("refuse", request.doc).random() < self.respondent.refusals
         if isinstance(request, Choose):
@@ -155,6 +176,21 @@ class Scripted(Backend):
         else:
             index = max(range(len(shares)), key=lambda i: shares[i])
         return request.labels[index][0]
+
+    def _speech(self, request: Write, told: str) -> Response:
+        """Say what shows the levels, as many words of it as there may be tokens."""
+        doc, me = request.doc, self.respondent
+        if self._draw("refuse", doc).random() < me.refusals:
+            return Response(prompt_hash=told, text="I'm sorry, but I can't answer that.", tokens=9)
+        noise = self._draw("noise", doc, doc.template, doc.respondent)
+        levels = {
+            trait: self._level(trait, doc) + (me.noise * noise.gauss() if me.noise else 0.0) for trait in BIG_FIVE
+        }
+        draw = self._draw("speech", doc, doc.template, doc.respondent, request.seed if request.temperature else "")
+        words = speech(levels, doc.trait, draw).split()
+        status: Literal["valid", "truncated"] = "truncated" if len(words) > request.max_tokens else "valid"
+        said = words[: request.max_tokens]
+        return Response(prompt_hash=told, text=" ".join(said), tokens=len(said), status=status)
 
     def _statement(self, request: Continue, told: str) -> Response:
         """Make likely what fits the level: one nat a token from one end of the scale to the other."""
@@ -183,19 +219,25 @@ class Scripted(Backend):
         me = self.respondent
         if me.constant is not None:
             return float(min(max(me.constant, low), high))
-        level = float(getattr(me, doc.trait)) if doc.trait in TRAITS else 0.5
-        level += self._person(doc) if me.person_sd and doc.respondent is not None else 0.0
-        if self._control is not None and self._control.target is not None:
-            level += me.obedience * self._control.target.levels.get(doc.trait, 0.0)
+        level = self._level(doc.trait, doc)
         place = 0.5 + doc.keyed * (level - 0.5)
         place += me.item_sd * self._draw("item", doc).gauss() if me.item_sd else 0.0
         place += me.noise * self._draw("noise", doc, doc.template, doc.respondent).gauss() if me.noise else 0.0
         return low + (high - low) * min(max(place + me.acquiescence, 0.0), 1.0)
 
-    def _person(self, doc: Doc) -> float:
-        """How far the simulated respondent's level on the item's trait lies from the model's own."""
+    def _level(self, trait: Trait, doc: Doc) -> float:
+        """The level on a trait: that of the model or of the simulated respondent, as far as a control moves it."""
+        me = self.respondent
+        level = float(getattr(me, trait)) if trait in TRAITS else 0.5
+        level += self._person(trait, doc) if me.person_sd and doc.respondent is not None else 0.0
+        if self._control is not None and self._control.target is not None:
+            level += me.obedience * self._control.target.levels.get(trait, 0.0)
+        return level
+
+    def _person(self, trait: Trait, doc: Doc) -> float:
+        """How far the simulated respondent's level on a trait lies from the model's own."""
         me, who = self.respondent, f"{self.respondent.seed} {doc.respondent}"
-        own, common = random.Random(f"level {doc.trait} {who}").gauss(), random.Random(f"common {who}").gauss()
+        own, common = random.Random(f"level {trait} {who}").gauss(), random.Random(f"common {who}").gauss()
         return me.person_sd * (math.sqrt(1 - me.one_factor) * own + math.sqrt(me.one_factor) * common)
 
     def _draw(self, what: str, doc: Doc, *more: object) -> random.Random:

@@ -129,7 +129,7 @@ def language(text: str) -> str:
 def refused(text: str, asked: str = "") -> bool:
     """Whether a text begins as a model's refusal does; `asked` tells a person's "I can't help with that" from it."""
     start = " ".join(_plain(text)[:600].split())
-    quoted = start[:1] in "\"“„«" and start.rstrip(" .")[-1:] not in "\"”“»"
+    quoted = start[:1] in '"“„«' and start.rstrip(" .")[-1:] not in '"”“»'
     start = start if quoted else start.strip(_QUOTES)
     apology = _APOLOGY.match(start)
     rest = start[apology.end() :].lstrip() if apology else start

@@ -46,7 +46,9 @@ def others() -> dict[str, Texts]:
     for name in ("ipip_neo_120", "ipip_neo_300"):
         instrument = inventories.load(name)
         found[name] = {
-            trait: [Text(instrument.statement(item), item.keyed == 1, item.id) for item in instrument.scale_items(trait)]
+            trait: [
+                Text(instrument.statement(item), item.keyed == 1, item.id) for item in instrument.scale_items(trait)
+            ]
             for trait in BIG_FIVE
         }
     every = (*pairs.load("dev"), *pairs.load("test"))

@@ -19,7 +19,9 @@ Texts = Mapping[Trait, Sequence[Text]]
 _ROUNDED = 4
 
 
-def evaluate(kept: Heads, made_of: Features, trained: Texts, others: Mapping[str, Texts], iterations: int = 2000) -> Evaluation:
+def evaluate(
+    kept: Heads, made_of: Features, trained: Texts, others: Mapping[str, Texts], iterations: int = 2000
+) -> Evaluation:
     """Score `others` (name -> texts) with the heads, `trained` with heads fitted on those that are statements, and both.
 
     `trained` are the texts that the heads were trained on: what is printed of them is marked as remembering.
@@ -58,7 +60,9 @@ def _rows(
     source: str, target: str, texts: Texts, odds: Mapping[Trait, np.ndarray], bar: float | None, iterations: int
 ) -> list[Row]:
     """A row a trait and one of their mean, whose redraws take the clusters of all traits together."""
-    every = [(trait, each, value) for trait, mine in texts.items() for each, value in zip(mine, odds[trait], strict=True)]
+    every = [
+        (trait, each, value) for trait, mine in texts.items() for each, value in zip(mine, odds[trait], strict=True)
+    ]
     found = []
     for name in (*texts, "mean"):
         mine = [row for row in every if name in (row[0], "mean")]
