@@ -65,6 +65,9 @@ test-vllm: .venv-vllm/.ready
 
 # Methods that train an adapter, or put one on, need PEFT and TRL.
 TRAINED := $(filter sft dpo p_tailor persllm,$(METHOD))
+# Written replies are rated by the text scorer where --judge names nobody, which needs its embeddings.
+COMMA := ,
+JUDGED := $(filter personality_bench%,$(subst $(COMMA), ,$(TASKS)))$(findstring generate,$(ARGS))
 # The published values are made for models and data a hundred times larger than the embedded ones.
 ARGS ?= $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),--method_args preset=small))
 
@@ -75,7 +78,7 @@ RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)
 SERVED := $(or $(filter vllm,$(BACKEND)),$(and $(filter auto,$(BACKEND)),$(GPU),$(wildcard .venv-vllm/.ready)))
 UNSERVED := $(and $(filter auto,$(BACKEND)),$(GPU),$(if $(wildcard .venv-vllm/.ready),,yes))
 
-eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train))
+eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD))$(JUDGED),.venv/.train))
 	@test -z "$(UNSERVED)" || echo "there is a GPU and no vLLM: make setup-vllm sets it up; make eval then uses it"
 	@echo "$(strip $(RUN))"
 	@$(if $(SERVED),$(VLLM),$(BIN))/$(strip $(RUN))

@@ -40,6 +40,11 @@ def called(judge: str, facts: Facts) -> str:
     return str(facts.judges.get(judge, {}).get("model") or judge)
 
 
+def _family(judge: str, facts: Facts) -> str:
+    """By the judge's card, else by its name."""
+    return str(facts.judges.get(judge, {}).get("family") or family(called(judge, facts)))
+
+
 def chosen(judges: Sequence[str], facts: Facts) -> list[str]:
     """The judges whose mean is the number of a run.
 
@@ -55,7 +60,7 @@ def too_few(judges: Sequence[str], facts: Facts) -> str:
     if not judges or not all(map(is_model, judges)):
         return ""
     mine = family(facts.model_name)
-    strange = {family(called(judge, facts)) for judge in judges} - {mine}
+    strange = {_family(judge, facts) for judge in judges} - {mine}
     if len(strange) >= FEWEST:
         return ""
     return (

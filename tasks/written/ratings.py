@@ -47,7 +47,7 @@ class Asking(Record):
     abstained: float
     """Share in which it could not tell."""
     unseen: float
-    """Share with too little probability on the options."""
+    """Share that is no verdict: too little probability on the options, or words that say none."""
     failed: float
     option_mass: float | None
     """Probability of all options, mean."""
@@ -97,14 +97,14 @@ def asking(rows: Sequence[Sample], mine: Ratings, own: Mapping[str, Trait]) -> A
     rated = np.array([v for (place, dimension), v in mine.items() if dimension == own[place.item]], dtype=float)
     rated = rated[np.isfinite(rated)]
     return Asking(
-        n=len(rows), valid=shares["valid"], abstained=shares["abstained"], unseen=shares["unseen"],
+        n=len(rows), valid=shares["valid"], abstained=shares["abstained"], unseen=max(1 - sum(shares.values()), 0.0),
         failed=shares["error"], option_mass=fmean(masses) if masses else None,
         direction_gap=fmean(map(abs, gaps)) if gaps else None, direction_bias=fmean(gaps) if gaps else None,
         spread=float(rated.std()) if rated.size else None,
     )  # fmt: skip
 
 
-_TOLD = ("valid", "abstained", "unseen", "error")
+_TOLD = ("valid", "abstained", "error")
 
 
 def grid(

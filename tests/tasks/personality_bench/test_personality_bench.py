@@ -57,7 +57,7 @@ def test_writers_are_ordered_by_their_levels(tmp_path: Path) -> None:
     found: dict[str, list[list[float]]] = {NAME: [], "situations": []}
     for seed, row in enumerate(planted):
         given = {**dict(zip(BIG_FIVE, map(float, row), strict=True)), "noise": 0.1, "seed": seed}
-        results, _ = run(tmp_path, model_args=given, limit=100, tasks=tuple(found), scoring=("generate",))
+        results, _ = run(tmp_path, model_args=given, limit=60, tasks=tuple(found), scoring=("generate",))
         for task, kept in found.items():
             mine = levels(written(results, task))
             assert {trait for trait, value in mine.items() if value is not None} == USABLE
@@ -72,9 +72,9 @@ def test_writers_are_ordered_by_their_levels(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def obeyed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Results, Path]:
     """A writer who does as told, under every target."""
-    return run(
-        tmp_path_factory.mktemp("obeyed"), method="prompting", target="all", model_args={"obedience": 0.4, "seed": 1}
-    )  # fmt: skip
+    given = {"obedience": 0.4, "seed": 1}
+    folder = tmp_path_factory.mktemp("obeyed")
+    return run(folder, method="prompting", target="all", limit=60, model_args=given)
 
 
 def test_a_control_moves_its_own_trait_and_says_why_one_has_no_number(obeyed: tuple[Results, Path]) -> None:
@@ -96,18 +96,19 @@ def test_a_control_moves_its_own_trait_and_says_why_one_has_no_number(obeyed: tu
     assert set(frame["judge"]) == {"scorer:text"} and frame.loc[frame["aimed"], "composite"].max() > 7
 
 
-def test_it_is_ranked_and_compared(obeyed: tuple[Results, Path], tmp_path: Path) -> None:
-    results, path = obeyed
-    _, weaker = run(tmp_path, method="prompting", model_args={"obedience": 0.1, "seed": 1}, target="all")
-    kept = tmp_path / "published"
-    for one in (path, weaker):
-        publish(one.parent, kept)
+def test_it_is_ranked_and_compared(tmp_path: Path) -> None:
+    kept, folders = tmp_path / "published", []
+    for obedience in (0.4, 0.1):
+        given = {"obedience": obedience, "seed": 1}
+        results, path = run(tmp_path, method="prompting", model_args=given, target="extraversion=high")
+        folders.append(str(path.parent))
+        publish(path, kept)
+    assert results.figures()
     board = build(kept)
     ranks = sorted((e.metrics["generate"]["effect"], e.metrics["generate"]["rank"]) for e in board.entries)
     assert [rank for _, rank in ranks] == [2, 1]
     assert "rated by scorer:text" in render(board)
-    found = compare(str(path.parent), str(weaker.parent), lambda line: None)
-    assert found is not None and results.figures()
+    assert compare(folders[0], folders[1], lambda line: None) is not None
 
 
 def test_a_judge_that_is_the_subject_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
@@ -121,7 +122,8 @@ def test_planted_judges_are_named_by_their_own_index(tmp_path: Path) -> None:
     results, _ = run(tmp_path, judge=("scripted:first", "scripted:uniform"), limit=20)
     found = written(results)
     first = found.judges["scripted:first"].asking
-    assert first is not None and first.direction_gap == 5 == -(first.direction_bias or 0) and first.spread == 0
+    assert first is not None and first.direction_gap == pytest.approx(5) == -(first.direction_bias or 0)
+    assert first.spread == 0
     assert found.verdict.verdict == "not interpretable"
     assert any("scripted:first rates all replies alike" in why for why in found.verdict.reasons)
     assert set(found.agreement) == set(BIG_FIVE)
