@@ -184,5 +184,6 @@ def _task_facts(task: Task) -> dict[str, str]:
             "note": task.inventory.note,
         }
     if task.restricted:
-        facts["texts"] = f"not shipped: traitbench data get {task.id} --accept_licence, or a file of your own"
+        name = task.data_set or task.id
+        facts["texts"] = f"not shipped: traitbench data get {name} --accept_licence, or a file of your own"
     return {key: str(value) for key, value in facts.items() if value != ""}

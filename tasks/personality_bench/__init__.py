@@ -15,7 +15,7 @@ from traitbench.samples import Grade, Sample
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.personality_bench import asking
-from traitbench.tasks.personality_bench.questions import PUBLISHED, Question, Split, load, published
+from traitbench.tasks.personality_bench.questions import DATA, PUBLISHED, Question, Split, load, published
 from traitbench.tasks.shifts import Shifts
 from traitbench.tasks.task import About, Task
 from traitbench.tasks.written import replies
@@ -114,6 +114,7 @@ class PublishedBench(PersonalityBench):
 
     id = PUBLISHED
     restricted = True
+    data_set = DATA
 
     def __init__(self, administration: Administration) -> None:
         """Take the grid. BadData with what to type where the questions are not on this machine."""

@@ -16,11 +16,11 @@ from traitbench.errors import BadData
 from traitbench.inventories import text_hash
 from traitbench.types import BIG_FIVE, Record, Trait
 
-__all__ = ["PUBLISHED", "Asked", "Question", "Split", "load", "published", "rounds"]
+__all__ = ["DATA", "PUBLISHED", "Asked", "Question", "Split", "load", "published", "rounds"]
 
 PUBLISHED = "personality_bench_published"
 Split = Literal["dev", "test"]
-_DATA = "personalitybench"
+DATA = "personalitybench"
 """Name in `traitbench data`."""
 
 
@@ -70,7 +70,7 @@ def load(split: Split = "test") -> tuple[Question, ...]:
 
 def published() -> tuple[Question, ...]:
     """The published questions, from wherever they are: BadData with what to type where they are not, or are damaged."""
-    folder, out = data.path(_DATA) / "test", []
+    folder, out = data.path(DATA) / "test", []
     for trait in BIG_FIVE:
         path = folder / f"{trait.capitalize()}.json"
         for number, text in enumerate(_lines(path), 1):
@@ -96,7 +96,7 @@ def _lines(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadData(f"cannot read {path}: {error}; get it anew with `traitbench data get {_DATA}`") from None
+        raise BadData(f"cannot read {path}: {error}; get it anew with `traitbench data get {DATA}`") from None
     out = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -110,5 +110,5 @@ def _lines(path: Path) -> list[str]:
             raise BadData(f'{path}:{number}: expected {{"question": ...}} with a text')
         out.append(" ".join(text.split()))
     if not out:
-        raise BadData(f"{path} holds no question; get it anew with `traitbench data get {_DATA}`")
+        raise BadData(f"{path} holds no question; get it anew with `traitbench data get {DATA}`")
     return out
