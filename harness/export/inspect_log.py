@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,12 @@ def inspect_logs(path: Path, to: Path) -> list[Path]:
         prompts = {} if restricted or results.persons else prompts_of(path, task, rows)
         for number, condition in enumerate(results.conditions):
             own = [cleared(row, restricted) for row in rows if row.condition == condition.name]
+            verdicts = [row for row in own if row.judge is not None]
+            own = [row for row in own if row.judge is None]
             name = f"{task}-{number:03d}-{re.sub(r'[^A-Za-z0-9=,.@_-]', '_', condition.name)}.eval"
             place = to / path.resolve().parent.name / name
             place.parent.mkdir(parents=True, exist_ok=True)
-            write_eval_log(_log(path, results, task, condition, own, prompts), place)
+            write_eval_log(_log(path, results, task, condition, own, verdicts, prompts), place)
             made.append(place)
     return made
 
@@ -53,6 +56,7 @@ def _log(
     task: str,
     condition: Condition,
     rows: Sequence[Sample],
+    verdicts: Sequence[Sample],
     prompts: Mapping[str, Sequence[str]],
 ) -> Any:
     from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalResults, EvalSpec, EvalStats
@@ -86,12 +90,23 @@ def _log(
         },
     )
     scores = _scores(results, task, condition, rows)
+    judged: dict[tuple[Any, ...], list[Sample]] = defaultdict(list)
+    for row in verdicts:
+        judged[_reply(row)].append(row)
     return EvalLog(
         status="success",
         eval=spec,
         results=EvalResults(total_samples=len(rows), completed_samples=len(rows), scores=scores),
         stats=EvalStats(started_at=at, completed_at=at),
-        samples=[_sample(row, prompts.get(row.prompt_hash, ()), results.model_name) for row in rows],
+        samples=[
+            _sample(
+                row,
+                prompts.get(row.prompt_hash, ()),
+                results.model_name,
+                judged[_reply(row)] if row.scoring == "generate" else (),
+            )
+            for row in rows
+        ],
     )
 
 
@@ -101,7 +116,28 @@ def _id(row: Sample) -> str:
     return "-".join(str(part) for part in cell if part is not None)
 
 
-def _sample(row: Sample, known: Sequence[str], model: str) -> Any:
+def _reply(row: Sample) -> tuple[Any, ...]:
+    """Name the place of a reply, and of what judges say of it."""
+    return (row.item, row.template, row.respondent, row.repeat, row.fit)
+
+
+def _verdicts(rows: Sequence[Sample]) -> dict[str, Any]:
+    """A score a judge and dimension, mean over the directions of its scale; a comparison of two replies has none."""
+    from inspect_ai.scorer import Score
+
+    held: dict[str, list[Sample]] = defaultdict(list)
+    for row in rows:
+        if row.against is None:
+            held[f"{row.judge}/{row.trait}"].append(row)
+    out = {}
+    for name, mine in held.items():
+        values = [row.value_raw for row in mine if row.value_raw is not None]
+        reason = ", ".join(dict.fromkeys(row.status for row in mine))
+        out[name] = Score(value=sum(values) / len(values)) if values else Score.unscored(reason=reason)
+    return out
+
+
+def _sample(row: Sample, known: Sequence[str], model: str, judged: Sequence[Sample]) -> Any:
     from inspect_ai.log import EvalSample
     from inspect_ai.model import ModelOutput
     from inspect_ai.scorer import Score
@@ -128,7 +164,7 @@ def _sample(row: Sample, known: Sequence[str], model: str) -> Any:
         input=known[0] if known else f"sha256:{row.prompt_hash}",
         target="",
         output=output,
-        scores={row.scoring: score},
+        scores={row.scoring: score, **_verdicts(judged)},
         metadata=row.model_dump(
             mode="json",
             include={"item", "trait", "facet", "keyed", "order", "symbols", "template", "respondent", "fit", "seed",

@@ -49,9 +49,9 @@ def administer(
     backend: Backend,
     folder: RunFolder,
     held: dict[str, Response],
-    judging: Judging,
     progress: Progress,
     tell: Callable[[str], None],
+    judging: Judging | None = None,
 ) -> dict[str, list[Sample]]:
     """Ask everything that is not yet answered; return the samples of each task, condition by condition.
 
@@ -78,11 +78,12 @@ def administer(
                     with _under(backend, control, group):
                         _write_out(condition, backend, requests, tell)
             rows = _rounds(desk, group, requests)
-        judging.begin([condition for condition, _ in group], rows)
+        if judging is not None:
+            judging.begin([condition for condition, _ in group], rows)
         for row in rows:
             samples[row.task].append(row)
     outlook.learn()
-    for row in judging.finish(progress):
+    for row in judging.finish(progress) if judging is not None else ():
         samples[row.task].append(row)
     return samples
 

@@ -61,7 +61,7 @@ def evaluate(
             prepared = _fitted(prepared, backend, tell, progress)
             fitted = time.time()
             with Judging(judges, {task.id: task for task in prepared.tasks}, folder, held, plan.seed) as judging:
-                samples = administer(prepared, backend, folder, held, judging, progress, tell)
+                samples = administer(prepared, backend, folder, held, progress, tell, judging)
                 cards = judging.cards
             made = _damage(prepared, backend, folder, held, progress)
             prepared = prepared.model_copy(update={"conditions": made})

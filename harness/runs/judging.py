@@ -104,7 +104,8 @@ class Judging:
             for request, response in zip(asked, self._answers(judge, asked), strict=True):
                 item = items[request.doc.item]
                 made = make_sample(request, response, condition, item, judge.prompt(request), self._seed)
-                out.append(graded(made, grade(made)))
+                # The reply stands in a sample of its own, and the rubric in the card: its hash is enough.
+                out.append(graded(made.model_copy(update={"arguments": []}), grade(made)))
         return out
 
     def _answers(self, judge: Judge, asked: Sequence[Choose]) -> list[Response]:
