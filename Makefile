@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup setup-vllm eval test test-vllm lint types docs bench gpu-check leaderboard figures schemas clean
+.PHONY: setup setup-vllm eval test test-vllm lint types docs bench gpu-check leaderboard figures schemas scorer clean
 
 setup: .venv/.core
 
@@ -126,6 +126,13 @@ gpu-check: $(if $(GPU),.venv-vllm/.ready)
 
 schemas: .venv/.core
 	@$(BIN)/python -m traitbench.schemas
+
+# The heads of the text scorer and what they are worth (docs/judges.md), a few minutes: FEATURES='wordllama minilm' for both.
+FEATURES ?= wordllama
+comma := ,
+scorer: .venv/.core
+	@$(PIP) --editable '.[judges$(if $(filter minilm,$(FEATURES)),$(comma)minilm)]'
+	@$(BIN)/python -m traitbench.reproduce.scorer $(FEATURES)
 
 clean:
 	rm -rf .venv .venv-vllm .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache

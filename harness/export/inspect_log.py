@@ -90,23 +90,13 @@ def _log(
         },
     )
     scores = _scores(results, task, condition, rows)
-    judged: dict[tuple[Any, ...], list[Sample]] = defaultdict(list)
-    for row in verdicts:
-        judged[_reply(row)].append(row)
+    judged = _by_reply(verdicts)
     return EvalLog(
         status="success",
         eval=spec,
         results=EvalResults(total_samples=len(rows), completed_samples=len(rows), scores=scores),
         stats=EvalStats(started_at=at, completed_at=at),
-        samples=[
-            _sample(
-                row,
-                prompts.get(row.prompt_hash, ()),
-                results.model_name,
-                judged[_reply(row)] if row.scoring == "generate" else (),
-            )
-            for row in rows
-        ],
+        samples=[_sample(row, prompts.get(row.prompt_hash, ()), results.model_name, judged) for row in rows],
     )
 
 
@@ -119,6 +109,13 @@ def _id(row: Sample) -> str:
 def _reply(row: Sample) -> tuple[Any, ...]:
     """Name the place of a reply, and of what judges say of it."""
     return (row.item, row.template, row.respondent, row.repeat, row.fit)
+
+
+def _by_reply(verdicts: Sequence[Sample]) -> dict[tuple[Any, ...], list[Sample]]:
+    out: dict[tuple[Any, ...], list[Sample]] = defaultdict(list)
+    for row in verdicts:
+        out[_reply(row)].append(row)
+    return out
 
 
 def _verdicts(rows: Sequence[Sample]) -> dict[str, Any]:
@@ -137,7 +134,7 @@ def _verdicts(rows: Sequence[Sample]) -> dict[str, Any]:
     return out
 
 
-def _sample(row: Sample, known: Sequence[str], model: str, judged: Sequence[Sample]) -> Any:
+def _sample(row: Sample, known: Sequence[str], model: str, judged: Mapping[tuple[Any, ...], Sequence[Sample]]) -> Any:
     from inspect_ai.log import EvalSample
     from inspect_ai.model import ModelOutput
     from inspect_ai.scorer import Score
@@ -152,6 +149,7 @@ def _sample(row: Sample, known: Sequence[str], model: str, judged: Sequence[Samp
         score = Score.unscored(reason=row.status, metadata=metadata)
     else:
         score = Score(value=value, metadata=metadata)
+    verdicts = _verdicts(judged.get(_reply(row), ())) if row.scoring == "generate" else {}
     reply = row.resps[0][0] if row.scoring == "generate" and row.resps else None
     output = ModelOutput(model=model)
     if isinstance(reply, str):
@@ -164,7 +162,7 @@ def _sample(row: Sample, known: Sequence[str], model: str, judged: Sequence[Samp
         input=known[0] if known else f"sha256:{row.prompt_hash}",
         target="",
         output=output,
-        scores={row.scoring: score, **_verdicts(judged)},
+        scores={row.scoring: score, **verdicts},
         metadata=row.model_dump(
             mode="json",
             include={"item", "trait", "facet", "keyed", "order", "symbols", "template", "respondent", "fit", "seed",

@@ -38,7 +38,7 @@ class TextScorer(Judge):
         refuse_others(f"key of --judge_args for {name}", arguments, ())
         if find_spec("wordllama") is None:
             raise MissingExtra(
-                f"the judge {name} needs wordllama, which is not installed: pip install 'traitbench[train]'"
+                f"the judge {name} needs wordllama, which is not installed: pip install 'traitbench[judges]'"
             )
         return cls(name)
 
@@ -89,11 +89,17 @@ class TextScorer(Judge):
         out: dict[int, Response] = {}
         for number, (text, places) in enumerate(asked.items()):
             for place in places:
-                high = min(max(float(found[requests[place].cue][number]), 1e-9), 1 - 1e-9)
-                logs = (math.log1p(-high), math.log(high))
+                high = float(found[requests[place].cue][number])
+                # A text without a letter has no score, and what has no log-probabilities is graded as missing.
+                logs = None if math.isnan(high) else (math.log1p(-_inside(high)), math.log(_inside(high)))
                 out[place] = Response(prompt_hash=prompt_hash(text), option_logprobs=logs)
         yield out
 
     def prompt(self, request: Choose) -> str:
         """The reply itself."""
         return request.messages[0].content
+
+
+def _inside(share: float) -> float:
+    """A probability that has a logarithm, and whose complement has one."""
+    return min(max(share, 1e-9), 1 - 1e-9)

@@ -50,8 +50,8 @@ _MODEL = re.compile(
     re.I,
 )
 _APOLOGY = re.compile(
-    r"(?:(?:i'm|i am) (?:so |very |really |truly )?(?:sorry|afraid)|(?:very |so )?sorry|(?:my )?apologies|unfortunately|"
-    r"i apologi[sz]e)(?: for [^.,!]{1,40})?[,.!;:]? ?(?:but )?(?:that )?",
+    r"(?:(?:i'm|i am) (?:so |very |really |truly )?(?:sorry|afraid)|(?:very |so )?sorry|(?:my )?apologies|"
+    r"unfortunately|i apologi[sz]e)(?: for [^.,!]{1,40})?[,.!;:]? ?(?:but )?(?:that )?",
     re.I,
 )
 _CANNOT = (
@@ -70,11 +70,11 @@ _PLAIN = re.compile(_CANNOT + r"(?: (?P<verb>help|do|answer|discuss|continue|say
 
 
 def status_of(text: str, asked: str = "") -> TextStatus:
-    """Tell whether `text`, a written reply to `asked`, can be judged; the first that applies of
+    """Tell whether `text`, a written reply to `asked`, can be judged.
 
-    `empty`, no letter in it; `repetitive`, it repeats itself, wholly or at its end; `other_language`, neither English
-    nor the language of `asked`; `refusal`, it begins as a model's refusal does. Everything else is `ok`, also code, a
-    short reply, and a text that speaks to its judge.
+    The first that applies of `empty`, no letter in it; `repetitive`, it repeats itself, wholly or at its end;
+    `other_language`, neither English nor the language of `asked`; `refusal`, it begins as a model's refusal does.
+    Everything else is `ok`, also code, a short reply, and a text that speaks to its judge.
     """
     if not any(map(str.isalpha, text)):
         return "empty"

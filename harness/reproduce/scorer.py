@@ -24,6 +24,11 @@ from traitbench.types import BIG_FIVE, Trait
 
 __all__ = ["corpus", "main", "others", "table"]
 
+DECIDING = ("ipip_neo_300", "situations")
+"""Texts that decide whether a trait gets a number: items (all of the IPIP-NEO-120 are among those of the 300) and
+replies. Both must be told apart, since an item is not the kind of text that is scored, and a reply of ours is one of
+few hands."""
+
 Texts = Mapping[Trait, Sequence[Text]]
 
 
@@ -89,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         made_of = features(name)
         named, texts = corpus()
         kept = train(texts, made_of, named)
-        found = evaluate(kept, made_of, texts, others())
+        found = evaluate(kept, made_of, texts, others(), DECIDING)
         for kind, record in (("heads", kept), ("evaluation", found)):
             store.write_text(place(kind, name), json.dumps(record.model_dump(mode="json"), indent=None) + "\n")
         print(f"penalty {kept.penalty:g}, of {kept.tried}")

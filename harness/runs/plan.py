@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
@@ -18,6 +18,7 @@ from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
 from traitbench.runs.aims import meant, targets
+from traitbench.runs.checks import check_matched, check_strengths
 from traitbench.runs.conditions import conditions
 from traitbench.runs.owed import requests_owed
 from traitbench.runs.people import aimed_at, norms, people
@@ -191,14 +192,14 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
         task.check(target, participants)
     requests = {task.id: requests_owed(task, task.requests(plan.seed)) for task in tasks}
     aims = targets(plan.target, method, tasks, participants, plan.seed)
-    _check_strengths(plan, method)
+    check_strengths(plan.method, method, plan.coefs, plan.scoring)
     if plan.fit_seeds > 1:
         check_fits(plan.fit_seeds, plan.method, method, plan.coefs, tasks)
     method.check(aims)
     # Methods that are fitted on the model make their controls once it is loaded.
     bench = None if method.needs_model else Bench(plan.seed)
     if plan.matched:
-        _check_matched(plan, method, aims)
+        check_matched(plan.method, method, aims)
         settings = {**settings, "matched": True}
     made = conditions(method, settings, aims, plan.coefs, bench, drawn(plan.target) > 0, plan.matched)
     return Prepared(
@@ -264,36 +265,6 @@ def _check_task(name: str, task: Task) -> None:
         raise TraitbenchUsage(
             f"the task {name} has the id {task.id!r}, which cannot be part of a file's name; expected letters, digits "
             "and _"
-        )
-
-
-def _check_strengths(plan: Plan, method: Method) -> None:
-    if plan.coefs and method.strength is None:
-        able = [name for name in METHODS if METHODS.load(name).strength is not None]
-        raise TraitbenchUsage(
-            f"--coefs: the method {plan.method} has no strength; methods that have one: {', '.join(able)}"
-        )
-    if getattr(method.config, "positions", None) == "generated" and "choice" in plan.scoring:
-        raise UnsupportedControl(
-            "edits at generated positions cannot move a choice, whose answer is read off the prompt's last token; "
-            "use --scoring statement,generate, or --method_args positions=answer"
-        )
-
-
-def _check_matched(plan: Plan, method: Method, aims: Sequence[Target | None]) -> None:
-    if not method.matched:
-        raise TraitbenchUsage(
-            f"--matched: {plan.method} has nothing to put an instruction in front of; compare with "
-            "--method prompting --method_args style=instruction"
-        )
-    if strange := [aim.name if aim else "no target" for aim in aims if aim is None or not aim.levels]:
-        raise TraitbenchUsage(f"--matched: there is no instruction for {strange[0]}; expected trait levels")
-    from traitbench.methods.prompting import texts
-
-    if strange := [trait for aim in aims if aim for trait in aim.levels if trait not in texts()]:
-        raise TraitbenchUsage(
-            f"--matched: the instruction that all methods share has no words for {strange[0]}, only for "
-            f"{', '.join(texts())}; leave --matched out"
         )
 
 

@@ -121,18 +121,18 @@ TEXTS: dict[str, Limit] = {
         "above .95, a paragraph said twice is above .5",
     ),
     "compression": Limit(
-        6.0, "bytes over bytes that zlib leaves, above it a text repeats itself: prose of this length is at 2 to 3, the "
-        "same paragraph twice below 5",
+        6.0, "bytes over bytes that zlib leaves, above it a text repeats itself: prose of this length is at 2, "
+        "the same paragraph twice below 4",
     ),
     "same_sentence": Limit(4, "times that one sentence of two words or more stands in a text half of which it makes"),
     "other_script": Limit(0.30, "share of the letters outside the Latin script: quoting a name stays far below"),
     "function_words": Limit(
-        0.15, "share of the words that are frequent function words of one other language: a third to a half in prose of "
-        "that language, below .10 in English, since few are words of English too and those count for English as well",
+        0.15, "share of the words that are frequent function words of one other language: a third to a half in prose "
+        "of that language, at most .12 in the open dialogues, where those that are words of English too count as well",
     ),
     "no_english": Limit(
         0.10, "share of frequent English function words below which thirty words of prose are not English, whichever "
-        "language they are; English prose has .35 to .50",
+        "language they are; the replies of the open dialogues have .28 at the least and .53 in the median",
     ),
 }  # fmt: skip
 """What `traitbench.judges.texts` asks of a written text."""

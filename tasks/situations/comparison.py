@@ -46,8 +46,8 @@ def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts
 
 def part(contrast: PairContrast, scored: PairScores, block: SituationsBlock) -> Part:
     """One target: its pairs' shifts in the direction aimed at, with the strata and weights of the effect."""
-    keys, weights = (block.keys, "halves") if scored.halves else ({}, "items")
-    return effects.part(contrast, scored.templates, block.facets, keys, weights)
+    keys = block.keys if scored.halves else {}
+    return effects.part(contrast, scored.templates, block.facets, keys, "halves" if scored.halves else "items")
 
 
 def _hits(part: Part) -> dict[str, bool]:

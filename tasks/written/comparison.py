@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from traitbench.tables import plain
 from traitbench.tasks import effects
@@ -17,7 +18,7 @@ from traitbench.tasks.written.summary import Written
 
 __all__ = ["FILTER", "group", "part", "ranked", "shifts"]
 
-FILTER = "generate"
+FILTER: Final = "generate"
 _ASKED = ("templates", "repeats", "max_tokens", "temperature")
 """What of an administration decides how replies were written."""
 

@@ -9,11 +9,13 @@ from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Facts
 from traitbench.tasks.scoring import COVERS
 from traitbench.tasks.style_tables import verdicts
+from traitbench.tasks.verdict import Verdict
 from traitbench.tasks.written.cards import is_model
 from traitbench.tasks.written.comparison import FILTER
 from traitbench.tasks.written.effects import ReplyContrast
 from traitbench.tasks.written.replies import Replies
 from traitbench.tasks.written.summary import Written
+from traitbench.types import Mode
 
 __all__ = ["tables"]
 
@@ -24,7 +26,8 @@ def tables(task: str, found: Written, facts: Facts) -> list[Table]:
     rated += [agreement(task, found)]
     told = f"Verdict: {FILTER} {found.verdict.verdict}."
     out = [t.model_copy(update={"notes": [told, *t.notes]}) for t in rated if t.rows]
-    return [*out, *cards(task, facts), replies(task, found.replies), verdicts(task, {FILTER: found.verdict})]
+    judged: dict[Mode, Verdict] = {FILTER: found.verdict}
+    return [*out, *cards(task, facts), replies(task, found.replies), verdicts(task, judged)]
 
 
 def effects(task: str, found: Written) -> Table:

@@ -165,7 +165,7 @@ class Sentences(Features):
             ids = np.array([self._tokenizer.encode(text).ids], dtype=np.int64)
             given = {"input_ids": ids, "attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids)}
             found[row] = self._session.run(None, given)[0][0].mean(axis=0)
-        return np.hstack([self._words.vectors(texts), _unit(found)]) / np.sqrt(2)
+        return np.asarray(np.hstack([self._words.vectors(texts), _unit(found)]) / np.sqrt(2), dtype=np.float64)
 
     @property
     def digest(self) -> str:
@@ -180,7 +180,8 @@ class Sentences(Features):
 
 def _unit(rows: Array) -> Array:
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    found: Array = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
+    return found
 
 
 def _versions(*packages: str) -> dict[str, str]:

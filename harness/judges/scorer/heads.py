@@ -13,12 +13,8 @@ __all__ = ["BARS", "FEATURES", "Evaluation", "Head", "Heads", "Row", "Validity",
 
 FEATURES = ("wordllama", "minilm")
 BARS: dict[str, tuple[float, float]] = {"wordllama": (0.72, 0.71), "minilm": (0.78, 0.71)}
-"""Mean AUC to beat, dialogues -> IPIP statements and back: what plain mean vectors of either kind had reached."""
+"""Mean AUC to beat, dialogues -> IPIP statements and back: set beforehand by a first measurement."""
 WARNING = "remembering: sentences of the held-out scenes stand in the training scenes too; no sign of validity"
-DECIDING = ("ipip_neo_300", "situations")
-"""Texts that decide whether a trait gets a number: items (all of the IPIP-NEO-120 are among those of the 300) and
-replies. Both must be told apart, since an item is not the kind of text that is scored, and a reply of ours is one of
-a single hand."""
 
 
 class Head(Record):
@@ -27,7 +23,7 @@ class Head(Record):
     weights: tuple[float, ...]
     intercept: float
     slope: float
-    """Of Platt's (1999) map from a text's mean log odds to a probability: 1 / (1 + exp(-(slope * z + offset)))."""
+    """Of Platt's (1999) map from mean log odds z to a probability: 1 / (1 + exp(-(slope * z + offset)))."""
     offset: float
 
 
@@ -68,6 +64,8 @@ class Row(Record):
     """Items, pairs or situations."""
     bar: float | None = None
     """Mean AUC to beat, where there is one."""
+    decides: bool = False
+    """Whether a trait gets a number rests on these texts."""
     warning: str = ""
 
     @property
@@ -85,7 +83,7 @@ class Validity(Record):
     n: int
     """Texts."""
     source: str
-    """The texts that decide: of those of `DECIDING` the ones on which the interval ends lowest."""
+    """Of the texts that decide the ones on which the interval ends lowest."""
     bar: float | None
     """Mean AUC to beat on these texts, where there is one."""
     usable: bool
@@ -105,8 +103,7 @@ class Evaluation(Record):
         """Say of each trait whether it gets a number: not where an interval that decides reaches .5."""
         found = {}
         for trait in BIG_FIVE:
-            mine = [r for r in self.rows if r.trait == trait and r.trained_on == "dialogues" and not r.warning]
-            rows = [row for row in mine if row.tested_on in DECIDING]
+            rows = [row for row in self.rows if row.trait == trait and row.decides]
             row = min(rows, key=lambda r: r.ci[0] if r.ci else 0.0)
             usable = row.ci is not None and row.ci[0] > 0.5
             interval = "no interval" if row.ci is None else f"95 % interval {row.ci[0]:.2f} to {row.ci[1]:.2f}"
@@ -144,5 +141,5 @@ def evaluation(features: str = "wordllama") -> Evaluation:
 def _read(kind: str, features: str) -> object:
     path = place(kind, features)
     if not path.is_file():
-        raise BadData(f"{path} is missing; `make scorer` writes it")
+        raise BadData(f"{path} is missing; `make scorer FEATURES={features}` writes it")
     return store.read_json(path)

@@ -40,9 +40,9 @@ class Scorer:
     def score(self, texts: Sequence[str]) -> dict[Trait, Array]:
         """Probability (n,) of the high pole for each of `texts`, by trait.
 
-        It is calibrated on replies of the trait dialogues that held-out heads scored. NaN where there is no number: a
-        text without a letter, and all texts for a trait that `validity` does not call usable. TraitbenchUsage for a
-        single string.
+        It is calibrated on sentences of the trait dialogues that held-out heads scored, and too sure of other texts: a
+        scale, not a forecast. NaN where there is no number: a text without a letter, and all texts for a trait that
+        `validity` does not call usable. TraitbenchUsage for a single string.
         """
         found, worth = self.decisions(texts), self.validity()
         for trait, head in self._heads.traits.items():
@@ -97,8 +97,9 @@ def log_odds(made_of: Features, kept: Heads, texts: Sequence[str]) -> dict[Trait
     found = np.zeros((len(texts), len(names)))
     for start in range(0, len(parts), _BATCH):
         batch = parts[start : start + _BATCH]
-        values = made_of.vectors([part for _, part in batch]) @ weights + intercepts
-        np.add.at(found, rows[start : start + _BATCH], values)
+        distinct = {part: place for place, part in enumerate(dict.fromkeys(part for _, part in batch))}
+        values = made_of.vectors(list(distinct)) @ weights + intercepts
+        np.add.at(found, rows[start : start + _BATCH], values[[distinct[part] for _, part in batch]])
     counts = np.bincount(rows, minlength=len(texts)).astype(float)[:, None]
     means = np.divide(found, counts, out=np.full_like(found, np.nan), where=counts > 0)
     return {name: means[:, place].copy() for place, name in enumerate(names)}

@@ -3,7 +3,8 @@
 A sentence that several replies share counts once, so none is learnt by heart for its frequency. The penalty is chosen
 by cross-validation in which whole groups are held out: all sentences that stand in one situation only, and each
 sentence that stands in several (no held-out sentence was ever trained on). The map to probabilities (Platt 1999) is
-fitted to whole replies, each sentence scored by the heads that had not seen it. No other text is looked at.
+fitted to the log odds of the held-out sentences, not of whole replies: these were put together from sentences drawn
+apart, so their means are surer than those of what is written in one go. No other text is looked at.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from traitbench.errors import BadData
 from traitbench.judges.scorer.features import Features, sentences
 from traitbench.judges.scorer.heads import Head, Heads
 from traitbench.statistics.discrimination import area
-from traitbench.statistics.logistic import decisions, fit_logistic
+from traitbench.statistics.logistic import fit_logistic
 from traitbench.types import Trait
 
 __all__ = ["FOLDS", "PENALTIES", "Text", "Unit", "fit", "held_out", "remembered", "train", "units"]
@@ -29,6 +30,8 @@ Array = NDArray[np.float64]
 
 FOLDS = 6
 PENALTIES = (0.1, 0.3, 1.0, 3.0, 10.0)
+_FREE = 1e4
+"""Penalty of the map to probabilities: next to none."""
 _DIGITS = 7
 """Significant ones of what is kept."""
 
@@ -73,9 +76,13 @@ def units(texts: Sequence[Text]) -> list[Unit]:
 
 
 def fit(vectors: Array, high: Array, penalty: float) -> tuple[Array, float]:
-    """Weights and intercept of a ridge logistic regression on `vectors` (n, dimension) with classes `high` (n,)."""
-    found = fit_logistic(vectors[None], high, c=penalty)
-    return found.weights[0], float(found.intercepts[0])
+    """Weights and intercept of a ridge logistic regression on `vectors` (n, dimension) with classes `high` (n,).
+
+    The weights of least length lie in the space of the rows, so with more places than rows they are sought there.
+    """
+    basis = np.linalg.qr(vectors.T)[0] if vectors.shape[1] > len(vectors) else np.eye(vectors.shape[1])
+    found = fit_logistic((vectors @ basis)[None], high, c=penalty)
+    return basis @ found.weights[0], float(found.intercepts[0])
 
 
 def held_out(vectors: Array, high: Array, folds: NDArray[np.intp], penalty: float) -> Array:
@@ -105,11 +112,11 @@ def train(
     made = {}
     for trait in texts:
         weights, intercept = fit(vectors[trait], high[trait], best)
-        known = dict(zip((unit.text for unit in parts[trait]), odds[best][trait], strict=True))
-        slope, offset = _platt(texts[trait], known)
+        slope, offset = fit(odds[best][trait][:, None], high[trait], _FREE)
         made[trait] = Head(
-            weights=tuple(map(_rounded, weights)), intercept=_rounded(intercept), slope=slope, offset=offset
-        )
+            weights=tuple(map(_rounded, weights)), intercept=_rounded(intercept), slope=_rounded(slope[0]),
+            offset=_rounded(offset),
+        )  # fmt: skip
     return Heads(
         features=made_of.name, vectors=made_of.digest, dimension=made_of.dimension, corpus=corpus, penalty=best,
         tried={f"{c:g}": value for c, value in tried.items()}, traits=made,
@@ -129,18 +136,6 @@ def remembered(texts: Sequence[Text], made_of: Features, penalty: float) -> tupl
     means = np.array([table[[place[part] for part in mine]].mean(axis=0) for mine in parts])
     high = np.array([each.high for each in texts], dtype=float)
     return held_out(means, high, np.arange(len(texts)) // 2 % FOLDS, penalty), high
-
-
-def _platt(texts: Sequence[Text], known: Mapping[str, float]) -> tuple[float, float]:
-    """Slope and offset from a reply's mean held-out log odds to a probability; replies of unknown sentences are out."""
-    rows = []
-    for each in texts:
-        odds = [known[part] for part in sentences(each.text) if part in known]
-        if odds:
-            rows.append((float(np.mean(odds)), float(each.high)))
-    values, high = np.array(rows).T
-    slope, offset = fit(values[:, None], high, penalty=1e4)
-    return _rounded(slope[0]), _rounded(offset)
 
 
 def _rounded(value: float) -> float:

@@ -20,17 +20,24 @@ _ROUNDED = 4
 
 
 def evaluate(
-    kept: Heads, made_of: Features, trained: Texts, others: Mapping[str, Texts], iterations: int = 2000
+    kept: Heads,
+    made_of: Features,
+    trained: Texts,
+    others: Mapping[str, Texts],
+    deciding: Sequence[str],
+    iterations: int = 2000,
 ) -> Evaluation:
-    """Score `others` (name -> texts) with the heads, `trained` with heads fitted on those that are statements, and both.
+    """Score `others` (name -> texts) with the heads, and `trained` with heads fitted on those that are statements.
 
-    `trained` are the texts that the heads were trained on: what is printed of them is marked as remembering.
+    Whether a trait gets a number rests on the `deciding` ones of `others`. `trained` are the texts that the heads were
+    trained on: what is printed of them is marked as remembering.
     """
     bars = BARS[kept.features]
     rows: list[Row] = []
     for name, texts in others.items():
         forward = bars[0] if name.startswith("ipip") else None
-        rows += _rows("dialogues", name, texts, _scored(made_of, kept, texts), forward, iterations)
+        found = _rows("dialogues", name, texts, _scored(made_of, kept, texts), forward, iterations)
+        rows += [row.model_copy(update={"decides": name in deciding}) for row in found]
     for name, texts in others.items():
         if name.startswith("ipip"):
             odds = _scored(made_of, back(kept, made_of, texts), trained)

@@ -1,0 +1,42 @@
+"""What of a plan cannot go together, said before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from traitbench.errors import TraitbenchUsage, UnsupportedControl
+from traitbench.methods import METHODS
+from traitbench.methods.method import Method
+from traitbench.types import Mode, Target
+
+__all__ = ["check_matched", "check_strengths"]
+
+
+def check_strengths(name: str, method: Method, coefs: Sequence[float], scoring: Sequence[Mode]) -> None:
+    """Refuse strengths of a method that has none, and edits that no scoring can see; `name` is the method's."""
+    if coefs and method.strength is None:
+        able = [each for each in METHODS if METHODS.load(each).strength is not None]
+        raise TraitbenchUsage(f"--coefs: the method {name} has no strength; methods that have one: {', '.join(able)}")
+    if getattr(method.config, "positions", None) == "generated" and "choice" in scoring:
+        raise UnsupportedControl(
+            "edits at generated positions cannot move a choice, whose answer is read off the prompt's last token; "
+            "use --scoring statement,generate, or --method_args positions=answer"
+        )
+
+
+def check_matched(name: str, method: Method, aims: Sequence[Target | None]) -> None:
+    """Refuse the instruction that all methods share where there is no place or no word for it."""
+    if not method.matched:
+        raise TraitbenchUsage(
+            f"--matched: {name} has nothing to put an instruction in front of; compare with "
+            "--method prompting --method_args style=instruction"
+        )
+    if strange := [aim.name if aim else "no target" for aim in aims if aim is None or not aim.levels]:
+        raise TraitbenchUsage(f"--matched: there is no instruction for {strange[0]}; expected trait levels")
+    from traitbench.methods.prompting import texts
+
+    if strange := [trait for aim in aims if aim for trait in aim.levels if trait not in texts()]:
+        raise TraitbenchUsage(
+            f"--matched: the instruction that all methods share has no words for {strange[0]}, only for "
+            f"{', '.join(texts())}; leave --matched out"
+        )
