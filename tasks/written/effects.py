@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from traitbench.samples import Condition
 from traitbench.tasks.differences import design_of, differences
-from traitbench.tasks.effects import Contrast, Setting, Shift, contrast, counted, shift, troubles
+from traitbench.tasks.effects import Contrast, Setting, UnitShift, contrast, counted, shift, troubles
 from traitbench.tasks.written.ratings import RANGE
 from traitbench.types import Record, Trait
 
@@ -45,9 +45,9 @@ class ReplyContrast(Contrast):
 
     composite: Composite | None = None
     """Of high minus low; null of other contrasts."""
-    spill: list[Shift] = []
+    spill: list[UnitShift] = []
     """How far each other trait moved in the replies to the questions about the trait aimed at."""
-    length: Shift | None = None
+    length: UnitShift | None = None
     """How many tokens longer the replies to these questions became: longer replies may be rated otherwise."""
 
 

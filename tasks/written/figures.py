@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from traitbench.charts.chart import Figure
 from traitbench.tasks.effect_figures import effect_rows, effects_drawn
 from traitbench.tasks.written.comparison import FILTER
-from traitbench.tasks.written.summary import Written
+from traitbench.tasks.written.records import Written
 
 __all__ = ["forest"]
 

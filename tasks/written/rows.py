@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from traitbench.tasks.written.comparison import FILTER
-from traitbench.tasks.written.summary import Written
+from traitbench.tasks.written.records import Written
 
 __all__ = ["effect_rows", "metrics", "score_rows"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,62 +14,19 @@ from traitbench.statistics.agreement import Agreement, agreement
 from traitbench.statistics.intervals import item_means
 from traitbench.statistics.thresholds import JUDGES
 from traitbench.tasks.block import Facts, by_condition
-from traitbench.tasks.differences import Overall
-from traitbench.tasks.effects import Level, Placed, Setting, levels, overall
-from traitbench.tasks.variation import Variation, varied
+from traitbench.tasks.effects import Placed, Setting, levels, overall
+from traitbench.tasks.variation import varied
 from traitbench.tasks.verdict import Verdict
 from traitbench.tasks.written.cards import chosen, no_number, too_few
-from traitbench.tasks.written.effects import ReplyContrast, contrasts
-from traitbench.tasks.written.ratings import MEAN, Asking, Place, asking, grid, over_judges, place_of, ratings, table
+from traitbench.tasks.written.effects import contrasts
+from traitbench.tasks.written.ratings import MEAN, Place, asking, grid, over_judges, place_of, ratings, table
 from traitbench.tasks.written.ratings import Ratings as Told
-from traitbench.tasks.written.replies import READABLE, Replies, replies, written
+from traitbench.tasks.written.records import Rated, Written
+from traitbench.tasks.written.replies import READABLE, replies, written
 from traitbench.tasks.written.verdict import verdict
-from traitbench.types import BIG_FIVE, Record, Trait
+from traitbench.types import BIG_FIVE, Trait
 
-__all__ = ["Rated", "Written", "summarise"]
-
-
-class Rated(Record):
-    """All ratings of one judge, or the mean over judges."""
-
-    levels: dict[str, list[Level]]
-    """Condition -> mean rating a trait, 0 to 5, on the questions about it."""
-    contrasts: list[ReplyContrast]
-    effect: Overall | None
-    """Mean over the contrasts that aim at one trait; null without any."""
-    coverage: float | None
-    """Share of all replies with a rating on the trait that the question is about, where there are numbers for it."""
-    variation: Variation
-    """Whether the ratings vary, over questions and conditions."""
-    without: dict[Trait, str] = {}
-    """Trait -> why there is no number."""
-    asking: Asking | None = None
-    """How the judge answered; null of the mean."""
-
-
-class Written(Record):
-    """The written replies of a task: what became of them, and what judges say of them."""
-
-    unit: Literal["points"] = "points"
-    """Of ratings, 0 to 5."""
-    replies: dict[str, Replies]
-    """Condition -> its replies."""
-    judges: dict[str, Rated]
-    """Judge, and "mean" for the mean over those in `counted` where they are several; empty where none was asked."""
-    counted: list[str] = []
-    """Judges whose mean is the number of the run."""
-    agreement: dict[Trait, Agreement] = {}
-    """Trait -> how far the judges in `counted` agree about replies to the questions about it; empty with one judge."""
-    templates: int
-    """Wordings that each question was asked in: `items` of a contrast has their values in this order, with its fits."""
-    unranked: str = ""
-    """Why the judges are too few for a rank; empty where they are not."""
-    verdict: Verdict
-
-    @property
-    def rated(self) -> Rated | None:
-        """The number of the run; null where nothing was judged."""
-        return self.judges.get(MEAN if len(self.counted) > 1 else next(iter(self.counted), ""))
+__all__ = ["summarise"]
 
 
 def summarise(facts: Facts, samples: Sequence[Sample], units: Sequence[Placed]) -> Written:

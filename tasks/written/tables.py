@@ -13,8 +13,8 @@ from traitbench.tasks.verdict import Verdict
 from traitbench.tasks.written.cards import is_model
 from traitbench.tasks.written.comparison import FILTER
 from traitbench.tasks.written.effects import ReplyContrast
+from traitbench.tasks.written.records import Written
 from traitbench.tasks.written.replies import Replies
-from traitbench.tasks.written.summary import Written
 from traitbench.types import Mode
 
 __all__ = ["tables"]

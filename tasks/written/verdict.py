@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from traitbench.statistics.thresholds import judge
 from traitbench.tasks.block import Facts
 from traitbench.tasks.verdict import Verdict, damage_reasons, judged, variation_reasons
 from traitbench.tasks.written.ratings import RANGE
-
-if TYPE_CHECKING:
-    from traitbench.tasks.written.summary import Rated, Written
+from traitbench.tasks.written.records import Rated, Written
 
 __all__ = ["verdict"]
 

@@ -23,7 +23,7 @@ from traitbench.runs.tables import tables
 from traitbench.tables import markdown
 from traitbench.tasks.personality_bench.block import BenchBlock
 from traitbench.tasks.situations.summary import SituationsBlock
-from traitbench.tasks.written.summary import Written
+from traitbench.tasks.written.records import Written
 from traitbench.types import BIG_FIVE
 
 NAME = "personality_bench"
