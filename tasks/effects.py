@@ -25,22 +25,8 @@ from traitbench.tasks.variation import FLAT
 from traitbench.types import Record, Trait
 
 __all__ = [
-    "Contrast",
-    "Setting",
-    "UnitLevel",
-    "UnitShift",
-    "aimed",
-    "contrast",
-    "counted",
-    "levels",
-    "mean_known",
-    "overall",
-    "part",
-    "shift",
-    "sign",
-    "toward",
-    "toward_ci",
-    "troubles",
+    "Contrast", "Setting", "UnitLevel", "UnitShift", "aimed", "contrast", "counted", "levels", "mean_known",
+    "overall", "part", "shift", "sign", "toward", "toward_ci", "troubles",
 ]  # fmt: skip
 
 ALPHA = 0.05
