@@ -15,13 +15,17 @@ from traitbench.errors import UnsupportedControl
 from traitbench.leaderboard import build, render
 from traitbench.runs.compare import compare
 from traitbench.runs.evaluate import evaluate
-from traitbench.runs.finished import rescore
+from traitbench.runs.finished import graded, rescore
 from traitbench.runs.plan import Plan
 from traitbench.runs.publish import publish
 from traitbench.runs.results import Results
 from traitbench.runs.tables import tables
+from traitbench.samples import Sample
 from traitbench.tables import markdown
+from traitbench.tasks import Administration, personality_bench
 from traitbench.tasks.personality_bench.block import BenchBlock
+from traitbench.tasks.personality_bench.questions import load
+from traitbench.tasks.situations import Situations
 from traitbench.tasks.situations.summary import SituationsBlock
 from traitbench.tasks.written.records import Written
 from traitbench.types import BIG_FIVE
@@ -50,23 +54,44 @@ def levels(found: Written, condition: str = "baseline") -> dict[str, float | Non
     return {level.trait: level.value for level in found.rated.levels[condition]}
 
 
-def test_writers_are_ordered_by_their_levels(tmp_path: Path) -> None:
-    """Fifteen writers with noise, each with a level of its own on every trait; in situations as well."""
+@pytest.mark.parametrize("task", [NAME, pytest.param("situations", marks=pytest.mark.slow)])
+def test_writers_are_ordered_by_their_levels(tmp_path: Path, task: str) -> None:
+    """Fifteen writers with noise, each with a level of its own on every trait."""
     rng = np.random.default_rng(0)
     planted = np.array([rng.permutation(np.linspace(0.05, 0.95, 15)) for _ in BIG_FIVE]).T
-    found: dict[str, list[list[float]]] = {NAME: [], "situations": []}
+    found = []
     for seed, row in enumerate(planted):
         given = {**dict(zip(BIG_FIVE, map(float, row), strict=True)), "noise": 0.1, "seed": seed}
-        results, _ = run(tmp_path, model_args=given, limit=60, tasks=tuple(found), scoring=("generate",))
-        for task, kept in found.items():
-            mine = levels(written(results, task))
-            assert {trait for trait, value in mine.items() if value is not None} == USABLE
-            kept.append([mine[trait] or np.nan for trait in BIG_FIVE])
-    for task, kept in found.items():
-        for place, trait in enumerate(BIG_FIVE):
-            if trait in USABLE:
-                rho = stats.spearmanr(planted[:, place], np.array(kept)[:, place]).statistic
-                assert rho >= 0.9, (task, trait)
+        results, _ = run(tmp_path, model_args=given, limit=50, tasks=(task,), scoring=("generate",))
+        mine = levels(written(results, task))
+        assert {trait for trait, value in mine.items() if value is not None} == USABLE
+        found.append([mine[trait] or np.nan for trait in BIG_FIVE])
+    for place, trait in enumerate(BIG_FIVE):
+        if trait in USABLE:
+            assert stats.spearmanr(planted[:, place], np.array(found)[:, place]).statistic >= 0.9, trait
+
+
+def test_situations_are_written_beside_being_weighed(tmp_path: Path) -> None:
+    given = {"obedience": 0.4}
+    results, path = run(
+        tmp_path, tasks=("situations",), scoring=("statement", "generate"), method="prompting", model_args=given,
+        target="extraversion=high", limit=40,
+    )  # fmt: skip
+    block = results.tasks["situations"]
+    assert isinstance(block, SituationsBlock) and list(block.modes) == ["statement"] and block.written is not None
+    (weighed,), (own,) = block.modes["statement"].contrasts, block.written.judges["scorer:text"].contrasts
+    assert weighed.effect and own.effect and (weighed.effect.value or 0) > 0 and (own.effect.value or 0) > 0
+    assert own.effect.n == weighed.effect.n == 8
+    assert {row["scoring"] for row in block.effect_rows()} == {"statement", "generate"}
+    assert rescore(path) == results and len(results.figures()) == 2
+    assert [row.filter for row in Situations(Administration()).shifts(results, _kept(path))] == [
+        "statement",
+        "generate",
+    ]
+
+
+def _kept(path: Path) -> list[Sample]:
+    return graded(path).samples["situations"]
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +121,10 @@ def test_a_control_moves_its_own_trait_and_says_why_one_has_no_number(obeyed: tu
     assert set(frame["judge"]) == {"scorer:text"} and frame.loc[frame["aimed"], "composite"].max() > 7
 
 
-def test_it_is_ranked_and_compared(tmp_path: Path) -> None:
+def test_it_is_ranked_and_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(personality_bench, "load", lambda split: load(split)[:50])
     kept, folders = tmp_path / "published", []
-    for obedience in (0.4, 0.1):
+    for obedience in (0.45, 0.2):
         given = {"obedience": obedience, "seed": 1}
         results, path = run(tmp_path, method="prompting", model_args=given, target="extraversion=high")
         folders.append(str(path.parent))
