@@ -1,7 +1,8 @@
 """Respondents with known trait levels: the ground truth of the tests, and the trivial baselines of the tables.
 
 `scripted:person` answers from levels that you set; `scripted:uniform`, `scripted:first` and `scripted:last` answer
-without reading. They never see a prompt, only which item is asked and which options are shown.
+without reading. They never see a prompt, only which item is asked and which options are shown. Asked to write freely,
+a person answers with stock sentences that show the level of the trait that the item is about (`stock`).
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator
 
 from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
+from traitbench.backends.stock import speech
 from traitbench.errors import UnknownName, UnsupportedControl, unknown
 from traitbench.masking import masked
 from traitbench.types import (
+    BIG_FIVE,
     TRAITS,
     Choose,
     Continue,
@@ -158,14 +161,17 @@ class Scripted(Backend):
 
     @classmethod
     def refuses(cls, request: Request, spec: ModelSpec) -> str | None:
-        """Refuse free text: a respondent answers items."""
-        return cls._speechless(request)
+        """Refuse free text of those who answer without reading: only a person has something to say."""
+        return cls._speechless(request, spec.source)
 
     @staticmethod
-    def _speechless(request: Request) -> str | None:
-        if isinstance(request, Continue) or request.values:
+    def _speechless(request: Request, kind: str) -> str | None:
+        if isinstance(request, Continue) or request.values or kind == "person":
             return None
-        return "a scripted respondent answers items and cannot speak freely; take a model, e.g. --model smollm2"
+        return (
+            f"scripted:{kind} answers items and cannot speak freely; take a model, e.g. --model smollm2, or "
+            "scripted:person"
+        )
 
     def prompt(self, request: Request) -> str:
         """Return the conversation as plain text; a scripted respondent does not read it."""
@@ -192,8 +198,10 @@ class Scripted(Backend):
         told = prompt_hash(text)
         if isinstance(request, Continue):
             return self._statement(request, told)
-        if refused := self._speechless(request):
+        if refused := self._speechless(request, self.kind):
             raise UnsupportedControl(refused)
+        if isinstance(request, Write) and not request.values:
+            return self._speech(request, told)
         shares = self._shares(request.doc, request.values)
         refuses = self._draw("refuse", request.doc).random() < self.respondent.refusals
         if isinstance(request, Choose):
@@ -212,6 +220,21 @@ class Scripted(Backend):
         else:
             index = max(range(len(shares)), key=lambda i: shares[i])
         return request.labels[index][0]
+
+    def _speech(self, request: Write, told: str) -> Response:
+        """Say what shows the levels, as many words of it as there may be tokens."""
+        doc, me = request.doc, self.respondent
+        if self._draw("refuse", doc).random() < me.refusals:
+            return Response(prompt_hash=told, text="I'm sorry, but I can't answer that.", tokens=9)
+        noise = self._draw("noise", doc, doc.template, doc.respondent)
+        levels = {
+            trait: self._level(doc, trait) + (me.noise * noise.gauss() if me.noise else 0.0) for trait in BIG_FIVE
+        }
+        draw = self._draw("speech", doc, doc.template, doc.respondent, request.seed if request.temperature else "")
+        words = speech(levels, doc.trait, draw).split()
+        status: Literal["valid", "truncated"] = "truncated" if len(words) > request.max_tokens else "valid"
+        said = words[: request.max_tokens]
+        return Response(prompt_hash=told, text=" ".join(said), tokens=len(said), status=status)
 
     def _statement(self, request: Continue, told: str) -> Response:
         """Make likely what fits the level: one nat a token from one end of the scale to the other."""
