@@ -36,7 +36,7 @@ def requests(task: str, questions: Sequence[Question], administration: Administr
             cue=CUE,
             seed=int(digest([seed, question.id, template, repeat]), 16) % 2**31,
             max_tokens=administration.max_tokens if given else MAX_TOKENS,
-            temperature=administration.temperature,
+            temperature=administration.temperature, repetition_penalty=administration.repetition_penalty,
         )
         for template in administration.chosen_templates(seed)
         for repeat in range(administration.repeats)

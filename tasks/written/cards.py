@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from traitbench.judges import JUDGES
+from traitbench.judges.families import family_named
 from traitbench.tasks.block import Facts
 from traitbench.types import Trait, digest
 
-__all__ = ["chosen", "family", "identity", "is_model", "named", "no_number", "too_few"]
+__all__ = ["chosen", "identity", "is_model", "named", "no_number", "too_few"]
 
 FEWEST = 2
 """Language models of families other than the subject's that a number of language models needs."""
-_FAMILIES = (
-    "smollm", "llama", "qwen", "mistral", "mixtral", "gemma", "gemini", "phi", "olmo", "gpt", "claude", "deepseek",
-    "falcon", "granite", "command", "aya", "glm", "nemotron",
-)  # fmt: skip
-_SAME = {"mixtral": "mistral", "gemini": "gemma"}
-
-
-def family(model: str) -> str:
-    """Whose make a model is, by its name: "llama" of meta-llama/Llama-3.1-8B; the name's first letters otherwise."""
-    name = model.rpartition("/")[2].lower()
-    found = next((known for known in _FAMILIES if known in name), None)
-    if found is None:
-        found = re.match(r"[a-z]*", name.removeprefix("scripted:"))[0] or name  # type: ignore[index]
-    return _SAME.get(found, found)
 
 
 def is_model(judge: str) -> bool:
@@ -41,8 +27,15 @@ def called(judge: str, facts: Facts) -> str:
 
 
 def _family(judge: str, facts: Facts) -> str:
-    """By the judge's card, else by its name."""
-    return str(facts.judges.get(judge, {}).get("family") or family(called(judge, facts)))
+    """By the judge's card, else by its name; a model that no family is known of is one of its own."""
+    told = (facts.judges.get(judge, {}).get("families") or {}).get("judge")
+    name = called(judge, facts)
+    return str(told or family_named(name) or name)
+
+
+def _subject(judges: Sequence[str], facts: Facts) -> str:
+    told = next((found for each in judges if (found := (facts.judges.get(each, {}).get("families") or {}))), {})
+    return str(told.get("subject") or family_named(facts.model_name) or facts.model_name)
 
 
 def chosen(judges: Sequence[str], facts: Facts) -> list[str]:
@@ -59,7 +52,7 @@ def too_few(judges: Sequence[str], facts: Facts) -> str:
     """Why a number of these judges may not be ranked; empty where it may."""
     if not judges or not all(map(is_model, judges)):
         return ""
-    mine = family(facts.model_name)
+    mine = _subject(judges, facts)
     strange = {_family(judge, facts) for judge in judges} - {mine}
     if len(strange) >= FEWEST:
         return ""

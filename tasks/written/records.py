@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from traitbench.judges.pairs import PairCheck
 from traitbench.statistics.agreement import Agreement
 from traitbench.tasks.differences import Overall
 from traitbench.tasks.effects import UnitLevel
@@ -44,6 +45,8 @@ class Written(Record):
     """Condition -> its replies."""
     judges: dict[str, Rated]
     """Judge, and "mean" for the mean over those in `counted` where they are several; empty where none was asked."""
+    pairs: list[PairCheck] = []
+    """Which of two replies shows more of a trait, a judge and trait; empty where no judge can compare."""
     counted: list[str] = []
     """Judges whose mean is the number of the run."""
     agreement: dict[Trait, Agreement] = {}

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from traitbench.judges.pairs import checks
 from traitbench.samples import Sample
 from traitbench.statistics.agreement import Agreement, agreement
 from traitbench.statistics.intervals import item_means
@@ -34,7 +35,7 @@ def summarise(facts: Facts, samples: Sequence[Sample], units: Sequence[Placed]) 
     rows = written(samples)
     mine = [unit for unit in units if unit.id in {row.item for row in rows}]
     own = {unit.id: unit.trait for unit in mine}
-    told = [row for row in samples if row.judge is not None]
+    told = [row for row in samples if row.judge is not None and row.against is None]
     found = ratings(told)
     judges, templates = list(facts.judges) or list(found), sorted({row.template for row in rows})
     counted = [judge for judge in chosen(judges, facts) if judge in found]
@@ -55,8 +56,8 @@ def summarise(facts: Facts, samples: Sequence[Sample], units: Sequence[Placed]) 
         held[MEAN] = rate(over_judges({judge: found[judge] for judge in counted}), {})
     made = Written(
         replies={name: replies(each) for name, each in by_condition(facts, rows).items()},
-        judges=held, counted=counted, agreement=agreed, templates=len(templates),
-        unranked=too_few(counted, facts), verdict=Verdict(verdict="caution", reasons=[]),
+        judges=held, pairs=checks(samples, facts.conditions), counted=counted, agreement=agreed,
+        templates=len(templates), unranked=too_few(counted, facts), verdict=Verdict(verdict="caution", reasons=[]),
     )  # fmt: skip
     return made.model_copy(update={"verdict": verdict(made.rated, made, facts)})
 

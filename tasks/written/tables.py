@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from traitbench.judges import pairs
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Facts
 from traitbench.tasks.scoring import COVERS
@@ -27,7 +28,7 @@ def tables(task: str, found: Written, facts: Facts) -> list[Table]:
     told = f"Verdict: {FILTER} {found.verdict.verdict}."
     out = [t.model_copy(update={"notes": [told, *t.notes]}) for t in rated if t.rows]
     judged: dict[Mode, Verdict] = {FILTER: found.verdict}
-    return [*out, *cards(task, facts), replies(task, found.replies), verdicts(task, judged)]
+    return [*out, *pairs.tables(found.pairs), *cards(task, facts), replies(task, found.replies), verdicts(task, judged)]
 
 
 def effects(task: str, found: Written) -> Table:
