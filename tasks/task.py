@@ -48,8 +48,8 @@ class Task(ABC):
     about: About = About()
     restricted: bool = False
     """Whether the items' words may not be passed on."""
-    texts: str = ""
-    """Data set that holds restricted words, where it has another name than the task."""
+    data_set: ClassVar[str] = ""
+    """Name in `traitbench data` of what holds them; empty: the task's own."""
     inventory: Inventory | None = None
     """The instrument that is administered, where the task is one; what is known of people by that instrument counts."""
     brings: ClassVar[str | None] = None

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from traitbench.backends.models import ModelSpec
 
-__all__ = ["FAMILIES", "family", "told"]
+__all__ = ["FAMILIES", "family", "family_named", "told"]
 
 FAMILIES = (
     "smollm", "llama", "qwen", "mistral", "gemma", "gpt", "phi", "olmo", "claude", "gemini", "deepseek", "falcon",
@@ -31,7 +31,7 @@ def family(spec: ModelSpec) -> str | None:
     config = told(spec, "config.json")
     base = told(spec, "adapter_config.json").get("base_model_name_or_path")
     for name in (spec.label, spec.source, config.get("_name_or_path"), base, config.get("model_type")):
-        if found := _named(str(name or "")):
+        if found := family_named(str(name or "")):
             return found
     return None
 
@@ -48,7 +48,7 @@ def told(spec: ModelSpec, name: str) -> dict[str, Any]:
     return cast(dict[str, Any], found) if isinstance(found, dict) else {}
 
 
-def _named(name: str) -> str | None:
+def family_named(name: str) -> str | None:
     """The family whose name comes first in `name`; of a path its last part counts."""
     words = re.findall(r"[a-z]+\d?", name.rpartition("/")[2].lower())
     for word in words:

@@ -29,6 +29,8 @@ class TextScorer(Judge):
     compares: ClassVar[bool] = False
     model: ClassVar[bool] = False
     _scorer: Scorer | None = None
+    _identity: Mapping[str, Any] = {}
+    _valid: frozenset[Trait] = frozenset()
 
     @classmethod
     def make(cls, name: str, arguments: Mapping[str, Any]) -> Self:
@@ -45,6 +47,9 @@ class TextScorer(Judge):
         from traitbench.judges.scorer import scorer
 
         self._scorer = scorer()
+        # Every key holds the identity, and every text asks for the traits: made once.
+        self._identity = self._scorer.identity
+        self._valid = frozenset(trait for trait, worth in self._scorer.validity().items() if worth.usable)
 
     @property
     def _open(self) -> Scorer:
@@ -54,7 +59,7 @@ class TextScorer(Judge):
     @property
     def identity(self) -> dict[str, Any]:
         """Features and heads."""
-        return dict(self._open.identity)
+        return dict(self._identity)
 
     @property
     def card(self) -> dict[str, Any]:
@@ -64,8 +69,7 @@ class TextScorer(Judge):
 
     def ratings(self, text: Text, dimension: Trait) -> list[Ask]:
         """One request; none on a trait that it has no valid head for."""
-        known = self._open.validity().get(dimension)
-        if known is None or not known.usable:
+        if dimension not in self._valid:
             return []
         doc = text.doc.model_copy(update={"judge": self.name, "scoring": "choice", "trait": dimension, "order": None})
         ask = Message(role="user", content=text.text)
