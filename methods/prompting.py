@@ -9,13 +9,11 @@ After Serapio-García et al. (2023) for adjectives, Jiang et al. (2023) for para
 2. Of several traits join the words, in one fixed order.
 3. Show them in front of every task, as system or user turn.
 
-Over 300 lines: eight styles share the words of a trait, and what each refuses is best read beside them.
-
 Where it departs: the texts are our own (prompting.json) and the same for every model, where P2 lets the model write its
 paragraph; a level has five words on either side of the middle, where theirs have four. The sentence of `instruction` at
 full strength is BIG5-CHAT's own.
 
-Over 300 lines: nine styles of a few lines each share their words and one class.
+Over 300 lines: ten styles of a few lines each share their words and one class.
 """
 
 from __future__ import annotations
@@ -126,7 +124,7 @@ def _own_texts(path: Path) -> dict[Trait, TraitTexts]:
 
 
 class Prompting(Method):
-    """Messages in front of the task, in one of nine styles."""
+    """Messages in front of the task, in one of ten styles."""
 
     name = "prompting"
     matched = False

@@ -1,6 +1,6 @@
 """Prompting: the wording of every style, what each refuses, and that no text of ours is an item of an instrument.
 
-Over 300 lines: the checks of nine styles share their tables.
+Over 300 lines: the checks of ten styles share their tables.
 """
 
 from __future__ import annotations
