@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 from pydantic import Field
 
 from traitbench.errors import TraitbenchUsage
-from traitbench.types import Choose, Continue, Mode, Record, Request, Response, Status, Trait, Write, prompt_hash
+from traitbench.types import Choose, Continue, Doc, Mode, Record, Request, Response, Status, Trait, Write, prompt_hash
 
 __all__ = ["Condition", "Grade", "Item", "Sample", "graded", "make_sample", "without_texts"]
 
@@ -106,6 +106,12 @@ class Sample(Record):
     """`value_raw` with minus-keyed items reversed; null for statement, which has no absolute level."""
     value_bounds: tuple[float, float] | None = None
     """Choice with `option_bounds`: the least and the most that the expected value can be; `value_raw` is halfway."""
+
+    @property
+    def place(self) -> Doc:
+        """The cell of the grid that it belongs to."""
+        held = Doc.model_fields.keys() & type(self).model_fields.keys()
+        return Doc.model_validate({name: getattr(self, name) for name in held})
 
 
 class Grade(Record):

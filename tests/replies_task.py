@@ -90,7 +90,7 @@ class Replies(Task):
         asked = {item.id: item for item in self.items}
         return [
             Text(
-                doc=Doc(**{name: getattr(sample, name) for name in Doc.model_fields}),
+                doc=sample.place,
                 question=asked[sample.item].text, text=str(sample.resps[0][0]), dimensions=(sample.trait,),
             )
             for sample in samples

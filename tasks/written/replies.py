@@ -10,7 +10,7 @@ from statistics import fmean
 from traitbench.judges.records import Text
 from traitbench.judges.texts import status_of
 from traitbench.samples import Grade, Sample
-from traitbench.types import BIG_FIVE, Doc, Record, Status
+from traitbench.types import BIG_FIVE, Record, Status
 
 __all__ = ["READABLE", "Replies", "grade", "replies", "texts", "written"]
 
@@ -60,7 +60,7 @@ def texts(samples: Sequence[Sample], questions: Mapping[str, str]) -> list[Text]
     """
     return [
         Text(
-            doc=Doc.model_validate({name: getattr(row, name) for name in Doc.model_fields}),
+            doc=row.place,
             question=questions[row.item],
             text=str(row.resps[0][0]),
             dimensions=(row.trait, *(trait for trait in BIG_FIVE if trait != row.trait)),

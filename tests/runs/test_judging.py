@@ -22,7 +22,7 @@ from traitbench.samples import Grade, Sample
 from traitbench.store import RunFolder
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
-from traitbench.types import BIG_FIVE, Choose, Doc, Response, Trait
+from traitbench.types import BIG_FIVE, Choose, Response, Trait
 
 
 class Written(Questionnaire):
@@ -31,10 +31,9 @@ class Written(Questionnaire):
     judged = True
 
     def to_judge(self, samples: Sequence[Sample]) -> list[Text]:
-        fields = set(Doc.model_fields)
         return [
             Text(
-                doc=Doc(**{k: v for k, v in s.model_dump().items() if k in fields}),
+                doc=s.place,
                 question=str(s.doc["text"]), text=str(s.resps[0][0]), dimensions=(s.trait,),
             )
             for s in samples if s.scoring == "generate" and s.judge is None
