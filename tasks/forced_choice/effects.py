@@ -23,13 +23,16 @@ from traitbench.tasks.forced_choice.pairs import Pair, Statement, Unit
 from traitbench.tasks.scoring import item_grid
 from traitbench.types import Mode, Record, Trait
 
-__all__ = ["ForcedContrast", "SolvedShift", "contrasts", "of_units", "pair_grid", "solved"]
+__all__ = ["ForcedContrast", "SolvedShift", "contrasts", "of_units", "pair_grid", "solved", "solved_levels"]
 
 Array = NDArray[np.float64]
 
 
 class SolvedShift(Record):
-    """How far one trait moved with the others held apart: on a pair of its own two poles, in the unit of the scores."""
+    """How far one trait moved, or where it stands, with the others held apart.
+
+    On a pair of its own two poles, in the unit of the scores.
+    """
 
     trait: Trait
     value: float
@@ -104,6 +107,19 @@ def solved(moved: Array, pairs: Sequence[Pair]) -> list[SolvedShift]:
     return [
         SolvedShift(trait=trait, value=2 * b, se=2 * se, ci=(2 * (b - t * se), 2 * (b + t * se)))
         for trait, b, se in zip(traits, map(float, found), map(float, errors), strict=True)
+    ]
+
+
+def solved_levels(values: Array, pairs: Sequence[Pair], mode: Mode) -> list[SolvedShift]:
+    """Where each trait stands with the others held apart, from what `pair_grid` gives of one condition.
+
+    As `solved`, of how far the preferences lie from none; choice and generate in percent, 50
+    without a preference. Counts order persons less well: what one trait has, the others of its pairs lack.
+    """
+    middle = 0 if mode == "statement" else 50
+    return [
+        SolvedShift(trait=s.trait, value=middle + s.value, se=s.se, ci=(middle + s.ci[0], middle + s.ci[1]))
+        for s in solved(item_means(values) - middle, pairs)
     ]
 
 
