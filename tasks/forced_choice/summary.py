@@ -133,7 +133,7 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: 
     return ForcedScores(
         unit="nats a token" if mode == "statement" else "POMP",
         levels=levels(by_unit, facts.conditions[0].name, setting),
-        apart={name: solved_levels(mine, pairs, mode) for name, mine in values.items()},
+        apart={name: solved_levels(mine, pairs, mode, halves) for name, mine in values.items()},
         contrasts=made,
         effect=overall(by_unit, facts.conditions, setting),
         desirable={name: _correlation(item_means(mine), pairs) for name, mine in values.items()},

@@ -121,6 +121,9 @@ def test_who_takes_the_first_and_who_draws_show_no_trait(tmp_path: Path) -> None
     assert scored(first, "choice").verdict.verdict == "not interpretable"
     one, _ = run(tmp_path, model="scripted:first", scoring=("choice",), orders=("forward",))
     assert list(baseline(one, "choice").values()) == pytest.approx([50] * 5) and scored(one, "choice").halves
+    for found in (first, one):
+        apart = scored(found, "choice").apart["baseline"]
+        assert [each.value for each in apart] == pytest.approx([50] * 5), "a liking for A is no trait"
     drawn, _ = run(tmp_path, model="scripted:uniform")
     assert scored(drawn, "choice").verdict.verdict == scored(drawn, "statement").verdict.verdict == "not interpretable"
     for level in scored(drawn, "choice").levels["baseline"]:
