@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from traitbench.tables import Table, interval, number
-
-if TYPE_CHECKING:
-    from traitbench.tasks.questionnaire.equivalence import Equated, Pairs
+from traitbench.tasks.questionnaire.equated import Equated, Pairs
 
 __all__ = ["equivalence_table"]
 

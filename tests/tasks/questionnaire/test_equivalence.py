@@ -15,15 +15,8 @@ from traitbench.runs.finished import graded, rescore
 from traitbench.runs.plan import Plan
 from traitbench.runs.results import Results
 from traitbench.runs.tables import tables
-from traitbench.tasks.questionnaire.equivalence import (
-    MEAN,
-    Equated,
-    Equivalences,
-    EquivalencesBlock,
-    Pairs,
-    Values,
-    equated,
-)
+from traitbench.tasks.questionnaire.equated import MEAN, Equated, Pairs, Values, equated
+from traitbench.tasks.questionnaire.equivalence import Equivalences, EquivalencesBlock
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.types import BIG_FIVE, Mode
 
