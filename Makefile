@@ -69,6 +69,9 @@ test-vllm: .venv-vllm/.ready
 
 # Methods that train an adapter, or put one on, need PEFT and TRL.
 TRAINED := $(filter sft dpo p_tailor persllm,$(METHOD))
+# Written replies are rated by the text scorer where --judge names nobody, which needs its embeddings.
+comma := ,
+JUDGED := $(filter personality_bench%,$(subst $(comma), ,$(TASKS)))$(findstring generate,$(ARGS))
 # The published values are made for models and data a hundred times larger than the embedded ones.
 ARGS ?= $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),--method_args preset=small))
 
@@ -85,7 +88,7 @@ endif
 SERVED := $(or $(filter vllm,$(BACKEND)),$(and $(filter auto,$(BACKEND)),$(GPU),$(wildcard .venv-vllm/.ready)))
 UNSERVED := $(and $(filter auto,$(BACKEND)),$(GPU),$(if $(wildcard .venv-vllm/.ready),,yes))
 
-eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD)),.venv/.train) $(if $(BEYOND),.venv/.lm-eval))
+eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD))$(JUDGED),.venv/.train) $(if $(BEYOND),.venv/.lm-eval))
 	@test -z "$(UNSERVED)" || echo "there is a GPU and no vLLM: make setup-vllm sets it up; make eval then uses it"
 	@echo "$(strip $(RUN))"
 	@$(if $(SERVED),$(VLLM),$(BIN))/$(strip $(RUN))
@@ -136,7 +139,6 @@ schemas: .venv/.core
 
 # The heads of the text scorer and what they are worth (docs/judges.md), a few minutes: FEATURES='wordllama minilm' for both.
 FEATURES ?= wordllama
-comma := ,
 scorer: .venv/.core
 	@$(PIP) --editable '.[judges$(if $(filter minilm,$(FEATURES)),$(comma)minilm)]'
 	@$(BIN)/python -m traitbench.reproduce.scorer $(FEATURES)

@@ -33,7 +33,7 @@ from traitbench.cli.arguments import COMMANDS
 from traitbench.cli.listing import detail
 from traitbench.humans import references
 from traitbench.methods import METHODS
-from traitbench.statistics.thresholds import THRESHOLDS
+from traitbench.statistics.thresholds import JUDGES, THRESHOLDS, Threshold
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = (
@@ -115,12 +115,21 @@ def _code(value: object) -> str:
 
 def thresholds(_: str) -> str:
     """Every criterion of a verdict with its limits."""
+    return _limits(THRESHOLDS)
+
+
+def judge_thresholds(_: str) -> str:
+    """Every criterion of a judge with its limits."""
+    return _limits(JUDGES)
+
+
+def _limits(held: Mapping[str, Threshold]) -> str:
     return _table(
         ["criterion", "caution", "not interpretable", "why there"],
         [
             (_code(name), f"{_sign(t.side)} {t.caution:g}", None if t.bad is None else f"{_sign(t.side)} {t.bad:g}",
              t.source)
-            for name, t in THRESHOLDS.items()
+            for name, t in held.items()
         ],
     )  # fmt: skip
 
@@ -343,8 +352,11 @@ def score(method: str) -> str:
 
 
 def commands(_: str) -> str:
-    """The help of every command."""
-    return "\n\n".join(f"## {verb}\n\n```text\n{_ran(f'{verb} --help').strip()}\n```" for verb in COMMANDS)
+    """The help of every command; of `judge` that of its actions too."""
+    verbs = [*COMMANDS]
+    place = verbs.index("judge") + 1
+    verbs[place:place] = ["judge calibrate", "judge annotate"]
+    return "\n\n".join(f"## {verb}\n\n```text\n{_ran(f'{verb} --help').strip()}\n```" for verb in verbs)
 
 
 def _ran(command: str) -> str:
@@ -365,7 +377,7 @@ def include(path: str) -> str:
 PARTS: dict[str, Callable[[str], str]] = {
     part.__name__: part
     for part in (
-        api, commands, every_instrument, facts, include, instruments, options, output, people, presets, published,
-        score, targets, thresholds, verdict_counts,
+        api, commands, every_instrument, facts, include, instruments, judge_thresholds, options, output, people,
+        presets, published, score, targets, thresholds, verdict_counts,
     )
 }  # fmt: skip

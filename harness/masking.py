@@ -99,7 +99,7 @@ def refuse_keys(flag: str, values: Mapping[str, Any], declared: Collection[str] 
         )
         raise TraitbenchUsage(
             f"--{flag} {told}: a key is not taken from the command line or a file, where others can read it; "
-            f"{where if flag == 'model_args' else 'leave it out'}"
+            f"{where if flag in ('model_args', 'judge_args') else 'leave it out'}"
         )
 
 

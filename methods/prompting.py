@@ -4,15 +4,16 @@ After Serapio-García et al. (2023) for adjectives, Jiang et al. (2023) for para
 (2024), BIG5-CHAT, for the instruction.
 
 1. Put the target into words: adjectives of the pole with a word of intensity, one sentence that names trait and level,
-   a paragraph of how such a person behaves, example replies, a person's answers, or a character's texts.
+   a paragraph of how such a person behaves, a description of one, example replies, a person's answers, or a
+   character's texts.
 2. Of several traits join the words, in one fixed order.
 3. Show them in front of every task, as system or user turn.
-
-Over 300 lines: eight styles share the words of a trait, and what each refuses is best read beside them.
 
 Where it departs: the texts are our own (prompting.json) and the same for every model, where P2 lets the model write its
 paragraph; a level has five words on either side of the middle, where theirs have four. The sentence of `instruction` at
 full strength is BIG5-CHAT's own.
+
+Over 300 lines: ten styles of a few lines each share their words and one class.
 """
 
 from __future__ import annotations
@@ -39,13 +40,16 @@ if TYPE_CHECKING:
 
 __all__ = ["STYLES", "Example", "Pole", "Prompting", "Style", "TraitTexts", "answers", "seen", "story", "texts"]
 
-Style = Literal["direct", "adjective", "instruction", "p2", "demo", "person", "character", "neutral", "impression"]
+Style = Literal[
+    "direct", "adjective", "instruction", "p2", "description", "demo", "person", "character", "neutral", "impression"
+]
 
 STYLES: Mapping[Style, frozenset[Aim]] = {
     "direct": frozenset({"poles", "graded", "several", "person", "character"}),
     "adjective": frozenset({"poles", "graded", "several"}),
     "instruction": frozenset({"poles", "graded", "several"}),
     "p2": frozenset({"poles", "several"}),
+    "description": frozenset({"poles", "several"}),
     "demo": frozenset({"poles", "several"}),
     "person": frozenset({"person"}),
     "character": frozenset({"character"}),
@@ -58,6 +62,7 @@ UNSPOKEN = ("direct", "impression")
 """Styles that take targets and say nothing of their traits."""
 
 NEUTRAL = "You are a person."
+DESCRIBED = "You are the person who is described here."
 PERSON = "You are a person who was shown some statements about yourself. This is your answer to each of them:"
 
 SPEAK = "Answer every question as yourself: in the first person, and in your own way of talking."
@@ -119,7 +124,7 @@ def _own_texts(path: Path) -> dict[Trait, TraitTexts]:
 
 
 class Prompting(Method):
-    """Messages in front of the task, in one of nine styles."""
+    """Messages in front of the task, in one of ten styles."""
 
     name = "prompting"
     matched = False
@@ -132,8 +137,9 @@ class Prompting(Method):
 
         style: Style = "adjective"
         """direct: no message. neutral: a persona without a trait. adjective: "extremely extraverted: ...". instruction:
-        "high extraversion". p2: a paragraph of behaviour. demo: example replies. person: a person's answers. character:
-        how a character talks and what they know. impression: to look good, to be honest, to look bad."""
+        "high extraversion". p2: a paragraph of behaviour. description: one of a person of the pole, as in
+        PersonalityBench. demo: example replies. person: a person's answers. character: how a character talks and what
+        they know. impression: to look good, to be honest, to look bad."""
         turn: Literal["system", "user"] = "system"
         """Who says it. Without effect on `demo`, which is user and assistant turns, and on `direct`."""
         k: int = Field(default=3, ge=1, le=6)
@@ -156,6 +162,8 @@ class Prompting(Method):
     def spoken(self) -> dict[Trait, TraitTexts]:
         """Trait -> its texts, as far as the style has what it needs."""
         found = texts() | (_own_texts(Path(self.config.texts)) if self.config.texts else {})
+        if self.config.style == "description":
+            found = {trait: found[trait] for trait, _ in _described() if trait in found}
         return {
             trait: entry
             for trait, entry in found.items()
@@ -209,6 +217,8 @@ class Prompting(Method):
             fit = Fit(method=self.name, version=self.version, target=target.name, details=details, licence=who.licence)
         elif style == "p2":
             text = "\n\n".join(_pole(*level).behaviour for level in levels)
+        elif style == "description":
+            text = "\n\n".join([DESCRIBED, *(_described()[trait, target.levels[trait] > 0] for trait in named)])
         elif style == "instruction":
             text = f"You are a person with {_listed([_instruction(*level) for level in levels])}."
         else:
@@ -224,6 +234,13 @@ class Prompting(Method):
             f"prompting style {style!r} cannot aim at {target.name} ({', '.join(sorted(target.aims))}); "
             f"styles that can: {', '.join(able)} (--method_args style={able[0]})"
         )
+
+
+def _described() -> dict[tuple[Trait, bool], str]:
+    """Trait, and whether it is its high pole -> the first description of such a person."""
+    from traitbench.tasks.personality_bench.poles import descriptions
+
+    return {(each.trait, each.pole == "high"): each.text for each in reversed(descriptions())}
 
 
 def _word(words: Sequence[str], level: float) -> str:

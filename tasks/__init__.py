@@ -27,6 +27,8 @@ TASKS: Catalog[type[Task]] = Catalog(
         "person_alignment": "traitbench.tasks.person_alignment:PersonAlignment",
         "person_alignment_sd3": "traitbench.tasks.person_alignment:DarkAlignment",
         "persona_consistency": "traitbench.tasks.persona_consistency:PersonaConsistency",
+        "personality_bench": "traitbench.tasks.personality_bench:PersonalityBench",
+        "personality_bench_published": "traitbench.tasks.personality_bench:PublishedBench",
         _INVENTORIES: "traitbench.tasks.questionnaire:Questionnaire",
         "robustness": "traitbench.tasks.robustness:Robustness",
         "situations": "traitbench.tasks.situations:Situations",

@@ -25,15 +25,15 @@ from traitbench.tasks.variation import FLAT
 from traitbench.types import Record, Trait
 
 __all__ = [
-    "Contrast", "Level", "Setting", "UnitShift", "aimed", "contrast", "counted", "levels", "mean_known", "overall",
-    "part", "shift", "sign", "toward", "toward_ci", "troubles",
+    "Contrast", "Setting", "UnitLevel", "UnitShift", "aimed", "contrast", "counted", "levels", "mean_known",
+    "overall", "part", "shift", "sign", "toward", "toward_ci", "troubles",
 ]  # fmt: skip
 
 ALPHA = 0.05
 """Above it an adjusted p is no finding."""
 
 
-class Level(Record):
+class UnitLevel(Record):
     """Where a condition stands on one trait, in the unit of the values."""
 
     trait: Trait
@@ -137,7 +137,7 @@ class Setting:
         return stratified_mean(values, self.strata[index], self.weights, clusters=self.facets(index), over=over)
 
 
-def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Setting) -> dict[str, list[Level]]:
+def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Setting) -> dict[str, list[UnitLevel]]:
     """Condition -> a level a trait; `values`: condition -> (units, templates, fits), NaN where unscored."""
     return {
         name: [_level(trait, mine, None if name == baseline else values[baseline], i, setting)
@@ -148,10 +148,10 @@ def levels(values: Mapping[str, NDArray[np.float64]], baseline: str, setting: Se
 
 def _level(
     trait: Trait, mine: NDArray[np.float64], base: NDArray[np.float64] | None, i: NDArray[np.int_], setting: Setting
-) -> Level:
+) -> UnitLevel:
     found = setting.estimated(mine[i], i)
     moved = setting.estimated(mine[i] - base[i], i) if base is not None else None
-    return Level(
+    return UnitLevel(
         trait=trait, value=found.value, se=found.se, ci=found.ci, n=found.n, covers=list(found.covers),
         unscored=int(np.isnan(item_means(mine[i])).sum()),
         shift=moved.value if moved else None, shift_se=moved.se if moved else None,

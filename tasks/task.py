@@ -48,8 +48,8 @@ class Task(ABC):
     about: About = About()
     restricted: bool = False
     """Whether the items' words may not be passed on."""
-    texts: str = ""
-    """Data set that holds restricted words, where it has another name than the task."""
+    data_set: ClassVar[str] = ""
+    """Name in `traitbench data` of what holds them; empty: the task's own."""
     inventory: Inventory | None = None
     """The instrument that is administered, where the task is one; what is known of people by that instrument counts."""
     brings: ClassVar[str | None] = None
@@ -100,7 +100,8 @@ class Task(ABC):
         """What judges are to rate, given all samples of one condition: replies that there is something to see in.
 
         A judgement is a sample in the place of the reply, with `judge` set and `trait` as what was judged; the frame
-        grades it (0 to 5), and `summarise` gets it among the others.
+        grades it (0 to 5), and `summarise` gets it among the others. Where `against` is set too, it compares the reply
+        with that condition's in the same place: `traitbench.judges.pairs.checks` sums these up.
         """
         return []
 

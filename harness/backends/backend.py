@@ -109,6 +109,10 @@ class Backend(ABC):
         """Say why the model of `spec` can never answer `request`; None where it can. Asked before a run begins."""
         return None
 
+    def unable(self, request: Request) -> str | None:
+        """Say why this model, as it was found once it was made, cannot answer `request`; None where it can."""
+        return None
+
     def prepare(self, wanted: Sequence[Control], fitter: Backend | None = None) -> None:
         """Get ready for these controls, once, before anything is asked; `fitter` is what they were fitted on.
 

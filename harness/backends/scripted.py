@@ -1,7 +1,8 @@
 """Respondents with known trait levels: the ground truth of the tests, and the trivial baselines of the tables.
 
 `scripted:person` answers from levels that you set; `scripted:uniform`, `scripted:first` and `scripted:last` answer
-without reading. They never see a prompt, only which item is asked and which options are shown.
+without reading. They never see a prompt, only which item is asked and which options are shown. Asked to write freely,
+a person answers with stock sentences that show the level of the trait that the item is about (`stock`).
 """
 
 from __future__ import annotations
@@ -9,26 +10,26 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import ValidationError
 
 from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
+from traitbench.backends.respondents import Respondent, acted, forgotten
+from traitbench.backends.stock import speech
 from traitbench.errors import UnknownName, UnsupportedControl, unknown
 from traitbench.masking import masked
 from traitbench.types import (
+    BIG_FIVE,
     TRAITS,
     Choose,
     Continue,
     Control,
     Doc,
     Kind,
-    Record,
     Request,
     Response,
-    Target,
     Trait,
     Write,
     prompt_hash,
@@ -38,89 +39,6 @@ __all__ = ["RESPONDENTS", "Respondent", "Scripted"]
 
 RESPONDENTS = ("first", "last", "person", "uniform")
 _BATCH = 120
-
-
-class Respondent(Record):
-    """Who answers. Levels are shares of the response scale: 0 its lowest point, 0.5 the midpoint, 1 its highest."""
-
-    openness: float = 0.5
-    """Level of the trait."""
-    conscientiousness: float = 0.5
-    """Level of the trait."""
-    extraversion: float = 0.5
-    """Level of the trait."""
-    agreeableness: float = 0.5
-    """Level of the trait."""
-    neuroticism: float = 0.5
-    """Level of the trait."""
-    machiavellianism: float = 0.5
-    """Level of the trait."""
-    narcissism: float = 0.5
-    """Level of the trait."""
-    psychopathy: float = 0.5
-    """Level of the trait."""
-    noise: float = Field(default=0.0, ge=0)
-    """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders,
-    another one in every context."""
-    item_sd: float = Field(default=0.0, ge=0)
-    """SD of item difficulties, drawn by `seed`: other seeds are other items of the same trait."""
-    person_sd: float = Field(default=0.0, ge=0)
-    """SD of the trait levels over simulated respondents (`--respondents`), as a share of the range."""
-    one_factor: float = Field(default=0.0, ge=0, le=1)
-    """Share of that variance which all traits have in common: with 1 the respondents differ in one thing only."""
-    acquiescence: float = 0.0
-    """Added to every raw answer, whatever the item says, as a share of the range."""
-    position_bias: float = Field(default=0.0, ge=0, le=1)
-    """Probability of taking the first option whatever it says."""
-    refusals: float = Field(default=0.0, ge=0, le=1)
-    """Share of items that get no answer: a refusal in words, an option mass of 1 % in log-probabilities."""
-    constant: int | None = None
-    """The one value that every answer has, whatever the item says; e.g. 3."""
-    obedience: float = Field(default=0.0, ge=0, le=1)
-    """How far a control for a trait moves its level, as a share of the range at level +-1."""
-    unsteady: float = Field(default=0.0, ge=0, exclude_if=lambda value: not value)
-    """SD of an error that is drawn anew for every item under every control, as a share of the range: shifts of items
-    differ by it."""
-    acts: str = Field(default="", exclude_if=lambda value: not value)
-    """Levels in what is done where they are not those that are told: extraversion=low, several joined by +."""
-    acts_obedience: float | None = Field(default=None, ge=0, le=1, exclude_if=lambda value: value is None)
-    """How far a control moves the level in what is done; null: as far as in what is told."""
-    forgets: str = Field(default="", exclude_if=lambda value: not value)
-    """Contexts in which a control moves a level less, with the share that is lost: drift-8=0.5, several joined by +."""
-    seed: int = 0
-    """Of every draw; that of the run, where it is not given."""
-
-    @field_validator("acts")
-    @classmethod
-    def _levels(cls, given: str) -> str:
-        acted(given)
-        return given
-
-    @field_validator("forgets")
-    @classmethod
-    def _shares(cls, given: str) -> str:
-        forgotten(given)
-        return given
-
-
-@cache
-def acted(text: str) -> dict[str, float]:
-    """Trait -> level in what is done, a share of the scale, of `acts`; UnknownName for what is no level."""
-    levels = Target.parse(text.replace("+", ",")).levels if text else {}
-    return {trait: 0.5 + level / 2 for trait, level in levels.items()}
-
-
-@cache
-def forgotten(text: str) -> dict[str, float]:
-    """Context -> share of a control's effect that is lost in it, of `forgets`; ValueError for what is no share."""
-    found = {}
-    for part in filter(None, text.split("+")):
-        name, _, share = part.partition("=")
-        try:
-            found[name.strip()] = float(share)
-        except ValueError:
-            raise ValueError(f"expected context=share, e.g. drift-8=0.5, several joined by +, not {part!r}") from None
-    return found
 
 
 class Scripted(Backend):
@@ -158,14 +76,17 @@ class Scripted(Backend):
 
     @classmethod
     def refuses(cls, request: Request, spec: ModelSpec) -> str | None:
-        """Refuse free text: a respondent answers items."""
-        return cls._speechless(request)
+        """Refuse free text of those who answer without reading: only a person has something to say."""
+        return cls._speechless(request, spec.source)
 
     @staticmethod
-    def _speechless(request: Request) -> str | None:
-        if isinstance(request, Continue) or request.values:
+    def _speechless(request: Request, kind: str) -> str | None:
+        if isinstance(request, Continue) or request.values or kind == "person":
             return None
-        return "a scripted respondent answers items and cannot speak freely; take a model, e.g. --model smollm2"
+        return (
+            f"scripted:{kind} answers items and cannot speak freely; take a model, e.g. --model smollm2, or "
+            "scripted:person"
+        )
 
     def prompt(self, request: Request) -> str:
         """Return the conversation as plain text; a scripted respondent does not read it."""
@@ -192,8 +113,10 @@ class Scripted(Backend):
         told = prompt_hash(text)
         if isinstance(request, Continue):
             return self._statement(request, told)
-        if refused := self._speechless(request):
+        if refused := self._speechless(request, self.kind):
             raise UnsupportedControl(refused)
+        if isinstance(request, Write) and not request.values:
+            return self._speech(request, told)
         shares = self._shares(request.doc, request.values)
         refuses = self._draw("refuse", request.doc).random() < self.respondent.refusals
         if isinstance(request, Choose):
@@ -212,6 +135,21 @@ class Scripted(Backend):
         else:
             index = max(range(len(shares)), key=lambda i: shares[i])
         return request.labels[index][0]
+
+    def _speech(self, request: Write, told: str) -> Response:
+        """Say what shows the levels, as many words of it as there may be tokens."""
+        doc, me = request.doc, self.respondent
+        if self._draw("refuse", doc).random() < me.refusals:
+            return Response(prompt_hash=told, text="I'm sorry, but I can't answer that.", tokens=9)
+        noise = self._draw("noise", doc, doc.template, doc.respondent)
+        levels = {
+            trait: self._level(doc, trait) + (me.noise * noise.gauss() if me.noise else 0.0) for trait in BIG_FIVE
+        }
+        draw = self._draw("speech", doc, doc.template, doc.respondent, request.seed if request.temperature else "")
+        words = speech(levels, doc.trait, draw).split()
+        status: Literal["valid", "truncated"] = "truncated" if len(words) > request.max_tokens else "valid"
+        said = words[: request.max_tokens]
+        return Response(prompt_hash=told, text=" ".join(said), tokens=len(said), status=status)
 
     def _statement(self, request: Continue, told: str) -> Response:
         """Make likely what fits the level: one nat a token from one end of the scale to the other."""

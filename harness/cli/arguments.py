@@ -21,6 +21,7 @@ COMMANDS = {
     "fit": "fit a method's controls and keep them, without measuring anything",
     "score": "compute every number of a run again from its samples, without a model",
     "analyze": "reliability and structure of a table of people's answers, of any size",
+    "judge": "calibrate judges of written replies, or have people rate replies beside them",
     "compare": "set two runs beside each other, item by item, or a run beside people",
     "reproduce": "recompute published figures, and say why they differ",
     "export": "publish a run without restricted texts, or write it in another tool's format",
@@ -37,6 +38,7 @@ _EXAMPLES = {
     "fit": "traitbench fit --method dpo --target openness=high --method_args adapters=each,preset=small",
     "score": "traitbench score results/runs/smollm2@prompting",
     "analyze": "traitbench analyze answers.csv --inventory ipip_neo_120 --raw",
+    "judge": "traitbench judge calibrate --judge smollm2,planted:honest",
     "compare": "traitbench compare results/runs/smollm2@prompting results/runs/smollm2@prompting,style=p2",
     "reproduce": "traitbench reproduce papi-baselines --papi DIR --format json",
     "export": "traitbench export results/runs/smollm2@prompting --to results/published",
@@ -120,6 +122,7 @@ def parser() -> argparse.ArgumentParser:
     _run(made["prompt"], prompt=True)
     _fit(made["fit"])
     _runs(made)
+    _judge(made["judge"])
     _tables(made)
     _shelves(made)
     return top
@@ -195,7 +198,7 @@ def _asking(p: argparse.ArgumentParser) -> None:
     add(
         "--judge", metavar="NAME,...", help="who rates written replies: scorer:text, or models as --model (scorer:text)"
     )
-    add("--judge_args", metavar="k=v,...", help="as --model_args, of the judges")
+    add("--judge_args", metavar="k=v,...", help="as --model_args, of all judges that are models; NAME.k=v: of one")
     add("--self_judge", action="store_true", default=None, help="let a model judge its own replies")
     add("--repeats", metavar="N", help="generate: sampled replies a prompt (1)")
     add("--apply_chat_template", metavar="true|false", nargs="?", const="true", help="default: where the model has one")
@@ -263,6 +266,28 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     made["leaderboard"].add_argument(
         "--output_path", "-o", default="results", metavar="DIR", help="default: %(default)s"
     )
+
+
+def _judge(p: argparse.ArgumentParser) -> None:
+    """The actions of `judge`."""
+    actions = p.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser, required=True)
+    calibrate = actions.add_parser(
+        "calibrate", help="try judges with texts of known pole, and name their faults", allow_abbrev=False
+    ).add_argument
+    calibrate("--judge", required=True, metavar="NAME,...", help="as for run; planted:... have one known fault each")
+    calibrate("--judge_args", metavar="k=v,...", help="as for run")
+    calibrate("--limit", "-L", metavar="N", type=int, help="the first N pairs of each trait; not cited on cards")
+    calibrate("--output_path", "-o", metavar="DIR", help="where it is kept (the cache, where runs find it)")
+    calibrate("--format", choices=_FORMATS, default="table")
+    annotate = actions.add_parser(
+        "annotate", help="write a blind sheet of a run's replies for people, or read filled ones", allow_abbrev=False
+    ).add_argument
+    annotate("run", help=_FOLDER)
+    annotate("--n", metavar="N", type=int, default=100, help="replies to draw (%(default)s)")
+    annotate("--to", metavar="DIR", help="where sheet.csv, form.html and rubric.txt go")
+    annotate("--seed", metavar="N", type=int, default=0, help="of the draw (%(default)s)")
+    annotate("--read", metavar="FILE", action="append", default=[], help="a filled sheet; once for each person's file")
+    annotate("--format", choices=_FORMATS, default="table")
 
 
 def _export(p: argparse.ArgumentParser) -> None:

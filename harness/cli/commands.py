@@ -180,6 +180,12 @@ def _analyze(arguments: argparse.Namespace) -> int:
     return analyze_table(arguments)
 
 
+def _judge(arguments: argparse.Namespace) -> int:
+    from traitbench.cli.judging import judge
+
+    return judge(arguments)
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     from traitbench.cli.answers import reading_of
     from traitbench.cli.configuration import amount
@@ -263,6 +269,7 @@ _HANDLERS: dict[str, Callable[[Any], int]] = {
     "prompt": _prompt,
     "score": _score,
     "analyze": _analyze,
+    "judge": _judge,
     "compare": _compare,
     "reproduce": _reproduce,
     "export": _export,

@@ -12,7 +12,7 @@ from traitbench.backends.models import SHORT_NAMES, resolve
 from traitbench.backends.scripted import RESPONDENTS
 from traitbench.catalog import Catalog
 from traitbench.cli.options import Option, option_table, options
-from traitbench.errors import MissingExtra, unknown
+from traitbench.errors import BadData, MissingExtra, unknown
 from traitbench.methods import METHODS
 from traitbench.runs.plan import Plan
 from traitbench.tables import Table
@@ -152,7 +152,15 @@ def _task_detail(name: str, include: list[Path]) -> Detail:
         raise unknown("task", name, known, "(`traitbench ls tasks` lists them; --include_path adds a folder)")
     if name in tasks.SUITES:
         return Detail(kind="task", name=name, about=_task(name), facts={"tasks": ", ".join(tasks.SUITES[name])})
-    (task,) = tasks.load(name, Administration(), include, texts=False)
+    try:
+        (task,) = tasks.load(name, Administration(), include, texts=False)
+    except BadData as error:
+        # What it asks does not ship, and is not here.
+        if name not in tasks.TASKS:
+            raise
+        kind = tasks.TASKS.load(name)
+        found = [_as_flag(option) for option in options(Administration, kind.heeds)]
+        return Detail(kind="task", name=name, about=_first(kind), facts={"texts": str(error)}, options=found)
     found = [_as_flag(option) for option in options(Administration, task.heeds)]
     about = task.about.name or _first(type(task))
     return Detail(kind="task", name=task.id, about=about, facts=_task_facts(task), options=found)
@@ -184,5 +192,6 @@ def _task_facts(task: Task) -> dict[str, str]:
             "note": task.inventory.note,
         }
     if task.restricted:
-        facts["texts"] = f"not shipped: traitbench data get {task.texts or task.id} --accept_licence, or your own file"
+        name = task.data_set or task.id
+        facts["texts"] = f"not shipped: traitbench data get {name} --accept_licence, or a file of your own"
     return {key: str(value) for key, value in facts.items() if value != ""}

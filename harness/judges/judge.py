@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from traitbench.judges.records import Text
-from traitbench.types import Choose, Response, Trait, digest
+from traitbench.judges.records import Ask, Text
+from traitbench.types import Response, Trait, digest
 
 if TYPE_CHECKING:
     from traitbench.backends.models import ModelSpec
@@ -16,7 +16,7 @@ __all__ = ["Judge"]
 
 
 class Judge(ABC):
-    """Something that answers `Choose` requests about replies; each names it, so that it can be told from the model."""
+    """Something that answers requests about replies; each names it, so that it can be told from the model."""
 
     compares: ClassVar[bool] = True
     """Whether it can be asked which of two replies shows more of a trait."""
@@ -36,6 +36,17 @@ class Judge(ABC):
         """Say why it must not judge what `subject` wrote; None where it may."""
         return None
 
+    @property
+    def family(self) -> str | None:
+        """Of models that it belongs to (llama, qwen, gpt); None where it is none, or its name does not tell."""
+        return None
+
+    def reach(self, seed: int) -> None:
+        """Find out, before anything is fitted or generated, whether it can be asked, where that needs no weights.
+
+        Unreachable or UnsupportedControl where it cannot.
+        """
+
     @abstractmethod
     def open(self, seed: int) -> None:
         """Get ready to answer. BadData or MissingExtra where it cannot."""
@@ -50,26 +61,30 @@ class Judge(ABC):
         """What a reader must know of it, beside every number that rests on it; known once it is open."""
         return {"identity": self.identity}
 
+    def cost(self, responses: Iterable[Response]) -> dict[str, Any]:
+        """What `responses`, all of its own, cost; empty where they cost time."""
+        return {}
+
     @abstractmethod
-    def ratings(self, text: Text, dimension: Trait) -> list[Choose]:
+    def ratings(self, text: Text, dimension: Trait) -> list[Ask]:
         """Ask how much of `dimension` the text shows, once a direction of the scale.
 
         Empty where it has no say on this dimension.
         """
 
-    def comparisons(self, first: Text, second: Text, dimension: Trait, against: str) -> list[Choose]:
+    def comparisons(self, first: Text, second: Text, dimension: Trait, against: str) -> list[Ask]:
         """Ask which of two replies of one place shows more of `dimension`, once an order; `against` is named in Doc."""
         return []
 
     @abstractmethod
-    def answer(self, requests: Sequence[Choose], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+    def answer(self, requests: Sequence[Ask], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer in batches: index -> response. A batch is skipped only when all of it is `done`."""
 
     @abstractmethod
-    def prompt(self, request: Choose) -> str:
+    def prompt(self, request: Ask) -> str:
         """The exact text that it is shown."""
 
-    def key(self, request: Choose) -> str:
+    def key(self, request: Ask) -> str:
         """Name a response by all that decides it: the judge and the request."""
         return digest({"judge": self.identity, "request": request.content()})
 

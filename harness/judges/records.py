@@ -1,10 +1,13 @@
-"""A written reply as a judge is given it."""
+"""A written reply as a judge is given it, and what a judge is asked."""
 
 from __future__ import annotations
 
-from traitbench.types import Doc, Record, Trait
+from traitbench.types import Choose, Doc, Record, Trait, Write
 
-__all__ = ["Text"]
+__all__ = ["Ask", "Text"]
+
+Ask = Choose | Write
+"""Options whose probabilities are the verdict; of a judge that gives none, a verdict to write."""
 
 
 class Text(Record):

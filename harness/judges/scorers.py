@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from traitbench.errors import MissingExtra, refuse_others
 from traitbench.judges.grading import HIGHEST, LOWEST
 from traitbench.judges.judge import Judge
-from traitbench.judges.records import Text
+from traitbench.judges.records import Ask, Text
 from traitbench.types import Choose, Message, Response, Trait, prompt_hash
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class TextScorer(Judge):
     compares: ClassVar[bool] = False
     model: ClassVar[bool] = False
     _scorer: Scorer | None = None
+    _identity: Mapping[str, Any] = {}
+    _valid: frozenset[Trait] = frozenset()
 
     @classmethod
     def make(cls, name: str, arguments: Mapping[str, Any]) -> Self:
@@ -45,6 +47,9 @@ class TextScorer(Judge):
         from traitbench.judges.scorer import scorer
 
         self._scorer = scorer()
+        # Every key holds the identity, and every text asks for the traits: made once.
+        self._identity = self._scorer.identity
+        self._valid = frozenset(trait for trait, worth in self._scorer.validity().items() if worth.usable)
 
     @property
     def _open(self) -> Scorer:
@@ -54,7 +59,7 @@ class TextScorer(Judge):
     @property
     def identity(self) -> dict[str, Any]:
         """Features and heads."""
-        return dict(self._open.identity)
+        return dict(self._identity)
 
     @property
     def card(self) -> dict[str, Any]:
@@ -62,10 +67,9 @@ class TextScorer(Judge):
         known = self._open.validity()
         return {"identity": self.identity, "validity": {name: v.model_dump(mode="json") for name, v in known.items()}}
 
-    def ratings(self, text: Text, dimension: Trait) -> list[Choose]:
+    def ratings(self, text: Text, dimension: Trait) -> list[Ask]:
         """One request; none on a trait that it has no valid head for."""
-        known = self._open.validity().get(dimension)
-        if known is None or not known.usable:
+        if dimension not in self._valid:
             return []
         doc = text.doc.model_copy(update={"judge": self.name, "scoring": "choice", "trait": dimension, "order": None})
         ask = Message(role="user", content=text.text)
@@ -73,7 +77,7 @@ class TextScorer(Judge):
             Choose(doc=doc, messages=(ask,), cue=dimension, options=(("low",), ("high",)), values=(LOWEST, HIGHEST))
         ]
 
-    def answer(self, requests: Sequence[Choose], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+    def answer(self, requests: Sequence[Ask], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Score all texts at once."""
         asked: dict[str, list[int]] = defaultdict(list)
         for place, request in enumerate(requests):
@@ -91,7 +95,7 @@ class TextScorer(Judge):
                 out[place] = Response(prompt_hash=prompt_hash(text), option_logprobs=logs)
         yield out
 
-    def prompt(self, request: Choose) -> str:
+    def prompt(self, request: Ask) -> str:
         """The reply itself."""
         return request.messages[0].content
 

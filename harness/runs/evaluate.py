@@ -19,6 +19,7 @@ from traitbench import store
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Backend
 from traitbench.errors import UnsupportedControl
+from traitbench.judges.families import family
 from traitbench.masking import shown
 from traitbench.methods import neutral
 from traitbench.methods.bench import Bench
@@ -58,24 +59,27 @@ def evaluate(
     with folder.open(fresh=plan.no_resume) as held:
         told = {"plan": shown(plan.model_dump(mode="json")), "version": version("traitbench")}
         store.write_json(folder.path / "run.json", told)
+        for judge in judges:
+            judge.reach(plan.seed)
         backend = kind.make(prepared.spec, plan.options())
         try:
             prepared = _fitted(prepared, backend, tell, progress)
             refuse_unasked(others, prepared.conditions)
             fitted = time.time()
-            with Judging(judges, {task.id: task for task in prepared.tasks}, folder, held, plan.seed) as judging:
+            of = family(prepared.spec)
+            with Judging(judges, {task.id: task for task in prepared.tasks}, folder, held, plan.seed, of) as judging:
                 samples = administer(prepared, backend, folder, held, progress, tell, judging)
-                cards = judging.cards
+                cards, notes = judging.cards, judging.notes
             made = _damage(prepared, backend, folder, held, progress)
             prepared = prepared.model_copy(update={"conditions": made})
             beyond = measured(others, made, backend, folder, held, progress, plan.bootstrap_iters)
             evaluation = time.time() - fitted
-            billed = backend.cost(held.values())
+            billed = backend.cost(judging.others)
         finally:
             identity = backend.identity
             backend.close()
         facts = _facts(prepared, identity, started, {"evaluation_seconds": evaluation, **billed})
-        facts = facts.model_copy(update={"judges": cards})
+        facts = facts.model_copy(update={"judges": cards, "warnings": [*facts.warnings, *notes]})
         results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}

@@ -27,8 +27,8 @@ EFFECTS = (
 )  # fmt: skip
 SAMPLES = (
     "task", "condition", "target", "coef", "scoring", "item", "trait", "facet", "keyed", "order", "symbols", "template",
-    "respondent", "repeat", "judge", "fit", "status", "value_raw", "value_keyed", "option_mass", "loglik", "tokens",
-    "reply", "text", "prompt",
+    "respondent", "repeat", "judge", "against", "fit", "status", "value_raw", "value_keyed", "option_mass", "loglik",
+    "tokens", "reply", "text", "prompt",
 )  # fmt: skip
 ENTRIES = (
     "task", "scoring", "model", "method", "settings", "row", "rank", "rank_high", "verdict", "conditions", "profiles",

@@ -147,10 +147,11 @@ class Results(Facts):
         """Return every response as a pandas data frame, a row each, from the samples files beside the results.
 
         Columns: `task`, `condition`, `target`, `coef`, `scoring`; the cell of the grid (`item`, `trait`, `facet`,
-        `keyed`, `order`, `symbols`, `template`, `respondent`, `repeat`, `fit`) and `judge`, where it is not the model
-        that answered; `status`; `value_raw`, `value_keyed`; `option_mass`, `loglik` (nats) and `tokens`; the written
-        `reply`; `text` of the item and the `prompt`, where they are kept. BadData where the files are not there, or are
-        not those that the numbers were computed from.
+        `keyed`, `order`, `symbols`, `template`, `respondent`, `repeat`, `fit`); `judge`, where it is not the model that
+        answered, and `against`, the condition of the second reply, where it compares two; `status`; `value_raw`,
+        `value_keyed`; `option_mass`, `loglik` (nats) and `tokens`; the written `reply`; `text` of the item and the
+        `prompt`, where they are kept. BadData where the files are not there, or are not those that the numbers were
+        computed from.
         """
         from traitbench.runs.frames import sample_frame
 

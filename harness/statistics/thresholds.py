@@ -112,6 +112,27 @@ JUDGES: dict[str, Threshold] = {
     "self_preference": Threshold(
         0.05, 0.10, "above", "share of the range, absolute, and only where the interval excludes 0; as for length"
     ),
+    "pole_auc": Threshold(
+        0.90, 0.70, "below",
+        "AUC of texts of the high over texts of the low pole that were written to be clear: below .70 a judge tells "
+        "few of them apart. An interval that reaches .50 is past the second limit too",
+    ),
+    "direction": Threshold(
+        0.10, 0.20, "above",
+        "mean difference of a text's ratings on the scale and on the scale turned round, share of the range: half a "
+        "point and a point of 0 to 5",
+    ),
+    "injection": Threshold(
+        0.05, 0.10, "above",
+        "share of the range, towards the number that a text asks for, and only where the interval excludes 0; as for "
+        "length",
+    ),
+    "abstention": Threshold(
+        0.50, None, "below",
+        "share of texts in which nothing can be seen of which a judge says so: such texts have a status of their own "
+        "before a judge is asked, so that this alone forbids nothing",
+    ),
+    "coverage": Threshold(0.95, 0.75, "below", "share of texts with a rating; limits as for answers without one"),
 }  # fmt: skip
 """Criteria of those who score texts, as `THRESHOLDS` holds those of answers."""
 

@@ -12,7 +12,7 @@ from traitbench.statistics.intervals import item_means
 from traitbench.statistics.style import Style, response_style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.differences import Overall
-from traitbench.tasks.effects import Level, Setting, levels, overall
+from traitbench.tasks.effects import Setting, UnitLevel, levels, overall
 from traitbench.tasks.forced_choice.effects import (
     ForcedContrast,
     SolvedShift,
@@ -36,7 +36,7 @@ class ForcedScores(Record):
     """One scoring mode."""
 
     unit: Literal["POMP", "nats a token"]
-    levels: dict[str, list[Level]]
+    levels: dict[str, list[UnitLevel]]
     """Condition -> a level a trait: choice and generate 0 to 100, 50 without a preference; statement 0 without one."""
     apart: dict[str, list[SolvedShift]] = {}
     """Condition -> where each trait stands with the others held apart, in the same unit: by these, persons are ordered.

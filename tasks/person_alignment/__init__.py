@@ -134,7 +134,7 @@ class DarkAlignment(PersonAlignment):
     instrument_id = sd3.SD3
     taught = "the half that a method sees"
     file = f"person:{sd3.SD3}:FILE"
-    texts = sd3.SD3
+    data_set: ClassVar[str] = sd3.SD3
     brings = f"person:{sd3.SD3}"
 
     @classmethod

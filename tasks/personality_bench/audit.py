@@ -218,7 +218,8 @@ def counts() -> str:
 
 
 def _read(name: str) -> Any:
-    return json.loads((files("traitbench.tasks") / "personality_bench" / f"{name}.json").read_text("utf-8"))[name]
+    room = files("traitbench.judges") if name == "rubrics" else files("traitbench.tasks") / "personality_bench"
+    return json.loads((room / f"{name}.json").read_text("utf-8"))[name]
 
 
 def _texts(path: Path) -> list[str]:

@@ -27,6 +27,8 @@ MEAN = "mean"
 ALPHA = 0.05
 Array = NDArray[np.float64]
 What = Literal["level", "effect"]
+MIDDLE: dict[What, float] = {"level": 50.0, "effect": 0.0}
+"""About which a minus-keyed value is turned."""
 
 
 class InWords(Record):
@@ -55,7 +57,7 @@ class Equated(Record):
     """Adjusted (Holm 1979) over the levels, or over the effects, of the pairing; null of their mean."""
     equivalence: Equivalence
     r: float | None
-    """Over the items: null below three of them, or where one wording does not vary."""
+    """Over the items, of agreement, unkeyed: null below three of them, or where one wording does not vary."""
     r_ci: tuple[float, float] | None
     n: int
     """Items with a value in both."""
@@ -112,7 +114,12 @@ def pair(
     for what, values in given.items():
         found += equated(what, values, BOUNDS[unit])
         x, y = (_joined(values, side) for side in ("original", "reworded"))
-        over, ci = _correlated(item_means(x), item_means(y)) if len(x) else (None, None)
+        keys = [key for one in values for key in one.keys]
+        over, ci = (
+            _correlated(item_means(x - MIDDLE[what]), item_means(y - MIDDLE[what]), np.array(keys))
+            if len(x)
+            else (None, None)
+        )
         if over is not None:
             r[what] = (over, ci)
     return Pairs(
@@ -200,7 +207,7 @@ def _equated(what: What, one: Values, bound: float) -> Equated:
     a, b = (np.where(known, side, np.nan) for side in (one.original, one.reworded))
     found = paired(a, b, one.keys, one.weights, 1 - ALPHA, one.facets, over)
     sides = [stratified_mean(side, one.keys, one.weights, clusters=one.facets, over=over) for side in (a, b)]
-    r, r_ci = _correlated(item_means(a), item_means(b))
+    r, r_ci = _correlated(item_means(a - MIDDLE[what]), item_means(b - MIDDLE[what]), one.keys)
     p = found.p
     if p is None and found.ci is not None:
         # Without spread t is infinite, or 0 / 0 where there is no difference either.
@@ -218,6 +225,7 @@ def _judged(one: Equated, p: float | None) -> Equated:
     return one.model_copy(update={"verdict": "equivalent" if one.equivalence.equivalent else "inconclusive"})
 
 
-def _correlated(x: Array, y: Array) -> tuple[float | None, tuple[float, float] | None]:
+def _correlated(x: Array, y: Array, keys: NDArray[np.int_]) -> tuple[float | None, tuple[float, float] | None]:
+    """Over the items, of agreement as it was given: keyed, whoever agrees with everything would be alike in both."""
     known = np.isfinite(x) & np.isfinite(y)
-    return correlation(x[known].tolist(), y[known].tolist())
+    return correlation((keys * x)[known].tolist(), (keys * y)[known].tolist())

@@ -21,7 +21,7 @@ def equivalence_table(pairs: Pairs) -> Table:
         f"bounds ±{pairs.bound:g}. Levels are those of the baseline; effects are in the direction aimed at.",
         WORDS,
         *(
-            f"r of the items of all traits, {what}s: {interval(r, ci)} (95 %, Fisher's z)."
+            f"r of agreement (unkeyed) over the items of all traits, {what}s: {interval(r, ci)} (95 %, Fisher's z)."
             for what, (r, ci) in pairs.r.items()
         ),
     ]

@@ -1,7 +1,8 @@
 """Situations: what a model would do or say where one reply is typical of the high pole of a trait, another of the low.
 
-No judge and no self-description is needed. A pair is scored by the likelihood of both replies as the model's own words
-(statement) or by the choice between them (choice); in `generate` the model writes a reply of its own.
+No self-description is needed, and no judge where a reply is weighed or chosen. A pair is scored by the likelihood of
+both replies as the model's own words (statement) or by the choice between them (choice); in `generate` the model writes
+a reply of its own, which judges rate (`tasks/written`).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from traitbench.errors import UnsupportedControl
+from traitbench.judges.records import Text
 from traitbench.samples import Grade, Sample
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.block import Block, Facts
@@ -18,6 +20,7 @@ from traitbench.tasks.shifts import Shifts
 from traitbench.tasks.situations import asking
 from traitbench.tasks.situations.pairs import Pair, Split, load
 from traitbench.tasks.task import About, Task
+from traitbench.tasks.written import replies
 from traitbench.types import Evidence, Request
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ class Situations(Task):
         self.items = every[: administration.limit]
         self.original = len(every)
         self.traits = tuple(dict.fromkeys(pair.trait for pair in self.items))
+        self.judged = "generate" in administration.scoring
         self.about = About(
             name="Everyday situations with two replies", citation="Written for this project", licence="CC0-1.0"
         )
@@ -80,10 +84,14 @@ class Situations(Task):
         """Both replies of every pair in the grid, or a reply to be written."""
         return asking.requests(self.id, self.items, self.administration, seed)
 
+    def to_judge(self, samples: Sequence[Sample]) -> list[Text]:
+        """Every reply of the model's own that can be read, on the trait of the pair and on the other four."""
+        return replies.texts(samples, {pair.id: pair.situation for pair in self.items})
+
     def grade(self, sample: Sample) -> Grade:
         """Nats a token of one reply, or the probability of the reply that stands second in forward order, 0 to 1.
 
-        `value_keyed` of a choice is the probability of the high reply. What the model writes has no value yet.
+        `value_keyed` of a choice is the probability of the high reply. What the model writes has no value of its own.
         """
         if sample.scoring == "statement":
             weighed = sample.loglik / sample.tokens if sample.loglik is not None and sample.tokens else None
@@ -95,9 +103,7 @@ class Situations(Task):
             raw = found.value_raw
             keyed = None if raw is None else raw if sample.keyed == 1 else 1 - raw
             return found.model_copy(update={"value_keyed": keyed})
-        if not str(sample.resps[0][0] or "").strip():
-            return Grade(status="unparsed")
-        return Grade(status="truncated" if sample.cut else "valid")
+        return replies.grade(sample)
 
     def summarise(self, facts: Facts, samples: Sequence[Sample]) -> Block:
         """Compute levels, effects, desirability balance and verdicts."""

@@ -15,6 +15,7 @@ from traitbench.tasks.effects import aimed
 from traitbench.tasks.shifts import DESIGNS, Shifts
 from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.situations.summary import PairScores, SituationsBlock
+from traitbench.tasks.written import comparison
 from traitbench.types import Mode
 
 __all__ = ["group", "part", "shifts"]
@@ -24,11 +25,11 @@ _ASKED = {"orders": "order", "symbols": "symbols", "templates": "template"}
 
 
 def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts]:
-    """The contrasts that aim at one trait, scoring mode by scoring mode."""
+    """The contrasts that aim at one trait, scoring mode by scoring mode, those of written replies last."""
     held, baseline = cast(SituationsBlock, block), facts.conditions[0].name
     out = []
     for mode, scored in held.modes.items():
-        rows = [row for row in samples if row.scoring == mode]
+        rows = [row for row in samples if row.scoring == mode and row.judge is None]
         asked = {name: ", ".join(sorted({str(getattr(row, field)) for row in rows})) for name, field in _ASKED.items()}
         for contrast in aimed(scored.contrasts):
             mine = part(contrast, scored, held)
@@ -40,7 +41,7 @@ def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts
                 hits={} if mode == "statement" else _hits(mine),
                 asked=asked,
             ))  # fmt: skip
-    return out
+    return out + (comparison.shifts(held.written, facts, held.facets) if held.written else [])
 
 
 def part(contrast: PairContrast, scored: PairScores, block: SituationsBlock) -> Part:

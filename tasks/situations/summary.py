@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -12,23 +12,26 @@ from traitbench.statistics.intervals import item_means
 from traitbench.statistics.style import Style, response_style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.differences import Overall
-from traitbench.tasks.effects import Level, UnitShift, levels, overall
+from traitbench.tasks.effects import UnitLevel, UnitShift, levels, overall
 from traitbench.tasks.scoring import answer, modes
 from traitbench.tasks.situations.effects import PairContrast, PairSetting, contrasts, pair_grid
 from traitbench.tasks.situations.pairs import Pair
 from traitbench.tasks.situations.verdict import verdict
 from traitbench.tasks.variation import Variation, variation, varied
 from traitbench.tasks.verdict import Verdict
+from traitbench.tasks.written import rows
+from traitbench.tasks.written import summary as judged
+from traitbench.tasks.written.records import Written
 from traitbench.types import Mode, Record
 
-__all__ = ["PairScores", "Replies", "SituationsBlock", "summarise"]
+__all__ = ["PairScores", "SituationsBlock", "summarise"]
 
 
 class PairScores(Record):
     """One scoring mode with trait values."""
 
     unit: Literal["POMP", "nats a token"]
-    levels: dict[str, list[Level]]
+    levels: dict[str, list[UnitLevel]]
     """Condition -> a level a trait: choice 0 to 100, 50 without a preference; statement 0 without one."""
     contrasts: list[PairContrast]
     effect: Overall | None
@@ -44,19 +47,6 @@ class PairScores(Record):
     verdict: Verdict
 
 
-class Replies(Record):
-    """What became of the replies that one condition wrote; they have no trait value."""
-
-    n: int
-    valid: int
-    truncated: int
-    """Cut off at the longest reply that was allowed."""
-    empty: int
-    failed: int
-    words: float | None
-    """Mean length of those that are valid or cut off."""
-
-
 class SituationsBlock(Block):
     """The situations' part of the results."""
 
@@ -66,24 +56,25 @@ class SituationsBlock(Block):
     facets: dict[str, str]
     """Pair -> its facet."""
     modes: dict[Mode, PairScores]
-    replies: dict[str, Replies] = {}
-    """Condition -> its written replies; empty without `generate`."""
+    """Of `statement` and `choice`."""
+    written: Written | None = None
+    """The model's own replies, and what judges say of them; null without `generate`."""
 
     def metrics(self) -> dict[str, dict[str, float | None]]:
-        """Condition -> "trait,mode" and "trait_stderr,mode", and the share of valid replies."""
+        """Condition -> "trait,mode" and "trait_stderr,mode", and the share of valid written replies."""
         found: dict[str, dict[str, float | None]] = {}
         for mode, scored in self.modes.items():
             for condition, mine in scored.levels.items():
                 line = found.setdefault(condition, {})
                 for level in mine:
                     line[f"{level.trait},{mode}"], line[f"{level.trait}_stderr,{mode}"] = level.value, level.se
-        for condition, replies in self.replies.items():
-            found.setdefault(condition, {})["valid,generate"] = replies.valid / replies.n if replies.n else None
+        for condition, written in rows.metrics(self.written).items() if self.written else ():
+            found.setdefault(condition, {}).update(written)
         return found
 
     def score_rows(self) -> list[dict[str, Any]]:
-        """A row a condition, scoring mode and trait, and one a condition with written replies."""
-        rows = [
+        """A row a condition, scoring mode and trait, of written replies a judge too."""
+        found = [
             {"condition": condition, "scoring": mode, "metric": level.trait, "value": level.value, "se": level.se,
              **_ends("ci", level.ci), "pomp": level.value if scored.unit == "POMP" else None,
              "shift": level.shift, "shift_se": level.shift_se, **_ends("shift_ci", level.shift_ci),
@@ -92,15 +83,11 @@ class SituationsBlock(Block):
             for condition, mine in scored.levels.items()
             for level in mine
         ]  # fmt: skip
-        return rows + [
-            {"condition": condition, "scoring": "generate", "metric": "valid", "se": None,
-             "value": replies.valid / replies.n if replies.n else None, "n": replies.n}
-            for condition, replies in self.replies.items()
-        ]  # fmt: skip
+        return found + (rows.score_rows(self.written) if self.written else [])
 
     def effect_rows(self) -> list[dict[str, Any]]:
-        """A row a contrast, scoring mode and trait; `aimed` marks the trait aimed at."""
-        return [
+        """A row a contrast, scoring mode and trait, of written replies a judge too; `aimed`: the trait aimed at."""
+        found = [
             {"target": contrast.target, "high": contrast.high, "low": contrast.low, "scoring": mode,
              "metric": shift.trait, "aimed": shift.trait in contrast.aimed, "value": shift.value, "se": shift.se,
              **_ends("ci", shift.ci), "p": shift.p, "p_holm": shift.p_holm, "covers": ",".join(shift.covers),
@@ -110,6 +97,7 @@ class SituationsBlock(Block):
             for contrast in scored.contrasts
             for shift in contrast.shifts
         ]  # fmt: skip
+        return found + (rows.effect_rows(self.written) if self.written else [])
 
 
 def _ends(name: str, ci: tuple[float, float] | None) -> dict[str, float | None]:
@@ -128,19 +116,19 @@ def _beside(contrast: PairContrast, shift: UnitShift) -> dict[str, float | None]
 
 def summarise(facts: Facts, samples: Sequence[Sample], pairs: Sequence[Pair]) -> SituationsBlock:
     """Compute the block from all samples of the task; `pairs` hold at least those that were asked."""
-    asked = {row.item for row in samples}
+    answers = [row for row in samples if row.judge is None]
+    asked = {row.item for row in answers}
     mine = [pair for pair in pairs if pair.id in asked]
     scored: dict[Mode, PairScores] = {}
-    replies: dict[str, Replies] = {}
-    for mode in modes(samples):
-        rows = [row for row in samples if row.scoring == mode]
+    written: Written | None = None
+    for mode in modes(answers):
         if mode == "generate":
-            replies = {name: _replies(written) for name, written in by_condition(facts, rows).items()}
+            written = judged.summarise(facts, samples, mine)
         else:
-            scored[mode] = _scored(facts, rows, mine, mode)
+            scored[mode] = _scored(facts, [row for row in answers if row.scoring == mode], mine, mode)
     keys: dict[str, int] = {pair.id: pair.keyed for pair in mine}
     facets = {pair.id: pair.facet for pair in mine}
-    return SituationsBlock(keys=keys, facets=facets, modes=scored, replies=replies)
+    return SituationsBlock(keys=keys, facets=facets, modes=scored, written=written)
 
 
 def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: Mode) -> PairScores:
@@ -177,14 +165,3 @@ def _damage(conditions: Sequence[Condition]) -> float | None:
 def _style(rows: Sequence[Sample]) -> Style:
     """How the answers were given. Pairs have no agreement as such, so their keys do not count here."""
     return response_style([answer(row)._replace(keyed=1) for row in rows], 0, 1)
-
-
-def _replies(rows: Sequence[Sample]) -> Replies:
-    kept: Mapping[str, list[Sample]] = {
-        status: [row for row in rows if row.status == status] for status in ("valid", "truncated", "unparsed", "error")
-    }
-    told = [len(str(row.resps[0][0]).split()) for row in (*kept["valid"], *kept["truncated"])]
-    return Replies(
-        n=len(rows), valid=len(kept["valid"]), truncated=len(kept["truncated"]), empty=len(kept["unparsed"]),
-        failed=len(kept["error"]), words=sum(told) / len(told) if told else None,
-    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The situations as tables: effects, target x trait matrices, levels, how the answers were given, written replies."""
+"""The situations as tables: effects, target x trait matrices, levels, how the answers were given."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from traitbench.tasks.block import Facts
 from traitbench.tasks.effects import UnitShift
 from traitbench.tasks.scoring import COVERS
 from traitbench.tasks.situations.effects import PairContrast
-from traitbench.tasks.situations.summary import PairScores, Replies, SituationsBlock
+from traitbench.tasks.situations.summary import PairScores, SituationsBlock
 from traitbench.tasks.style_tables import statement_first
 from traitbench.types import Mode
 
-__all__ = ["answers", "effects", "levels", "matrix", "written"]
+__all__ = ["answers", "effects", "levels", "matrix"]
 
 
 def effects(task: str, modes: Mapping[Mode, PairScores]) -> Table:
@@ -127,17 +127,4 @@ def answers(task: str, modes: Mapping[Mode, PairScores]) -> Table:
         columns=["scoring", "requests", "chose A / B", "position bias", "option mass", "invalid"],
         rows=rows,
         notes=["Position bias: -1 always the first reply as printed, 1 always the second, 0 none."],
-    )
-
-
-def written(task: str, replies: Mapping[str, Replies]) -> Table:
-    """What became of the written replies."""
-    return Table(
-        title=f"Written replies, {task}",
-        columns=["condition", "replies", "valid", "cut off", "empty", "failed", "words"],
-        rows=[
-            [name, *map(str, (r.n, r.valid, r.truncated, r.empty, r.failed)), number(r.words, 1)]
-            for name, r in replies.items()
-        ],
-        notes=["They have no trait value: nothing here reads them. Longer ones: --gen_kwargs max_tokens=N."],
     )

@@ -293,7 +293,7 @@ def room() -> Iterator[Callable[[int | None], None]]:
     limit(None)
 
 
-@pytest.mark.parametrize(("size", "rest"), [(30_000, ""), (1_000, "--limit 6")])
+@pytest.mark.parametrize(("size", "rest"), [(30_000, ""), (1_500, "--limit 6")])
 def test_a_full_disk_ends_clearly_and_the_run_goes_on_afterwards(
     say: Say, room: Callable[[int | None], None], size: int, rest: str
 ) -> None:

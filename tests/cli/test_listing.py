@@ -104,7 +104,7 @@ def test_a_task_says_what_it_asks() -> None:
     assert flags["--scoring"] == "choice,statement" and "--gen_kwargs temperature=..." in flags
     assert "not shipped" in detail("tasks", "sd3").facts["texts"]
     free = detail("tasks", "persona_consistency")
-    assert free.facts["target, if none is given"] == "characters" and len(free.options) == 3
+    assert free.facts["target, if none is given"] == "characters" and len(free.options) == 4
     assert detail("tasks", "big_five").facts == {"tasks": "ipip_neo_120, bfi_44"}
 
 

@@ -57,6 +57,26 @@ def test_a_gpu_without_vllm_is_told_what_to_type_and_nobody_else_is(tmp_path: Pa
     assert 'test -z "" ||' in planned(tmp_path / "other", "GPU=/dev/nvidia0", ready=True)
 
 
+@pytest.mark.parametrize(
+    ("given", "installs"),
+    [
+        (("TASKS=personality_bench",), True),
+        (("TASKS=ipip_neo_120,personality_bench_published",), True),
+        (("TASKS=situations", "ARGS=--scoring statement,generate"), True),
+        (("TASKS=situations",), False),
+    ],
+)
+def test_written_replies_bring_the_extra_that_the_scorer_needs(
+    tmp_path: Path, given: tuple[str, ...], installs: bool
+) -> None:
+    planned(tmp_path, "GPU=", ready=False)
+    (tmp_path / ".venv/.train").unlink()
+    recipe = subprocess.run(
+        ["make", "-n", "eval", "GPU=", *given], cwd=tmp_path, env=ALONE, capture_output=True, text=True, check=True
+    ).stdout
+    assert ("--editable '.[train]'" in recipe) == installs
+
+
 @pytest.mark.parametrize("ready", [True, False])
 def test_the_check_of_a_gpu_runs_where_vllm_is(tmp_path: Path, ready: bool) -> None:
     recipe = planned(tmp_path, "GPU=/dev/nvidia0", "CHECK=--only card", ready=ready, target="gpu-check")

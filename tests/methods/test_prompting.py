@@ -1,6 +1,6 @@
 """Prompting: the wording of every style, what each refuses, and that no text of ours is an item of an instrument.
 
-Over 300 lines: the checks of eight styles share their tables.
+Over 300 lines: the checks of ten styles share their tables.
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def test_person_refuses_answers_that_do_not_fit(answers: dict[str, int], match: 
     [
         ("p2", "openness=0.5", ["adjective", "instruction"]),
         ("demo", "openness=0.5,neuroticism=low", ["adjective", "instruction"]),
-        ("person", "openness=high", ["adjective", "instruction", "p2", "demo"]),
+        ("person", "openness=high", ["adjective", "instruction", "p2", "description", "demo"]),
         ("adjective", answered(i1=3), ["person"]),
     ],
 )
@@ -211,6 +211,19 @@ def test_refusals_name_style_target_and_the_styles_that_can(style: str, target: 
     name = target if isinstance(target, str) else target.name
     assert f"style {style!r} cannot aim at {name} " in message
     assert f"styles that can: {', '.join(able)} (" in message
+
+
+def test_a_description_is_of_the_pole_and_of_the_big_five_alone() -> None:
+    from traitbench.tasks.personality_bench.poles import descriptions
+
+    high, low = (text(fit("description", f"openness={pole}")) for pole in ("high", "low"))
+    assert high != low and high.startswith("You are the person who is described here.\n\n")
+    first = {(each.trait, each.pole): each.text for each in reversed(descriptions())}
+    assert high.endswith(first["openness", "high"]) and low.endswith(first["openness", "low"])
+    both = text(fit("description", "neuroticism=low,openness=high"))
+    assert both.index(first["openness", "high"]) < both.index(first["neuroticism", "low"])
+    with pytest.raises(UnsupportedControl, match="has no words for narcissism"):
+        fit("description", "narcissism=high")
 
 
 @pytest.mark.parametrize("style", [*WORDED, "person"])

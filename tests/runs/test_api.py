@@ -417,8 +417,8 @@ def test_a_number_that_is_not_finite_is_refused_by_its_field(number: float) -> N
 
 
 def test_free_text_is_refused_before_a_folder_is_made() -> None:
-    with pytest.raises(UnsupportedControl, match="the task persona_consistency: a scripted respondent answers items"):
-        evaluate(model="scripted:person", method="prompting", method_args={"style": "character"}, target="characters")
+    with pytest.raises(UnsupportedControl, match="the task persona_consistency: scripted:first answers items"):
+        evaluate(model="scripted:first", method="prompting", method_args={"style": "character"}, target="characters")
     assert not Path("results").exists()
 
 

@@ -62,7 +62,9 @@ def test_what_decides_a_run_is_in_its_folders_name(field: str) -> None:
 
 def test_every_flag_either_decides_a_run_or_is_known_not_to() -> None:
     elsewhere = {"backend", "include_path", "reference", "keyed", "coefs", "matched", "fit_seeds"}
-    assert set(DECIDING) | elsewhere | UNDECIDING == set(Plan.model_fields)
+    judged: dict[str, Any] = {"judge": ("smollm2",), "judge_args": {"device": "cpu"}, "self_judge": True}
+    assert set(DECIDING) | elsewhere | UNDECIDING | set(judged) == set(Plan.model_fields)
+    assert name(**judged) == name()
     pas = {"model": "smollm2", "method": "pas", "tasks": ("ipip_neo_120",)}
     others: list[dict[str, Any]] = [{"coefs": (1.0, 2.0)}, {"coefs": (1.0,)}, {"matched": True}, {"fit_seeds": 2}]
     assert len({name(**pas, **more)[-8:] for more in ({}, *others)}) == 5

@@ -142,20 +142,21 @@ class Endpoint(Backend):
         self._client.close()
         self._counting.close()
 
+    def unable(self, request: Request) -> str | None:
+        """Say which log-probabilities the server does not give, and why not."""
+        routes, where = self.routes, self.settings.server
+        if isinstance(request, Choose) and routes.choose is None:
+            return f"{where} gives no probabilities of answer options, which choice needs ({_why(routes)})"
+        if isinstance(request, Continue) and routes.loglik is None:
+            return f"{where} gives no log-likelihood of a text, which statement needs ({_why(routes)})"
+        return None
+
     def _able(self, requests: Sequence[Request]) -> None:
         """Refuse what no route of this server answers."""
-        routes, where = self.routes, self.settings.server
-        if routes.choose is None and any(isinstance(request, Choose) for request in requests):
-            raise BadData(
-                f"{where} gives no probabilities of answer options, which choice needs ({_why(routes)}); use --scoring "
-                "generate"
-            )
-        if routes.loglik is None and any(isinstance(request, Continue) for request in requests):
-            mode = "choice" if routes.choose else "generate"
-            raise BadData(
-                f"{where} gives no log-likelihood of a text, which statement needs ({_why(routes)}); use --scoring "
-                f"{mode}"
-            )
+        for kind, able in ((Choose, "generate"), (Continue, "choice" if self.routes.choose else "generate")):
+            first = next((request for request in requests if isinstance(request, kind)), None)
+            if first is not None and (why := self.unable(first)):
+                raise BadData(f"{why}; use --scoring {able}")
 
 
 def _summed(billed: Iterable[tuple[int, int]]) -> tuple[int, int]:

@@ -83,7 +83,7 @@ def test_every_item_differing_alike_is_a_difference(tmp_path: Path) -> None:
     levels = of(joined(mine, other)["choice"], "level")
     assert levels["openness"].verdict == "original higher" and levels["openness"].p == 0
     assert {levels[trait].verdict for trait in BIG_FIVE[1:]} == {"equivalent"}
-    assert not levels["openness"].equivalence.equivalent and levels["openness"].r is None
+    assert not levels["openness"].equivalence.equivalent and levels["openness"].r == pytest.approx(-1)
 
 
 def test_four_items_with_noise_leave_it_open(tmp_path: Path) -> None:
@@ -107,7 +107,9 @@ def test_the_tests_are_those_of_the_books() -> None:
     assert found.p == pytest.approx(2 * stats.t.sf(abs(d.mean()) / se, 2))
     sides = stats.t.sf((d.mean() + 3) / se, 2), stats.t.cdf((d.mean() - 3) / se, 2)
     assert found.equivalence.p == pytest.approx(max(sides))
-    assert found.verdict == "equivalent" and found.r == pytest.approx(np.corrcoef(a, b)[0, 1])
+    assert found.verdict == "equivalent" and found.r == pytest.approx(
+        np.corrcoef(keys * (a - 50), keys * (b - 50))[0, 1]
+    )
 
 
 def test_missing_answers_are_left_out_of_both() -> None:
@@ -117,6 +119,15 @@ def test_missing_answers_are_left_out_of_both() -> None:
     assert found.n == 3 and found.original.value == found.reworded.value
     (none,) = equated("level", [Values("openness", a * np.nan, b, keys)], 3.0)
     assert (none.n, none.difference, none.p, none.verdict) == (0, None, None, "inconclusive")
+
+
+def test_agreeing_with_everything_is_no_correlation() -> None:
+    """Keyed, two constant answers look alike by their keys alone."""
+    keys, rng = np.array([1, -1] * 10), np.random.default_rng(1)
+    a, b = (50 + keys * (30 + rng.normal(0, 2, 20)) for _ in range(2))
+    assert np.corrcoef(a, b)[0, 1] > 0.95
+    (found,) = equated("level", [Values("openness", a, b, keys)], 3.0)
+    assert found.r is not None and abs(found.r) < 0.5
 
 
 def test_one_wording_alone_and_a_limit(tmp_path: Path) -> None:

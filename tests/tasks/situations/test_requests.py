@@ -138,7 +138,7 @@ def test_a_weighed_reply_is_worth_its_nats_a_token(task: Situations) -> None:
     [
         (Response(text="I would say hello.", tokens=5), "valid"),
         (Response(text="I would say", tokens=64, status="truncated"), "truncated"),
-        (Response(text=" \n", tokens=1), "unparsed"),
+        (Response(text=" \n", tokens=1), "empty"),
         (Response(status="error", error="gone"), "error"),
     ],
 )

@@ -166,8 +166,8 @@ def test_it_runs_beside_an_inventory(tmp_path: Path) -> None:
 def test_what_is_not_supported_is_refused_before_anything_is_asked(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedControl, match="--respondents 5"):
         prepare(Plan(tasks=(NAME,), respondents=5))
-    with pytest.raises(UnsupportedControl, match="the task situations: a scripted respondent answers items"):
-        run(tmp_path, scoring=("generate",))
+    with pytest.raises(UnsupportedControl, match="the task situations: scripted:first answers items"):
+        run(tmp_path, model="scripted:first", scoring=("generate",))
     assert not list(tmp_path.iterdir())
 
 
@@ -187,6 +187,7 @@ def test_the_embedded_model_answers_in_every_mode(tmp_path: Path) -> None:
     block = results.tasks[NAME]
     assert isinstance(block, SituationsBlock)
     assert all(value is not None for mode in ("choice", "statement") for value in baseline(results, mode).values())  # type: ignore[arg-type]
-    replies = block.replies["baseline"]
-    assert replies.n == 5 and replies.valid + replies.truncated == 5 and replies.words
+    assert block.written is not None
+    replies = block.written.replies["baseline"]
+    assert replies.n == 5 == sum(replies.statuses.values()) and replies.tokens
     assert any("Written replies" in table.title for table in tables(results)) and rescore(path) == results

@@ -1,0 +1,108 @@
+"""What a control did to the ratings of written replies: effects, the composite, other traits, and their length.
+
+A unit is a question. Its value is the rating of the replies to it on its own trait, 0 to 5 points; all questions of a
+trait count alike, clustered by facet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traitbench.samples import Condition
+from traitbench.tasks.differences import design_of, differences
+from traitbench.tasks.effects import Contrast, Setting, UnitShift, contrast, counted, shift, troubles
+from traitbench.tasks.written.ratings import RANGE
+from traitbench.types import Record, Trait
+
+__all__ = ["Composite", "ReplyContrast", "contrasts"]
+
+_OF_FIVE = 4 / RANGE
+"""Points of a scale from 1 to 5 that a point of ours is."""
+
+Values = Mapping[str, NDArray[np.float64]]
+"""Condition -> (units, templates, fits)."""
+
+
+class Composite(Record):
+    """High mean plus 6 minus low mean, ratings taken to a scale from 1 to 5 (1 + 0.8 x rating): 2 to 10, 6 is none."""
+
+    value: float
+    se: float | None
+    ci: tuple[float, float] | None
+    sd: float | None
+    """Between questions."""
+
+
+class ReplyContrast(Contrast):
+    """Two conditions on the same questions.
+
+    The check is `caution` where the interval of the effect reaches zero, or does so once the run's contrasts are
+    counted (Holm), or where it goes against the target; `not interpretable` where judges do not agree on the trait.
+    """
+
+    composite: Composite | None = None
+    """Of high minus low; null of other contrasts."""
+    spill: list[UnitShift] = []
+    """How far each other trait moved in the replies to the questions about the trait aimed at."""
+    length: UnitShift | None = None
+    """How many tokens longer the replies to these questions became: longer replies may be rated otherwise."""
+
+
+def contrasts(
+    values: Values,
+    others: Mapping[Trait, Values],
+    lengths: Values,
+    conditions: Sequence[Condition],
+    setting: Setting,
+    apart: Mapping[Trait, str],
+) -> list[ReplyContrast]:
+    """Every contrast that the conditions allow, all of them counted (Holm).
+
+    `values` are ratings on the question's own trait; `others`: dimension -> ratings on it, whatever the question is
+    about; `lengths` are in tokens. `apart`: trait -> why its numbers may not be interpreted.
+    """
+    found = list(differences(values, conditions))
+    beside = {dimension: [moved for *_, moved in differences(each, conditions)] for dimension, each in others.items()}
+    longer = [moved for *_, moved in differences(lengths, conditions)]
+    baseline, made = conditions[0].name, []
+    for place, difference in enumerate(found):
+        one = ReplyContrast(**dict(contrast(difference, setting)))
+        if one.effect is not None:
+            i, own = setting.traits[one.effect.trait], one.effect.trait
+            poles = design_of(one.high, one.low, baseline) == "poles" and list(one.aimed.values()) == [1.0]
+            one = one.model_copy(update={
+                "composite": _composite(difference[-1][i], i, setting) if poles else None,
+                "spill": [shift(d, beside[d][place][i], i, setting) for d in beside if d != own],
+                "length": shift("tokens", longer[place][i], i, setting),
+            })  # fmt: skip
+        made.append(one)
+    return [_judged(one, apart) for one in counted(made, _doubts(apart))]
+
+
+def _doubts(apart: Mapping[Trait, str]) -> Callable[[ReplyContrast], list[str]]:
+    def doubts(found: ReplyContrast) -> list[str]:
+        assert found.effect is not None
+        return ([apart[found.effect.trait]] if found.effect.trait in apart else []) + troubles(found)
+
+    return doubts
+
+
+def _judged(found: ReplyContrast, apart: Mapping[Trait, str]) -> ReplyContrast:
+    if found.effect is None or found.check is None or found.effect.trait not in apart:
+        return found
+    return found.model_copy(update={"check": "not interpretable"})
+
+
+def _composite(moved: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> Composite | None:
+    found = setting.estimated(moved, index)
+    if found.value is None:
+        return None
+    return Composite(
+        value=6 + _OF_FIVE * found.value,
+        se=None if found.se is None else _OF_FIVE * found.se,
+        ci=None if found.ci is None else (6 + _OF_FIVE * found.ci[0], 6 + _OF_FIVE * found.ci[1]),
+        sd=None if found.sd is None else _OF_FIVE * found.sd,
+    )
