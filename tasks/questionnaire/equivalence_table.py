@@ -10,7 +10,8 @@ __all__ = ["equivalence_table"]
 WORDS = (
     "Equivalent: the 90 % interval of the difference lies within the bounds (two one-sided tests at .05). Original or "
     "reworded higher: p below .05, adjusted (Holm) over the levels, or over the effects. Inconclusive: neither, which "
-    "is no sign of likeness; few items rarely show more."
+    "is no sign of likeness; few items rarely show more. "
+    "Where a model hardly answers by content both wordings are alike too: read the verdict of each first."
 )
 
 
