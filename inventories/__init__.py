@@ -89,6 +89,9 @@ class Inventory(Record):
     source: str = ""
     """Where the item texts come from."""
     note: str = ""
+    wording_of: str | None = None
+    """Id of the inventory that this one is in other words, item by item: same numbers, traits and key. What is known of
+    people who answered that one is not known of this."""
     instruction: str | None = None
     scales: dict[str, Trait]
     """Scale letter -> trait."""

@@ -140,6 +140,9 @@ def findings(source: Document) -> list[Finding]:
         say("warning", f"id {raw['id']!r} is not the file's name {source.path.stem!r}; results are filed under the id")
     if isinstance(raw.get("id"), str) and not is_name(raw["id"]):
         say("error", f"id {raw['id']!r} cannot be part of a file's name; expected letters, digits, _, . and -")
+    first = raw.get("wording_of")
+    if first is not None and (not isinstance(first, str) or not is_name(first) or first == raw.get("id")):
+        say("error", f"wording_of is {first!r}; expected the id of another inventory, e.g. mini_ipip, or no such key")
     _response_scale(raw.get("response_scale"), say)
     _desirability(raw, say)
     _items(raw, items, say)

@@ -38,6 +38,7 @@ TASKS: Catalog[type[Task]] = Catalog(
 ACROSS: Catalog[type[Across]] = Catalog(
     "comparison",
     {
+        "equivalence": "traitbench.tasks.questionnaire.equivalence:Equivalences",
         "gap": "traitbench.tasks.gap:Gaps",
         "impression": "traitbench.tasks.questionnaire.impression:Impressions",
         "multimethod": "traitbench.tasks.questionnaire.multimethod:Multimethods",

@@ -17,10 +17,12 @@ from traitbench.export.inspect_tasks import (
     ipip_neo_300,
     level,
     mini_ipip,
+    mini_ipip_model,
 )
 
 __all__ = [
-    "ask_options", "expected_level", "ipip_50", "ipip_neo_120", "ipip_neo_300", "level", "mini_ipip", "traitbench",
+    "ask_options", "expected_level", "ipip_50", "ipip_neo_120", "ipip_neo_300", "level", "mini_ipip", "mini_ipip_model",
+    "traitbench",
 ]  # fmt: skip
 
 

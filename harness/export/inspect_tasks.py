@@ -13,7 +13,9 @@ from inspect_ai import Task, task
 from inspect_ai.scorer import Score, grouped, mean, scorer, stderr
 from inspect_ai.solver import solver
 
-__all__ = ["ask_options", "expected_level", "ipip_50", "ipip_neo_120", "ipip_neo_300", "level", "mini_ipip"]
+__all__ = [
+    "ask_options", "expected_level", "ipip_50", "ipip_neo_120", "ipip_neo_300", "level", "mini_ipip", "mini_ipip_model",
+]  # fmt: skip
 
 _SEEN = 20
 """Likeliest tokens that are asked for: the most that OpenAI's protocol has."""
@@ -53,6 +55,14 @@ def mini_ipip(
 ) -> Task:
     """Mini-IPIP (Donnellan et al. 2006): the Big Five by 20 items."""
     return _questionnaire("mini_ipip", orders, symbols, templates, scoring)
+
+
+@task  # type: ignore[untyped-decorator]
+def mini_ipip_model(
+    orders: str = "forward,reverse", symbols: str = "letters", templates: int = 1, scoring: str = "generate"
+) -> Task:
+    """The Mini-IPIP in a language model's own terms: 20 items about replies, requests and users."""
+    return _questionnaire("mini_ipip_model", orders, symbols, templates, scoring)
 
 
 _LEVELS = [

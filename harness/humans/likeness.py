@@ -31,8 +31,15 @@ class Human(Record):
     note: str = ""
 
 
-def samples_of_people(instrument: str, traits: Sequence[Trait], own: Reference | None) -> list[Reference]:
-    """The samples whose correlations stand beside a model's: the user's own, then those that ship."""
+def samples_of_people(
+    instrument: str, traits: Sequence[Trait], own: Reference | None, wording_of: str | None = None
+) -> list[Reference]:
+    """The samples whose correlations stand beside a model's: the user's own, then those that ship.
+
+    Beside an instrument that is another one in other words (`wording_of`) only people who answered just these.
+    """
+    if wording_of is not None:
+        return [own] if own and own.instrument == instrument and set(traits) <= set(own.traits) else []
     found = [own] if own and set(traits) <= set(own.traits) else []
     found += [r for r in references(instrument) if r.correlations is not None]
     found += [r for r in [default_reference(traits)] if r is not None]
@@ -57,15 +64,19 @@ def likeness(
     norms: str | None,
     iterations: int,
     seed: int,
+    wording_of: str | None = None,
 ) -> Human:
     """Compare one task's scores (condition -> a score a trait) in one mode with people.
 
-    `own` is the user's sample; `norms` is SEX,AGE, e.g. F,30, where the instrument has norms.
+    `own` is the user's sample; `norms` is SEX,AGE, e.g. F,30, where the instrument has norms; `wording_of` is the
+    instrument that this one is in other words.
     """
     traits = [score.trait for score in scores[conditions[0].name]]
     named, how, note = _rows(conditions, traits)
-    people = samples_of_people(instrument, traits, own)
-    if named and not people:
+    people = samples_of_people(instrument, traits, own, wording_of)
+    if named and not people and wording_of is not None:
+        note = f"{instrument} is {wording_of} in other words, which no person of a sample held has answered"
+    elif named and not people:
         note = f"no human correlations of {', '.join(traits)} are held; give --reference FILE"
     table = np.array([[s.value for s in scores[name]] for name in named], dtype=float).reshape(-1, len(traits))
     found = [from_scores(table, traits, r, how, iterations, seed) for r in people] if named else []

@@ -19,7 +19,13 @@ from traitbench.statistics.coefficient import Coefficient
 from traitbench.statistics.comparison import PairedDifference, paired, power
 from traitbench.types import Record
 
-__all__ = ["Equivalence", "Flips", "detectable", "flips", "tost", "tost_shares"]
+__all__ = ["BOUNDS", "SHARE", "Equivalence", "Flips", "detectable", "flips", "tost", "tost_shares"]
+
+SHARE = "share from 0 to 1"
+BOUNDS = {"POMP": 3.0, "nats a token": 0.1, SHARE: 0.03}
+"""Unit -> the difference below which two things count as alike, unless the user says otherwise. 3 % of a scale's range
+are .2 of the SD between persons on the IPIP-NEO-120 (12.8 to 16.6 POMP), which Cohen (1988) calls small; .1 nats a
+token make each token about a tenth more likely; .03 is below Cohen's small h of .2 for every share from .01 to .99."""
 
 
 class Equivalence(Record):

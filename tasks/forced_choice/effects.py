@@ -23,13 +23,16 @@ from traitbench.tasks.forced_choice.pairs import Pair, Statement, Unit
 from traitbench.tasks.scoring import item_grid
 from traitbench.types import Mode, Record, Trait
 
-__all__ = ["ForcedContrast", "SolvedShift", "contrasts", "of_units", "pair_grid", "solved"]
+__all__ = ["ForcedContrast", "SolvedShift", "contrasts", "of_units", "pair_grid", "solved", "solved_levels"]
 
 Array = NDArray[np.float64]
 
 
 class SolvedShift(Record):
-    """How far one trait moved with the others held apart: on a pair of its own two poles, in the unit of the scores."""
+    """How far one trait moved, or where it stands, with the others held apart.
+
+    On a pair of its own two poles, in the unit of the scores.
+    """
 
     trait: Trait
     value: float
@@ -76,17 +79,18 @@ def contrasts(
 ) -> list[ForcedContrast]:
     """Every contrast that the conditions allow; `values`: condition -> what `pair_grid` gives."""
     units = {name: of_units(mine, pairs, setting.units, mode) for name, mine in values.items()}  # type: ignore[arg-type]
-    made = []
+    made, halves = [], setting.weights == "halves"
     for by_unit, by_pair in zip(differences(units, conditions), differences(values, conditions), strict=True):
         held = contrast(by_unit, setting)
-        made.append(ForcedContrast(**dict(held), apart=solved(item_means(by_pair[-1]), pairs)))
+        made.append(ForcedContrast(**dict(held), apart=solved(item_means(by_pair[-1]), pairs, halves)))
     return counted(made, _doubts)
 
 
-def solved(moved: Array, pairs: Sequence[Pair]) -> list[SolvedShift]:
+def solved(moved: Array, pairs: Sequence[Pair], position: bool = False) -> list[SolvedShift]:
     """Least squares of how far the preference for the second statements moved, (pairs,), on the traits of both.
 
-    Standard errors take the residuals of all pairs as alike. Empty where the traits cannot be told apart.
+    `position`: with a liking for A or B solved for too, which choices in one order do not cancel. Standard errors take
+    the residuals of all pairs as alike. Empty where the traits cannot be told apart.
     """
     traits = list(dict.fromkeys(own.trait for pair in pairs for own in (pair.first, pair.second)))
     design = np.zeros((len(pairs), len(traits)))
@@ -94,16 +98,31 @@ def solved(moved: Array, pairs: Sequence[Pair]) -> list[SolvedShift]:
         design[row, traits.index(pair.second.trait)] += pair.second.keyed
         design[row, traits.index(pair.first.trait)] -= pair.first.keyed
     known = np.isfinite(moved)
-    design, wanted, free = design[known], moved[known], int(known.sum()) - len(traits)
-    if free < 1 or np.linalg.matrix_rank(design) < len(traits):
+    if position:
+        design = np.column_stack([design, np.ones(len(pairs))])
+    design, wanted, free = design[known], moved[known], int(known.sum()) - design.shape[1]
+    if free < 1 or np.linalg.matrix_rank(design) < design.shape[1]:
         return []
     inverse = np.linalg.inv(design.T @ design)
-    found = inverse @ design.T @ wanted
+    found, k = inverse @ design.T @ wanted, len(traits)
     variance = float(((wanted - design @ found) ** 2).sum()) / free
     errors, t = np.sqrt(variance * np.diag(inverse)), float(stats.t.ppf(0.975, free))
     return [
         SolvedShift(trait=trait, value=2 * b, se=2 * se, ci=(2 * (b - t * se), 2 * (b + t * se)))
-        for trait, b, se in zip(traits, map(float, found), map(float, errors), strict=True)
+        for trait, b, se in zip(traits, map(float, found[:k]), map(float, errors[:k]), strict=True)
+    ]
+
+
+def solved_levels(values: Array, pairs: Sequence[Pair], mode: Mode, position: bool = False) -> list[SolvedShift]:
+    """Where each trait stands with the others held apart, from what `pair_grid` gives of one condition.
+
+    As `solved`, of how far the preferences lie from none; choice and generate in percent, 50
+    without a preference. Counts order persons less well: what one trait has, the others of its pairs lack.
+    """
+    middle = 0 if mode == "statement" else 50
+    return [
+        SolvedShift(trait=s.trait, value=middle + s.value, se=s.se, ci=(middle + s.ci[0], middle + s.ci[1]))
+        for s in solved(item_means(values) - middle, pairs, position)
     ]
 
 

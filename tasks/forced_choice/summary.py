@@ -13,7 +13,14 @@ from traitbench.statistics.style import Style, response_style
 from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.differences import Overall
 from traitbench.tasks.effects import Setting, UnitLevel, levels, overall
-from traitbench.tasks.forced_choice.effects import ForcedContrast, contrasts, of_units, pair_grid
+from traitbench.tasks.forced_choice.effects import (
+    ForcedContrast,
+    SolvedShift,
+    contrasts,
+    of_units,
+    pair_grid,
+    solved_levels,
+)
 from traitbench.tasks.forced_choice.pairs import Pair, Unit, units
 from traitbench.tasks.scoring import answer, modes
 from traitbench.tasks.variation import Variation, variation, varied
@@ -31,6 +38,9 @@ class ForcedScores(Record):
     unit: Literal["POMP", "nats a token"]
     levels: dict[str, list[UnitLevel]]
     """Condition -> a level a trait: choice and generate 0 to 100, 50 without a preference; statement 0 without one."""
+    apart: dict[str, list[SolvedShift]] = {}
+    """Condition -> where each trait stands with the others held apart, in the same unit: by these, persons are ordered.
+    Empty where the pairs that were answered do not tell the traits apart."""
     contrasts: list[ForcedContrast]
     effect: Overall | None
     """Mean over the contrasts that aim at one trait; null without any."""
@@ -123,6 +133,7 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: 
     return ForcedScores(
         unit="nats a token" if mode == "statement" else "POMP",
         levels=levels(by_unit, facts.conditions[0].name, setting),
+        apart={name: solved_levels(mine, pairs, mode, halves) for name, mine in values.items()},
         contrasts=made,
         effect=overall(by_unit, facts.conditions, setting),
         desirable={name: _correlation(item_means(mine), pairs) for name, mine in values.items()},

@@ -98,15 +98,28 @@ def levels(task: str, block: ForcedChoiceBlock, facts: Facts) -> Table:
                 traits.update(dict.fromkeys(level.trait for level in mine))
                 cells = [interval(v.value, v.ci, digits(mode)) + (f" ({v.unscored} unscored)" if v.unscored else "")
                          for v in mine]  # fmt: skip
-                rows.append([condition, mode, *cells, number(scored.desirable.get(condition))])
+                rows.append([condition, mode, "counts", *cells, number(scored.desirable.get(condition))])
+                held = {each.trait: each for each in scored.apart.get(condition, ())}
+                if held:
+                    apart = [held.get(v.trait) for v in mine]
+                    rows.append(
+                        [
+                            condition,
+                            mode,
+                            "apart",
+                            *(interval(v.value, v.ci, digits(mode)) if v else "–" for v in apart),
+                            "",
+                        ]
+                    )
     return Table(
         title=f"Preference for what the high pole takes [95 %], {task}",
-        columns=["condition", "scoring", *traits, "r with desirability"],
+        columns=["condition", "scoring", "scores", *traits, "r with desirability"],
         rows=rows,
         notes=[
             "Choice and generate: percent, 50 is none. Statement: nats a token by which it is the likelier one; how "
             "likely the two wordings are in themselves is in it, so read it beside the baseline's. Within a condition "
-            "the traits' levels are partly relative to each other, and none is good or bad.",
+            "the traits' counts are partly relative to each other, and none is good or bad. Apart: the traits solved "
+            "for together by least squares; whoever is to be set beside others is ordered by these.",
             "r with desirability: over pairs, with what little difference in people's agreement the matching left.",
         ],
     )

@@ -25,6 +25,7 @@ __all__ = ["Questionnaire"]
 
 _ABOUT = frozenset({
     "name", "licence", "restricted", "citation", "source", "note", "facets", "data", "alternatives", "wordings",
+    "wording_of",
 })  # fmt: skip
 """Of an inventory: what decides neither prompts nor scores."""
 

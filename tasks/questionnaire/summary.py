@@ -171,7 +171,7 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
         variation=varies,
         human=likeness(
             scores, facts.conditions, inventory.id, mode, facts.reference, facts.config.get("norms"), facts.iterations,
-            facts.seed,
+            facts.seed, inventory.wording_of,
         ),
         scorecard=card,
         functioning=between_conditions(conditions, facts.conditions, items, mode),

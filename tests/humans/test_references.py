@@ -196,6 +196,9 @@ def test_the_standard_sds_are_on_the_inventory_s_own_scale() -> None:
         scale = (inventory.response_scale.min, inventory.response_scale.max)
         for trait in inventory.traits:
             sd = between_person_sd(name, trait)
+            if inventory.wording_of:
+                assert sd is None and not references(name), name
+                continue
             assert sd in [r.sd(trait) for r in references(name) if r.scale == scale], name
 
 

@@ -22,6 +22,7 @@ COUNTS: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
     "ipip_neo_120": (120, {"O": (12, 12), "C": (11, 13), "E": (18, 6), "A": (7, 17), "N": (17, 7)}),
     "ipip_50": (50, {"O": (7, 3), "C": (6, 4), "E": (5, 5), "A": (6, 4), "N": (8, 2)}),
     "mini_ipip": (20, {"O": (1, 3), "C": (2, 2), "E": (2, 2), "A": (2, 2), "N": (2, 2)}),
+    "mini_ipip_model": (20, {"O": (1, 3), "C": (2, 2), "E": (2, 2), "A": (2, 2), "N": (2, 2)}),
     "bfi_44": (44, {"O": (8, 2), "C": (5, 4), "E": (5, 3), "A": (5, 4), "N": (5, 3)}),
     "sd3": (27, {"M": (9, 0), "N": (6, 3), "P": (7, 2)}),
     "dirty_dozen": (12, {"M": (4, 0), "N": (4, 0), "P": (4, 0)}),
@@ -29,6 +30,7 @@ COUNTS: dict[str, tuple[int, dict[str, tuple[int, int]]]] = {
 RESTRICTED = ("bfi_44", "sd3", "dirty_dozen")
 PUBLIC = tuple(name for name in COUNTS if name not in RESTRICTED)
 every = pytest.mark.parametrize("name", COUNTS)
+published = pytest.mark.parametrize("name", [name for name in COUNTS if name != "mini_ipip_model"])
 
 
 @pytest.fixture
@@ -58,7 +60,7 @@ def test_the_table_is_what_ships() -> None:
     assert inventories.names() == sorted(COUNTS)
 
 
-@every
+@published
 def test_agrees_with_the_digests(name: str, shared: Path) -> None:
     oracle = json.loads((shared / "oracles" / "instrument_digests.json").read_text())["instruments"][name]
     held = [
@@ -143,6 +145,27 @@ def test_the_120_are_part_of_the_300() -> None:
     for item in short:
         twin = full[item.number_300 or 0]
         assert (item.text, item.scale, item.facet, item.keyed) == (twin.text, twin.scale, twin.facet, twin.keyed)
+
+
+def test_the_model_wording_is_the_mini_ipip_but_for_its_words() -> None:
+    worded, first = inventories.load("mini_ipip_model"), inventories.load("mini_ipip")
+    assert worded.wording_of == first.id and first.wording_of is None and worded.licence == "CC0-1.0"
+    for name in ("instruction", "scales", "response_scale", "statement_rule"):
+        assert getattr(worded, name) == getattr(first, name)
+    assert [(i.id, i.number, i.trait, i.keyed) for i in worded.items] == [
+        (i.id, i.number, i.trait, i.keyed) for i in first.items
+    ]
+    others = {item.text_hash for name in COUNTS if name != worded.id for item in inventories.load(name, False).items}
+    assert not others & {item.text_hash for item in worded.items}
+    said = " ".join(worded.statement(item) for item in worded.items).lower()
+    assert not re.search(r"\b(party|parties|feel|body|blue|chores?|friends?|sleep|eat|home|family)\b", said)
+
+
+def test_a_wording_names_another_inventory(tmp_path: Path) -> None:
+    for wrong in ("x", 3, "a b", ""):
+        with pytest.raises(BadInventory, match="wording_of"):
+            inventories.load(own(tmp_path, "x", wording_of=wrong))
+    assert inventories.load(own(tmp_path, "x", wording_of="sd3")).wording_of == "sd3"
 
 
 def test_the_mini_ipip_is_part_of_the_50() -> None:

@@ -11,16 +11,19 @@ from numpy.typing import NDArray
 
 from traitbench.errors import TraitbenchUsage, unknown
 from traitbench.statistics.comparison import PairedDifference, holm, n_for_power, paired, power
-from traitbench.statistics.equivalence import Equivalence, Flips, detectable, flips, tost, tost_shares
+from traitbench.statistics.equivalence import (
+    BOUNDS,
+    SHARE,
+    Equivalence,
+    Flips,
+    detectable,
+    flips,
+    tost,
+    tost_shares,
+)
 from traitbench.types import Record
 
 __all__ = ["BOUNDS", "SHARE", "Amount", "Judged", "Judgement", "Values", "adjusted", "amounts", "judge"]
-
-SHARE = "share from 0 to 1"
-BOUNDS = {"POMP": 3.0, "nats a token": 0.1, SHARE: 0.03}
-"""Unit -> the difference below which two runs count as alike, unless --bounds says otherwise. 3 % of a scale's range
-are .2 of the SD between persons on the IPIP-NEO-120 (12.8 to 16.6 POMP), which Cohen (1988) calls small; .1 nats a
-token make each token about a tenth more likely; .03 is below Cohen's small h of .2 for every share from .01 to .99."""
 
 Verdict = Literal["a higher", "b higher", "equivalent", "inconclusive", "not interpretable"]
 Amount = float | Mapping[str, float]

@@ -31,6 +31,7 @@ from traitbench.tasks.forced_choice.views import forest
 from traitbench.types import BIG_FIVE, Choose, Continue, Mode, Write
 
 NAME = "forced_choice"
+MODES: tuple[Mode, ...] = ("choice", "statement")
 PROMPTED = {"method": "prompting", "model_args": {"obedience": 0.2, "noise": 0.1}}
 
 
@@ -67,20 +68,37 @@ def test_requests_hold_both_statements_in_both_orders() -> None:
 
 
 def test_persons_are_ranked_by_their_levels(tmp_path: Path) -> None:
-    """Fifteen persons with noise, each with a level of its own on every trait."""
+    """Fifteen persons with noise, each with a level of its own on every trait; counts order them less well."""
     rng = np.random.default_rng(0)
     planted = np.array([rng.permutation(np.linspace(0.1, 0.9, 15)) for _ in BIG_FIVE]).T
-    found: dict[Mode, list[list[float]]] = {"choice": [], "statement": []}
+    found: dict[tuple[Mode, str], list[list[float]]] = {}
     for seed, row in enumerate(planted):
         levels = dict(zip(BIG_FIVE, map(float, row), strict=True))
         results, _ = run(tmp_path, model_args={**levels, "noise": 0.1, "seed": seed})
-        for mode, kept in found.items():
-            values = baseline(results, mode)
-            kept.append([float(values[trait] or 0) for trait in BIG_FIVE])
-    for kept in found.values():
+        for mode in MODES:
+            counts = baseline(results, mode)
+            apart = {each.trait: each.value for each in scored(results, mode).apart["baseline"]}
+            found.setdefault((mode, "counts"), []).append([float(counts[trait] or 0) for trait in BIG_FIVE])
+            found.setdefault((mode, "apart"), []).append([apart[trait] for trait in BIG_FIVE])
+    for (mode, scores), kept in found.items():
         for place, trait in enumerate(BIG_FIVE):
-            # Partly ipsative: what others have is in it, so the order is not perfect.
-            assert stats.spearmanr(planted[:, place], np.array(kept)[:, place]).statistic >= 0.8, trait
+            # Partly ipsative: what others have is in the counts, so that their order is not as good.
+            least = 0.9 if scores == "apart" else 0.8
+            rho = stats.spearmanr(planted[:, place], np.array(kept)[:, place]).statistic
+            assert rho >= least, (mode, scores, trait)
+
+
+def test_levels_are_solved_apart_exactly(tmp_path: Path) -> None:
+    """Without noise: 100 times the level (choice), and no preference is 50."""
+    levels = dict(zip(BIG_FIVE, (0.9, 0.3, 0.5, 0.7, 0.2), strict=True))
+    results, path = run(tmp_path, model_args=levels)
+    own = {each.trait: each.value for each in scored(results, "choice").apart["baseline"]}
+    assert own == pytest.approx({trait: 100 * level for trait, level in levels.items()}, abs=1e-6)
+    counts = baseline(results, "choice")
+    assert max(abs((counts[trait] or 0) - 100 * level) for trait, level in levels.items()) > 5
+    assert rescore(path) == results
+    few, _ = run(tmp_path, model_args=levels, limit=3)
+    assert scored(few, "choice").apart["baseline"] == []
 
 
 def test_effects_are_solved_apart_exactly(tmp_path: Path) -> None:
@@ -103,6 +121,9 @@ def test_who_takes_the_first_and_who_draws_show_no_trait(tmp_path: Path) -> None
     assert scored(first, "choice").verdict.verdict == "not interpretable"
     one, _ = run(tmp_path, model="scripted:first", scoring=("choice",), orders=("forward",))
     assert list(baseline(one, "choice").values()) == pytest.approx([50] * 5) and scored(one, "choice").halves
+    for found in (first, one):
+        apart = scored(found, "choice").apart["baseline"]
+        assert [each.value for each in apart] == pytest.approx([50] * 5), "a liking for A is no trait"
     drawn, _ = run(tmp_path, model="scripted:uniform")
     assert scored(drawn, "choice").verdict.verdict == scored(drawn, "statement").verdict.verdict == "not interpretable"
     for level in scored(drawn, "choice").levels["baseline"]:
