@@ -93,8 +93,10 @@ eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapt
 	@echo "$(strip $(RUN))"
 	@$(if $(SERVED),$(VLLM),$(BIN))/$(strip $(RUN))
 
+# Two files of tests at once, with a thread each: most tests keep one core busy. WORKERS=0 runs them one by one.
+WORKERS ?= 2
 test: .venv/.dev
-	$(BIN)/pytest
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 # The layers contract and mypy see no editable install whole, so the package is installed beside it once.
 INSTALLED := .cache/installed
