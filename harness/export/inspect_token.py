@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from inspect_ai.model import Logprob, Logprobs, TopLogprob
 
+from traitbench.backends.drawing import Ask, Drawer
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.loading import ends
 from traitbench.backends.rendering import draw_seed
@@ -33,12 +34,9 @@ def first_token(backend: HuggingFace, request: Write, top: int) -> First:
     ids = backend.encode_prompt(request)
     logits = backend.scorer.whole([ids], [len(ids)], [len(ids) - 1])[0, 0].float().cpu()
     logprobs = torch.log_softmax(logits, -1)
-    if request.temperature > 0:
-        seed = draw_seed(request.seed, prompt_hash(backend.prompt(request)))
-        shares = torch.softmax(logits / request.temperature, -1)
-        token = int(torch.multinomial(shares, 1, generator=torch.Generator().manual_seed(seed)))
-    else:
-        token = int(logits.argmax())
+    seed = draw_seed(request.seed, prompt_hash(backend.prompt(request)))
+    ask = Ask(tuple(ids), 1, request.temperature, request.repetition_penalty, seed)
+    token = int(Drawer([ask], len(logits), logits.device).next(logits[None])[0])
     best = logprobs.topk(min(top, len(logprobs)))
     beside = [
         TopLogprob(token=_text(backend.tokenizer, ids[-1], each), logprob=log)

@@ -6,7 +6,6 @@ The only place where methods, backends, tasks and the store meet.
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from traitbench.methods.bench import Bench
 from traitbench.progress import Progress
 from traitbench.runs.administer import administer, key_of
 from traitbench.runs.aims import left_out
+from traitbench.runs.checkout import git_hash
 from traitbench.runs.conditions import conditions, once
 from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
@@ -246,7 +246,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost
         config=config,
         administration=plan.administration().model_dump(mode="json"),
         reference=prepared.reference,
-        git_hash=_git_hash(),
+        git_hash=git_hash(),
         date=started,
         total_evaluation_time_seconds=time.time() - started,
         cost={"fit_seconds": sum(seconds.values()), **cost,
@@ -287,15 +287,3 @@ def _alike(prepared: Prepared) -> list[str]:
             made.setdefault(condition.name, set()).add(control.hash)
     same = [name for name, hashes in made.items() if len(hashes) == 1]
     return [f"all fits are the same control, whatever the seed: {', '.join(same)}"] if same else []
-
-
-def _git_hash() -> str | None:
-    """Return the commit of the checkout this package runs from; None where it is installed."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=5).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None

@@ -51,6 +51,7 @@ DECIDING: dict[str, Any] = {
     "target": "extraversion=high", "tasks": ("ipip_50",), "limit": 4, "seed": 1, "gen_kwargs": {"max_tokens": 8},
     "apply_chat_template": False, "scoring": ("choice",), "orders": ("forward",), "symbols": ("numbers",),
     "templates": 2, "respondents": 3, "repeats": 2, "norms": "F,30", "bootstrap_iters": 50,
+    "contexts": ("plain", "now"),
 }  # fmt: skip
 
 
@@ -73,7 +74,7 @@ def test_every_flag_either_decides_a_run_or_is_known_not_to() -> None:
 def test_what_decides_nothing_is_not(tmp_path: Path) -> None:
     other = {
         "output_path": str(tmp_path), "no_resume": True, "write_out": True, "batch_size": 2, "device": "cpu",
-        "mix_conditions": True,
+        "mix_conditions": True, "side_effects": ("traitbench_reasoning",), "side_effects_limit": 3,
     }  # fmt: skip
     assert set(other) == UNDECIDING
     assert name(**other) == name()
