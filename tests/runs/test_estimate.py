@@ -85,9 +85,9 @@ def cached(backend: Any, requests: Any, control: Control) -> Any:
     return counting.cached(backend.renderer, requests, control, 16)
 
 
-@pytest.mark.parametrize(("work", "within"), [(HuggingFace.work, 0.06), (cached, 0.25)])
+@pytest.mark.parametrize(("work", "within"), [(HuggingFace.work, 0.125), (cached, 0.25)])
 def test_a_part_tells_the_whole(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, work: Any, within: float) -> None:
-    """Within what docs/quick-start.md promises: for vLLM a part can be off by a quarter."""
+    """Within what docs/quick-start.md promises: for hf a part can be off by an eighth, for vLLM by a quarter."""
     prepared, backend = opened(model=str(tiny("llama")), **PARTLY)
     requests = all_of(prepared)
     ahead = [(control, requests[: len(requests) // (1 + (n == 1))])
