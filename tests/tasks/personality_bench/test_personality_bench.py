@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from said import Say
 from scipy import stats
 
 from traitbench.errors import UnsupportedControl
+from traitbench.judges.planted import First
 from traitbench.leaderboard import build, render
+from traitbench.runs import judging
 from traitbench.runs.compare import compare
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import graded, rescore
@@ -28,7 +31,7 @@ from traitbench.tasks.personality_bench.questions import load
 from traitbench.tasks.situations import Situations
 from traitbench.tasks.situations.summary import SituationsBlock
 from traitbench.tasks.written.records import Written
-from traitbench.types import BIG_FIVE
+from traitbench.types import BIG_FIVE, Trait
 
 NAME = "personality_bench"
 USABLE = {"openness", "conscientiousness", "extraversion", "neuroticism"}
@@ -62,7 +65,9 @@ def test_writers_are_ordered_by_their_levels(tmp_path: Path, task: str) -> None:
     found = []
     for seed, row in enumerate(planted):
         given = {**dict(zip(BIG_FIVE, map(float, row), strict=True)), "noise": 0.1, "seed": seed}
-        results, _ = run(tmp_path, model_args=given, limit=50, tasks=(task,), scoring=("generate",))
+        results, _ = run(
+            tmp_path, model_args=given, limit=80 if task == "situations" else 50, tasks=(task,), scoring=("generate",)
+        )
         mine = levels(written(results, task))
         assert {trait for trait, value in mine.items() if value is not None} == USABLE
         found.append([mine[trait] or np.nan for trait in BIG_FIVE])
@@ -143,15 +148,30 @@ def test_a_judge_that_is_the_subject_is_refused_before_anything_is_loaded(tmp_pa
     assert not list(tmp_path.iterdir())
 
 
-def test_planted_judges_are_named_by_their_own_index(tmp_path: Path) -> None:
-    """One that takes the first number whatever it stands for, and one that answers at random."""
-    results, _ = run(tmp_path, judge=("scripted:first", "scripted:uniform"), limit=20)
+class Blind(First):
+    """Takes the first number, whatever was written."""
+
+    def _rating(self, trait: Trait, text: str, values: Sequence[int]) -> float | None:
+        return float(values[0])
+
+
+class Counts(Blind):
+    """Goes by the number of letters."""
+
+    def _rating(self, trait: Trait, text: str, values: Sequence[int]) -> float | None:
+        return float(len(text) % 6)
+
+
+def test_planted_judges_are_named_by_their_own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = {"own:first": Blind, "own:counts": Counts}
+    monkeypatch.setattr(judging, "made", lambda names, arguments: [own[name](name) for name in names])
+    results, _ = run(tmp_path, judge=("own:first", "own:counts"), limit=20)
     found = written(results)
-    first = found.judges["scripted:first"].asking
+    first = found.judges["own:first"].asking
     assert first is not None and first.direction_gap == pytest.approx(5) == -(first.direction_bias or 0)
     assert first.spread == 0
     assert found.verdict.verdict == "not interpretable"
-    assert any("scripted:first rates all replies alike" in why for why in found.verdict.reasons)
+    assert any("own:first rates all replies alike" in why for why in found.verdict.reasons)
     assert set(found.agreement) == set(BIG_FIVE)
 
 
