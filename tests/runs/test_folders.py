@@ -74,10 +74,11 @@ def test_every_flag_either_decides_a_run_or_is_known_not_to() -> None:
 def test_what_decides_nothing_is_not(tmp_path: Path) -> None:
     other = {
         "output_path": str(tmp_path), "no_resume": True, "write_out": True, "batch_size": 2, "device": "cpu",
-        "mix_conditions": True, "side_effects": ("traitbench_reasoning",), "side_effects_limit": 3,
+        "mix_conditions": True,
     }  # fmt: skip
-    assert set(other) == UNDECIDING
-    assert name(**other) == name()
+    beyond: dict[str, Any] = {"side_effects": ("traitbench_reasoning",), "side_effects_limit": 3}
+    assert {*other, *beyond} == UNDECIDING
+    assert name(**other) == name() and name(model="smollm2", **beyond) == name(model="smollm2")
     same: list[dict[str, Any]] = [
         {"target": "all"}, {"backend": "scripted"}, {"method_args": {"style": "adjective"}}, {"seed": 0},
         {"gen_kwargs": {"max_gen_toks": 16}},
