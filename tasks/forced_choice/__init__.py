@@ -19,7 +19,7 @@ from traitbench.tasks.forced_choice.pairs import Pair, load
 from traitbench.tasks.scoring import chosen
 from traitbench.tasks.shifts import Shifts
 from traitbench.tasks.task import About, Task
-from traitbench.types import BIG_FIVE, Request
+from traitbench.types import BIG_FIVE, Evidence, Request
 
 if TYPE_CHECKING:
     from traitbench.tasks.views import Views
@@ -38,6 +38,7 @@ class ForcedChoice(Task):
 
     id = NAME
     items: tuple[Pair, ...]
+    evidence: ClassVar[Evidence | None] = "self-report"
     heeds: ClassVar[tuple[str, ...]] = tuple(name for name in Administration.model_fields if name != "respondents")
     fits: ClassVar[bool] = True
 
