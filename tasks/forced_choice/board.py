@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from traitbench.charts.chart import Estimate, digits, plain
 from traitbench.tables import Table, interval, number, ratio
 from traitbench.tasks.block import Facts
-from traitbench.tasks.board import Cell, Contender, Entry, rank_text, standing, unranked
+from traitbench.tasks.board import Cell, Contender, Entry, capability_cell, rank_text, standing, unranked
 from traitbench.tasks.effects import aimed, mean_known, sign, toward, toward_ci
 from traitbench.tasks.forced_choice.comparison import group, part
 from traitbench.tasks.forced_choice.effects import ForcedContrast
@@ -123,13 +123,15 @@ def board_tables(task: str, mode: Mode, entries: Sequence[Entry]) -> list[Table]
     out = []
     for name in sorted(groups, key=lambda name: (not name, -len(groups[name]), name)):
         order = sorted(groups[name], key=lambda e: (held[e.run].rank is None, -(held[e.run].effect or 0), e.place))
-        rows = [_row(entry, held[entry.run], mode) for entry in order]
+        measured = any(entry.capability for entry in order)
+        rows = [_row(entry, held[entry.run], mode, measured) for entry in order]
         title = f"{task}, {mode}: {name.partition('; ')[0] or 'baselines'}"
         out.append(Table(title=title, columns=list(rows[0]), rows=[list(row.values()) for row in rows]))
     return out
 
 
-def _row(entry: Entry, m: Metrics, mode: Mode) -> dict[str, str]:
+def _row(entry: Entry, m: Metrics, mode: Mode, measured: bool) -> dict[str, str]:
+    """The cells of a line; `measured` says that some run of the table has a capability."""
     said = standing(entry, mode)
     if not m.targets:
         return {"model": entry.model, "method": entry.label or entry.method, "position bias": number(m.position_bias),
@@ -142,6 +144,7 @@ def _row(entry: Entry, m: Metrics, mode: Mode) -> dict[str, str]:
         "apart": number(m.apart),
         "leakage": number(m.leakage),
         "damage": ratio(m.perplexity),
+        **({"capability [95 %]": capability_cell(entry).text} if measured else {}),
         "targets ok": f"{m.targets - m.cautions}/{m.targets}",
         "P(better)": number(m.superiority),
         "verdict": said if m.unranked in ("", said) else f"{said}; {m.unranked}",
