@@ -1,4 +1,7 @@
-"""Replies written in batches: each text is that of its prompt alone, token by token and without a cache."""
+"""Replies written in batches: each text is that of its prompt alone, token by token and without a cache.
+
+Over 300 lines: every kind of batch is held to one and the same slow way of writing.
+"""
 
 from __future__ import annotations
 
