@@ -79,7 +79,9 @@ def show(found: Sequence[Table], console: Console) -> None:
     from rich.text import Text
 
     for table in found:
-        grid = RichTable(title=Text(table.title, style="bold"), title_justify="left", show_lines=False)
+        # Over the grid, not in it: a path in a title is copied from there, and a grid breaks it at its own width.
+        console.print(Text(table.title, style="bold"), soft_wrap=True)
+        grid = RichTable(show_lines=False)
         for index, column in enumerate(table.columns):
             wide = column in _WORDS
             grid.add_column(Text(column), justify="left" if index == 0 or wide else "right", overflow="fold")

@@ -128,7 +128,7 @@ def test_other_documents_are_refused(pair: tuple[Path, Path], tmp_path: Path) ->
 def test_two_models_or_two_runs_in_a_folder_are_refused_with_the_choices(
     pair: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "400")  # A folder of tests may have a longer name than a line.
+    monkeypatch.setenv("COLUMNS", "80")  # Each path in one piece, however long.
     a, b = pair
     write(a, [sample(0, acc=1)], model="other")
     assert main(["compare", str(a), str(b)]) == 1
@@ -139,7 +139,7 @@ def test_two_models_or_two_runs_in_a_folder_are_refused_with_the_choices(
     assert f"{b} holds sums 2 times; name one: '{names[0]}', '{names[1]}'" in capsys.readouterr().err
     for name in names:
         assert main(["compare", str(a / "m"), name]) == 0
-        assert f"b: {name}" in capsys.readouterr().out.replace("\n", "")
+        assert f"\nb: {name}\n" in capsys.readouterr().out
     (b / "m" / "log.eval").write_bytes(b"")
     assert main(["compare", str(b / "m"), names[0]]) == 1
     assert "holds output of lm-eval and logs of Inspect; name one" in capsys.readouterr().err
