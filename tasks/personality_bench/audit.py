@@ -22,7 +22,7 @@ from typing import Any
 
 from traitbench import inventories
 from traitbench.errors import BadData
-from traitbench.types import BIG_FIVE
+from traitbench.types import BIG_FIVE, TRAITS
 
 __all__ = [
     "anchors", "counts", "faults", "form", "items", "naming", "poles", "runs", "scene", "shared", "strings", "twice",
@@ -39,7 +39,8 @@ EACH, DEV = 6, 1
 SENTENCES = 3
 DESCRIPTION = (80, 120)
 """Words of a pole's description."""
-DESCRIPTIONS = 2
+DESCRIPTIONS, DARK_DESCRIPTIONS = 2, 1
+"""Of a pole of the Big Five, and of the Dark Triad."""
 """Descriptions of each pole."""
 GRADES = "012345"
 NAMES = frozenset(
@@ -129,11 +130,12 @@ def form(questions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def poles(descriptions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Look at the shape of the pole descriptions: two of each pole, in the third person, of the right length."""
+    """Look at the shape of the pole descriptions: how many there are of each pole, person and length."""
     held = Counter((each["trait"], each["pole"]) for each in descriptions)
-    for trait, pole in ((trait, pole) for trait in BIG_FIVE for pole in ("high", "low")):
-        if held[trait, pole] != DESCRIPTIONS:
-            yield f"{trait}, {pole}: {held[trait, pole]} descriptions; expected {DESCRIPTIONS}"
+    for trait, pole in ((trait, pole) for trait in TRAITS for pole in ("high", "low")):
+        many = DESCRIPTIONS if trait in BIG_FIVE else DARK_DESCRIPTIONS
+        if held[trait, pole] != many:
+            yield f"{trait}, {pole}: {held[trait, pole]} descriptions; expected {many}"
     low, high = DESCRIPTION
     for each in descriptions:
         n = len(words(each["text"]))

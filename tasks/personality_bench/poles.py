@@ -29,6 +29,6 @@ class _Held(Record):
 
 @cache
 def descriptions() -> tuple[Description, ...]:
-    """Read poles.json: two descriptions of each pole, the first of a pole first."""
+    """Read poles.json: two descriptions of a pole of the Big Five, the first one first; one of the Dark Triad."""
     source = files("traitbench.tasks.personality_bench").joinpath("poles.json").read_text(encoding="utf-8")
     return _Held.model_validate_json(source).poles
