@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from traitbench.backends.backend import Work
-from traitbench.backends.packing import Item, beginning, common, groups, unpacked
+from traitbench.backends.packing import Item, beginning, common, groups, joined, unpacked
 from traitbench.backends.rendering import Renderer, Tokens
 from traitbench.backends.trie import nodes
 from traitbench.types import Choose, Control, Message, Request, Write
@@ -33,7 +33,7 @@ def packed(
             items.append(Item(prompt, answers))
     size = -(-len(prompts) // -(-len(prompts) // together)) if prompts else 1
     parts = [sorted(prompts[n : n + size], key=lambda item: item.prompt) for n in range(0, len(prompts), size)]
-    return Work.total(_rows(part, longer) for part in (items, *parts))
+    return Work.total(_rows(part, longer) for part in ([item for item, _ in joined(items)], *parts))
 
 
 def _rows(items: Sequence[Item], longer: bool) -> Work:

@@ -18,7 +18,7 @@ from traitbench.backends.forward import Scorer
 from traitbench.backends.lengths import check_positions, longest, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
-from traitbench.backends.packing import Item, chunks, groups
+from traitbench.backends.packing import Item, chunks, groups, joined
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import pooled
 from traitbench.backends.weights import known_as, locate, unchanged
@@ -200,24 +200,25 @@ class HuggingFace(Backend):
         if done.issuperset(which):
             return
         prompts = [self.prompt(requests[i]) for i in which]
-        items: list[Item] = []
-        shares: list[list[list[int]]] = []
+        each: list[Item] = []
+        options: list[list[list[Tokens]]] = []
         for i, prompt in zip(which, prompts, strict=True):
-            options = self.renderer.options(requests[i], prompt, ids := self._encode(prompt))
-            answers = list(dict.fromkeys(answer for option in options for answer in option))
-            items.append(Item(ids, tuple(answers)))
-            shares.append([[answers.index(answer) for answer in option] for option in options])
+            options.append(self.renderer.options(requests[i], prompt, ids := self._encode(prompt)))
+            each.append(Item(ids, tuple(dict.fromkeys(answer for option in options[-1] for answer in option))))
+        items, members = zip(*joined(each), strict=True)
         plan = groups([item.prompt for item in items])
         self.scorer.check(items, plan)
         self.scorer.begin(items, plan)
         for group in plan:
             for chunk in chunks(group, items, self._row_tokens, self.batch_size):
-                if done.issuperset(which[n] for n in chunk):
+                if done.issuperset(which[m] for n in chunk for m in members[n]):
                     continue
                 scores = self.scorer.score(items[chunk.start : chunk.stop], group.shared)
                 yield {
-                    which[n]: _response(requests[which[n]], prompt_hash(prompts[n]), items[n], shares[n], values)
+                    which[m]: _response(requests[which[m]], prompt_hash(prompts[m]), options[m], logprobs)
                     for n, values in zip(chunk, scores, strict=True)
+                    for logprobs in [dict(zip(items[n].answers, values, strict=True))]
+                    for m in members[n]
                 }
 
     def encode_prompt(self, request: Request) -> Tokens:
@@ -265,8 +266,9 @@ class HuggingFace(Backend):
 
 
 def _response(
-    request: Request, name: str, item: Item, options: Sequence[Sequence[int]], values: Sequence[float]
+    request: Request, name: str, options: Sequence[Sequence[Tokens]], logprobs: Mapping[Tokens, float]
 ) -> Response:
     if isinstance(request, Continue):
-        return Response(prompt_hash=name, loglik=values[0], tokens=len(item.answers[0]))
-    return Response(prompt_hash=name, option_logprobs=pooled(options, values))
+        ((answer,),) = options
+        return Response(prompt_hash=name, loglik=logprobs[answer], tokens=len(answer))
+    return Response(prompt_hash=name, option_logprobs=pooled(options, logprobs))

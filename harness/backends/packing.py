@@ -8,7 +8,7 @@ answer of several tokens so costs a token or two and not a pass of its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
-    "Group", "Item", "Row", "additive", "beginning", "chunks", "common", "groups", "pack", "unpacked", "visibility",
+    "Group", "Item", "Row", "additive", "beginning", "chunks", "common", "groups", "joined", "pack", "unpacked",
+    "visibility",
 ]  # fmt: skip
 
 Tokens = tuple[int, ...]
@@ -28,13 +29,15 @@ _PASS = 32
 """What another forward pass costs in tokens: it reads all weights once more (measured, SmolLM2 on two cores)."""
 _BASE = 256
 """Tokens from which it is worth a pass of its own to compute the start of several prefixes once."""
+_JOINED = 512
+"""Tokens of answers at most that are brought together behind one prompt: a row holds an item whole."""
 _LOOK_BACK = 4096
 """No group holds more items than this, so that planning stays quadratic in this number only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A prompt and the answers to score behind it, as tokens; no answer is a prefix of another."""
+    """A prompt and the answers to score behind it, as tokens."""
 
     prompt: Tokens
     answers: tuple[Tokens, ...]
@@ -74,6 +77,26 @@ class Row:
     """Per item, per answer, per token of the answer: the place in `heads` that predicts it."""
     written: list[int]
     """Indices of the answers' own tokens; the other `heads` are the prompts' last tokens."""
+
+
+def joined(items: Iterable[Item]) -> list[tuple[Item, list[int]]]:
+    """Bring neighbours with the same prompt together, so that it is computed once: each item with whose answers it has.
+
+    Two texts that are weighed behind one prompt so cost their own tokens and not the prompt's again.
+    """
+    found: list[tuple[Item, list[int]]] = []
+    size = 0
+    for number, item in enumerate(items):
+        own = sum(map(len, item.answers))
+        if found and found[-1][0].prompt == item.prompt and size + own <= _JOINED:
+            before, members = found[-1]
+            answers = tuple(dict.fromkeys((*before.answers, *item.answers)))
+            found[-1] = (Item(item.prompt, answers), [*members, number])
+            size += own
+        else:
+            found.append((item, [number]))
+            size = own
+    return found
 
 
 def groups(prompts: Sequence[Tokens]) -> list[Group]:

@@ -63,7 +63,24 @@ def test_packed_rows_take_what_was_counted(
     for requests in (chooses, continues, [*chooses, *continues], chooses[:1]):
         work = backend.work(requests, control)
         assert total(work) == computed(backend, requests, control)
-        assert (work.shared > 0) == (len(requests) > 1)
+        assert (work.shared > 0) == (len({request.messages for request in requests}) > 1)
+
+
+def test_texts_behind_one_prompt_take_it_once(tiny: Tiny, chooses: list[Choose]) -> None:
+    backend = load(tiny("llama"))
+    pairs: list[Request] = [
+        Continue(doc=one.doc, messages=one.messages, text=text)
+        for one in chooses
+        for text in ("I hum", "a party or not")
+    ]
+    work = backend.work(pairs, TOLD)
+    assert total(work) == computed(backend, pairs, TOLD)
+    # The prefix of all is computed a second time; the rest of each prompt is not.
+    once, again = backend.work(pairs[::2], TOLD), backend.work(pairs[1::2], TOLD)
+    assert total(once) + total(again) - total(work) == once.shared + sum(
+        len(backend.renderer.encode(backend.renderer.render(one.conversation(TOLD), one.cue))) - once.shared
+        for one in pairs[::2]
+    )
 
 
 def test_the_prompts_of_replies_take_what_was_counted(tiny: Tiny, chooses: list[Choose]) -> None:

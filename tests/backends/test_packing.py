@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from traitbench.backends.packing import _PASS, Group, Item, additive, chunks, groups, pack, visibility
+from traitbench.backends.packing import _JOINED, _PASS, Group, Item, additive, chunks, groups, joined, pack, visibility
 
 
 def _cost(prompts: list[tuple[int, ...]], cuts: tuple[int, ...]) -> int:
@@ -49,6 +49,19 @@ def test_an_item_of_another_kind_does_not_spoil_the_group_behind_it() -> None:
 def test_equal_prompts_keep_one_token_each() -> None:
     assert groups([(1, 2, 3)] * 4) == [Group(0, 4, 2)]
     assert groups([]) == []
+
+
+def test_neighbours_behind_one_prompt_are_joined() -> None:
+    one, other = (1, 2), (3,)
+    items = [Item(one, ((5, 6),)), Item(one, ((5, 7),)), Item(one, ((5, 6),)), Item(other, ((5,),)), Item(one, ((5,),))]
+    assert joined(items) == [
+        (Item(one, ((5, 6), (5, 7))), [0, 1, 2]),
+        (Item(other, ((5,),)), [3]),
+        (Item(one, ((5,),)), [4]),
+    ]
+    long = [Item(one, ((n, *range(_JOINED // 2 - 1)),)) for n in range(3)]
+    assert [members for _, members in joined(long)] == [[0, 1], [2]]
+    assert joined([]) == []
 
 
 def test_chunks_by_tokens_are_about_equal_and_cover_the_group() -> None:

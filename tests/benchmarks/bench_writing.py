@@ -81,20 +81,23 @@ def main() -> int:
     flags = argparse.ArgumentParser()
     flags.add_argument("--replies", type=int, default=60)
     flags.add_argument("--times", type=int, default=3)
+    flags.add_argument("--peers", default="generate,vllm", help="which of the two to stand beside")
     given = flags.parse_args()
     spec = resolve("smollm2")
     hf = HuggingFace(spec)
     vllm: Any = None
-    if installed() is None:
+    if "vllm" in given.peers and installed() is None:
         print("vLLM is not installed here: make setup-vllm, then .venv-vllm/bin/python", __file__, file=sys.stderr)
-    else:
+    elif "vllm" in given.peers:
         from traitbench.backends.vllm import VLLM
 
         vllm = VLLM.make(spec, Options(arguments={"max_model_len": 2048, "enforce_eager": True}))
     for kind, temperature in ((essays, 0.0), (essays, 1.0), (ratings, 0.0), (ratings, 1.0)):
         requests = kind(given.replies, temperature)
         texts: dict[str, dict[int, str]] = {"hf": {}, "generate": {}, "vllm": {}}
-        ways = {"hf": writing(hf, requests, texts["hf"]), "generate": by_generate(hf, requests, texts["generate"])}
+        ways = {"hf": writing(hf, requests, texts["hf"])}
+        if "generate" in given.peers:
+            ways["generate"] = by_generate(hf, requests, texts["generate"])
         if vllm is not None:
             ways["vllm"] = writing(vllm, requests, texts["vllm"])
         writing(hf, requests[:2], {})()

@@ -1,0 +1,111 @@
+"""Time to weigh both replies of every situation in one condition: traitbench against lm-eval's hf model.
+
+Run with `python tests/benchmarks/bench_situations.py`. Same weights, prompts and replies, float32. Checks that both put
+the same distance between the two replies of each pair; prints a JSON line and asserts nothing about time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+from typing import Any
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
+
+from timing import best
+
+from traitbench.backends.hf import HuggingFace
+from traitbench.backends.models import resolve
+from traitbench.tasks.administration import Administration
+from traitbench.tasks.situations.asking import requests
+from traitbench.tasks.situations.pairs import load
+from traitbench.types import Control, Request
+
+AGREE = 1e-3
+"""Nats by which the two may differ: float32 sums in another order."""
+
+
+def ours(backend: HuggingFace, asked: list[Request]) -> list[float]:
+    """High less low of each pair, nats."""
+    found: dict[int, float] = {}
+    with backend.under(Control()):
+        for batch in backend.run(asked):
+            found |= {n: response.loglik or 0.0 for n, response in batch.items()}
+    return [found[n] - found[n + 1] for n in range(0, len(asked), 2)]
+
+
+def lm_eval_task(prompts: list[str], replies: list[list[str]]) -> Any:
+    """The same texts as an lm-eval multiple_choice task over a dataset in memory."""
+    import datasets
+    from lm_eval.api.task import ConfigurableTask
+
+    rows = datasets.Dataset.from_list(
+        [{"prompt": p, "choices": r, "answer": 0} for p, r in zip(prompts, replies, strict=True)]
+    )
+    return ConfigurableTask(
+        config={
+            "task": "bench_situations",
+            "custom_dataset": lambda **_: datasets.DatasetDict({"test": rows}),
+            "test_split": "test",
+            "output_type": "multiple_choice",
+            "doc_to_text": "{{prompt}}",
+            "doc_to_choice": "{{choices}}",
+            "doc_to_target": "{{answer}}",
+            "target_delimiter": "",
+            "metric_list": [{"metric": "acc"}],
+        }
+    )
+
+
+def peer(lm: Any, task: Any) -> list[float]:
+    """High less low of each pair by lm-eval's simple_evaluate.
+
+    lm-eval moves the line break that ends a prompt to both replies, and it goes out of their difference.
+    """
+    from lm_eval import simple_evaluate
+
+    out = simple_evaluate(model=lm, tasks=[task], bootstrap_iters=0, log_samples=True)
+    samples = sorted(out["samples"]["bench_situations"], key=lambda s: s["doc_id"])
+    return [float(s["filtered_resps"][0][0]) - float(s["filtered_resps"][1][0]) for s in samples]
+
+
+def main() -> int:
+    """Measure, compare, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="smollm2")
+    parser.add_argument("--repeats", type=int, default=2, help="runs after the warm-up; the fastest counts")
+    parser.add_argument("--pairs", type=int, help="the first so many; all where left out")
+    args = parser.parse_args()
+    import lm_eval
+    from lm_eval.models.huggingface import HFLM
+
+    logging.disable(logging.INFO)
+    backend = HuggingFace(resolve(args.model), device="cpu", dtype="float32")
+    asked = requests("situations", load()[: args.pairs], Administration(scoring=("statement",)), 0)
+    lm = HFLM(pretrained=backend.model, tokenizer=backend.tokenizer, batch_size=16, device="cpu")
+    task = lm_eval_task(
+        [backend.prompt(request) for request in asked[::2]],
+        [[first.text, second.text] for first, second in zip(asked[::2], asked[1::2], strict=True)],
+    )
+    mine, theirs = ours(backend, asked), peer(lm, task)
+    apart = max(abs(a - b) for a, b in zip(mine, theirs, strict=True))
+    if not apart <= AGREE:
+        print(f"differences differ by {apart:.2g} nats, more than {AGREE:g}", file=sys.stderr)
+        return 1
+    rounds = [(best(lambda: ours(backend, asked), 1), best(lambda: peer(lm, task), 1)) for _ in range(args.repeats)]
+    seconds, peer_seconds = (min(times) for times in zip(*rounds, strict=True))
+    print(json.dumps({
+        "name": "situations", "ratio": round(peer_seconds / seconds, 2), "ours": round(seconds, 3),
+        "peer": round(peer_seconds, 3), "peer_name": f"lm-eval {lm_eval.__version__} hf, batch 16", "unit": "s",
+        "n": len(asked) // 2, "apart": apart, "rounds": [round(b / a, 2) for a, b in rounds],
+    }))  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
