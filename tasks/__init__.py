@@ -42,10 +42,11 @@ ACROSS: Catalog[type[Across]] = Catalog(
         "gap": "traitbench.tasks.gap:Gaps",
         "impression": "traitbench.tasks.questionnaire.impression:Impressions",
         "multimethod": "traitbench.tasks.questionnaire.multimethod:Multimethods",
+        "robustness": "traitbench.tasks.robustness.beside:Kept",
         "wordings": "traitbench.tasks.questionnaire.wordings:Wordings",
     },
 )
-"""What joins the tasks of a run."""
+"""What joins the tasks of a run, or stands beside the leaderboard's rows of other tasks."""
 
 SUITES: dict[str, tuple[str, ...]] = {
     "big_five": ("ipip_neo_120", "bfi_44"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -42,21 +41,21 @@ class Told(NamedTuple):
     row: Row
 
 
-class Across(ABC):
+class Across:
     """A comparison of tasks within one run, and on the leaderboard of runs of the same controls."""
 
     @classmethod
-    @abstractmethod
-    def block(cls) -> type[Block]:
-        """Return the class of what `join` returns."""
+    def block(cls) -> type[Block] | None:
+        """Return the class of what `join` returns; None where all it does is tell beside the leaderboard's rows."""
+        return None
 
-    @abstractmethod
     def join(self, facts: Facts, tasks: Mapping[str, Task], samples: Mapping[str, Sequence[Sample]]) -> Block | None:
         """Compute the block from the run's samples (task -> samples); None where the run holds too little for it."""
+        return None
 
-    @abstractmethod
     def tables(self, block: Block) -> list[Table]:
         """What a reader of one run needs."""
+        return []
 
     def figures(self, shown: Sequence[Joined]) -> list[Figure]:
         """The figures of several runs."""

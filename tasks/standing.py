@@ -73,7 +73,6 @@ class Standing(NamedTuple):
     leakage: float | None = None
     damage: float | None = None
     """Perplexity of plain prose over that of the plain model; null where nothing is edited."""
-    behaviour: Estimate = Estimate(None)
     people: People | None = None
     superiority: float | None = None
     covers: Sequence[str] = ()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from traitbench.errors import BadData
-from traitbench.leaderboard.joined import joined
+from traitbench.leaderboard.joined import joined, side_by_side
 from traitbench.leaderboard.labels import labelled, left_out
 from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
@@ -95,6 +95,7 @@ def render(board: Leaderboard) -> str:
         *(f"- {line}" for line in (*RANKS, *legends, *_left_out(board.entries))),
         "",
     ]
+    out += [text for table in side_by_side(board.entries) for text in (markdown(table), "")]
     for name in ACROSS:
         out += [text for table in ACROSS.load(name)().board(board.entries) for text in (markdown(table), "")]
     for task in sorted(dict.fromkeys(e.task for e in board.entries), key=lambda task: -_most_ranked(board, task)):

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from traitbench.runs.results import Results
+from traitbench.tables import Table
 from traitbench.tasks import ACROSS, evidence_of
 from traitbench.tasks.across import Told
-from traitbench.tasks.board import Entry
+from traitbench.tasks.board import Capability, Cell, Entry, capability_cell
 from traitbench.types import digest
 
-__all__ = ["joined"]
+__all__ = ["beside", "joined", "side_by_side"]
 
 
 def joined(entries: Sequence[Entry], runs: Mapping[str, Results]) -> list[Entry]:
-    """The same entries, each with what is told beside its rows.
+    """The same entries, each with what is told beside its rows, and with the damage that its controls did elsewhere.
 
     `runs`: results by what the entries call them.
     """
-    made = {run: (_made(results), _controls(run, results)) for run, results in runs.items()}
+    controls = {run: _controls(run, results) for run, results in runs.items()}
+    harm = _harm(runs, controls)
+    entries = [
+        entry if entry.capability else entry.model_copy(update={"capability": harm(entry.run)}) for entry in entries
+    ]
     told = [
-        Told(entry.run, entry.task, filter, evidence_of(entry.kind), *made[entry.run], row)
+        Told(entry.run, entry.task, filter, evidence_of(entry.kind), _made(runs[entry.run]), controls[entry.run], row)
         for entry in sorted(entries, key=lambda e: (e.place, e.run))
         for filter, row in entry.rows.items()
     ]
@@ -32,6 +37,58 @@ def joined(entries: Sequence[Entry], runs: Mapping[str, Results]) -> list[Entry]
         entry.model_copy(update={"joined": held[entry.run, entry.task]}) if (entry.run, entry.task) in held else entry
         for entry in entries
     ]
+
+
+def beside(entry: Entry, filter: str) -> dict[str, Cell]:
+    """Column -> cell, of what is told beside a row."""
+    return {
+        column: cell
+        for name, told in entry.joined.items()
+        if name in ACROSS
+        for column, cell in ACROSS.load(name)().cells(told.get(filter, [])).items()
+    }
+
+
+def side_by_side(entries: Sequence[Entry]) -> list[Table]:
+    """What a control did to all that was measured, a row of self-report a line; no rank: the columns rank apart."""
+    lines = []
+    for entry in entries:
+        if evidence_of(entry.kind) == "self-report":
+            for filter in entry.metrics:
+                cells = beside(entry, filter)
+                harm = capability_cell(entry)
+                if harm.value is not None:
+                    cells["capability [95 %]"] = harm
+                if any(cell.value is not None for cell in cells.values()):
+                    lines.append((entry, filter, cells))
+    names = list(dict.fromkeys(name for *_, cells in lines for name in cells))
+    rows = [
+        [entry.model, entry.label or entry.method, f"{entry.task}, {filter}",
+         *(_text(cells.get(name, Cell("–"))) for name in names)]
+        for entry, filter, cells in lines
+    ]  # fmt: skip
+    return (
+        [Table(title="Side by side", columns=["model", "method", "self-report by", *names], rows=rows)] if rows else []
+    )
+
+
+def _text(cell: Cell) -> str:
+    return cell.text + (f" ({cell.small})" if cell.small and cell.value is not None else "")
+
+
+def _harm(runs: Mapping[str, Results], controls: Mapping[str, Mapping[str, str]]) -> Callable[[str], Capability | None]:
+    """Find what the controls of a run did to lm-eval's tasks in another run of the same, however little it asked."""
+    held: dict[str, Capability] = {}
+    for run in sorted(runs):
+        effects = runs[run].side_effects
+        if effects and effects.capability and controls[run]:
+            held.setdefault(_named(runs[run], controls[run]), effects.capability)
+    return lambda run: held.get(_named(runs[run], controls[run]))
+
+
+def _named(results: Results, controls: Mapping[str, str]) -> str:
+    """Name a model under a method's controls, by their contents."""
+    return digest([results.model, results.method["name"], results.method["version"], dict(controls)])
 
 
 def _made(results: Results) -> str:

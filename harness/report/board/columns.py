@@ -63,7 +63,6 @@ def columns(lines: Sequence[Standing]) -> list[Column]:
         Column("leakage", "leakage", "How far the other traits moved along.", _leakage),
         Column("damage", "damage", "Perplexity of plain prose, over that of the plain model: 1 is none.", _damage),
         Column("capability", "capability [95 %]", _CAPABILITY, _capability),
-        Column("behaviour", "behaviour [95 %]", "The same in what the model does, not says of itself.", _behaviour),
         Column("people", "distance to people", _PEOPLE, _people),
         Column(
             "cost", "fit time, stored", "Time that fitting took, all targets together; numbers that it stored.", _cost
@@ -132,10 +131,6 @@ def _specific(line: Standing, context: Context) -> tuple[str, float | None]:
     return _numbers(line.specific, line.places), line.specific.value
 
 
-def _behaviour(line: Standing, context: Context) -> tuple[str, float | None]:
-    return _numbers(line.behaviour, line.places), line.behaviour.value
-
-
 def _leakage(line: Standing, context: Context) -> tuple[str, float | None]:
     return plain(line.leakage, line.places), line.leakage
 
@@ -200,7 +195,6 @@ def record(line: Standing, task: str, filter: str) -> dict[str, Any]:
         **{k: v for dot in line.dots for k, v in (_ends(dot.label, dot.shift) | {f"{dot.label}_ok": dot.ok}).items()},
         **_ends("specific", line.specific), "leakage": line.leakage, "damage": line.damage,
         **_ends("capability", _estimate(entry.capability)),
-        **_ends("behaviour", line.behaviour),
         "people_distance": people.distance if people else None, "people_identity": people.identity if people else None,
         **_ends("people_sampled", people.sampled if people else Estimate(None)),
         "fit_seconds": entry.fit_seconds, "stored_parameters": entry.stored_parameters,

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from traitbench.charts.chart import slug
-from traitbench.tasks import ACROSS, views_of
-from traitbench.tasks.board import Cell, Entry
+from traitbench.leaderboard.joined import beside
+from traitbench.tasks import views_of
+from traitbench.tasks.board import Entry
 from traitbench.tasks.standing import Standing
 
 __all__ = ["Instrument", "instruments"]
@@ -63,7 +64,7 @@ def _groups(title: str, task: str, filter: str, entries: Sequence[Entry]) -> lis
     lines: list[Standing] = []
     for kind in dict.fromkeys(entry.kind for entry in entries):
         lines += views_of(kind).standings(filter, [entry for entry in entries if entry.kind == kind])
-    lines = [line._replace(beside={**line.beside, **_joined(line.entry, filter)}) for line in lines]
+    lines = [line._replace(beside={**line.beside, **beside(line.entry, filter)}) for line in lines]
     groups: dict[str, list[Standing]] = {}
     for line in lines:
         if not line.trivial:
@@ -82,16 +83,6 @@ def _groups(title: str, task: str, filter: str, entries: Sequence[Entry]) -> lis
         name = ", ".join(part for part in (title, filter, words.get(group)) if part)
         out.append(Instrument(key, task, filter, name, here, sorted(aside, key=_order)))
     return out
-
-
-def _joined(entry: Entry, filter: str) -> dict[str, Cell]:
-    """What joins tasks, beside the row."""
-    return {
-        column: cell
-        for name, told in entry.joined.items()
-        if name in ACROSS
-        for column, cell in ACROSS.load(name)().cells(told.get(filter, [])).items()
-    }
 
 
 def _apart(titles: Sequence[str], mine: str) -> str:

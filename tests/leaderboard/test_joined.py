@@ -1,0 +1,72 @@
+"""What stands beside a row of self-report, from other runs of the same controls: robustness, and damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quiet import Quiet
+
+from traitbench.leaderboard import board_of, published_results, render
+from traitbench.leaderboard.joined import side_by_side
+from traitbench.report.board import board_page
+from traitbench.runs.evaluate import evaluate
+from traitbench.runs.plan import Plan
+from traitbench.runs.publish import publish
+from traitbench.runs.results import Results
+from traitbench.runs.side_effects.records import SideEffects
+from traitbench.tasks.board import Capability
+
+PERSON = {"obedience": 0.3, "unsteady": 0.01, "forgets": "now=0.5+persistence=1"}
+LOST = Capability(value=-0.125, ci=(-0.2, -0.05), n=40, metrics={"sums": "acc,none"}, targets=1)
+
+
+def made(shelf: Path, folder: Path, *tasks: str, **changes: Any) -> None:
+    plan = Plan.model_validate({
+        "model": "scripted:person", "output_path": str(folder), "tasks": tasks, "bootstrap_iters": 20,
+        "method": "prompting", "target": "extraversion=high", "scoring": ("statement",), "model_args": PERSON,
+        **changes,
+    })  # fmt: skip
+    publish(evaluate(plan, Quiet(), lambda line: None)[1], shelf)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
+    """One run of self-report, one of robustness and damage, and one of another target."""
+    folder, shelf = tmp_path_factory.mktemp("runs"), tmp_path_factory.mktemp("published")
+    made(shelf, folder, "mini_ipip")
+    made(shelf, folder, "robustness")
+    made(shelf, folder, "mini_ipip", target="openness=high")
+    harm = SideEffects(
+        lm_eval="0", asked=["sums"], shown=["sums"], limit=None, chat_template=True, tasks={}, capability=LOST
+    )
+    return {
+        run: results.model_copy(update={"side_effects": harm}) if "robustness" in results.tasks else results
+        for run, results in published_results(shelf).items()
+    }
+
+
+def test_robustness_and_damage_stand_beside_the_same_controls_alone(runs: dict[str, Results]) -> None:
+    board = board_of(runs)
+    said = {runs[entry.run].config["target"]: entry for entry in board.entries if entry.task == "mini_ipip"}
+    kept = next(entry for entry in board.entries if entry.task == "robustness")
+    mine, other = said["extraversion=high"], said["openness=high"]
+    (line,) = mine.joined["robustness"]["statement"]
+    assert line["robustness_run"] == kept.run and line["context"] == "persistence"
+    assert line["retained"] == kept.metrics["statement"]["retained"] == pytest.approx(0, abs=0.1)
+    assert mine.capability == LOST and kept.capability == LOST
+    assert not other.joined and other.capability is None
+    assert "robustness" not in kept.joined
+
+
+def test_all_that_was_measured_stands_side_by_side(runs: dict[str, Results]) -> None:
+    board = board_of(runs)
+    (table,) = side_by_side(board.entries)
+    (row,) = table.rows
+    cells = dict(zip(table.columns, row, strict=True))
+    assert cells["kept in the worst context"].endswith("(persistence)")
+    assert cells["capability [95 %]"] == "-12.5 [-20.0, -5.0] (sums)"
+    assert "**Side by side**" in render(board)
+    html = board_page(board, runs, "published")
+    assert "kept in the worst context" in html and "-12.5" in html
