@@ -6,55 +6,25 @@ from collections.abc import Sequence
 from typing import cast
 
 from traitbench.samples import Sample
-from traitbench.tables import plain
-from traitbench.tasks import effects
+from traitbench.tasks import paired
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Part
-from traitbench.tasks.differences import design_of
 from traitbench.tasks.effects import aimed
-from traitbench.tasks.forced_choice.effects import ForcedContrast
 from traitbench.tasks.forced_choice.summary import ForcedChoiceBlock, ForcedScores
-from traitbench.tasks.shifts import DESIGNS, Shifts
-from traitbench.types import Mode
+from traitbench.tasks.shifts import Shifts
 
-__all__ = ["group", "part", "shifts"]
-
-_ASKED = {"orders": "order", "symbols": "symbols", "templates": "template"}
-"""What decides how the pairs were asked -> the field of a sample that says it."""
+__all__ = ["parts", "shifts"]
 
 
 def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts]:
     """The contrasts that aim at one trait, scoring mode by scoring mode."""
-    held, baseline = cast(ForcedChoiceBlock, block), facts.conditions[0].name
-    out = []
+    held, out = cast(ForcedChoiceBlock, block), []
     for mode, scored in held.modes.items():
         rows = [row for row in samples if row.scoring == mode]
-        asked = {name: ", ".join(sorted({str(getattr(row, field)) for row in rows})) for name, field in _ASKED.items()}
-        for contrast in aimed(scored.contrasts):
-            mine = part(contrast, scored, held)
-            known = {unit: [cell for cell in cells if cell is not None] for unit, cells in mine.values.items()}
-            hits = {unit: sum(cells) / len(cells) > 1e-9 for unit, cells in known.items()}
-            out.append(Shifts(
-                filter=mode, design=design_of(contrast.high, contrast.low, baseline), part=mine, unit=scored.unit,
-                hits={} if mode == "statement" else hits, asked=asked,
-            ))  # fmt: skip
+        out += paired.shifts(scored, aimed(scored.contrasts), parts(scored, held), facts, rows, mode)
     return out
 
 
-def part(contrast: ForcedContrast, scored: ForcedScores, block: ForcedChoiceBlock) -> Part:
-    """One target: its units' shifts in the direction aimed at, with the strata and weights of the effect."""
-    if scored.halves:
-        return effects.part(contrast, scored.templates, block.facets, block.keys, "halves")
-    return effects.part(contrast, scored.templates, block.facets, {}, "items")
-
-
-def group(scored: ForcedScores, facts: Facts, mode: Mode) -> str:
-    """Name what a run was asked and aimed at; runs that share it are rivals. Empty without a contrast."""
-    found = aimed(scored.contrasts)
-    if not found:
-        return ""
-    designs = {design_of(c.high, c.low, facts.conditions[0].name) for c in found}
-    words = DESIGNS[designs.pop()] if len(designs) == 1 else "several kinds of targets"
-    axes = () if mode == "statement" else ("orders", "symbols")
-    asked = [f"{name} {plain(facts.administration.get(name))}" for name in axes]
-    return "; ".join([words, ", ".join(sorted(c.target for c in found)), *asked])
+def parts(scored: ForcedScores, block: ForcedChoiceBlock) -> list[Part]:
+    """The units' shifts of each contrast that aims at one trait, in the direction aimed at."""
+    return [paired.part(c, scored, block.facets, block.keys) for c in aimed(scored.contrasts)]

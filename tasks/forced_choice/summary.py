@@ -9,10 +9,10 @@ import numpy as np
 
 from traitbench.samples import Sample
 from traitbench.statistics.intervals import item_means
-from traitbench.statistics.style import Style, response_style
+from traitbench.statistics.style import Style
+from traitbench.tasks import paired
 from traitbench.tasks.block import Block, Facts, by_condition
-from traitbench.tasks.differences import Overall
-from traitbench.tasks.effects import Setting, UnitLevel, levels, overall
+from traitbench.tasks.effects import Setting, levels, overall
 from traitbench.tasks.forced_choice.effects import (
     ForcedContrast,
     SolvedShift,
@@ -22,40 +22,27 @@ from traitbench.tasks.forced_choice.effects import (
     solved_levels,
 )
 from traitbench.tasks.forced_choice.pairs import Pair, Unit, units
-from traitbench.tasks.scoring import answer, modes
-from traitbench.tasks.variation import Variation, variation, varied
-from traitbench.tasks.verdict import Verdict, damage_reasons, judged, variation_reasons
-from traitbench.types import Mode, Record, Trait
+from traitbench.tasks.paired import PairedScores
+from traitbench.tasks.scoring import modes
+from traitbench.tasks.variation import variation, varied
+from traitbench.tasks.verdict import damage_reasons, judged, variation_reasons
+from traitbench.types import Mode, Trait
 
 __all__ = ["ForcedChoiceBlock", "ForcedScores", "summarise"]
 
 LEVELS = "caution: no control: levels alone, and nothing shows how reliable they are"
 
 
-class ForcedScores(Record):
+class ForcedScores(PairedScores):
     """One scoring mode."""
 
-    unit: Literal["POMP", "nats a token"]
-    levels: dict[str, list[UnitLevel]]
-    """Condition -> a level a trait: choice and generate 0 to 100, 50 without a preference; statement 0 without one."""
+    contrasts: list[ForcedContrast]
     apart: dict[str, list[SolvedShift]] = {}
     """Condition -> where each trait stands with the others held apart, in the same unit: by these, persons are ordered.
     Empty where the pairs that were answered do not tell the traits apart."""
-    contrasts: list[ForcedContrast]
-    effect: Overall | None
-    """Mean over the contrasts that aim at one trait; null without any."""
     desirable: dict[str, float | None]
     """Condition -> r over the pairs of the preference for the second statement with how much more people agree with
     it: what is left of a wish to look good."""
-    response_style: dict[str, Style]
-    """Condition, and "all" for every condition together; empty for statement."""
-    variation: Variation | None
-    """Whether the answers vary, and the two orders agree on how."""
-    templates: int
-    halves: bool
-    """Whether units whose high pole takes A and those whose high pole takes B are strata that count alike: choice in
-    one order."""
-    verdict: Verdict
 
 
 class ForcedChoiceBlock(Block):
@@ -122,9 +109,7 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: 
     setting = Setting(found, facts.iterations, facts.seed, strata)
     made = contrasts(values, facts.conditions, pairs, setting, mode)
     headline = {c.name: conditions[c.name] for c in facts.conditions if c.headline}
-    styles = {} if mode == "statement" else {name: _style(mine) for name, mine in conditions.items()}
-    if styles:
-        styles["all"] = _style([row for mine in headline.values() for row in mine])
+    styles = {} if mode == "statement" else paired.styles(conditions, headline)
     if mode == "statement":
         varies = varied(np.array([item_means(values[name]) for name in headline]))
     else:
@@ -157,11 +142,6 @@ def _reasons(style: Style | None, made: Sequence[ForcedContrast]) -> Iterator[st
         yield LEVELS
     if shaky := [contrast.target for contrast in made if contrast.check == "caution"]:
         yield f"caution: {', '.join(shaky)}: see the check of each"
-
-
-def _style(rows: Sequence[Sample]) -> Style:
-    """How the answers were given. Choosing between statements is no agreement, so keys do not count here."""
-    return response_style([answer(row)._replace(keyed=1) for row in rows], 0, 1)
 
 
 def _correlation(values: np.ndarray, pairs: Sequence[Pair]) -> float | None:

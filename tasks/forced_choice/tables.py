@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from traitbench.charts.chart import digits
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Facts
 from traitbench.tasks.forced_choice.effects import ForcedContrast
 from traitbench.tasks.forced_choice.summary import ForcedChoiceBlock, ForcedScores
+from traitbench.tasks.paired import doubts, level_cells
 from traitbench.tasks.scoring import COVERS
 from traitbench.tasks.style_tables import statement_first
 from traitbench.types import Mode
 
-__all__ = ["answers", "effects", "levels", "matrix"]
+__all__ = ["effects", "levels", "matrix"]
 
 
 def effects(task: str, block: ForcedChoiceBlock) -> Table:
@@ -35,7 +34,7 @@ def effects(task: str, block: ForcedChoiceBlock) -> Table:
             "together by least squares, on the scale of a pair of the trait's own two poles.",
             *([f"Intervals cover what varies over {', '.join(n for n in COVERS if n in covered)}; apart: over pairs."]
               if covered else []),
-            *_doubts(modes),
+            *doubts({mode: modes[mode].contrasts for mode in modes}),
         ],
     )  # fmt: skip
 
@@ -54,16 +53,6 @@ def _effect(mode: Mode, contrast: ForcedContrast) -> list[str]:
         number(contrast.leakage, digits(mode)),
         contrast.check or "–",
     ]
-
-
-def _doubts(modes: Mapping[Mode, ForcedScores]) -> list[str]:
-    """What each check that is not ok rests on; targets with the same reasons share a line."""
-    whose: dict[tuple[str, str], list[str]] = {}
-    for mode in statement_first(modes):
-        for contrast in modes[mode].contrasts:
-            if contrast.reasons:
-                whose.setdefault((mode, "; ".join(contrast.reasons)), []).append(contrast.target)
-    return [f"{mode}, {', '.join(targets)}: {why}." for (mode, why), targets in whose.items()]
 
 
 def matrix(mode: Mode, scored: ForcedScores) -> list[Table]:
@@ -96,9 +85,9 @@ def levels(task: str, block: ForcedChoiceBlock, facts: Facts) -> Table:
         for condition, mine in scored.levels.items():
             if condition in shown:
                 traits.update(dict.fromkeys(level.trait for level in mine))
-                cells = [interval(v.value, v.ci, digits(mode)) + (f" ({v.unscored} unscored)" if v.unscored else "")
-                         for v in mine]  # fmt: skip
-                rows.append([condition, mode, "counts", *cells, number(scored.desirable.get(condition))])
+                rows.append(
+                    [condition, mode, "counts", *level_cells(mine, mode), number(scored.desirable.get(condition))]
+                )
                 held = {each.trait: each for each in scored.apart.get(condition, ())}
                 if held:
                     apart = [held.get(v.trait) for v in mine]
@@ -122,22 +111,4 @@ def levels(task: str, block: ForcedChoiceBlock, facts: Facts) -> Table:
             "for together by least squares; whoever is to be set beside others is ordered by these.",
             "r with desirability: over pairs, with what little difference in people's agreement the matching left.",
         ],
-    )
-
-
-def answers(task: str, modes: Mapping[Mode, ForcedScores]) -> Table:
-    """How the answers of all conditions were given, a row a scoring mode with options."""
-    rows = []
-    for mode, scored in modes.items():
-        if (style := scored.response_style.get("all")) is not None:
-            rows.append([
-                mode, str(style.n), " / ".join(f"{share:.0%}" for share in style.positions),
-                number(style.position_bias), number(style.option_mass),
-                ", ".join(f"{status} {share:.0%}" for status, share in style.invalid.items()) or "0 %",
-            ])  # fmt: skip
-    return Table(
-        title=f"How the answers were given, all conditions, {task}",
-        columns=["scoring", "requests", "chose A / B", "position bias", "option mass", "invalid"],
-        rows=rows,
-        notes=["Position bias: -1 always the first statement as printed, 1 always the second, 0 none."],
     )

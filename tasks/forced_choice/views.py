@@ -9,10 +9,13 @@ from traitbench.charts.chart import Figure, digits
 from traitbench.tables import Table
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Entry, Row
+from traitbench.tasks.effect_board import contender
 from traitbench.tasks.effect_figures import effect_rows, effects_drawn
-from traitbench.tasks.forced_choice.board import board_tables, contender, forced_standing, metrics
+from traitbench.tasks.forced_choice.board import board_tables, forced_standing, metrics
+from traitbench.tasks.forced_choice.comparison import parts
 from traitbench.tasks.forced_choice.summary import ForcedChoiceBlock
-from traitbench.tasks.forced_choice.tables import answers, effects, levels, matrix
+from traitbench.tasks.forced_choice.tables import effects, levels, matrix
+from traitbench.tasks.paired import answers
 from traitbench.tasks.standing import Standing
 from traitbench.tasks.style_tables import headed, statement_first, verdicts
 from traitbench.tasks.views import Shown, Views
@@ -31,7 +34,7 @@ class ForcedChoiceViews(Views):
         out = [effects(task, mine)]
         for mode in statement_first(mine.modes):
             out += matrix(mode, mine.modes[mode])
-        out += [levels(task, mine, facts), answers(task, mine.modes), verdicts(task, judged)]
+        out += [levels(task, mine, facts), answers(task, mine.modes, "statement"), verdicts(task, judged)]
         return headed(out, judged)
 
     def figures(self, shown: Sequence[Shown]) -> list[Figure]:
@@ -46,7 +49,7 @@ class ForcedChoiceViews(Views):
         out = {}
         for mode, scored in mine.modes.items():
             found = metrics(scored, facts, mode)
-            told = contender(found, scored, mine, facts, facts.contaminated.get(task, 0))
+            told = contender(found, parts(scored, mine), facts, facts.contaminated.get(task, 0))
             out[str(mode)] = Row(
                 metrics=found.model_copy(update={"unranked": told.unranked}).model_dump(mode="json"),
                 contenders=[told],

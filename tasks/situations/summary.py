@@ -9,42 +9,27 @@ import numpy as np
 
 from traitbench.samples import Condition, Sample
 from traitbench.statistics.intervals import item_means
-from traitbench.statistics.style import Style, response_style
+from traitbench.tasks import paired
 from traitbench.tasks.block import Block, Facts, by_condition
-from traitbench.tasks.differences import Overall
-from traitbench.tasks.effects import UnitLevel, UnitShift, levels, overall
-from traitbench.tasks.scoring import answer, modes
+from traitbench.tasks.effects import UnitShift, levels, overall
+from traitbench.tasks.paired import PairedScores
+from traitbench.tasks.scoring import modes
 from traitbench.tasks.situations.effects import PairContrast, PairSetting, contrasts, pair_grid
 from traitbench.tasks.situations.pairs import Pair
 from traitbench.tasks.situations.verdict import verdict
-from traitbench.tasks.variation import Variation, variation, varied
-from traitbench.tasks.verdict import Verdict
+from traitbench.tasks.variation import variation, varied
 from traitbench.tasks.written import rows
 from traitbench.tasks.written import summary as judged
 from traitbench.tasks.written.records import Written
-from traitbench.types import Mode, Record
+from traitbench.types import Mode
 
 __all__ = ["PairScores", "SituationsBlock", "summarise"]
 
 
-class PairScores(Record):
+class PairScores(PairedScores):
     """One scoring mode with trait values."""
 
-    unit: Literal["POMP", "nats a token"]
-    levels: dict[str, list[UnitLevel]]
-    """Condition -> a level a trait: choice 0 to 100, 50 without a preference; statement 0 without one."""
     contrasts: list[PairContrast]
-    effect: Overall | None
-    """Mean over the contrasts that aim at one trait; null without any."""
-    response_style: dict[str, Style]
-    """Condition, and "all" for every condition together; empty for statement."""
-    variation: Variation | None
-    """Whether the answers vary, and the two option orders agree on how."""
-    templates: int
-    """Wordings that each pair was asked in: `PairContrast.items` has their values in this order, each with its fits."""
-    halves: bool
-    """Whether pairs that show the high reply as A and as B are strata that count alike: choice in one order."""
-    verdict: Verdict
 
 
 class SituationsBlock(Block):
@@ -138,9 +123,7 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: M
     setting = PairSetting(pairs, mode, len({row.order for row in rows}), facts.iterations, facts.seed)
     found = contrasts(values, facts.conditions, setting)
     headline = {condition.name: conditions[condition.name] for condition in facts.conditions if condition.headline}
-    styles = {} if mode == "statement" else {n: _style(mine) for n, mine in conditions.items()}
-    if styles:
-        styles["all"] = _style([row for mine in headline.values() for row in mine])
+    styles = {} if mode == "statement" else paired.styles(conditions, headline)
     if mode == "statement":
         varies = varied(np.array([item_means(values[name]) for name in headline]))
     else:
@@ -160,8 +143,3 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: M
 
 def _damage(conditions: Sequence[Condition]) -> float | None:
     return max((c.perplexity for c in conditions if c.headline and c.perplexity is not None), default=None)
-
-
-def _style(rows: Sequence[Sample]) -> Style:
-    """How the answers were given. Pairs have no agreement as such, so their keys do not count here."""
-    return response_style([answer(row)._replace(keyed=1) for row in rows], 0, 1)

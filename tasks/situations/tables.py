@@ -8,13 +8,14 @@ from traitbench.charts.chart import digits
 from traitbench.tables import Table, interval, number
 from traitbench.tasks.block import Facts
 from traitbench.tasks.effects import UnitShift
+from traitbench.tasks.paired import doubts, level_cells
 from traitbench.tasks.scoring import COVERS
 from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.situations.summary import PairScores, SituationsBlock
 from traitbench.tasks.style_tables import statement_first
 from traitbench.types import Mode
 
-__all__ = ["answers", "effects", "levels", "matrix"]
+__all__ = ["effects", "levels", "matrix"]
 
 
 def effects(task: str, modes: Mapping[Mode, PairScores]) -> Table:
@@ -34,7 +35,7 @@ def effects(task: str, modes: Mapping[Mode, PairScores]) -> Table:
             "far unmatched pairs of the other traits moved towards the reply found better. Leakage: how far the other "
             "traits moved, noise removed.",
             *_covered(covers),
-            *_doubts(modes),
+            *doubts({mode: modes[mode].contrasts for mode in modes}),
         ],
     )  # fmt: skip
 
@@ -68,16 +69,6 @@ def _covered(found: Iterable[Sequence[str]]) -> list[str]:
     return [f"Intervals cover what varies over {', '.join(name for name in COVERS if name in names)}.{alone}"]
 
 
-def _doubts(modes: Mapping[Mode, PairScores]) -> list[str]:
-    """What each check that is not ok rests on; targets with the same reasons share a line."""
-    whose: dict[tuple[str, str], list[str]] = {}
-    for mode in statement_first(modes):
-        for contrast in modes[mode].contrasts:
-            if contrast.reasons:
-                whose.setdefault((mode, "; ".join(contrast.reasons)), []).append(contrast.target)
-    return [f"{mode}, {', '.join(targets)}: {why}." for (mode, why), targets in whose.items()]
-
-
 def matrix(mode: Mode, scored: PairScores) -> Table:
     """The shift of every trait under every target."""
     rows = [
@@ -97,9 +88,7 @@ def levels(task: str, block: SituationsBlock, facts: Facts) -> Table:
         for condition, mine in block.modes[mode].levels.items():
             if condition in shown:
                 traits.update(dict.fromkeys(level.trait for level in mine))
-                cells = [interval(v.value, v.ci, digits(mode)) + (f" ({v.unscored} unscored)" if v.unscored else "")
-                         for v in mine]  # fmt: skip
-                rows.append([condition, mode, *cells])
+                rows.append([condition, mode, *level_cells(mine, mode)])
     return Table(
         title=f"Preference for the high reply [95 %], {task}",
         columns=["condition", "scoring", *traits],
@@ -109,22 +98,4 @@ def levels(task: str, block: SituationsBlock, facts: Facts) -> Table:
             "how likely the two wordings are in themselves is in it, so read it beside the baseline's. A level is "
             "neither good nor bad, and is never ranked."
         ],
-    )
-
-
-def answers(task: str, modes: Mapping[Mode, PairScores]) -> Table:
-    """How the answers of all conditions were given, a row a scoring mode with options."""
-    rows = []
-    for mode, scored in modes.items():
-        if (style := scored.response_style.get("all")) is not None:
-            rows.append([
-                mode, str(style.n), " / ".join(f"{share:.0%}" for share in style.positions),
-                number(style.position_bias), number(style.option_mass),
-                ", ".join(f"{status} {share:.0%}" for status, share in style.invalid.items()) or "0 %",
-            ])  # fmt: skip
-    return Table(
-        title=f"How the answers were given, all conditions, {task}",
-        columns=["scoring", "requests", "chose A / B", "position bias", "option mass", "invalid"],
-        rows=rows,
-        notes=["Position bias: -1 always the first reply as printed, 1 always the second, 0 none."],
     )

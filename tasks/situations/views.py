@@ -9,10 +9,13 @@ from traitbench.charts.chart import Figure
 from traitbench.tables import Table
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Entry, Row
-from traitbench.tasks.situations.board import board_tables, contender, metrics, situations_standing
+from traitbench.tasks.effect_board import contender
+from traitbench.tasks.paired import answers
+from traitbench.tasks.situations.board import board_tables, metrics, situations_standing
+from traitbench.tasks.situations.comparison import parts
 from traitbench.tasks.situations.figures import forest
 from traitbench.tasks.situations.summary import SituationsBlock
-from traitbench.tasks.situations.tables import answers, effects, levels, matrix
+from traitbench.tasks.situations.tables import effects, levels, matrix
 from traitbench.tasks.standing import Standing
 from traitbench.tasks.style_tables import headed, statement_first, verdicts
 from traitbench.tasks.views import Shown, Views
@@ -36,7 +39,7 @@ class SituationsViews(Views):
         judged = {mode: scored.verdict for mode, scored in mine.modes.items()}
         out = [effects(task, mine.modes)]
         out += [matrix(mode, mine.modes[mode]) for mode in statement_first(mine.modes)]
-        out += [levels(task, mine, facts), answers(task, mine.modes)]
+        out += [levels(task, mine, facts), answers(task, mine.modes, "reply")]
         out += [verdicts(task, judged)] if judged else []
         return headed(out, judged) + (written.tables(task, mine.written, facts) if mine.written else [])
 
@@ -54,7 +57,7 @@ class SituationsViews(Views):
         out = {}
         for mode, scored in mine.modes.items():
             found = metrics(scored, facts, mode)
-            told = contender(found, scored, mine, facts, facts.contaminated.get(task, 0))
+            told = contender(found, parts(scored, mine), facts, facts.contaminated.get(task, 0))
             out[str(mode)] = Row(
                 metrics=found.model_copy(update={"unranked": told.unranked}).model_dump(mode="json"),
                 contenders=[told],
