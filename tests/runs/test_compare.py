@@ -22,9 +22,10 @@ from traitbench.runs import finished
 from traitbench.runs.compare import compare, tables
 from traitbench.runs.compare.judged import Values, judge
 from traitbench.runs.finished import graded
+from traitbench.runs.side_effects.records import Graded, Measured, Measurement, SideEffects
 from traitbench.samples import Sample
 from traitbench.statistics.comparison import paired
-from traitbench.statistics.equivalence import tost
+from traitbench.statistics.equivalence import SHARE, tost
 
 
 @pytest.fixture(scope="module")
@@ -375,3 +376,39 @@ def test_answers_that_mean_nothing_get_no_verdict(tmp_path: Path) -> None:
         runs.append(next((tmp_path / style).iterdir()))
     found = compare(*runs, print)
     assert {pair.verdict for pair in found.pairs} == {"not interpretable"}
+
+
+def test_side_effects_are_compared_document_by_document(tmp_path: Path) -> None:
+    """Three documents of two runs, of which one took the second from what was right, and one the first two."""
+    kept = {"mine": [0.0, 1.0, 1.0, 0.0], "other": [1.0, 0.0, 0.0, 0.0]}
+    folders = {}
+    for name, right in kept.items():
+        assert main(f"run -M scripted:person -t mini_ipip --scoring statement -m prompting --target extraversion=high "
+                    f"--bootstrap_iters 20 -a obedience=0.1 -o {tmp_path / name}".split()) == 0  # fmt: skip
+        folders[name] = next((tmp_path / name).iterdir())
+        path = next(folders[name].glob("results_*.json"))
+        lines = [
+            Graded(task="sums", doc_id=n, doc_hash=f"h{n}", condition=condition, control_hash="c",
+                   metrics={"acc,none": value})
+            for condition, values in (("baseline", [1.0, 1.0, 1.0, 0.0]), ("extraversion=high", right))
+            for n, value in enumerate(values)
+        ]  # fmt: skip
+        written = store.write_lines(path.with_name(path.name.replace("results_", "side_effects_") + "l"), lines)
+        one = Measurement(
+            kind="task", version="1", higher_is_better={"acc": True}, aggregation={"acc": "mean"},
+            metrics={"acc,none": {c: Measured(value=0.5, n=4) for c in ("baseline", "extraversion=high")}},
+        )  # fmt: skip
+        told = SideEffects(
+            lm_eval="0", asked=["sums"], shown=["sums"], limit=None, chat_template=True, tasks={"sums": one},
+            sha256=written,
+        )  # fmt: skip
+        held = json.loads(path.read_text())
+        path.write_text(json.dumps({**held, "side_effects": told.model_dump(mode="json")}))
+    found = compare(folders["mine"], folders["other"], print)
+    (pair,) = [pair for pair in found.pairs if pair.task == "sums"]
+    assert (pair.scoring, pair.target, pair.design, pair.unit) == ("acc", "extraversion=high", "baseline", SHARE)
+    assert (pair.effect_a, pair.effect_b) == pytest.approx((-1 / 4, -2 / 4))
+    by_hand = stats.ttest_1samp(np.array(kept["mine"]) - kept["other"], 0)
+    assert pair.paired.difference == pytest.approx(0.25) and pair.paired.p == pytest.approx(by_hand.pvalue)
+    (table,) = tables(found)
+    assert ["extraversion=high", "sums, acc"] in [row[:2] for row in table.rows]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from traitbench.errors import BadData
 from traitbench.runs.compare.judged import BOUNDS, Amount, Judged, Values, adjusted, amounts, judge
 from traitbench.runs.finished import computed, current, graded
+from traitbench.runs.side_effects import moved
 from traitbench.statistics.intervals import stratified_mean
 from traitbench.tasks import views_of
 from traitbench.tasks.alignment import Aligned, aligned
@@ -124,6 +125,8 @@ def _sides(run: str | Path, tell: Callable[[str], None]) -> dict[Key, _Side]:
                     )
                 verdict = rows[shifts.filter].verdict if shifts.filter in rows else ""
                 found[key] = _Side(shifts, verdict, str(path))
+        for task, shifts in moved(path, results.side_effects, results.conditions):
+            found.setdefault((task, shifts.filter, shifts.design, shifts.part.name), _Side(shifts, "", str(path)))
     return found
 
 

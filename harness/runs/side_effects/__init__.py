@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from traitbench.progress import Progress
     from traitbench.runs.side_effects.records import Graded
     from traitbench.runs.side_effects.tasks import Loaded
+    from traitbench.tasks.shifts import Shifts
 
-__all__ = ["SERVING", "again", "check", "kept", "loaded", "measured", "passed_on", "refuse_unasked"]
+__all__ = ["SERVING", "again", "check", "kept", "loaded", "measured", "moved", "passed_on", "refuse_unasked"]
 
 SERVING = ("hf",)
 """Backends whose loaded model lm-eval's tasks can be put to."""
@@ -113,6 +114,15 @@ def again(path: Path, found: SideEffects | None, conditions: Sequence[Condition]
     from traitbench.runs.side_effects.deltas import compared
 
     return compared(found, _lines(path, found), conditions)
+
+
+def moved(path: Path, found: SideEffects | None, conditions: Sequence[Condition]) -> list[tuple[str, Shifts]]:
+    """Task -> how far each document moved under each control of a results file; see `deltas.shifts`."""
+    if found is None:
+        return []
+    from traitbench.runs.side_effects.deltas import shifts
+
+    return shifts(found, _lines(path, found), conditions)
 
 
 def passed_on(path: Path, found: SideEffects | None, to: Path) -> None:

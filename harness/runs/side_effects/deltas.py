@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,17 @@ from traitbench.errors import BadData
 from traitbench.runs.side_effects.records import Delta, Graded, Measurement, SideEffects
 from traitbench.samples import Condition
 from traitbench.statistics.comparison import PairedDifference, holm, paired
-from traitbench.tasks.board import Capability
+from traitbench.statistics.equivalence import SHARE
+from traitbench.tasks.board import Capability, Part
+from traitbench.tasks.shifts import Shifts
 
-__all__ = ["compared"]
+__all__ = ["compared", "shifts"]
 
 _CLUSTERED = 3000
 """Documents up to which those that come in several tasks count as one draw: the matrices grow with their square."""
+_EQUAL, _PERPLEXITY = "equal", "perplexity"
+_MEANS = ("mean", "size", _EQUAL)
+"""Aggregations of lm-eval's that are means over documents."""
 Place = tuple[str, int, str]
 """Task, number and hash of a document: the same one under every condition."""
 Values = Mapping[tuple[str, str], Mapping[Place, list[Graded]]]
@@ -64,6 +69,42 @@ def compared(found: SideEffects, lines: Sequence[Graded], conditions: Sequence[C
     return found.model_copy(update={"capability": capability})
 
 
+def shifts(found: SideEffects, lines: Sequence[Graded], conditions: Sequence[Condition]) -> list[tuple[str, Shifts]]:
+    """Task or group that is shown -> how far each document moved under each control: what two runs are compared by."""
+    values = _values(lines)
+    baseline, *controlled = [condition for condition in conditions if condition.headline]
+    out = []
+    for name in found.shown:
+        one = found.tasks[name]
+        for metric in one.metrics:
+            way = one.aggregation.get(metric.partition(",")[0], "mean")
+            if way not in (*_MEANS, _PERPLEXITY):
+                continue
+            known = [line.metrics.get(metric, 0.0) for task in _members(name, one) for mine in
+                     values[task, baseline.name].values() for line in mine]  # fmt: skip
+            unit = "nats" if way == _PERPLEXITY else SHARE if all(0 <= value <= 1 for value in known) else "its unit"
+            for condition in controlled:
+                pairs = _pairs(_members(name, one), metric, values, baseline.name, condition.name)
+                part = _part(condition.name, pairs, "halves" if way == _EQUAL else "items")
+                told = {"apply_chat_template": str(found.chat_template).lower()}
+                out.append((name, Shifts(filter=metric.removesuffix(",none"), design="baseline", part=part, unit=unit,
+                                         asked=told)))  # fmt: skip
+    return out
+
+
+def _part(name: str, pairs: _Pairs, weights: Literal["items", "halves"]) -> Part:
+    """The documents that have a value under both, controlled minus plain; each task of a group is a stratum."""
+    moved = pairs.controlled - pairs.plain[:, None]
+    tasks = list(dict.fromkeys(place[0] for place in pairs.places))
+    units = {f"{task}, {number}, {hashed}": row for row, (task, number, hashed) in enumerate(pairs.places)}
+    return Part(
+        name=name,
+        values={unit: [float(x) if np.isfinite(x) else None for x in moved[row]] for unit, row in units.items()},
+        over=["fits"], shape=[moved.shape[1]],
+        strata={unit: tasks.index(pairs.places[row][0]) for unit, row in units.items()}, weights=weights,
+    )  # fmt: skip
+
+
 def _values(lines: Sequence[Graded]) -> Values:
     found: dict[tuple[str, str], dict[Place, list[Graded]]] = {}
     for line in lines:
@@ -98,13 +139,13 @@ def _delta(
         condition=condition.name, target=condition.target, metric=metric, better=better, delta=None,
         reason=f"lm-eval's {way} is no mean over documents",
     )  # fmt: skip
-    if way == "perplexity":
+    if way == _PERPLEXITY:
         # lm-eval gives each document its log-likelihood, and more of that is better.
         none = none.model_copy(update={"measure": "log-likelihood", "better": True})
-    elif way not in ("mean", "size", "equal"):
+    elif way not in _MEANS:
         return none
     pairs = _pairs(_members(name, one), metric, values, plain, condition.name)
-    found = pairs.tested([place[0] for place in pairs.places], alike=way == "equal")
+    found = pairs.tested([place[0] for place in pairs.places], alike=way == _EQUAL)
     return none.model_copy(update={
         "delta": found.difference, "se": found.se, "ci": found.ci, "n": found.n, "missing": found.missing,
         "p": found.p, "covers": found.covers, "reason": found.reason,
@@ -118,7 +159,7 @@ def _accuracy(name: str, one: Measurement, values: Values, plain: str) -> str | 
         mine = _members(name, one)
         held = [line.metrics.get(metric) for task in mine for x in values[task, plain].values() for line in x]
         known = [value for value in held if value is not None]
-        share = one.aggregation.get(bare) in ("mean", "size", "equal") and one.higher_is_better.get(bare) is True
+        share = one.aggregation.get(bare) in _MEANS and one.higher_is_better.get(bare) is True
         if share and known and all(0 <= value <= 1 for value in known):
             return metric
     return None
