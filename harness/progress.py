@@ -56,6 +56,8 @@ class Estimate(NamedTuple):
     pace: Pace = Pace()
     more: bool = False
     """Whether replies lead to further questions, which nobody can count."""
+    beyond: bool = False
+    """Whether lm-eval's tasks are asked too (`--side_effects`), which tell how far they are by themselves."""
 
     @property
     def promised(self) -> bool:
@@ -78,8 +80,8 @@ class Estimate(NamedTuple):
             told += ", and what is asked about replies"
         if self.seconds is None:
             return f"{told}; no pace is known here yet; an estimate follows after the first batches"
-        most = "at most " if self.written else ""
-        return f"{told}; {most}about {_duration(self.seconds)} ({self._measured()} on this model here)"
+        most, without = "at most " if self.written else "", " without lm-eval's tasks" if self.beyond else ""
+        return f"{told}; {most}about {_duration(self.seconds)}{without} ({self._measured()} on this model here)"
 
     def _measured(self) -> str:
         read, written = self.pace

@@ -211,5 +211,6 @@ def _told(estimate: Estimate, prepared: Prepared, found: Counted, pace: Pace) ->
         usd=found.usd,
         seconds=pace.seconds(found.scored, found.prompts, found.written),
         pace=pace,
+        beyond=bool(prepared.plan.side_effects),
         more=any(task.judged or type(task).follow_up is not Task.follow_up for task in prepared.tasks),
     )

@@ -61,6 +61,9 @@ FULL = Estimate(
         (FULL._replace(written=0, seconds=31.0, held=5000, prompt=47_123),
          "11 conditions, 5280 requests, 5000 already answered, about 47 k prompt tokens; about 31 s (measured at "
          "1,520 tokens/s on this model here)"),
+        (FULL._replace(written=0, seconds=31.0, prompt=640, beyond=True),
+         "11 conditions, 5280 requests, about 640 prompt tokens; about 31 s without lm-eval's tasks (measured at 1,520 "
+         "tokens/s on this model here)"),
         (FULL._replace(pace=Pace(None, 2.34), seconds=90_000.0, prompt=999_900, more=True),
          "11 conditions, 5280 requests, about 1.0 M prompt tokens and at most 212 k to write, and what is asked about "
          "replies; at most about 25.0 h (measured at 2.3 tokens/s written on this model here)"),
