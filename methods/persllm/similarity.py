@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import MissingExtra
+from traitbench.word_vectors import word_vectors
 
 __all__ = ["Retrieval", "cosines", "nearest"]
 
@@ -47,19 +47,7 @@ def _tfidf(texts: Sequence[str]) -> NDArray[np.float64]:
 
 @cache
 def _words() -> Any:
-    try:
-        import wordllama
-    except ImportError as error:
-        raise MissingExtra("retrieval=embedding needs wordllama: pip install wordllama; or take tfidf") from error
-    # Weights and tokenizer lie in the package; it looks for its tokenizer only below the cache folder.
-    folder = Path(wordllama.__file__).parent
-    try:
-        return wordllama.WordLlama.load(cache_dir=folder, disable_download=True)
-    except FileNotFoundError as error:
-        raise MissingExtra(
-            f"the installed wordllama came without its vectors ({error}): pip install 'wordllama>=0.4', or take "
-            "retrieval=tfidf"
-        ) from error
+    return word_vectors("retrieval=embedding", "pip install 'wordllama>=0.4'; or take retrieval=tfidf")
 
 
 def _embedding(texts: Sequence[str]) -> NDArray[np.float64]:

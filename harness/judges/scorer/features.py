@@ -9,7 +9,6 @@ whose int8 ONNX file and tokenizer are taken as data from the wheels of the extr
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from scipy import sparse
 
 from traitbench.errors import BadData, MissingExtra, unknown
 from traitbench.judges.scorer.heads import FEATURES
+from traitbench.word_vectors import word_vectors
 
 __all__ = ["READ", "Features", "features", "scopes", "sentences"]
 
@@ -107,7 +107,7 @@ class Words(Features):
 
     def __init__(self) -> None:
         """Load the vectors that the package wordllama ships."""
-        model = _wordllama()
+        model = word_vectors("the text scorer", "pip install 'traitbench[judges]'")
         self._tokenizer = model.tokenizer
         self._tokenizer.no_padding()
         table = np.asarray(model.embedding)
@@ -188,24 +188,6 @@ def _versions(*packages: str) -> dict[str, str]:
     from importlib.metadata import version
 
     return {package: version(package) for package in packages}
-
-
-def _wordllama() -> Any:
-    """The word vectors and their tokenizer. Importing wordllama sets up the root logger, which is undone."""
-    if find_spec("wordllama") is None:
-        raise MissingExtra("the text scorer needs wordllama: pip install 'traitbench[judges]'")
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    import wordllama
-
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    try:
-        return wordllama.WordLlama.load(cache_dir=Path(wordllama.__file__).parent, disable_download=True)
-    except FileNotFoundError as error:
-        raise MissingExtra(
-            f"the installed wordllama came without its vectors ({error}): pip install 'traitbench[judges]'"
-        ) from error
 
 
 def _minilm_files() -> tuple[Path, Path]:
