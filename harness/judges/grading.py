@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from traitbench.errors import BadData
 from traitbench.samples import Grade, Sample
 from traitbench.statistics.replies import choice_bounds, choice_value, parse_reply
 from traitbench.statistics.thresholds import JUDGES
@@ -21,6 +22,8 @@ PREFERENCES = (("A", "reply A"), ("B", "reply B"), ("T", "tie"), ("X", "cannot t
 """Options of a comparison as presented: letter, and how a judge may write it."""
 _MOST = 0.5
 """Share of the option mass on that option from which on the judge has abstained."""
+_ROUNDING = 1e-3
+"""Nats by which rounding may put a probability above one."""
 _WIDEST = 0.05
 """Points of the scale: where the options shown leave a rating less certain, it is missing."""
 
@@ -48,6 +51,12 @@ def _chosen(sample: Sample) -> Grade:
     if not sample.option_logprobs or not sample.option_values:
         return Grade(status=sample.status if sample.status == "error" else "unseen")
     logs, values, most = sample.option_logprobs, sample.option_values, sample.option_bounds
+    if len(logs) != len(values) or any(log is not None and not log <= _ROUNDING for log in logs):
+        raise BadData(
+            f"the verdict of {sample.judge} on {sample.item} under {sample.condition} holds log-probabilities "
+            f"{list(logs)} for {len(values)} options; expected one of each, none above 0: the run's responses.jsonl is "
+            "damaged there; remove the line and repeat the `traitbench run`"
+        )
     mass = sum(math.exp(log) for log in logs if log is not None)
     if mass < (JUDGES["verdict_mass"].bad or 0):
         return Grade(status="unseen", option_mass=mass)

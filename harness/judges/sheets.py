@@ -154,13 +154,19 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
     lines = text.splitlines()
     head = lines[0] if lines else ""
     separator = max(_SEPARATORS, key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    names = [name.strip().lower() for name in next(reader, [])]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    try:
+        head_row, *rows = [(reader.line_num, row) for row in reader] or [(0, [])]
+    except csv.Error as error:
+        raise BadData(
+            f"{path}, line {reader.line_num}: {error}; expected CSV with every quote closed, as the form saves it"
+        ) from None
+    names = [name.strip().lower() for name in head_row[1]]
     for needed in ("id", "rating"):
         if names.count(needed) != 1:
             raise BadData(f"{path} has no column {needed}; expected the columns id and rating, as sheet.csv has them")
-    for row in reader:
-        yield reader.line_num, dict(zip(names, row, strict=False))
+    for line, row in rows:
+        yield line, dict(zip(names, row, strict=False))
 
 
 def _decoded(path: Path) -> str:

@@ -149,7 +149,7 @@ def _replies(found: Graded) -> list[_Reply]:
                 if counts and trait in text.dimensions and (trait in aimed or not aimed):
                     # The text and its place, and nothing of its judges: another judge's results keep the ids.
                     told = [kept.model_name, kept.method["name"], of, fit, text.doc.model_dump(mode="json"), text.text]
-                    out.append(_Reply(digest(told)[:10], trait, condition, fit, text))
+                    out.append(_Reply(f"r{digest(told)[:10]}", trait, condition, fit, text))
     if not out:
         raise UnsupportedControl(
             f"no task of {', '.join(found.tasks)} has written replies to rate; expected a run with one that has, such "

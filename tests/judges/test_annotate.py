@@ -43,6 +43,8 @@ def test_a_sheet_is_blind_balanced_and_the_same_every_time(run: Path, say: Say) 
     found = rows(Path("sheet/sheet.csv"))
     assert [set(row) for row in found] == [{"id", "rating", "dimension", "question", "reply"}] * 36
     assert {row["id"] for row in found} == set(key) and len(key) == 36
+    # No spreadsheet takes an id for a number, as it would 12345678e1.
+    assert {row["id"][0] for row in found} == {"r"}
     cells = Counter((key[row["id"]]["dimension"], key[row["id"]]["condition"]) for row in found)
     # Two traits, and for each of them the baseline and what aims at it.
     assert len(cells) == 6 and set(cells.values()) == {6}
@@ -145,6 +147,8 @@ def test_whatever_a_spreadsheet_makes_of_a_sheet_is_read(tmp_path: Path, text: s
         ("id,score\na1,3\n", "no column rating"),
         ("id,rating\na1,\n", "holds no rating"),
         ("", "no column id"),
+        ('id,rating,reply\na1,3,"not closed\nb2,2,\n', "expected CSV with every quote closed"),
+        (f"id,rating,reply\na1,3,{'x' * 200_000}\n", "line 2: field larger than field limit"),
     ],
 )
 def test_what_is_no_rating_is_named_by_its_line(tmp_path: Path, text: str, message: str) -> None:

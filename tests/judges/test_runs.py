@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +11,14 @@ from typing import Any
 import pytest
 from faulty_server import Server
 from replies_task import Replies, RepliesBlock
+from safetensors.torch import load_file, save_file
 
 from traitbench.backends.models import resolve
 from traitbench.errors import BadData, TraitbenchUsage, Unreachable, UnsupportedControl
 from traitbench.judges import named
 from traitbench.judges.calibration import calibrate
 from traitbench.judges.families import family
+from traitbench.judges.grading import grade
 from traitbench.judges.pairs import drawn, outcome, tables
 from traitbench.runs.finished import rescore
 from traitbench.runs.results import Results
@@ -174,6 +177,30 @@ def test_a_folder_without_a_telling_name_goes_by_its_config(tmp_path: Path) -> N
         (tmp_path / place / "config.json").write_text(config)
         (tmp_path / place / "model.safetensors").write_text("")
     assert family(resolve(str(tmp_path / "a"))) == "qwen" and family(resolve(str(tmp_path / "b"))) == "smollm"
+
+
+def test_a_copy_of_the_model_is_the_model(tmp_path: Path) -> None:
+    from tiny_models import GQA, NO_IDS, saved
+    from transformers import LlamaConfig
+
+    own = saved(tmp_path / "own", LlamaConfig(**{**GQA, **NO_IDS}))
+    copy, other = shutil.copytree(own, tmp_path / "copy"), saved(tmp_path / "other", LlamaConfig(**{**GQA, **NO_IDS}))
+    weights = other / "model.safetensors"
+    held = load_file(weights)
+    save_file({name: value + 1 for name, value in held.items()}, weights, metadata={"format": "pt"})
+    subject = resolve(str(own))
+    assert "is the model that is measured" in str(named(str(copy), {}).refuses(subject))
+    assert named(str(other), {}).refuses(subject) is None
+
+
+def test_a_damaged_verdict_is_no_rating(judged: Judged) -> None:
+    """As after somebody edited the journal: too few numbers, or a probability above one."""
+    _, path = judged(("planted:honest",))
+    row = next(sample for sample in samples(path) if sample.judge is not None)
+    assert row.option_logprobs is not None and grade(row).status == "valid"
+    for damaged in (row.option_logprobs[:2], [5.0] * len(row.option_logprobs)):
+        with pytest.raises(BadData, match=r"expected one of each, none above 0: the run's responses.jsonl is damaged"):
+            grade(row.model_copy(update={"option_logprobs": damaged}))
 
 
 def test_weights_judge_on_the_backend_hf(tmp_path: Path) -> None:
