@@ -14,6 +14,7 @@ from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
 from traitbench.runs.results import SCHEMA_VERSION as CURRENT
 from traitbench.runs.results import Results, check_version, expected_sha256
+from traitbench.runs.side_effects import checked
 from traitbench.store import check_samples, read_json, samples_file
 from traitbench.tables import escaped, markdown
 from traitbench.tasks import ACROSS, views_of
@@ -75,6 +76,7 @@ def published_results(published: Path) -> dict[str, Results]:
         for task in results.versions:
             stamp = path.stem.removeprefix("results_")
             check_samples(samples_file(path.parent, task, stamp), expected_sha256(path, results, task))
+        checked(path, results.side_effects)
         found[path.relative_to(published).as_posix()] = results
     return found
 

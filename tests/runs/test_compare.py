@@ -412,3 +412,15 @@ def test_side_effects_are_compared_document_by_document(tmp_path: Path) -> None:
     assert pair.paired.difference == pytest.approx(0.25) and pair.paired.p == pytest.approx(by_hand.pvalue)
     (table,) = tables(found)
     assert ["extraversion=high", "sums, acc"] in [row[:2] for row in table.rows]
+    # Four documents without a flip prove no likeness.
+    (same,) = [pair for pair in compare(folders["mine"], folders["mine"], print).pairs if pair.task == "sums"]
+    assert same.paired.difference == 0 and same.verdict == "inconclusive"
+    # A task that was put in another way is another task, and the rest is compared without it.
+    path = next(folders["other"].glob("results_*.json"))
+    held = json.loads(path.read_text())
+    held["side_effects"]["tasks"]["sums"]["version"] = "2"
+    path.write_text(json.dumps(held))
+    said: list[str] = []
+    rest = compare(folders["mine"], folders["other"], said.append)
+    assert {pair.task for pair in rest.pairs} == {"mini_ipip"}
+    assert said == [line for line in said if line.startswith("passed over sums, acc, extraversion=high: a has")] != []

@@ -418,6 +418,17 @@ LINE = (
 )
 
 
+def test_documents_that_did_not_change_are_no_proof() -> None:
+    lines = [line(d, c, float(d % 2)) for c in ("baseline", "t1") for d in range(6)]
+    found = compared(bare(), lines, [condition for condition, _ in conditions(Control())])
+    (delta,) = found.tasks["q"].deltas
+    assert (delta.delta, delta.ci, delta.p) == (0, None, None) and "no differences vary" in delta.reason
+    assert found.capability is not None and (found.capability.value, found.capability.ci) == (0, None)
+    few = [line(0, "baseline", 1.0), line(0, "t1", 0.0), line(1, "baseline", 1.0), line(1, "t1", 1.0)]
+    wide = compared(bare(), few, [condition for condition, _ in conditions(Control())]).capability
+    assert wide is not None and wide.value == -0.5 and wide.ci == (-1, 1)
+
+
 @pytest.fixture
 def ran(say: Say, tiny: Tiny, folder: Path) -> Iterator[Results]:
     model = tiny("llama")

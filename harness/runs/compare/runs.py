@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import BadData
-from traitbench.runs.compare.judged import BOUNDS, Amount, Judged, Values, adjusted, amounts, judge
+from traitbench.runs.compare.judged import BOUNDS, SHARE, Amount, Judged, Values, adjusted, amounts, judge
 from traitbench.runs.finished import computed, current, graded
 from traitbench.runs.side_effects import moved
 from traitbench.statistics.intervals import stratified_mean
@@ -65,7 +65,7 @@ def compare_runs(
     different ways.
     """
     left, right = _sides(a, tell), _sides(b, tell)
-    shared = [key for key in left if key in right]
+    shared = [key for key in left if key in right and _alike(key, left[key], right[key], tell)]
     if not shared:
         raise BadData(
             f"{a} and {b} share no target on one task, scoring mode and design; expected two runs with the same "
@@ -82,6 +82,22 @@ def compare_runs(
     return Comparison(a=str(a), b=str(b), effect=asked, bounds=alike, pairs=pairs)
 
 
+def _alike(key: Key, left: _Side, right: _Side, tell: Callable[[str], None]) -> bool:
+    """Whether a task of lm-eval's was put in the same way to both; what is passed over, or left out, is said."""
+    if not left.beyond:
+        return True
+    task, metric, _, target = key
+    for name, how in left.shifts.asked.items():
+        if how != right.shifts.asked[name]:
+            tell(f"passed over {task}, {metric}, {target}: a has --{name} {how}, b {right.shifts.asked[name]}")
+            return False
+    a, b = left.shifts.part.values, right.shifts.part.values
+    mine, other = (sum(unit not in away for unit in here) for here, away in ((a, b), (b, a)))
+    if mine or other:
+        tell(f"{task}, {metric}, {target}: {mine} documents were put to a alone and {other} to b alone; left out")
+    return True
+
+
 def _read(pair: Pair) -> Pair:
     """Give no verdict on answers that mean nothing: two runs that always take the first option agree."""
     poor = "not interpretable" in (pair.verdict_a, pair.verdict_b)
@@ -95,6 +111,8 @@ class _Side(NamedTuple):
     verdict: str
     file: str
     """The results file."""
+    beyond: bool = False
+    """Of a task of lm-eval's (`--side_effects`)."""
 
 
 def _one_design(shared: Sequence[Key], left: Mapping[Key, _Side], right: Mapping[Key, _Side]) -> None:
@@ -126,7 +144,9 @@ def _sides(run: str | Path, tell: Callable[[str], None]) -> dict[Key, _Side]:
                 verdict = rows[shifts.filter].verdict if shifts.filter in rows else ""
                 found[key] = _Side(shifts, verdict, str(path))
         for task, shifts in moved(path, results.side_effects, results.conditions):
-            found.setdefault((task, shifts.filter, shifts.design, shifts.part.name), _Side(shifts, "", str(path)))
+            found.setdefault(
+                (task, shifts.filter, shifts.design, shifts.part.name), _Side(shifts, "", str(path), beyond=True)
+            )
     return found
 
 
@@ -143,7 +163,11 @@ def _pair(key: Key, left: _Side, right: _Side, bound: float | None, effect: floa
     both = aligned(mine.part, other.part)
     chosen = [item for item in mine.hits if item in other.hits]
     hits = [mine.hits[item] for item in chosen], [other.hits[item] for item in chosen]
-    found = judge(Values(both.a, both.b, both.strata, both.clusters, both.weights, both.over, hits), bound, effect)
+    # Where the difference is that of the hits, as between two controls of one model on right and wrong.
+    apart = np.ravel(both.a - both.b)
+    whole = mine.unit == SHARE and bool(chosen) and np.array_equal(apart, np.subtract(*np.array(hits, dtype=float)))
+    values = Values(both.a, both.b, both.strata, both.clusters, both.weights, both.over, hits, whole)
+    found = judge(values, bound, effect)
     return Pair(
         task=task, scoring=mode, target=target, design=design, file_a=left.file, file_b=right.file,
         verdict_a=left.verdict, verdict_b=right.verdict, unit=mine.unit,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from traitbench.runs.side_effects.tasks import Loaded
     from traitbench.tasks.shifts import Shifts
 
-__all__ = ["SERVING", "again", "check", "kept", "loaded", "measured", "moved", "passed_on", "refuse_unasked"]
+__all__ = ["SERVING", "again", "check", "checked", "kept", "loaded", "measured", "moved", "passed_on", "refuse_unasked"]
 
 SERVING = ("hf",)
 """Backends whose loaded model lm-eval's tasks can be put to."""
@@ -125,6 +125,12 @@ def moved(path: Path, found: SideEffects | None, conditions: Sequence[Condition]
     return shifts(found, _lines(path, found), conditions)
 
 
+def checked(path: Path, found: SideEffects | None) -> None:
+    """BadData where the lines of a results file are missing, or not those that its numbers were computed from."""
+    if found is not None:
+        check_samples(_source(path), found.sha256)
+
+
 def passed_on(path: Path, found: SideEffects | None, to: Path) -> None:
     """Copy the lines of the results file `path` into the folder `to`, gzipped. They hold no text of a document."""
     if found is not None:
@@ -135,8 +141,10 @@ def passed_on(path: Path, found: SideEffects | None, to: Path) -> None:
 def _lines(path: Path, found: SideEffects) -> list[Any]:
     from traitbench.runs.side_effects.records import Graded
 
+    checked(path, found)
+    return read_lines(_source(path), Graded)
+
+
+def _source(path: Path) -> Path:
     source = path.with_name(f"side_effects_{path.stem.removeprefix('results_')}.jsonl")
-    if not source.is_file():
-        source = source.with_suffix(".jsonl.gz")
-    check_samples(source, found.sha256)
-    return read_lines(source, Graded)
+    return source if source.is_file() else source.with_suffix(".jsonl.gz")

@@ -15,6 +15,7 @@ from traitbench.statistics.comparison import PairedDifference, holm, paired
 from traitbench.statistics.equivalence import SHARE
 from traitbench.tasks.board import Capability, Part
 from traitbench.tasks.shifts import Shifts
+from traitbench.types import digest
 
 __all__ = ["compared", "shifts"]
 
@@ -70,7 +71,10 @@ def compared(found: SideEffects, lines: Sequence[Graded], conditions: Sequence[C
 
 
 def shifts(found: SideEffects, lines: Sequence[Graded], conditions: Sequence[Condition]) -> list[tuple[str, Shifts]]:
-    """Task or group that is shown -> how far each document moved under each control: what two runs are compared by."""
+    """Task or group that is shown -> how far each document moved under each control: what two runs are compared by.
+
+    Of zeros and ones under one fit, `hits` are the documents that are right under the control.
+    """
     values = _values(lines)
     baseline, *controlled = [condition for condition in conditions if condition.headline]
     out = []
@@ -86,10 +90,24 @@ def shifts(found: SideEffects, lines: Sequence[Graded], conditions: Sequence[Con
             for condition in controlled:
                 pairs = _pairs(_members(name, one), metric, values, baseline.name, condition.name)
                 part = _part(condition.name, pairs, "halves" if way == _EQUAL else "items")
-                told = {"apply_chat_template": str(found.chat_template).lower()}
+                right = {unit: bool(after[0]) for unit, after in zip(part.values, pairs.controlled, strict=True)
+                         if after.shape == (1,) and np.isfinite(after[0])}  # fmt: skip
+                whole = set(known) <= {0.0, 1.0} and all(
+                    x in (0, 1) for x in pairs.controlled.ravel() if np.isfinite(x)
+                )
                 out.append((name, Shifts(filter=metric.removesuffix(",none"), design="baseline", part=part, unit=unit,
-                                         asked=told)))  # fmt: skip
+                                         hits=right if whole else {}, asked=_asked(found, name))))  # fmt: skip
     return out
+
+
+def _asked(found: SideEffects, name: str) -> dict[str, str]:
+    """What decides how a task was put: two runs that differ in it were asked two things."""
+    held = [found.tasks[task] for task in _members(name, found.tasks[name])]
+    each = ", ".join(dict.fromkeys(f"version {one.version}" for one in held))
+    made = digest([[one.version, one.task_hash, one.n_shot] for one in held])[:8]
+    return {
+        "apply_chat_template": str(found.chat_template).lower(), "side_effects": f"{name} of {each} ({made})"
+    }  # fmt: skip
 
 
 def _part(name: str, pairs: _Pairs, weights: Literal["items", "halves"]) -> Part:
@@ -147,8 +165,8 @@ def _delta(
     pairs = _pairs(_members(name, one), metric, values, plain, condition.name)
     found = pairs.tested([place[0] for place in pairs.places], alike=way == _EQUAL)
     return none.model_copy(update={
-        "delta": found.difference, "se": found.se, "ci": found.ci, "n": found.n, "missing": found.missing,
-        "p": found.p, "covers": found.covers, "reason": found.reason,
+        "delta": found.difference, "se": found.se, "ci": found.ci if found.se else None, "n": found.n,
+        "missing": found.missing, "p": found.p, "covers": found.covers, "reason": found.reason,
     })  # fmt: skip
 
 
@@ -196,6 +214,11 @@ def _capability(
     known = {name: value for name, value in falls.items() if value is not None}
     worst = min(known, key=lambda name: known[name]) if known else None
     return Capability(
-        value=whole.difference, ci=whole.ci, n=whole.n, metrics=chosen, targets=len(controlled), worst=worst,
+        value=whole.difference, ci=_within(whole), n=whole.n, metrics=chosen, targets=len(controlled), worst=worst,
         worst_value=known[worst] if worst else None, limit=found.limit,
     )  # fmt: skip
+
+
+def _within(found: PairedDifference) -> tuple[float, float] | None:
+    """The interval of a change of shares, which no change leaves; none where no document changed: few may be asked."""
+    return (max(found.ci[0], -1.0), min(found.ci[1], 1.0)) if found.ci and found.se else None
