@@ -69,8 +69,13 @@ def markdown(table: Table) -> str:
 
 def escaped(text: str) -> str:
     """Keep a text in its cell: no HTML, no link, no end of a cell or a row."""
-    text = re.sub(r"[\r\n]+", " ", text).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
+    text = visible(re.sub(r"[\r\n]+", " ", text)).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def visible(text: str) -> str:
+    """Show what would steer a terminal, escapes above all, as a mark in its place; line breaks and tabs stay."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
 def show(found: Sequence[Table], console: Console) -> None:
@@ -80,16 +85,16 @@ def show(found: Sequence[Table], console: Console) -> None:
 
     for table in found:
         # Over the grid, not in it: a path in a title is copied from there, and a grid breaks it at its own width.
-        console.print(Text(table.title, style="bold"), soft_wrap=True)
+        console.print(Text(visible(table.title), style="bold"), soft_wrap=True)
         grid = RichTable(show_lines=False)
         for index, column in enumerate(table.columns):
             wide = column in _WORDS
-            grid.add_column(Text(column), justify="left" if index == 0 or wide else "right", overflow="fold")
+            grid.add_column(Text(visible(column)), justify="left" if index == 0 or wide else "right", overflow="fold")
         for row in table.rows:
             style = "yellow" if row[-1].startswith("caution") else ""
-            grid.add_row(*(Text(cell) for cell in row), style=style)
+            grid.add_row(*(Text(visible(cell)) for cell in row), style=style)
         console.print(grid)
         for note in table.notes:
             loud = "not interpretable" in note or "position bias," in note
-            console.print(Text(note, style="bold red" if loud else "dim"))
+            console.print(Text(visible(note), style="bold red" if loud else "dim"))
         console.print()
