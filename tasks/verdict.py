@@ -13,10 +13,26 @@ from traitbench.statistics.thresholds import judge
 from traitbench.tasks.variation import FLAT, Variation
 from traitbench.types import Record
 
-__all__ = ["NO_RESPONDENTS", "Verdict", "Word", "damage_reasons", "judged", "style_reasons", "variation_reasons"]
+__all__ = [
+    "NO_RESPONDENTS",
+    "Verdict",
+    "Word",
+    "aim_reasons",
+    "damage_reasons",
+    "judged",
+    "style_reasons",
+    "variation_reasons",
+]
 
 Word = Literal["interpretable", "caution", "not interpretable"]
 NO_RESPONDENTS = "caution: no simulated respondents (--respondents N)"
+
+
+LEVELS = "caution: no control: levels alone, and nothing shows how reliable they are"
+NO_EFFECT = (
+    "caution: no target aims at one trait alone that is asked about here, so there is no effect to judge (--target "
+    "extraversion=high)"
+)
 
 
 class Verdict(Record):
@@ -43,6 +59,14 @@ def style_reasons(style: Style | None) -> Iterator[str]:
         yield "not interpretable: no valid answer"
     if style.acquiescence is None and any(style.positions):
         yield "caution: acquiescence cannot be had, no scale has items of both keys"
+
+
+def aim_reasons(contrasts: int, aimed: int) -> Iterator[str]:
+    """What it calls for that nothing is controlled, or that none of the contrasts aims at one trait that was asked."""
+    if not contrasts:
+        yield LEVELS
+    elif not aimed:
+        yield NO_EFFECT
 
 
 def damage_reasons(perplexity: float | None) -> Iterator[str]:

@@ -12,7 +12,7 @@ from traitbench.statistics.intervals import item_means
 from traitbench.statistics.style import Style
 from traitbench.tasks import paired
 from traitbench.tasks.block import Block, Facts, by_condition
-from traitbench.tasks.effects import Setting, levels, overall
+from traitbench.tasks.effects import Setting, aimed, levels, overall
 from traitbench.tasks.forced_choice.effects import (
     ForcedContrast,
     SolvedShift,
@@ -25,12 +25,10 @@ from traitbench.tasks.forced_choice.pairs import Pair, Unit, units
 from traitbench.tasks.paired import PairedScores
 from traitbench.tasks.scoring import modes
 from traitbench.tasks.variation import variation, varied
-from traitbench.tasks.verdict import damage_reasons, judged, variation_reasons
+from traitbench.tasks.verdict import aim_reasons, damage_reasons, judged, variation_reasons
 from traitbench.types import Mode, Trait
 
 __all__ = ["ForcedChoiceBlock", "ForcedScores", "summarise"]
-
-LEVELS = "caution: no control: levels alone, and nothing shows how reliable they are"
 
 
 class ForcedScores(PairedScores):
@@ -138,8 +136,7 @@ def _reasons(style: Style | None, made: Sequence[ForcedContrast]) -> Iterator[st
             yield "not interpretable: no valid answer"
         elif style.position_bias is None:
             yield "caution: one order only: a liking for A is told from the trait by pairs alone"
-    if not made:
-        yield LEVELS
+    yield from aim_reasons(len(made), len(aimed(made)))
     if shaky := [contrast.target for contrast in made if contrast.check == "caution"]:
         yield f"caution: {', '.join(shaky)}: see the check of each"
 

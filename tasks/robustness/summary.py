@@ -147,8 +147,8 @@ def _target(mine: Card, found: Sequence[Aim], contexts: Sequence[Context], mode:
 def _doubts(held: Sequence[TargetCard]) -> Iterator[str]:
     if not held:
         yield (
-            "caution: nothing is aimed at: there is no effect that a context could change (--method prompting "
-            "--target extraversion=high)"
+            "caution: nothing is aimed at, or several traits at once: there is no effect that a context could change "
+            "(--method prompting --target extraversion=high)"
         )
         return
     weak = [t.card.target for t in held if not ((plain := t.card.of(PLAIN)) and clear(plain.effect))]

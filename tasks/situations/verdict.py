@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from traitbench.statistics.style import Style
+from traitbench.tasks.effects import aimed
 from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.variation import Variation
-from traitbench.tasks.verdict import Verdict, damage_reasons, judged, variation_reasons
+from traitbench.tasks.verdict import Verdict, aim_reasons, damage_reasons, judged, variation_reasons
 
 __all__ = ["verdict"]
-
-LEVELS = "caution: no control: levels alone, and nothing shows how reliable they are"
 
 
 def verdict(
@@ -43,7 +42,6 @@ def _style(style: Style | None) -> Iterator[str]:
 
 
 def _effects(contrasts: Sequence[PairContrast]) -> Iterator[str]:
-    if not contrasts:
-        yield LEVELS
+    yield from aim_reasons(len(contrasts), len(aimed(contrasts)))
     if shaky := [contrast.target for contrast in contrasts if contrast.check == "caution"]:
         yield f"caution: {', '.join(shaky)}: see the check of each"

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 
 from traitbench.statistics.thresholds import judge
 from traitbench.tasks.block import Facts
-from traitbench.tasks.verdict import Verdict, damage_reasons, judged, variation_reasons
+from traitbench.tasks.verdict import Verdict, aim_reasons, damage_reasons, judged, variation_reasons
 from traitbench.tasks.written.ratings import RANGE
 from traitbench.tasks.written.records import Rated, Written
 
 __all__ = ["verdict"]
-
-LEVELS = "caution: no control: levels alone, and nothing shows how reliable they are"
 
 
 def verdict(rated: Rated | None, found: Written, facts: Facts) -> Verdict:
@@ -58,8 +56,8 @@ def _given(rated: Rated, found: Written) -> Iterator[str]:
 
 
 def _effects(rated: Rated) -> Iterator[str]:
+    yield from aim_reasons(len(rated.contrasts), sum(c.effect is not None for c in rated.contrasts))
     if not rated.contrasts:
-        yield LEVELS
         return
     apart = [c.target for c in rated.contrasts if c.check == "not interpretable"]
     if shaky := [c.target for c in rated.contrasts if c.check == "caution"]:

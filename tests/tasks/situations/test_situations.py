@@ -79,6 +79,12 @@ def test_a_person_without_noise_has_exactly_the_level_set(tmp_path: Path) -> Non
         "caution: no control: levels alone, and nothing shows how reliable they are"
     ]
     assert rescore(path) == results
+    # Where a control aims at several traits at once there is no effect on one: nothing to be interpreted.
+    aim = {"method": "prompting", "target": "extraversion=high,neuroticism=low"}
+    joint, _ = run(tmp_path / "joint", model_args={"obedience": 0.3, "unsteady": 0.05}, **aim)
+    for mode in ("choice", "statement"):
+        told = scored(joint, mode).verdict
+        assert told.verdict == "caution" and any("no target aims at one trait alone" in why for why in told.reasons)
     frame = results.scores()
     row = frame[(frame.metric == "extraversion") & (frame.scoring == "choice")].iloc[0]
     assert row.value == row.pomp == pytest.approx(80) and row.ci_low == pytest.approx(80)
