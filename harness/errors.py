@@ -70,7 +70,7 @@ def unknown(kind: str, name: str, known: Iterable[str], hint: str = "") -> Unkno
     """Build the error for `name`, which is no `kind`: the nearest known name, else all of them."""
     names = sorted(known)
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.6)
-    tail = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names)}"
+    tail = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(names) or 'none'}"
     return UnknownName(f"unknown {kind} {name!r}; {tail}{' ' + hint if hint else ''}")
 
 

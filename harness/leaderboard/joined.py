@@ -73,7 +73,7 @@ def side_by_side(entries: Sequence[Entry]) -> list[Table]:
 
 
 def _text(cell: Cell) -> str:
-    return cell.text + (f" ({cell.small})" if cell.small and cell.value is not None else "")
+    return cell.text + (f" ({cell.small})" if cell.small else "")
 
 
 def _harm(runs: Mapping[str, Results], controls: Mapping[str, Mapping[str, str]]) -> Callable[[str], Capability | None]:

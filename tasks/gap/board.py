@@ -68,12 +68,20 @@ def _named(targets: Sequence[TargetGap], word: str) -> list[str]:
 
 
 def cells(lines: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
-    """Self-report once, then each kind of behaviour and the gap to it."""
+    """Self-report, then each kind of behaviour and the gap to it.
+
+    Self-report stands once where it is the same for all of them; else beside each, over the targets that both have.
+    """
     out: dict[str, Cell] = {}
+    once = len({(line["self_report"], line["targets"]) for line in lines}) == 1
     for line in lines:
         what = f"{line['behaviour_task']}, {line['behaviour_filter']}"
         several = len(lines) > 1
-        out.setdefault("self-report (d)", _cell(line, "self_report"))
+        mine = _cell(line, "self_report")
+        if once:
+            out["self-report (d)"] = mine
+        else:
+            out[f"self-report beside {what} (d)"] = mine._replace(small=f"{line['targets']} targets")
         out[f"{what} (d)"] = _cell(line, "behaviour")
         gap = _cell(line, "gap")
         out[f"gap to {what} (d)" if several else "gap (d)"] = gap._replace(small=str(line["verdict"]))

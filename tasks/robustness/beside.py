@@ -34,8 +34,9 @@ class Kept(Across):
         """The share, and in which context it was so little."""
         if not lines:
             return {}
-        kept = lines[0]["retained"]
-        small = lines[0]["context"] if kept is not None else "no effect to keep"
+        kept, how = lines[0]["retained"], lines[0]["robustness_filter"]
+        why = lines[0]["context"] or "no other context asked"
+        small = f"{why}, {how}" if kept is not None or not lines[0]["context"] else f"no effect to keep, {how}"
         return {"kept in the worst context": Cell(interval(kept, lines[0]["retained_ci"]), kept, small=small)}
 
 

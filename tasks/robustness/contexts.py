@@ -8,7 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
 
-from traitbench.errors import unknown
+from traitbench.errors import UnsupportedControl, unknown
 from traitbench.types import Message, Mode, Record
 
 __all__ = ["PLAIN", "TURNS", "Context", "Kind", "chosen", "contexts"]
@@ -78,7 +78,7 @@ def contexts() -> dict[str, Context]:
 def chosen(names: Sequence[str] | None, mode: Mode) -> list[Context]:
     """The contexts of one scoring mode by name or group, each with what it is held against; None: all.
 
-    UnknownName for what is neither.
+    UnknownName for what is neither, UnsupportedControl for what is not asked in this mode.
     """
     every = contexts()
     groups = {context.group for context in every.values()} - {""}
@@ -86,7 +86,13 @@ def chosen(names: Sequence[str] | None, mode: Mode) -> list[Context]:
     for name in every if names is None else names:
         if name not in every and name not in groups:
             raise unknown("context", name, {*every, *groups}, "(write e.g. --contexts now,drift)")
-        wanted |= {c.name for c in every.values() if name in (c.name, c.group)}
+        meant = [c for c in every.values() if name in (c.name, c.group)]
+        if names is not None and not any(c.mode in (None, mode) for c in meant):
+            raise UnsupportedControl(
+                f"--contexts {name} is asked in {meant[0].mode} scoring alone, and this run asks in {mode}; leave it "
+                f"out, or take --scoring {meant[0].mode}"
+            )
+        wanted |= {c.name for c in meant}
     wanted |= {c.replay for c in every.values() if c.name in wanted and c.replay}
     # Who stays persuaded is known only from both: the question under pressure, and the one after it.
     wanted |= {f"after-{c.name}" for c in every.values() if c.name in wanted and c.kind == "pressure"}

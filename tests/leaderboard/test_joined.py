@@ -65,7 +65,7 @@ def test_all_that_was_measured_stands_side_by_side(runs: dict[str, Results]) -> 
     (table,) = side_by_side(board.entries)
     (row,) = table.rows
     cells = dict(zip(table.columns, row, strict=True))
-    assert cells["kept in the worst context"].endswith("(persistence)")
+    assert cells["kept in the worst context"].endswith("(persistence, statement)")
     assert cells["capability [95 %]"] == "-12.5 [-20.0, -5.0] (sums)"
     assert "**Side by side**" in render(board)
     html = board_page(board, runs, "published")

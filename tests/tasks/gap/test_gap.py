@@ -28,6 +28,7 @@ from traitbench.tables import markdown
 from traitbench.tasks import TASKS
 from traitbench.tasks.board import Part
 from traitbench.tasks.gap import GapBlock
+from traitbench.tasks.gap.board import cells
 from traitbench.tasks.gap.effects import Pairing, Side, effect, pairings, word
 from traitbench.tasks.situations import pairs
 
@@ -144,6 +145,19 @@ def test_it_is_shown_drawn_and_joined_over_runs(tmp_path: Path) -> None:
                       "published")  # fmt: skip
     for column in ("self-report (d)", "situations, statement (d)", "gap (d)"):
         assert column in html
+
+
+def test_self_report_stands_beside_each_behaviour_where_their_targets_differ() -> None:
+    line = {"behaviour_filter": "choice", "self_report_ci": None, "behaviour": 1.0, "behaviour_ci": None, "gap": 2.0,
+            "gap_ci": None, "verdict": "both moved"}  # fmt: skip
+    five = {**line, "behaviour_task": "situations", "self_report": 3.0, "targets": 5}
+    four = {**line, "behaviour_task": "written", "self_report": 4.0, "gap": 3.0, "targets": 4}
+    alike = cells([five, {**five, "behaviour_task": "written"}])
+    assert alike["self-report (d)"].value == 3 and not any("beside" in name for name in alike)
+    found = cells([five, four])
+    for what, own, gap in (("situations, choice", 3, 2), ("written, choice", 4, 3)):
+        assert found[f"self-report beside {what} (d)"].value == own and found[f"gap to {what} (d)"].value == gap
+    assert found["self-report beside written, choice (d)"].small == "4 targets"
 
 
 def test_one_side_alone_has_no_gap(tmp_path: Path) -> None:

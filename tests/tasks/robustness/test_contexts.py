@@ -54,11 +54,16 @@ def test_no_context_names_a_trait_or_borrows_an_item() -> None:
         (("drift",), [PLAIN, "drift-1", "drift-2", "drift-4", "drift-8"]),
         (("claim",), [PLAIN, "calm-1", "calm-2", "claim", "after-claim"]),
         (("after-claim",), [PLAIN, "calm-2", "after-claim"]),
-        (("reversed",), [PLAIN]),
     ],
 )
 def test_a_context_brings_what_it_is_held_against(names: tuple[str, ...], expected: list[str]) -> None:
     assert [context.name for context in chosen(names, "statement")] == expected
+
+
+def test_a_context_of_another_scoring_mode_is_refused() -> None:
+    assert [context.name for context in chosen(("reversed",), "choice")] == [PLAIN, "reversed"]
+    with pytest.raises(UnsupportedControl, match="--contexts reversed is asked in choice scoring alone"):
+        chosen(("now", "reversed"), "statement")
 
 
 def test_requests_share_what_precedes_the_items() -> None:
