@@ -36,7 +36,7 @@ def run_tables(comparison: Comparison) -> list[Table]:
     units = {pair.scoring: pair.unit for pair in pairs}
     standing = dict.fromkeys(f"{p.scoring}: a {p.verdict_a}, b {p.verdict_b}" for p in pairs if p.verdict_a)
     flips = (
-        "Items as aimed: the answer chosen (of two texts, the probability of the one aimed at) moved towards the target, "
+        "Items as aimed: the answer chosen (of two texts, the probability of that aimed at) moved towards the target, "
         "or a document of lm-eval's is right, in a alone : in b alone; McNemar's exact p, Holm."
     )
     return [
