@@ -77,12 +77,14 @@ def _text(cell: Cell) -> str:
 
 
 def _harm(runs: Mapping[str, Results], controls: Mapping[str, Mapping[str, str]]) -> Callable[[str], Capability | None]:
-    """Find what the controls of a run did to lm-eval's tasks in another run of the same, however little it asked."""
+    """Find what the controls of a run did to lm-eval's tasks in another run of the same: in that which asked most."""
     held: dict[str, Capability] = {}
     for run in sorted(runs):
         effects = runs[run].side_effects
-        if effects and effects.capability and controls[run]:
-            held.setdefault(_named(runs[run], controls[run]), effects.capability)
+        found = effects.capability if effects else None
+        if found and controls[run]:
+            name = _named(runs[run], controls[run])
+            held[name] = max(held.get(name, found), found, key=lambda one: one.n)
     return lambda run: held.get(_named(runs[run], controls[run]))
 
 
