@@ -18,12 +18,13 @@ __all__ = ["alone", "cached", "packed"]
 
 
 def packed(
-    renderer: Renderer, requests: Sequence[Request], control: Control, longer: bool = True, together: int = 64
-) -> Work:
+    renderer: Renderer, requests: Sequence[Request], control: Control, longer: bool = True, together: int = 64,
+    batch_size: int | None = None,
+) -> Work:  # fmt: skip
     """Count rows that hold several items behind one prefix (see packing), and so the prompts of replies.
 
     `longer`: what several prefixes begin with is computed once, too. `together`: replies of a batch, which share none
-    of this with other batches.
+    of this with other batches. `batch_size`: requests of a row, where it is given.
     """
     items, prompts = [], []
     for request, prompt, answers in _rendered(renderer, requests, control):
@@ -33,7 +34,7 @@ def packed(
             items.append(Item(prompt, answers))
     size = -(-len(prompts) // -(-len(prompts) // together)) if prompts else 1
     parts = [sorted(prompts[n : n + size], key=lambda item: item.prompt) for n in range(0, len(prompts), size)]
-    return Work.total(_rows(part, longer) for part in ([item for item, _ in joined(items)], *parts))
+    return Work.total(_rows(part, longer) for part in ([item for item, _ in joined(items, batch_size)], *parts))
 
 
 def _rows(items: Sequence[Item], longer: bool) -> Work:

@@ -168,7 +168,7 @@ class HuggingFace(Backend):
         """Count the tokens of the rows as they are packed, or of each prompt by itself."""
         if self.scorer.packed:
             longer, together = self.scorer.window is None, self.writer.rows
-            return counting.packed(self.renderer, requests, control, longer=longer, together=together)
+            return counting.packed(self.renderer, requests, control, longer, together, self.batch_size)
         return counting.alone(self.renderer, requests, control)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
@@ -205,12 +205,12 @@ class HuggingFace(Backend):
         for i, prompt in zip(which, prompts, strict=True):
             options.append(self.renderer.options(requests[i], prompt, ids := self._encode(prompt)))
             each.append(Item(ids, tuple(dict.fromkeys(answer for option in options[-1] for answer in option))))
-        items, members = zip(*joined(each), strict=True)
+        items, members = zip(*joined(each, self.batch_size), strict=True)
         plan = groups([item.prompt for item in items])
         self.scorer.check(items, plan)
         self.scorer.begin(items, plan)
         for group in plan:
-            for chunk in chunks(group, items, self._row_tokens, self.batch_size):
+            for chunk in chunks(group, items, self._row_tokens, self.batch_size, members):
                 if done.issuperset(which[m] for n in chunk for m in members[n]):
                     continue
                 scores = self.scorer.score(items[chunk.start : chunk.stop], group.shared)

@@ -79,17 +79,19 @@ class Row:
     """Indices of the answers' own tokens; the other `heads` are the prompts' last tokens."""
 
 
-def joined(items: Iterable[Item]) -> list[tuple[Item, list[int]]]:
+def joined(items: Iterable[Item], most: int | None = None) -> list[tuple[Item, list[int]]]:
     """Bring neighbours with the same prompt together, so that it is computed once: each item with whose answers it has.
 
-    Two texts that are weighed behind one prompt so cost their own tokens and not the prompt's again.
+    Two texts that are weighed behind one prompt so cost their own tokens and not the prompt's again. `most`: how many
+    may come together.
     """
     found: list[tuple[Item, list[int]]] = []
     size = 0
     for number, item in enumerate(items):
         own = sum(map(len, item.answers))
-        if found and found[-1][0].prompt == item.prompt and size + own <= _JOINED:
-            before, members = found[-1]
+        before, members = found[-1] if found else (Item((), ()), [])
+        fits = size + own <= _JOINED and (most is None or len(members) < most)
+        if members and fits and before.prompt == item.prompt:
             answers = tuple(dict.fromkeys((*before.answers, *item.answers)))
             found[-1] = (Item(item.prompt, answers), [*members, number])
             size += own
@@ -158,10 +160,22 @@ def unpacked(item: Item) -> dict[Tokens, list[int]]:
     return rows
 
 
-def chunks(group: Group, items: Sequence[Item], tokens: int, batch_size: int | None) -> list[range]:
-    """Cut a group into rows of `batch_size` items, or of about `tokens` tokens and equally full where it is None."""
+def chunks(
+    group: Group, items: Sequence[Item], tokens: int, batch_size: int | None, members: Sequence[Sequence[int]] = ()
+) -> list[range]:
+    """Cut a group into rows of `batch_size` requests, or of about `tokens` tokens and equally full where it is None.
+
+    `members`: the requests that each item stands for, where these are not one each.
+    """
     if batch_size is not None:
-        return [range(a, min(a + batch_size, group.stop)) for a in range(group.start, group.stop, batch_size)]
+        starts, held = [group.start], 0
+        for i in range(group.start, group.stop):
+            count = len(members[i]) if members else 1
+            if held and held + count > batch_size:
+                starts.append(i)
+                held = 0
+            held += count
+        return [range(a, b) for a, b in zip(starts, [*starts[1:], group.stop], strict=True)]
     sizes = [len(items[i].prompt) - group.shared + len(items[i].nodes) for i in range(group.start, group.stop)]
     rows = max(1, round(sum(sizes) / tokens))
     goal = sum(sizes) / rows

@@ -62,6 +62,11 @@ def test_neighbours_behind_one_prompt_are_joined() -> None:
     long = [Item(one, ((n, *range(_JOINED // 2 - 1)),)) for n in range(3)]
     assert [members for _, members in joined(long)] == [[0, 1], [2]]
     assert joined([]) == []
+    # As many requests a row as --batch_size says, whatever stands behind one prompt.
+    few = joined([Item(one, ((n,),)) for n in range(5)], most=2)
+    assert [members for _, members in few] == [[0, 1], [2, 3], [4]]
+    cut = chunks(Group(0, 3, 1), [item for item, _ in few], 100, 3, [members for _, members in few])
+    assert cut == [range(0, 1), range(1, 3)]
 
 
 def test_chunks_by_tokens_are_about_equal_and_cover_the_group() -> None:
