@@ -19,6 +19,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
 import torch
+from lm_eval_task import multiple_choice
 from timing import best
 
 from traitbench import inventories
@@ -28,6 +29,7 @@ from traitbench.backends.packing import Item, chunks, groups, pack
 from traitbench.types import Choose, Doc, Message
 
 LETTERS = "ABCDE"
+TASK = "bench_administration"
 AGREE = 1e-3
 """Nats by which the two may differ: float32 sums in another order."""
 
@@ -58,33 +60,12 @@ def ours(backend: HuggingFace, asked: list[Choose]) -> list[tuple[float, ...]]:
     return [found[i].option_logprobs or () for i in range(len(asked))]
 
 
-def lm_eval_task(prompts: list[str]) -> Any:
-    """The same prompts as an lm-eval multiple_choice task over a dataset in memory."""
-    import datasets
-    from lm_eval.api.task import ConfigurableTask
-
-    rows = datasets.Dataset.from_list([{"prompt": p, "choices": list(LETTERS), "answer": 0} for p in prompts])
-    return ConfigurableTask(
-        config={
-            "task": "bench_administration",
-            "custom_dataset": lambda **_: datasets.DatasetDict({"test": rows}),
-            "test_split": "test",
-            "output_type": "multiple_choice",
-            "doc_to_text": "{{prompt}}",
-            "doc_to_choice": "{{choices}}",
-            "doc_to_target": "{{answer}}",
-            "target_delimiter": "",
-            "metric_list": [{"metric": "acc"}],
-        }
-    )
-
-
 def peer(lm: Any, task: Any) -> list[tuple[float, ...]]:
     """Option log-probabilities by lm-eval's simple_evaluate."""
     from lm_eval import simple_evaluate
 
     out = simple_evaluate(model=lm, tasks=[task], bootstrap_iters=0, log_samples=True)
-    samples = sorted(out["samples"]["bench_administration"], key=lambda s: s["doc_id"])
+    samples = sorted(out["samples"][TASK], key=lambda s: s["doc_id"])
     return [tuple(float(r[0]) for r in sample["filtered_resps"]) for sample in samples]
 
 
@@ -149,7 +130,7 @@ def main() -> int:
         from lm_eval.models.huggingface import HFLM
 
         lm = HFLM(pretrained=backend.model, tokenizer=backend.tokenizer, batch_size=16, device="cpu")
-        task = lm_eval_task([backend.prompt(request) for request in asked])
+        task = multiple_choice(TASK, [backend.prompt(request) for request in asked], [LETTERS] * len(asked))
         theirs = peer(lm, task)
         blank = closing_blank(backend, asked)
         apart = max(

@@ -17,6 +17,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_DATASETS_OFFLINE", "1")
 
+from lm_eval_task import multiple_choice
 from timing import best
 
 from traitbench.backends.hf import HuggingFace
@@ -26,6 +27,7 @@ from traitbench.tasks.situations.asking import requests
 from traitbench.tasks.situations.pairs import load
 from traitbench.types import Control, Request
 
+TASK = "bench_situations"
 AGREE = 1e-3
 """Nats by which the two may differ: float32 sums in another order."""
 
@@ -39,29 +41,6 @@ def ours(backend: HuggingFace, asked: list[Request]) -> list[float]:
     return [found[n] - found[n + 1] for n in range(0, len(asked), 2)]
 
 
-def lm_eval_task(prompts: list[str], replies: list[list[str]]) -> Any:
-    """The same texts as an lm-eval multiple_choice task over a dataset in memory."""
-    import datasets
-    from lm_eval.api.task import ConfigurableTask
-
-    rows = datasets.Dataset.from_list(
-        [{"prompt": p, "choices": r, "answer": 0} for p, r in zip(prompts, replies, strict=True)]
-    )
-    return ConfigurableTask(
-        config={
-            "task": "bench_situations",
-            "custom_dataset": lambda **_: datasets.DatasetDict({"test": rows}),
-            "test_split": "test",
-            "output_type": "multiple_choice",
-            "doc_to_text": "{{prompt}}",
-            "doc_to_choice": "{{choices}}",
-            "doc_to_target": "{{answer}}",
-            "target_delimiter": "",
-            "metric_list": [{"metric": "acc"}],
-        }
-    )
-
-
 def peer(lm: Any, task: Any) -> list[float]:
     """High less low of each pair by lm-eval's simple_evaluate.
 
@@ -70,7 +49,7 @@ def peer(lm: Any, task: Any) -> list[float]:
     from lm_eval import simple_evaluate
 
     out = simple_evaluate(model=lm, tasks=[task], bootstrap_iters=0, log_samples=True)
-    samples = sorted(out["samples"]["bench_situations"], key=lambda s: s["doc_id"])
+    samples = sorted(out["samples"][TASK], key=lambda s: s["doc_id"])
     return [float(s["filtered_resps"][0][0]) - float(s["filtered_resps"][1][0]) for s in samples]
 
 
@@ -88,7 +67,8 @@ def main() -> int:
     backend = HuggingFace(resolve(args.model), device="cpu", dtype="float32")
     asked = requests("situations", load()[: args.pairs], Administration(scoring=("statement",)), 0)
     lm = HFLM(pretrained=backend.model, tokenizer=backend.tokenizer, batch_size=16, device="cpu")
-    task = lm_eval_task(
+    task = multiple_choice(
+        TASK,
         [backend.prompt(request) for request in asked[::2]],
         [[first.text, second.text] for first, second in zip(asked[::2], asked[1::2], strict=True)],
     )
