@@ -12,6 +12,8 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from traitbench.masking import visible
+
 __all__ = ["Bar", "Estimate", "Pace", "Progress", "Rows"]
 
 _WORTH_SAYING = 60
@@ -155,7 +157,7 @@ class Bar:
 
     def tell(self, line: str) -> None:
         """Print a diagnostic."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def plan(self, ahead: Estimate) -> None:
         """Begin: say how much there is."""

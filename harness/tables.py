@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from traitbench.masking import visible
 from traitbench.types import Record
 
 if TYPE_CHECKING:
@@ -71,11 +72,6 @@ def escaped(text: str) -> str:
     """Keep a text in its cell: no HTML, no link, no end of a cell or a row."""
     text = visible(re.sub(r"[\r\n]+", " ", text)).replace("\\", "\\\\").replace("|", "\\|").replace("](", "]\\(")
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def visible(text: str) -> str:
-    """Show what would steer a terminal, escapes above all, as a mark in its place; line breaks and tabs stay."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
 def show(found: Sequence[Table], console: Console) -> None:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from traitbench.masking import visible
+
 if TYPE_CHECKING:
     from traitbench.runs.results import Results
     from traitbench.tables import Table
@@ -24,7 +26,7 @@ def show_results(results: Results, form: str) -> None:
 
 def say(line: str) -> None:
     """Print a line to stderr."""
-    print(line, file=sys.stderr)
+    print(visible(line), file=sys.stderr)
 
 
 def show_tables(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:
