@@ -52,6 +52,12 @@ class Facts(Record):
     warnings: list[str] = []
 
     @property
+    def damage(self) -> float | None:
+        """The largest perplexity of neutral text under a control, over that without; null where nothing is edited."""
+        found = (c.perplexity for c in self.conditions if c.headline and c.perplexity is not None)
+        return max(found, default=None)
+
+    @property
     def every_fit(self) -> dict[str, Fit]:
         """Every fit by its condition, the further ones with their number."""
         out = {}

@@ -63,7 +63,6 @@ Kind = TypeVar("Kind", bound=EffectMetrics)
 def in_common(found: Sequence[Contrast], effect: Overall | None, facts: Facts) -> dict[str, Any]:
     """Fields of `EffectMetrics`, from the contrasts that aim at one trait and their mean."""
     leaks = [c.leakage for c in found if c.leakage is not None]
-    damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
     return {
         "effect": effect.value if effect else None,
         "effect_ci": effect.ci if effect else None,
@@ -71,7 +70,7 @@ def in_common(found: Sequence[Contrast], effect: Overall | None, facts: Facts) -
         "d": mean_known([sign(c) * c.effect.d if c.effect and c.effect.d is not None else None for c in found]),
         "moved": mean_known([c.moved.value if c.moved else None for c in found]),
         "leakage": (sum(x * x for x in leaks) / len(leaks)) ** 0.5 if leaks else None,
-        "perplexity": max(damage, default=None),
+        "perplexity": facts.damage,
         "targets": len(found),
         "cautions": sum(c.check == "caution" for c in found),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from traitbench.charts.chart import digits
@@ -25,8 +25,19 @@ from traitbench.tasks.verdict import Verdict
 from traitbench.types import Mode, Record
 
 __all__ = [
-    "PairedMetrics", "PairedScores", "answers", "cells", "doubts", "group", "level_cells", "metrics", "part", "shifts",
-    "style", "styles", "told",
+    "PairedMetrics",
+    "PairedScores",
+    "answers",
+    "cells",
+    "doubts",
+    "group",
+    "level_cells",
+    "metrics",
+    "paired_standing",
+    "part",
+    "shifts",
+    "style_reasons",
+    "styles",
 ]  # fmt: skip
 
 _ASKED = {"orders": "order", "symbols": "symbols", "templates": "template"}
@@ -61,16 +72,27 @@ class PairedMetrics(EffectMetrics):
     invalid: float | None
 
 
-def style(rows: Sequence[Sample]) -> Style:
+def _style(rows: Sequence[Sample]) -> Style:
     """How the answers were given. To choose between two texts is no agreement, so keys do not count here."""
     return response_style([answer(row)._replace(keyed=1) for row in rows], 0, 1)
 
 
 def styles(conditions: Mapping[str, Sequence[Sample]], headline: Mapping[str, Sequence[Sample]]) -> dict[str, Style]:
     """The style of each condition, and of all that are `headline` together."""
-    return {name: style(mine) for name, mine in conditions.items()} | {
-        "all": style([row for mine in headline.values() for row in mine])
+    return {name: _style(mine) for name, mine in conditions.items()} | {
+        "all": _style([row for mine in headline.values() for row in mine])
     }
+
+
+def style_reasons(found: Style | None) -> Iterator[str]:
+    """What the style of all conditions together calls for; null for statement."""
+    if found is None:
+        return
+    yield from found.flags.values()
+    if found.n and not any(found.positions):
+        yield "not interpretable: no valid answer"
+    elif found.position_bias is None:
+        yield "caution: one order only: a liking for A is told from the trait by pairs alone (--orders forward,reverse)"
 
 
 def shifts(
@@ -135,7 +157,7 @@ def cells(entry: Entry, m: PairedMetrics, mode: Mode, measured: bool, beside: Ma
             "option mass": number(m.option_mass), "verdict": standing(entry, mode)}  # fmt: skip
 
 
-def told(
+def paired_standing(
     entry: Entry, mode: Mode, m: PairedMetrics, targets: Sequence[TargetEffect], does: str, beside: Mapping[str, Cell]
 ) -> Standing:
     """The line of a run on the board; `beside` is shown on demand, first."""

@@ -62,4 +62,6 @@ def forced_standing(entry: Entry, mode: Mode) -> Standing:
     """The mean effect over targets, each target, and what stands beside; without targets it is trivial."""
     m = Metrics.model_validate(entry.metrics[mode])
     does = "moves the statements that it is aimed at furthest, against others that are as desirable"
-    return paired.told(entry, mode, m, m.by_target, does, {"apart": Cell(plain(m.apart, digits(mode)), m.apart)})
+    return paired.paired_standing(
+        entry, mode, m, m.by_target, does, {"apart": Cell(plain(m.apart, digits(mode)), m.apart)}
+    )

@@ -112,7 +112,6 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: 
         varies = varied(np.array([item_means(values[name]) for name in headline]))
     else:
         varies = variation(headline, pairs)
-    damage = max((c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None), default=None)
     return ForcedScores(
         unit="nats a token" if mode == "statement" else "POMP",
         levels=levels(by_unit, facts.conditions[0].name, setting),
@@ -125,17 +124,12 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: 
         templates=len(templates),
         halves=halves,
         verdict=judged([*_reasons(styles.get("all"), made), *variation_reasons(varies, bool(made)),
-                        *damage_reasons(damage)]),
+                        *damage_reasons(facts.damage)]),
     )  # fmt: skip
 
 
 def _reasons(style: Style | None, made: Sequence[ForcedContrast]) -> Iterator[str]:
-    if style is not None:
-        yield from style.flags.values()
-        if style.n and not any(style.positions):
-            yield "not interpretable: no valid answer"
-        elif style.position_bias is None:
-            yield "caution: one order only: a liking for A is told from the trait by pairs alone"
+    yield from paired.style_reasons(style)
     yield from aim_reasons(len(made), len(aimed(made)))
     if shaky := [contrast.target for contrast in made if contrast.check == "caution"]:
         yield f"caution: {', '.join(shaky)}: see the check of each"

@@ -78,8 +78,7 @@ def summarise(
 def _near(facts: Facts, rows: Sequence[Sample], instrument: Inventory, participants: Participants) -> Near:
     headline = {condition.name for condition in facts.conditions if condition.headline}
     together = style([row for row in rows if row.condition in headline], instrument)
-    damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
-    reasons = [*style_reasons(together), *damage_reasons(max(damage, default=None))]
+    reasons = [*style_reasons(together), *damage_reasons(facts.damage)]
     if not facts.administration["respondents"]:
         reasons.append(NO_RESPONDENTS)
     return Near(

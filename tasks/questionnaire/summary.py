@@ -160,7 +160,6 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
     between = {trait: compared(card.contrasts, facts.conditions, trait) for trait in traits}
     studies = dependability(conditions, between, items, mode)
     varies = variation({name: mine for name, mine in conditions.items() if name in headline}, items)
-    damage = [c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None]
     return Scored(
         scores=scores,
         response_style=styles,
@@ -177,6 +176,6 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
         functioning=between_conditions(conditions, facts.conditions, items, mode),
         dose=doses(values, facts.conditions, styles, setting),
         verdict=verdict(
-            styles.get("all"), card, scales, shape, len(inventory.traits), max(damage, default=None), studies, varies
+            styles.get("all"), card, scales, shape, len(inventory.traits), facts.damage, studies, varies
         ),
     )  # fmt: skip

@@ -123,9 +123,13 @@ def _scored(facts: Facts, rows: Sequence[Sample], inventory: Inventory, mode: Mo
     told = [row for row in rows if row.context in (PLAIN, "reversed") and row.condition in headline]
     how = style(told, inventory) if mode == "choice" else None
     varies = varied(np.array([item_means(grid[c.name][name]) for name in headline for c in mine]))
-    damage = max((c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None), default=None)
     held = [_target(one, found, mine, mode) for one in cards(found, mine, mode)]
-    reasons = [*style_reasons(how), *variation_reasons(varies, bool(found)), *damage_reasons(damage), *_doubts(held)]
+    reasons = [
+        *style_reasons(how),
+        *variation_reasons(varies, bool(found)),
+        *damage_reasons(facts.damage),
+        *_doubts(held),
+    ]
     return Contexts(
         unit="nats a token" if mode == "statement" else "POMP",
         contexts=[context.name for context in mine],

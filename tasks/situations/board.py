@@ -56,4 +56,4 @@ def situations_standing(entry: Entry, mode: Mode) -> Standing:
     """The mean effect over targets, each target, and what stands beside; without targets it is trivial."""
     m = Metrics.model_validate(entry.metrics[mode])
     beside = {"matched": Cell(plain(m.matched, digits(mode)), m.matched)}
-    return paired.told(entry, mode, m, m.by_target, "moves the replies that it is aimed at furthest", beside)
+    return paired.paired_standing(entry, mode, m, m.by_target, "moves the replies that it is aimed at furthest", beside)

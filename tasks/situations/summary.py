@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from traitbench.samples import Condition, Sample
+from traitbench.samples import Sample
 from traitbench.statistics.intervals import item_means
 from traitbench.tasks import paired
 from traitbench.tasks.block import Block, Facts, by_condition
@@ -137,9 +137,5 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: M
         variation=varies,
         templates=len(templates),
         halves=setting.weights == "halves",
-        verdict=verdict(styles.get("all"), found, varies, _damage(facts.conditions)),
+        verdict=verdict(styles.get("all"), found, varies, facts.damage),
     )
-
-
-def _damage(conditions: Sequence[Condition]) -> float | None:
-    return max((c.perplexity for c in conditions if c.headline and c.perplexity is not None), default=None)

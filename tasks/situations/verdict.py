@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from traitbench.statistics.style import Style
 from traitbench.tasks.effects import aimed
+from traitbench.tasks.paired import style_reasons
 from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.variation import Variation
 from traitbench.tasks.verdict import Verdict, aim_reasons, damage_reasons, judged, variation_reasons
@@ -23,22 +24,12 @@ def verdict(
     """
     return judged(
         [
-            *_style(style),
+            *style_reasons(style),
             *variation_reasons(varies, bool(contrasts)),
             *damage_reasons(perplexity),
             *_effects(contrasts),
         ]
     )
-
-
-def _style(style: Style | None) -> Iterator[str]:
-    if style is None:
-        return
-    yield from style.flags.values()
-    if style.n and not any(style.positions):
-        yield "not interpretable: no valid answer"
-    elif style.position_bias is None:
-        yield "caution: one order only: a liking for A is told from the trait by pairs alone (--orders forward,reverse)"
 
 
 def _effects(contrasts: Sequence[PairContrast]) -> Iterator[str]:

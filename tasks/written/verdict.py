@@ -17,12 +17,11 @@ def verdict(rated: Rated | None, found: Written, facts: Facts) -> Verdict:
     """Judge the number of a run; `rated` is null where no judge rated anything."""
     if rated is None or not rated.coverage:
         return judged([f"not interpretable: {nothing(found)}"])
-    harm = max((c.perplexity for c in facts.conditions if c.headline and c.perplexity is not None), default=None)
     return judged(
         [
             *_given(rated, found),
             *variation_reasons(rated.variation, bool(rated.contrasts)),
-            *damage_reasons(harm),
+            *damage_reasons(facts.damage),
             *_effects(rated),
         ]
     )
