@@ -1,4 +1,4 @@
-"""What is never printed: keys and passwords, which come from the environment only, and what steers a terminal."""
+"""What is never printed: keys and passwords, which come from the environment only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, ValidationInfo
 
 from traitbench.errors import TraitbenchUsage
 
-__all__ = ["KEY", "MASK", "from_environment", "is_key", "keyless", "masked", "refuse_keys", "shown", "visible"]
+__all__ = ["KEY", "MASK", "from_environment", "is_key", "keyless", "masked", "refuse_keys", "shown"]
 
 KEY = "TRAITBENCH_API_KEY"
 """The environment variable that holds the key of any server."""
@@ -130,8 +130,3 @@ def keyless(declared: Callable[[Mapping[str, Any]], Collection[str]] = lambda _:
         return values
 
     return BeforeValidator(check)
-
-
-def visible(text: str) -> str:
-    """Show what would steer a terminal, escapes above all, as a mark in its place; line breaks and tabs stay."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)

@@ -12,7 +12,7 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
-from traitbench.masking import visible
+from traitbench.terminal import visible
 
 __all__ = ["Bar", "Estimate", "Pace", "Progress", "Rows"]
 

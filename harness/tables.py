@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from traitbench.masking import visible
+from traitbench.terminal import visible
 from traitbench.types import Record
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from traitbench.masking import visible
+from traitbench.terminal import visible
 
 if TYPE_CHECKING:
     from traitbench.runs.results import Results
