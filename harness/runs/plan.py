@@ -126,6 +126,7 @@ class Plan(Record):
         refuse_others("key of --gen_kwargs", self.gen_kwargs, known)
         generation = {key.replace("max_gen_toks", "max_tokens"): value for key, value in self.gen_kwargs.items()}
         shared = {n: getattr(self, n) for n in Administration.model_fields if n in type(self).model_fields}
+        _validated(Administration, generation, "--gen_kwargs ")
         made: Administration = _validated(Administration, {**shared, **generation}, "--")
         return made
 

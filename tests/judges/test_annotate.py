@@ -217,6 +217,9 @@ def test_the_form_works_from_the_disk(driver: Any, tmp_path: Path) -> None:
     driver.get(page)
     assert text("reply") == ODD and driver.title == "Rating of written replies"
     assert text("progress") == "Reply 1 of 3, 0 rated"
+    held = "new KeyboardEvent('keydown', {key: '4', repeat: true, bubbles: true})"
+    driver.execute_script(f"document.body.dispatchEvent({held})")
+    assert text("progress") == "Reply 1 of 3, 0 rated", "a key held down rates one reply"
     press("4")
     assert text("reply") == entries[1].reply and "extraversion" in text("legend")
     assert len(driver.find_elements("css selector", "input[type=radio]")) == 7
