@@ -31,6 +31,7 @@ __all__ = [
     "Doc",
     "Edit",
     "Evidence",
+    "Find",
     "Fit",
     "Kind",
     "Message",
@@ -216,6 +217,27 @@ class Point(Record):
     """Where the method also chooses one."""
 
 
+class Find(Record):
+    """Whether a fit found anything: a statistic of it, and the same under shuffled labels of the poles."""
+
+    statistic: str
+    """What is compared, e.g. "accuracy of the best heads"; the larger, the more was found."""
+    on: str
+    """What it is computed on: data of the fit or of development, never test items."""
+    observed: float
+    null: tuple[float, float]
+    """Mean and 95th percentile under shuffled labels."""
+    draws: int = Field(ge=1)
+    """How many shuffles."""
+    p: float = Field(gt=0, le=1)
+    """(1 + shuffles that reach what was observed) / (1 + shuffles): Phipson and Smyth (2010)."""
+
+    @property
+    def found(self) -> bool:
+        """Whether p is .05 or less."""
+        return self.p <= 0.05
+
+
 class Fit(Record):
     """How a control came about: what method.json holds."""
 
@@ -236,6 +258,8 @@ class Fit(Record):
     curve: tuple[Point, ...] = ()
     details: dict[str, Any] = {}
     """What was chosen and how stable it is, of the method's own."""
+    find: Find | None = None
+    """Of a method that tests whether it found anything."""
     licence: str = ""
     """Of the data it was fitted on."""
     seconds: float = 0.0
