@@ -32,8 +32,10 @@ from traitbench import inventories
 from traitbench.cli.arguments import COMMANDS
 from traitbench.cli.listing import detail
 from traitbench.humans import references
+from traitbench.leaderboard.joined import side_by_side as tables_side_by_side
 from traitbench.methods import METHODS
 from traitbench.statistics.thresholds import JUDGES, THRESHOLDS, Threshold
+from traitbench.tasks.board import Entry
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = (
@@ -255,6 +257,18 @@ def targets(names: str) -> str:
     return _table(columns, rows)
 
 
+def side_by_side(method: str) -> str:
+    """What published controls did to all that was measured, a row of self-report a line: `side_by_side sft`, or all."""
+    entries = [Entry.model_validate(entry) for entry in _entries()]
+    found = tables_side_by_side([entry for entry in entries if not method or entry.method == method])
+    if not found:
+        raise PluginError(f"docs/hooks.py: nothing published stands beside the self-report of {method or 'any run'}")
+    (table,) = found
+    # One model is said above the tables.
+    kept = [n for n, name in enumerate(table.columns) if name != "model"]
+    return _table([table.columns[n] for n in kept], [[row[n] for n in kept] for row in table.rows])
+
+
 def _number(value: float | None) -> str | None:
     return None if value is None else f"{round(value, 2) + 0:.2f}"  # + 0: no minus in front of zero
 
@@ -378,6 +392,6 @@ PARTS: dict[str, Callable[[str], str]] = {
     part.__name__: part
     for part in (
         api, commands, every_instrument, facts, include, instruments, judge_thresholds, options, output, people,
-        presets, published, score, targets, thresholds, verdict_counts,
+        presets, published, score, side_by_side, targets, thresholds, verdict_counts,
     )
 }  # fmt: skip
