@@ -176,7 +176,8 @@ def presets(names: str) -> str:
     """The values that a trained method's presets stand for: `presets sft`, or of another attribute, `presets x y`."""
     name, _, attribute = names.partition(" ")
     held: Mapping[str, Any] = getattr(METHODS.load(name), attribute or "presets")
-    fields = [field for field in type(held["paper"]).model_fields if field != "loss"]
+    left_out = {"loss"} if held["paper"].loss == "dpo" else {"loss", "beta", "loss_type", "label_smoothing"}
+    fields = [field for field in type(held["paper"]).model_fields if field not in left_out]
     return _table(
         ["value", *held],
         [(_code(f), *(_code(_plain(getattr(recipe, f))) for recipe in held.values())) for f in fields],

@@ -64,9 +64,14 @@ class Sft(Method):
         self._measured: set[str] = set()
 
     @property
+    def plan(self) -> Recipe:
+        """How it is trained: the preset with what the user gave."""
+        return recipe(self.config, self.presets)
+
+    @property
     def rank(self) -> int:
         """Rank of the adapters that it makes."""
-        return recipe(self.config, self.presets).rank
+        return self.plan.rank
 
     otherwise = "aim at one of these, or give dialogues on it with --method_args data=FILE"
 
@@ -93,7 +98,7 @@ class Sft(Method):
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Train the adapter for `target`, or the one for all; the same one is not trained twice."""
         assert target is not None
-        corpus, plan = opened(self.config.data, [target]), recipe(self.config, self.presets)
+        corpus, plan = opened(self.config.data, [target]), self.plan
         each = self.config.adapters == "each"
         self._measure(bench, corpus)
         # Learning rate and batch are chosen once, on a level that does not depend on the targets of a run.
@@ -128,7 +133,7 @@ class Sft(Method):
     def _parts(self, corpus: Corpus, target: Target | None) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]:
         """What is trained on and what is held out, by scene: both levels of the target's trait, or everything."""
         some = [d for d in corpus.dialogues if target is None or d.trait in target.levels]
-        if (scenes := recipe(self.config, self.presets).scenes) is not None:
+        if (scenes := self.plan.scenes) is not None:
             some = list(dialogues.subset(some, scenes, seed=0))
         return dialogues.split(some, 0, self.config.held_out)
 

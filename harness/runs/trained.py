@@ -40,6 +40,8 @@ class Settings(_Read):
     """What is shown of a recipe."""
 
     loss: str
+    loss_type: str = "sigmoid"
+    """Of pairs."""
     lr: tuple[FiniteFloat, ...]
     batch: tuple[int, ...]
 
@@ -162,6 +164,7 @@ def _read(name: str, fit: Fit) -> Adapted | None:
 def remarks(method: str, found: Sequence[Adapted]) -> list[str]:
     """What a reader must know of the losses and the data of `found`, a sentence or two each."""
     losses = {stage.recipe.loss for each in found for stage in each.stages}
+    kinds = dict.fromkeys(s.recipe.loss_type for each in found for s in each.stages if s.recipe.loss == "dpo")
     details = [each.details for each in found]
     held = dict.fromkeys(
         "of scenes" if each.data.name else "on paragraphs of the description" if each.data.persona else ""
@@ -174,12 +177,7 @@ def remarks(method: str, found: Sequence[Adapted]) -> list[str]:
     ]
     if "sft" in losses:
         out.append("Loss of sft: mean negative log-likelihood of the replies' tokens, in nats.")
-    if "dpo" in losses:
-        out.append(
-            "Loss of dpo: mean of ln(1 + exp(-margin)) over pairs, ln 2 = 0.693 before training. Margin: how much more "
-            "likely than under the reference the chosen reply has become (log-ratio times beta), less the same of the "
-            "rejected one. Accuracy: share of pairs with a margin above 0."
-        )
+    out += map(_pairwise, kinds)
     if any(each.data.name == "open" for each in details):
         out.append(
             "The scenes of the open set are held out, but their replies are made of sentences that recur in other "
@@ -188,6 +186,22 @@ def remarks(method: str, found: Sequence[Adapted]) -> list[str]:
     out += [*_chosen(details), *_weights(details), *_leaks(details)]
     out += [f"Aim: {told}." for told in dict.fromkeys(each.aim for each in details if each.aim)]
     return out + [f"{method}: {told}." for told in dict.fromkeys(each.note for each in details if each.note)]
+
+
+def _pairwise(loss: str) -> str:
+    """What is minimised over pairs, and what margin and accuracy are."""
+    what = {
+        "sigmoid": "mean of ln(1 + exp(-margin)) over pairs, ln 2 = 0.693 before training",
+        "orpo": "mean negative log-likelihood of prompt and chosen reply, in nats, and the odds ratio of both replies",
+    }.get(loss, f"{loss}, a mean over pairs")
+    margin = (
+        "the chosen reply's mean log-likelihood of a token less that of the rejected one, times lambda"
+        if loss == "orpo"
+        else "how much more likely than under the reference the chosen reply has become (log-ratio times beta), less "
+        "the same of the rejected one"
+    )
+    accuracy = "" if loss in ("kto", "apo_zero_unpaired") else " Accuracy: share of pairs with a margin above 0."
+    return f"Loss of dpo: {what}. Margin: {margin}.{accuracy}"
 
 
 def _chosen(details: Iterable[Details]) -> list[str]:

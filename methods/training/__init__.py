@@ -5,7 +5,7 @@
 3. `train` hands rows and recipe to TRL's trainer (`trainers`, told what `settings` say) on the lent model (`lending`).
 4. Held-out loss is measured on the way; the adapter of the best step is kept, and the model is as it was.
 
-The losses are TRL's: cross-entropy on the reply alone (SFT), or DPO (Rafailov et al., 2023). Ours are the rows, since
+The losses are TRL's: cross-entropy on the reply alone (SFT), or one of pairs (`preferences`). Ours are the rows, since
 TRL's own tokens differ where a template writes something behind a turn; the choices on held-out loss; and that a killed
 run goes on where it was. Nothing heavy is imported before something is trained.
 """

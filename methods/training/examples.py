@@ -27,7 +27,7 @@ class Example(Record):
     reply: Tokens
     """The loss of SFT is on these alone."""
     rejected: Tokens = ()
-    """DPO: the other reply."""
+    """Of pairs: the other reply."""
     slots: tuple[float, ...] = ()
     """Of the target, for an extension."""
 
@@ -40,9 +40,9 @@ class LossPoint(Record):
     """Of the training batches since the last point."""
     held_out: float | None = None
     accuracy: float | None = None
-    """DPO, held out: share of pairs whose chosen reply gained more."""
+    """Of pairs, held out: share of them whose chosen reply gained more; orpo: is the likelier; None of kto."""
     margin: float | None = None
-    """DPO, held out: mean difference of the rewards."""
+    """Of pairs, held out: mean difference of the rewards."""
 
 
 class Extension(ABC):

@@ -8,7 +8,20 @@ from pydantic import Field
 
 from traitbench.types import Record
 
-__all__ = ["Recipe", "Training", "recipe"]
+__all__ = ["SMOOTHED", "SORTED", "LossType", "Recipe", "Training", "recipe", "shares"]
+
+LossType = Literal[
+    "sigmoid", "sigmoid_norm", "hinge", "ipo", "robust", "exo_pair", "nca_pair", "bco_pair", "sppo_hard", "aot",
+    "aot_unpaired", "apo_zero", "apo_down", "kto", "apo_zero_unpaired", "orpo",
+]  # fmt: skip
+"""Losses on pairs, in TRL's words: of its DPOTrainer; kto and apo_zero_unpaired of its KTOTrainer; orpo of its
+ORPOTrainer. Its `sft` is left out, since that is a method of its own here, and its `discopop`, whose slope where the
+margin is 0 is +.78 at tau .05: from the reference, where training starts, it goes towards the rejected reply."""
+SMOOTHED: dict[str, float] = {"robust": 0.1, "exo_pair": 1e-3, "aot": 0.0, "aot_unpaired": 0.0}
+"""Losses that take label smoothing -> what it is by default: of the first two as their papers recommend (Chowdhury et
+al., 2024; Ji et al., 2024)."""
+SORTED: frozenset[str] = frozenset({"aot", "aot_unpaired"})
+"""Losses that set the sorted margins of a batch beside each other, and need more than one pair at a time."""
 
 
 class Training(Record):
@@ -54,6 +67,7 @@ class Recipe(Record):
     """What decides a training run besides model and rows."""
 
     loss: Literal["sft", "dpo"]
+    """dpo: of pairs, whichever `loss_type` it is."""
     rank: int = 8
     alpha: int = 16
     lr: tuple[float, ...] = (1e-5,)
@@ -61,7 +75,11 @@ class Recipe(Record):
     epochs: float = 1.0
     warmup: int = 20
     beta: float = 0.1
-    """DPO: how strongly the reference holds back."""
+    """Of pairs: how strongly the reference holds back; ipo: tau; orpo: weight of the odds ratio (lambda)."""
+    loss_type: LossType = "sigmoid"
+    """Of pairs."""
+    label_smoothing: float = 0.0
+    """Of pairs, for the losses in SMOOTHED."""
     scenes: int | None = None
     patience: int | None = None
     evaluations: int = 8
@@ -86,3 +104,10 @@ def recipe(config: Training, presets: dict[str, Recipe]) -> Recipe:
         if key in given and not isinstance(given[key], tuple):
             given[key] = (given[key],)
     return presets[config.preset].model_copy(update=given)
+
+
+def shares(plan: Recipe, rows: int, devices: int = 1) -> tuple[int, int]:
+    """Batches on a device that make up a step, and the examples of one: the most that part a step evenly."""
+    share = max(1, min(plan.batch[0], rows) // devices)
+    size = next(size for size in range(min(plan.device_batch, share), 0, -1) if share % size == 0)
+    return share // size, size

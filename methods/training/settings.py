@@ -8,14 +8,14 @@ from typing import Any
 
 from accelerate import PartialState
 
-from traitbench.methods.training.recipes import Recipe
+from traitbench.methods.training.recipes import Recipe, shares
 
 __all__ = ["arguments", "steps"]
 
 
 def arguments(plan: Recipe, rows: int, folder: Path, seed: int, gpu: bool) -> dict[str, Any]:
     """What both trainers are told: to train on `rows` examples, with checkpoints below `folder`."""
-    accumulated, size = _accumulation(plan, rows)
+    accumulated, size = shares(plan, rows, _devices())
     every = max(1, math.ceil(steps(plan, rows) / plan.evaluations))
     checkpointing = plan.gradient_checkpointing if plan.gradient_checkpointing is not None else gpu
     return {
@@ -57,16 +57,9 @@ def steps(plan: Recipe, rows: int) -> int:
     """Optimiser steps of the whole run, as the trainer counts them."""
     if plan.match_steps is not None:
         return plan.match_steps
-    accumulated, size = _accumulation(plan, rows)
+    accumulated, size = shares(plan, rows, _devices())
     batches = math.ceil(rows / (size * _devices()))
     return math.ceil(plan.epochs * max(1, math.ceil(batches / accumulated)))
-
-
-def _accumulation(plan: Recipe, rows: int) -> tuple[int, int]:
-    """Batches on a device that make up a step, and the examples of one: the most that part a step evenly."""
-    share = max(1, min(plan.batch[0], rows) // _devices())
-    size = next(size for size in range(min(plan.device_batch, share), 0, -1) if share % size == 0)
-    return share // size, size
 
 
 def _devices() -> int:

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from datasets import Dataset
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.pytorch_utils import Conv1D
 from transformers.trainer_utils import get_last_checkpoint
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
-from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from traitbench.controls.adapters import copy_adapter
 from traitbench.errors import BadData
 from traitbench.methods.training.examples import Example, Extension, LossPoint
 from traitbench.methods.training.lending import lent, quiet
+from traitbench.methods.training.preferences import Told, of_pairs
 from traitbench.methods.training.recipes import Recipe
 from traitbench.methods.training.settings import arguments, steps
 from traitbench.store import read_json, write_json
@@ -81,28 +80,20 @@ def _trainer(
         r=plan.rank, lora_alpha=plan.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )  # fmt: skip
-    dpo = plan.loss == "dpo"
+    # The trainers of DPO and KTO put the LoRA on themselves, and so know that the model without it is the reference.
+    wraps = plan.loss == "dpo" and plan.loss_type != "orpo" and start is None
     if start is not None:
         model = PeftModel.from_pretrained(model, start, is_trainable=True)
-    elif not dpo:
+    elif not wraps:
         model = get_peft_model(model, lora)
     if extension:
         extension.attach(model)
-    told = arguments(plan, len(rows), folder, seed, model.device.type == "cuda")
-    if dpo:
-        config = DPOConfig(
-            **told, beta=plan.beta, loss_type=["sigmoid"], max_length=None, precompute_ref_log_probs=False
-        )
-        kind: Any = _Pairs
-        collator: Any = DataCollatorForPreference(pad_token_id=pad)
-        extra: dict[str, Any] = {} if start is not None else {"peft_config": lora}
-    else:
-        config = SFTConfig(**told, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
-        kind, collator, extra = _Replies, _Collator(DataCollatorForLanguageModeling(pad_token_id=pad)), {}
+    given = arguments(plan, len(rows), folder, seed, model.device.type == "cuda")
+    told = of_pairs(plan, given, rows, held, pad, seed) if plan.loss == "dpo" else _replies(given, rows, held, pad)
     try:
-        trainer = kind(
-            model=model, args=config, train_dataset=_dataset(rows, dpo), eval_dataset=_dataset(held, dpo),
-            processing_class=tokenizer, data_collator=collator, **extra,
+        trainer = told.kind(
+            model=model, args=told.config, train_dataset=told.rows, eval_dataset=told.held, processing_class=tokenizer,
+            data_collator=told.collator, **({"peft_config": lora} if wraps else {}),
         )  # fmt: skip
     except ValueError as error:
         if "DataParallel" not in str(error):
@@ -115,24 +106,19 @@ def _trainer(
     return trainer
 
 
-def _dataset(rows: Sequence[Example], dpo: bool) -> Dataset:
-    if dpo:
-        return Dataset.from_list(
-            [
-                {"prompt_ids": list(r.prompt), "chosen_ids": list(r.reply), "rejected_ids": list(r.rejected)}
-                for r in rows
-            ]
-        )
-    return Dataset.from_list(
-        [
-            {
-                "input_ids": [*r.prompt, *r.reply],
-                "labels": [*[-100] * len(r.prompt), *r.reply],
-                **({"slots": list(r.slots)} if r.slots else {}),
-            }
-            for r in rows
-        ]
-    )
+def _replies(told: dict[str, Any], rows: Sequence[Example], held: Sequence[Example], pad: int) -> Told:
+    """What SFT is trained with: the loss is on the replies' tokens."""
+    config = SFTConfig(**told, max_length=None, packing=False, dataset_kwargs={"skip_prepare_dataset": True})
+    collator = _Collator(DataCollatorForLanguageModeling(pad_token_id=pad))
+    return Told(_Replies, config, collator, *([_reply(row) for row in some] for some in (rows, held)))
+
+
+def _reply(row: Example) -> dict[str, Any]:
+    return {
+        "input_ids": [*row.prompt, *row.reply],
+        "labels": [*[-100] * len(row.prompt), *row.reply],
+        **({"slots": list(row.slots)} if row.slots else {}),
+    }
 
 
 class _Collator:
@@ -176,15 +162,6 @@ class _Replies(SFTTrainer):  # type: ignore[misc]
         super()._save(output_dir, state_dict)
         if self.extension and output_dir:
             self.extension.save(Path(output_dir))
-
-
-class _Pairs(DPOTrainer):  # type: ignore[misc]
-    """DPO on rows that are tokenised already."""
-
-    extension: Extension | None = None
-
-    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
-        return dataset
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
