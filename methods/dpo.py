@@ -87,7 +87,7 @@ class Dpo(Sft):
         if (least := 2 if plan.loss_type in {*SORTED, "kto"} else 1) == 1:
             return
         for target in targets if self.config.adapters == "each" else [None]:
-            rows, held = (len(self.chosen(part, target)) for part in self._parts(corpus, target))
+            rows, held = (len(self.chosen(part, target)) for part in self._parts(corpus, target, 0))
             if min(rows, held) < least:
                 raise BadData(
                     f"loss_type={plan.loss_type} compares pairs with each other; there are {rows} to train on and "

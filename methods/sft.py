@@ -40,6 +40,7 @@ class Sft(Method):
     """A LoRA trained on replies of the level aimed at."""
 
     name = "sft"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model: ClassVar[bool] = True
@@ -92,7 +93,7 @@ class Sft(Method):
                     f"only for {', '.join(known)}; give --method_args adapters=each"
                 )
         for target in targets if self.config.adapters == "each" else [None]:
-            for part in self._parts(corpus, target):
+            for part in self._parts(corpus, target, 0):
                 self.chosen(part, target)
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
@@ -124,18 +125,24 @@ class Sft(Method):
 
     def _measure(self, bench: Bench, corpus: Corpus) -> None:
         """Refuse a record over the cutoff before anything is trained, whichever target it belongs to."""
-        if corpus.digest not in self._measured:
-            for part in self._parts(corpus, None):
+        name = f"{corpus.digest} {bench.seed}"
+        if name not in self._measured:
+            for part in self._parts(corpus, None, bench.seed):
                 for each in part:
                     self._example(bench, each, told=True)
-            self._measured.add(corpus.digest)
+            self._measured.add(name)
 
-    def _parts(self, corpus: Corpus, target: Target | None) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]:
-        """What is trained on and what is held out, by scene: both levels of the target's trait, or everything."""
+    def _parts(
+        self, corpus: Corpus, target: Target | None, seed: int
+    ) -> tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]]:
+        """What is trained on and what is held out, by scene: both levels of the target's trait, or everything.
+
+        Which scenes these are is drawn by the seed of the fit.
+        """
         some = [d for d in corpus.dialogues if target is None or d.trait in target.levels]
         if (scenes := self.plan.scenes) is not None:
-            some = list(dialogues.subset(some, scenes, seed=0))
-        return dialogues.split(some, 0, self.config.held_out)
+            some = list(dialogues.subset(some, scenes, seed=seed))
+        return dialogues.split(some, seed, self.config.held_out)
 
     def _examples(self, bench: Bench, corpus: Corpus, target: Target | None) -> tuple[list[Example], list[Example]]:
         """Tokenise both parts; with a target the instruction is left out of every other example."""
@@ -144,7 +151,7 @@ class Sft(Method):
                 self._example(bench, each, target is None or n % 2 == 0)
                 for n, each in enumerate(self.chosen(part, target))
             ]
-            for part in self._parts(corpus, target)
+            for part in self._parts(corpus, target, bench.seed)
         )
         return train, held
 

@@ -70,6 +70,7 @@ class P_Tailor(Method):
     """
 
     name = "p_tailor"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True
@@ -197,10 +198,10 @@ class P_Tailor(Method):
         plan = recipe(self.config, self.presets).model_copy(update={"rank": self.rank, "alpha": self.rank})
         some: Sequence[Dialogue] = [each for each in corpus.dialogues if each.trait in BIG_FIVE]
         if plan.scenes is not None:
-            some = dialogues.subset(some, plan.scenes, seed=0)
+            some = dialogues.subset(some, plan.scenes, seed=bench.seed)
         rows, held = (
             [self._example(each, plan.cutoff, bench) for each in part]
-            for part in dialogues.split(some, 0, self.config.held_out)
+            for part in dialogues.split(some, bench.seed, self.config.held_out)
         )
         trained, chosen = self._chosen(plan, rows, held, bench)
         return trained, {

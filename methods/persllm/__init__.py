@@ -5,7 +5,7 @@ After Zeng et al. (2024), "PersLLM: a personified training approach for large la
 1. From what a character knows make questions: ordinary, with a false premise, and for opinions (`questions`).
 2. Have each answered in the character's manner from the best-fitting passages; drop near-duplicates (`data`).
 3. Train a LoRA on the answers, each five times, among general instructions.
-4. Reject, for each question, another character's answer to a similar one, drawn among the five most similar (`pairs`).
+4. Reject, for each question, another character's answer to a similar one, from the sixth most similar on (`pairs`).
 5. Go on with direct preference optimisation against a frozen copy of the first adapter.
 
 Where it departs: stages of life are named in ordinary text, since new tokens could not be served as an adapter; texts
@@ -49,6 +49,7 @@ class PersLLM(Method):
     """A LoRA trained to be one character, or to live as a trait pole describes."""
 
     name = "persllm"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "character"})
     needs_model: ClassVar[bool] = True
@@ -80,6 +81,8 @@ class PersLLM(Method):
         """Whether the second stage follows."""
         k: int = Field(default=5, ge=1)
         """Similar questions among which a rejected answer is drawn."""
+        start: int = Field(default=6, ge=1)
+        """The first of them, by similarity, counted from 1; published: the sixth."""
         beta: float = Field(default=0.1, gt=0)
         """Second stage: how strongly the reference holds back."""
         dpo_lr: float | None = Field(default=None, gt=0)
@@ -136,8 +139,9 @@ class PersLLM(Method):
         charged = sum(trial.seconds for trial in trials) if character == cast[0] else 0.0
         first = train(bench, f"persllm, {target.name}", plan, *self._rows(bench, character, persona))
         found, alone = pairs(
-            persona, rivals(character.name, personas), self.config.k, self.config.retrieval, bench.seed
-        )
+            persona, rivals(character.name, personas), self.config.k, self.config.retrieval, bench.seed,
+            self.config.start,
+        )  # fmt: skip
         second = self._prefer(bench, target, character, found, first)
         trained = second or first
         leaks = audit([record.answer for record in persona.records])

@@ -1,7 +1,8 @@
 """Automatic preference pairs: a character's own answer over that of another to the most similar question.
 
 After PersLLM (Zeng et al., 2024): what is rejected is fluent and answers nearly the same question, so that what is
-left to prefer is who speaks. Drawn among the k = 5 most similar.
+left to prefer is who speaks. Drawn among k = 5 from the sixth most similar on, as published: the nearest ones ask the
+same, and their answers may well be the character's own.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ class Pair(Record):
 
 
 def pairs(
-    mine: Persona, others: Sequence[Sequence[Persona]], k: int, retrieval: Retrieval, seed: int
+    mine: Persona, others: Sequence[Sequence[Persona]], k: int, retrieval: Retrieval, seed: int, start: int = 6
 ) -> tuple[list[Pair], int]:
     """Join each record with another character's answer to a similar question; also say how many found none.
 
-    `others` are groups in order of preference. Of the first group's records of the same half the `k` most similar by
-    question are candidates, later groups fill up where it has fewer; one is drawn with weights 1 / rank, by `seed`.
-    Answers that equal the record's own are no candidates.
+    `others` are groups in order of preference: the first group's records of the same half by similarity of question,
+    then those of the next. From the `start`th of them on, counted from 1, `k` are candidates, of which one is drawn by
+    `seed`, with weights 1, 1/2, 1/3, ...; where there are fewer than `start`, the last is taken. Answers that equal the
+    record's own do not count.
     """
     made, alone = [], 0
     for half in get_args(Half):
@@ -54,8 +56,10 @@ def pairs(
             for i, record in enumerate(own):
                 order = [int(j) for j in np.argsort(-found[i], kind="stable")]
                 usable = [(float(found[i, j]), pool[j]) for j in order if pool[j].answer != record.answer]
-                ranked[i] += usable[: max(0, k - len(ranked[i]))]
-        for record, candidates in zip(own, ranked, strict=True):
+                ranked[i] += usable[: max(0, start - 1 + k - len(ranked[i]))]
+        for record, near in zip(own, ranked, strict=True):
+            first = min(start, len(near)) - 1
+            candidates = near[max(first, 0) :]
             if not candidates:
                 alone += 1
                 continue
@@ -66,7 +70,7 @@ def pairs(
             made.append(
                 Pair(
                     character=mine.name, other=other.character, half=half, question=record.question,
-                    chosen=record.answer, rejected=other.answer, rank=rank + 1, similarity=round(similarity, 4),
+                    chosen=record.answer, rejected=other.answer, rank=first + rank + 1, similarity=round(similarity, 4),
                 )
             )  # fmt: skip
     return made, alone

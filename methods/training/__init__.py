@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra", "example", "settled", "train"]
 
+_FORMAT = 2
+"""Of what is kept in the cache: raise it when an equal recipe trains another adapter."""
+
 
 class Trial(Record):
     """A short run that a recipe was chosen by."""
@@ -132,7 +135,7 @@ def train(
         raise BadData(f"{what}: {len(rows)} examples to train on and {len(held)} held out; expected some of each")
     decides = [
         bench.backend.identity, plan.model_dump(mode="json"), bench.seed, digest([r.model_dump() for r in rows]),
-        digest([r.model_dump() for r in held]), extension.identity if extension else None, _start_name(start),
+        digest([r.model_dump() for r in held]), extension.identity if extension else None, _start_name(start), _FORMAT,
     ]  # fmt: skip
     name = digest(decides)
     folder = bench.cache / f"training-{name}"

@@ -12,7 +12,7 @@ import transformers
 
 from traitbench.controls.adapters import restored
 
-__all__ = ["lent", "quiet"]
+__all__ = ["lent", "quiet", "unrounded"]
 
 
 @contextmanager
@@ -41,6 +41,17 @@ def lent(backend: Any, four_bit: bool) -> Iterator[Any]:
     backend.scorer.reset()
     with restored(backend.model):
         yield backend.model
+
+
+def unrounded(model: Any) -> None:
+    """Hold what is trained in 32 bits again: around weights in 4 bits TRL rounds it to bfloat16.
+
+    AdamW moves a number by about the learning rate, and bfloat16 keeps 8 bits of it: at 1e-5 nothing above .004 would
+    ever move, which is most of what a LoRA's first matrix starts from.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
 
 
 def _quantised(backend: Any) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datasets import Dataset
+from torch.optim.lr_scheduler import LambdaLR
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 from trl.trainer.kto_trainer import DataCollatorForUnpairedPreference
@@ -25,8 +26,9 @@ with warnings.catch_warnings():
 
 from traitbench.methods.training.examples import Example, Extension
 from traitbench.methods.training.recipes import Recipe
+from traitbench.methods.training.settings import rate
 
-__all__ = ["Told", "of_pairs"]
+__all__ = ["Scheduled", "Told", "of_pairs"]
 
 Row = dict[str, Any]
 
@@ -102,7 +104,24 @@ def _joined(row: Example) -> Row:
     return out
 
 
-class _Pairs(DPOTrainer):  # type: ignore[misc]
+class Scheduled:
+    """A trainer whose learning rate is never 0: see `settings.rate`."""
+
+    args: Any
+    lr_scheduler: Any = None
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Make the scheduler, as transformers' Trainer asks for it."""
+        if self.lr_scheduler is None:
+            warmup = int(self.args.warmup_steps)
+            self.lr_scheduler = LambdaLR(
+                optimizer if optimizer is not None else self.optimizer,  # type: ignore[attr-defined]
+                lambda step: rate(step, warmup, num_training_steps),
+            )
+        return self.lr_scheduler
+
+
+class _Pairs(Scheduled, DPOTrainer):  # type: ignore[misc]
     """DPO on rows that are tokenised already."""
 
     extension: Extension | None = None
@@ -111,7 +130,7 @@ class _Pairs(DPOTrainer):  # type: ignore[misc]
         return dataset
 
 
-class _Apart(KTOTrainer):  # type: ignore[misc]
+class _Apart(Scheduled, KTOTrainer):  # type: ignore[misc]
     """KTO on rows that are tokenised already, with the replies of its reference point beside them."""
 
     extension: Extension | None = None
@@ -120,7 +139,7 @@ class _Apart(KTOTrainer):  # type: ignore[misc]
         return dataset
 
 
-class _Odds(ORPOTrainer):  # type: ignore[misc]
+class _Odds(Scheduled, ORPOTrainer):  # type: ignore[misc]
     """ORPO on rows that are tokenised already; it counts the tokens itself, which TRL's does not."""
 
     extension: Extension | None = None

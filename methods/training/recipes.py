@@ -42,7 +42,7 @@ class Training(Record):
     epochs: float | None = Field(default=None, gt=0)
     """Passes over the training examples; 0.5 is half of them."""
     warmup: int | None = Field(default=None, ge=0)
-    """Steps of linear warm-up."""
+    """Steps of linear warm-up, at most all but the last; none of them has a learning rate of 0."""
     scenes: int | None = Field(default=None, ge=2)
     """Train on so many scenes only."""
     held_out: float = Field(default=0.1, gt=0, lt=1)
@@ -52,7 +52,7 @@ class Training(Record):
     patience: int | None = Field(default=None, ge=1)
     """Stop when held-out loss has not fallen so many evaluations in a row."""
     match_steps: int | None = Field(default=None, ge=1)
-    """Optimiser steps in place of `epochs`, so that methods can be compared at equal length."""
+    """Optimiser steps in place of `epochs`, so that methods can be compared at equal length; nothing stops earlier."""
     cutoff: int = Field(default=1024, ge=8)
     """Longest example in tokens; a longer one is an error."""
     device_batch: int = Field(default=8, ge=1)

@@ -10,7 +10,7 @@ from accelerate import PartialState
 
 from traitbench.methods.training.recipes import Recipe, shares
 
-__all__ = ["arguments", "steps"]
+__all__ = ["arguments", "rate", "steps"]
 
 
 def arguments(plan: Recipe, rows: int, folder: Path, seed: int, gpu: bool) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def arguments(plan: Recipe, rows: int, folder: Path, seed: int, gpu: bool) -> di
         "max_steps": plan.match_steps or -1,
         "learning_rate": plan.lr[0],
         "lr_scheduler_type": "cosine",
-        "warmup_steps": plan.warmup,
+        "warmup_steps": min(plan.warmup, steps(plan, rows) - 1),
         "weight_decay": 0.0,
         "logging_steps": 1,
         "eval_strategy": "steps",
@@ -51,6 +51,17 @@ def arguments(plan: Recipe, rows: int, folder: Path, seed: int, gpu: bool) -> di
         "dataloader_pin_memory": gpu,
         "include_num_input_tokens_seen": "no",
     }
+
+
+def rate(step: int, warmup: int, total: int) -> float:
+    """Share of the peak that the learning rate is at `step`, counted from 0, of `total`: linear up, then a half cosine.
+
+    That of transformers, read a step later: there the first step of a warm-up has a rate of 0, and changes nothing. The
+    last step, at 1 before the cosine's end, is above 0 in both.
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
 
 def steps(plan: Recipe, rows: int) -> int:

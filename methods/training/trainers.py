@@ -18,8 +18,8 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from traitbench.controls.adapters import copy_adapter
 from traitbench.errors import BadData
 from traitbench.methods.training.examples import Example, Extension, LossPoint
-from traitbench.methods.training.lending import lent, quiet
-from traitbench.methods.training.preferences import Told, of_pairs
+from traitbench.methods.training.lending import lent, quiet, unrounded
+from traitbench.methods.training.preferences import Scheduled, Told, of_pairs
 from traitbench.methods.training.recipes import Recipe
 from traitbench.methods.training.settings import arguments, steps
 from traitbench.store import read_json, write_json
@@ -53,7 +53,7 @@ def run(
             with bench.progress(what, total) as step:
                 trainer.add_callback(_Watch(folder, step))
                 trainer.remove_callback(PrinterCallback)
-                if plan.patience is not None:
+                if plan.patience is not None and plan.match_steps is None:
                     trainer.add_callback(EarlyStoppingCallback(plan.patience))
                 done = _train(trainer, folder)
             _save(trainer, folder, extension, str(backend.identity["model"]))
@@ -102,6 +102,8 @@ def _trainer(
             "several GPUs are visible to one process; train on all with `accelerate launch -m traitbench fit ...`, or "
             "on one with CUDA_VISIBLE_DEVICES=0"
         ) from error
+    if plan.four_bit:
+        unrounded(trainer.model)
     trainer.extension = extension
     return trainer
 
@@ -133,7 +135,7 @@ class _Collator:
         return {**batch, "slots": torch.tensor(slots)} if slots else batch
 
 
-class _Replies(SFTTrainer):  # type: ignore[misc]
+class _Replies(Scheduled, SFTTrainer):  # type: ignore[misc]
     """SFT on the replies, with what an extension adds."""
 
     extension: Extension | None = None

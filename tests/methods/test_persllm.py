@@ -362,7 +362,7 @@ def persona(name: str, answers: Mapping[str, str], half: Any = "train") -> Perso
 def test_rejected_is_another_characters_answer_to_a_similar_question(desk: Bench) -> None:
     cast = data.build(desk, CAST, Building(), Told(echo))
     mine = cast["ada@youth"]
-    found, alone = pairs(mine, rivals("ada@youth", cast), 5, "tfidf", 0)
+    found, alone = pairs(mine, rivals("ada@youth", cast), 5, "tfidf", 0, start=1)
     assert alone == 0 and len(found) == len(mine.records) and {pair.other for pair in found} == {o.name for o in OTHERS}
     for half in ("train", "held_out"):
         own, rest = mine.half(half), [r for name, p in cast.items() if name != "ada@youth" for r in p.half(half)]
@@ -373,9 +373,16 @@ def test_rejected_is_another_characters_answer_to_a_similar_question(desk: Bench
             assert pair.similarity == pytest.approx(np.sort(row)[-pair.rank], abs=1e-4)
     ranks = Counter(pair.rank for pair in found)
     assert ranks[1] > ranks[5] > 0
-    assert pairs(mine, rivals("ada@youth", cast), 5, "tfidf", 0)[0] == found
-    assert pairs(mine, rivals("ada@youth", cast), 5, "tfidf", 1)[0] != found
-    assert {pair.rank for pair in pairs(mine, rivals("ada@youth", cast), 1, "tfidf", 0)[0]} == {1}
+    assert pairs(mine, rivals("ada@youth", cast), 5, "tfidf", 0, start=1)[0] == found
+    assert pairs(mine, rivals("ada@youth", cast), 5, "tfidf", 1, start=1)[0] != found
+    assert {p.rank for p in pairs(mine, rivals("ada@youth", cast), 1, "tfidf", 0, start=1)[0]} == {1}
+    later, _ = pairs(mine, rivals("ada@youth", cast), 5, "tfidf", 0)
+    assert {pair.rank for pair in later} == {6, 7, 8, 9, 10}
+    order = {p.question: p for p in later if p.half == "train"}
+    own, rest = mine.half("train"), [r for o in OTHERS for r in cast[o.name].half("train")]
+    table = by_hand([r.question for r in [*own, *rest]])[: len(own), len(own) :]
+    for record, row in zip(own, table, strict=True):
+        assert order[record.question].similarity == pytest.approx(np.sort(row)[-order[record.question].rank], abs=1e-4)
 
 
 def test_a_poles_rival_is_its_opposite_first() -> None:
@@ -387,10 +394,12 @@ def test_a_poles_rival_is_its_opposite_first() -> None:
     }
     groups = rivals("openness=high", cast)
     assert [[p.name for p in group] for group in groups] == [["openness=low"], ["neuroticism=low"]]
-    first, _ = pairs(cast["openness=high"], groups, 1, "tfidf", 0)
+    first, _ = pairs(cast["openness=high"], groups, 1, "tfidf", 0, start=1)
     assert [(pair.other, pair.rejected) for pair in first] == [("openness=low", "I wait.")] * 2
-    both = {pair.other for seed in range(20) for pair in pairs(cast["openness=high"], groups, 2, "tfidf", seed)[0]}
+    both = {pair.other for seed in range(20) for pair in pairs(cast["openness=high"], groups, 2, "tfidf", seed, 1)[0]}
     assert both == {"openness=low", "neuroticism=low"}
+    # Where there are fewer than `start`, the least similar of the last group.
+    assert {pair.other for pair in pairs(cast["openness=high"], groups, 5, "tfidf", 0)[0]} == {"neuroticism=low"}
 
 
 def test_equal_answers_make_no_pair() -> None:

@@ -79,6 +79,20 @@ def test_one_adapter_a_target_is_told_half_of_the_time(bench: Bench, data: Calla
     assert len(train) == 24 and len(held) == 8 and all("You are a person with" in text(bench, r.prompt) for r in train)
 
 
+@pytest.mark.parametrize("name", ["sft", "dpo"])
+def test_the_seed_draws_the_scenes_that_are_held_out(name: str, bench: Bench, data: Callable[..., str]) -> None:
+    made: Any = method(name, data=data(lines(scenes=12)), adapters="each", scenes=8)
+    from traitbench.methods.sft import opened
+
+    corpus = opened(made.config.data, [HIGH])
+    parts = {seed: made._parts(corpus, HIGH, seed) for seed in range(4)}
+    kept = {seed: [{row.scene for row in part} for part in both] for seed, both in parts.items()}
+    assert all(len(train) == 6 and len(held) == 2 and not train & held for train, held in kept.values())
+    assert len({frozenset(held) for _, held in kept.values()}) > 1
+    first, second = (made._examples(other, corpus, HIGH) for other in bench.reseeded(2))
+    assert made._examples(bench, corpus, HIGH) == first != second
+
+
 def test_pairs_prefer_the_level_aimed_at(bench: Bench, data: Callable[..., str]) -> None:
     from traitbench.methods.sft import opened
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 from datasets import Dataset
+from safetensors.torch import load_file
 from tiny_models import CHATML, tokenizer
 from torch.nn.functional import logsigmoid
 from trl import SFTConfig, SFTTrainer
@@ -25,8 +26,10 @@ from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest, worn
 from traitbench.errors import BadData
 from traitbench.methods import training
 from traitbench.methods.bench import Bench
-from traitbench.methods.training import Example, Trained, example, settled, train
+from traitbench.methods.training import Example, Trained, example, settled, train, trainers
+from traitbench.methods.training.lending import lent, unrounded
 from traitbench.methods.training.recipes import Recipe, Training, recipe
+from traitbench.methods.training.settings import rate
 from traitbench.types import Control, Message
 
 WORDS = ("crowd", "plans", "worries", "answer", "accurate", "someone", "loves", "makes", "sees", "or", "and", "who")
@@ -274,6 +277,74 @@ def test_steps_may_be_matched(make: Bencher, backend: HuggingFace) -> None:
     plan = SFT.model_copy(update={"match_steps": 5, "batch": (6,), "device_batch": 4})
     found = train(make(), "sft", plan, texts(backend, 8), texts(backend, 4, first=20))
     assert found.steps == 5 and found.recipe == plan
+    rising = plan.model_copy(update={"lr": (0.5,), "match_steps": 8, "evaluations": 8, "patience": 1})
+    assert train(make(), "sft", rising, texts(backend, 8), texts(backend, 4, first=20)).steps == 8
+
+
+def test_a_learning_rate_is_never_0() -> None:
+    """That of transformers a step later, so that the first step of a warm-up counts."""
+    from transformers.optimization import get_cosine_schedule_with_warmup
+
+    for warmup, total in ((0, 1), (0, 7), (3, 12), (5, 6)):
+        rates = [rate(step, warmup, total) for step in range(total)]
+        assert min(rates) > 0 and max(rates) == 1
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        theirs = get_cosine_schedule_with_warmup(optimizer, warmup + 1, total + 1)
+        for mine in rates:
+            optimizer.step()
+            theirs.step()
+            assert mine == pytest.approx(theirs.get_last_lr()[0], abs=1e-12)
+
+
+@pytest.mark.parametrize("loss", ["sft", "sigmoid", "kto", "orpo"])
+def test_the_first_step_of_a_warm_up_counts(loss: str, make: Bencher, backend: HuggingFace) -> None:
+    plan = SFT if loss == "sft" else DPO.model_copy(update={"loss_type": loss})
+    short, pairs = plan.model_copy(update={"match_steps": 2, "warmup": 20}), loss != "sft"
+    found = train(make(), loss, short, texts(backend, 8, dpo=pairs), texts(backend, 4, first=20, dpo=pairs))
+    held = load_file(found.adapter / WEIGHTS)
+    # The second matrix starts at 0 and AdamW's first step is as long as the rate: half of the peak, then all of it.
+    longest = max(float(value.abs().max()) for name, value in held.items() if "lora_B" in name)
+    assert 0.02 * 0.5 < longest < 0.02 * 1.6
+
+
+def test_what_is_trained_around_four_bits_is_not_rounded(make: Bencher, backend: HuggingFace) -> None:
+    """AdamW's first step is as long as the learning rate: lost to bfloat16 above .004, not to 32 bits."""
+    for kind, moves in ((torch.bfloat16, [True, False]), (torch.float32, [True, True])):
+        weight = torch.nn.Parameter(torch.tensor([0.003, 0.005], dtype=kind))
+        before = weight.detach().clone()
+        optimizer = torch.optim.AdamW([weight], lr=1e-5, weight_decay=0.0)
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        assert (weight.detach() != before).tolist() == moves
+    layer = torch.nn.Linear(4, 4, dtype=torch.bfloat16).requires_grad_(False)
+    whole = torch.nn.Sequential(layer, torch.nn.Linear(4, 4, dtype=torch.bfloat16))
+    unrounded(whole)
+    assert [p.dtype for p in whole.parameters()] == [torch.bfloat16] * 2 + [torch.float32] * 2
+
+
+@pytest.mark.parametrize("loss", ["sft", "sigmoid", "kto", "orpo"])
+def test_a_trainer_around_four_bits_trains_in_32(
+    loss: str, make: Bencher, backend: HuggingFace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL rounds what is trained to bfloat16 where the model says that it is quantised, to 4 bits or 8."""
+    kinds = set()
+
+    def lend(backend: Any, four_bit: bool) -> Any:
+        assert four_bit
+        return lent(backend, False)
+
+    def watch(trainer: Any, folder: Path) -> Any:
+        kinds.update(p.dtype for p in trainer.model.parameters() if p.requires_grad)
+        return trained_as_before(trainer, folder)
+
+    trained_as_before = trainers._train
+    monkeypatch.setattr(trainers, "lent", lend)
+    monkeypatch.setattr(trainers, "_train", watch)
+    monkeypatch.setattr(backend.model, "is_loaded_in_8bit", True, raising=False)
+    plan = SFT if loss == "sft" else DPO.model_copy(update={"loss_type": loss})
+    short, pairs = plan.model_copy(update={"match_steps": 1, "four_bit": True}), loss != "sft"
+    train(make(), loss, short, texts(backend, 8, dpo=pairs), texts(backend, 4, first=20, dpo=pairs))
+    assert kinds == {torch.float32}
 
 
 def test_a_recipe_is_the_preset_with_what_was_given() -> None:
