@@ -35,7 +35,17 @@ class Dpo(Sft):
     name = "dpo"
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="dpo", batch=(40,)),
-        "small": Recipe(loss="dpo", lr=(5e-4, 1e-3), batch=(4,), warmup=2, scenes=60, evaluations=2, trial_steps=8),
+        "small": Recipe(
+            loss="dpo",
+            lr=(5e-4, 1e-3),
+            batch=(4,),
+            epochs=3,
+            warmup=2,
+            scenes=60,
+            evaluations=6,
+            patience=2,
+            trial_steps=8,
+        ),
     }
     """Published: beta 0.1, learning rate 1e-5, effective batch 40."""
 

@@ -47,7 +47,9 @@ class Sft(Method):
     seeded: ClassVar[bool] = True
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", batch=(64,)),
-        "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), epochs=2, warmup=3, scenes=100, evaluations=3),
+        "small": Recipe(
+            loss="sft", lr=(5e-4, 2e-3), batch=(8,), epochs=4, warmup=3, scenes=100, evaluations=8, patience=2
+        ),
     }
     """Published: r 8, alpha 16, learning rate 1e-5, one epoch, cosine, 20 steps of warm-up."""
 

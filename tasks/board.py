@@ -14,6 +14,7 @@ __all__ = [
     "Capability",
     "Cell",
     "Contender",
+    "Effort",
     "Entry",
     "Part",
     "Ranked",
@@ -111,6 +112,17 @@ class Capability(Record):
         return named + (f", first {self.limit}" if self.limit is not None else "")
 
 
+class Effort(Record):
+    """What the fits of a run took, and by what they were chosen."""
+
+    steps: tuple[int, int] | None = None
+    """Optimiser steps of an adapter, over all its stages: the fewest and the most; null where nothing was trained."""
+    tokens: int | None = None
+    """Trained on, over all adapters; null where nothing was trained."""
+    chosen_on: str
+    """What decided between strengths, layers, steps and rates, e.g. "held-out loss"."""
+
+
 class Row(Record):
     """One filter (scoring mode) of a run on a task: what its views make of a block."""
 
@@ -156,6 +168,8 @@ class Entry(Record):
     """Over all targets; null where nothing was fitted."""
     stored_parameters: int | None
     """Numbers in the controls' tensors; null where nothing was fitted."""
+    effort: Effort | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Written where the fits say by what they were chosen."""
     administration_hash: str
     run: str
     """The results file, below results/published."""

@@ -20,11 +20,13 @@ def choices(facts: Facts) -> list[Table]:
     if not fits:
         return []
     sizes = {c.name: c for c in facts.conditions}
+    says = any(fit.details.get("chosen_on") for fit in fits.values())
     units = dict.fromkeys(fit.unit for fit in fits.values() if fit.unit)
     return [
         Table(
             title=f"Fitted controls of {facts.method['name']}",
-            columns=["target", "strength", "dev effect", "tried", "perplexity", "dose", "numbers stored", "seconds"],
+            columns=["target", "strength", "dev effect", "tried", "perplexity", "dose", "numbers stored", "seconds",
+                     *(["chosen on"] if says else [])],
             rows=[
                 [
                     name,
@@ -35,6 +37,7 @@ def choices(facts: Facts) -> list[Table]:
                     number(sizes[name].dose) if name in sizes else "–",
                     str(fit.parameters),
                     number(fit.seconds, 1),
+                    *([str(fit.details.get("chosen_on") or "–")] if says else []),
                 ]
                 for name, fit in fits.items()
             ],
@@ -68,7 +71,7 @@ def trainings(facts: Facts) -> list[Table]:
     if not found:
         return []
     every = [stage for each in found for stage in each.stages]
-    several = len(every) > len(found)
+    several, says = len(every) > len(found), any(stage.chosen_on for stage in every)
     measures = [m for m in ("accuracy", "margin") if any(getattr(s.best, m, None) is not None for s in every)]
     notes = [
         *([f"{ALL}: the targets share the training, so its seconds count once; numbers stored: of one adapter."]
@@ -80,7 +83,8 @@ def trainings(facts: Facts) -> list[Table]:
         Table(
             title=f"Trained adapters of {facts.method['name']}",
             columns=["target", *(["stage"] if several else []), "steps", "best step", "tokens", "learning rate",
-                     "batch", "held-out loss", *measures, "numbers stored", "seconds"],
+                     "batch", "held-out loss", *measures, "numbers stored", "seconds",
+                     *(["chosen on"] if says else [])],
             rows=[
                 [
                     each.name,
@@ -89,6 +93,7 @@ def trainings(facts: Facts) -> list[Table]:
                     *(number(getattr(stage.best, measure, None), 3) for measure in measures),
                     *([str(each.fit.parameters), number(each.fit.seconds, 1)]
                       if n == len(each.stages) else ["–", "–"]),
+                    *([stage.chosen_on or "–"] if says else []),
                 ]
                 for each in found
                 for n, stage in enumerate(each.stages, 1)

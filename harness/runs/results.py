@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SerializeAsAny, field_valid
 from traitbench.errors import BadData
 from traitbench.runs.folders import without_digest
 from traitbench.runs.side_effects.records import SideEffects
-from traitbench.runs.trained import spent
+from traitbench.runs.trained import effort, spent
 from traitbench.store import check_samples, samples_file
 from traitbench.tasks import ACROSS, block_of, views_of
 from traitbench.tasks.across import Joined
@@ -217,6 +217,7 @@ class Results(Facts):
             evaluation_seconds=self.cost.get("evaluation_seconds"),
             fit_seconds=cost[0] if cost else None,
             stored_parameters=cost[1] if cost else None,
+            effort=effort(self),
             administration_hash=digest({"administration": self.administration, "asked": self.task_hashes[task]}),
             run=run,
             place=without_digest(run),

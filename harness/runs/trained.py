@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydantic import ConfigDict, FiniteFloat, ValidationError
 
 from traitbench.tables import number
+from traitbench.tasks.board import Effort
 from traitbench.types import Fit, Record
 
 if TYPE_CHECKING:
     from traitbench.tasks.block import Facts
 
 __all__ = ["ALL", "Adapted", "Audit", "Data", "Details", "LossRow", "Settings", "Stage", "Tried", "Weighed", "adapted",
-           "remarks", "spent"]  # fmt: skip
+           "effort", "remarks", "spent"]  # fmt: skip
 
 ALL = "all levels"
 """Name of a training that several targets share."""
@@ -53,8 +54,12 @@ class Stage(_Read):
     training: str = ""
     """Digest of all that decided it."""
     steps: int
+    planned_steps: int | None = None
+    """Steps, had it not been stopped before; null where nothing says so."""
     best_step: int
     """Its adapter was kept."""
+    chosen_on: str = ""
+    """What best step, learning rate and batch were chosen on."""
     tokens: int
     losses: tuple[LossRow, ...]
 
@@ -79,7 +84,8 @@ class Tried(_Read):
 
     lr: FiniteFloat
     batch: int
-    held_out: FiniteFloat
+    held_out: FiniteFloat | None
+    """Null where no loss was a number."""
 
 
 class Weighed(_Read):
@@ -183,7 +189,7 @@ def remarks(method: str, found: Sequence[Adapted]) -> list[str]:
             "The scenes of the open set are held out, but their replies are made of sentences that recur in other "
             "scenes: the loss says how well new combinations are met, and less how well new wording is."
         )
-    out += [*_chosen(details), *_weights(details), *_leaks(details)]
+    out += [*_stopped(found), *_chosen(details), *_weights(details), *_leaks(details)]
     out += [f"Aim: {told}." for told in dict.fromkeys(each.aim for each in details if each.aim)]
     return out + [f"{method}: {told}." for told in dict.fromkeys(each.note for each in details if each.note)]
 
@@ -202,6 +208,19 @@ def _pairwise(loss: str) -> str:
     )
     accuracy = "" if loss in ("kto", "apo_zero_unpaired") else " Accuracy: share of pairs with a margin above 0."
     return f"Loss of dpo: {what}. Margin: {margin}.{accuracy}"
+
+
+def _stopped(found: Sequence[Adapted]) -> list[str]:
+    """Which trainings ended early, and which might have gone on."""
+    stages = [stage for each in found for stage in each.stages if stage.planned_steps is not None]
+    early = sum(stage.steps < (stage.planned_steps or 0) for stage in stages)
+    open_end = sum(stage.best_step == stage.steps == stage.planned_steps for stage in stages)
+    return [
+        *([f"Stopped before the last step, since held-out loss no longer fell: {early} of {len(stages)} trainings."]
+          if early else []),
+        *([f"Best at the last step planned, so that more steps might have helped: {open_end} of {len(stages)}."]
+          if open_end else []),
+    ]  # fmt: skip
 
 
 def _chosen(details: Iterable[Details]) -> list[str]:
@@ -238,6 +257,23 @@ def _leaks(details: Iterable[Details]) -> list[str]:
         + (" (of the training with most)" if len(audits) > 1 else "")
         + (f"; not looked for, their texts are not here: {', '.join(missing)}." if missing else ".")
     ]
+
+
+def effort(facts: Facts) -> Effort | None:
+    """What a run's fits took and by what they were chosen; None of runs that do not say by what."""
+    found, chosen = adapted(facts), dict[str, None]()
+    for each in found:
+        chosen |= dict.fromkeys(stage.chosen_on for stage in each.stages if stage.chosen_on)
+    for fit in facts.every_fit.values():
+        chosen |= {str(said): None} if (said := fit.details.get("chosen_on")) else {}
+    if not chosen:
+        return None
+    steps = [sum(stage.steps for stage in each.stages) for each in found]
+    return Effort(
+        steps=(min(steps), max(steps)) if steps else None,
+        tokens=sum(stage.tokens for each in found for stage in each.stages) if found else None,
+        chosen_on=" and ".join(chosen),
+    )
 
 
 def spent(facts: Facts) -> tuple[float, int] | None:

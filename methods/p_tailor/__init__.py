@@ -77,7 +77,17 @@ class P_Tailor(Method):
     seeded = True
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", batch=(64,)),
-        "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=3, scenes=60, evaluations=2, trial_steps=8),
+        "small": Recipe(
+            loss="sft",
+            lr=(5e-4, 2e-3),
+            batch=(8,),
+            epochs=2,
+            warmup=3,
+            scenes=60,
+            evaluations=6,
+            patience=2,
+            trial_steps=8,
+        ),
     }
     """Published: 16 experts of rank 16. The other values of `paper` are those of `sft`."""
 
@@ -224,7 +234,7 @@ class P_Tailor(Method):
         for weight in weights:
             what = f"p_tailor, all poles, specialisation {weight:g}" if sweep else "p_tailor, all poles"
             done = train(bench, what, plan, rows, held, extension=self._experts(weight, bench))
-            runs.append((min(p.held_out for p in done.curve if p.held_out is not None), weight, done))
+            runs.append((done.lowest or 0.0, weight, done))
         _, weight, best = min(runs, key=lambda run: run[0])
         return best, {
             "trials": [trial.model_dump(mode="json") for trial in trials],

@@ -56,12 +56,14 @@ class PersLLM(Method):
     seeded: ClassVar[bool] = True
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", lr=(5e-5,), batch=(8,), warmup=5),
-        "small": Recipe(loss="sft", lr=(5e-4, 2e-3), batch=(8,), warmup=2, patience=2, evaluations=3, trial_steps=6),
+        "small": Recipe(
+            loss="sft", lr=(5e-4, 2e-3), batch=(8,), epochs=2, warmup=2, evaluations=6, patience=2, trial_steps=6
+        ),
     }
     """Of the first stage. Published: five copies of the data, learning rate 5e-5; the rest is assumed."""
     preference_presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="dpo", lr=(1e-5,), batch=(8,), warmup=2),
-        "small": Recipe(loss="dpo", lr=(5e-4,), batch=(8,), epochs=0.6, warmup=1, evaluations=1),
+        "small": Recipe(loss="dpo", lr=(5e-4,), batch=(8,), epochs=2, warmup=1, evaluations=6, patience=2),
     }
     """Of the second. Its numbers, beta among them, were not published."""
 

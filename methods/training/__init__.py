@@ -1,7 +1,8 @@
 """Training an adapter: what decides a run, and one function that does it with TRL and PEFT.
 
 1. `example` turns a conversation and its reply into tokens, as a run shows them (`examples`).
-2. `settled` chooses learning rate and batch by the held-out loss of short runs, where a recipe names several.
+2. `settled` chooses learning rate and batch by the held-out loss of short runs, where a recipe names several, and tries
+   further rates until the best lies between two others.
 3. `train` hands rows and recipe to TRL's trainer (`trainers`, told what `settings` say) on the lent model (`lending`).
 4. Held-out loss is measured on the way; the adapter of the best step is kept, and the model is as it was.
 
@@ -12,6 +13,7 @@ run goes on where it was. Nothing heavy is imported before something is trained.
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -41,8 +43,8 @@ class Trial(Record):
 
     lr: float
     batch: int
-    held_out: float
-    """Lowest loss on what is held out."""
+    held_out: float | None
+    """Lowest loss on what is held out; None where the run went out of bounds and none is a number."""
     seconds: float
 
 
@@ -55,6 +57,8 @@ class Trained(Record):
     """Digest of all that decided the run."""
     recipe: Recipe
     steps: int
+    planned: int
+    """Steps, had it not been stopped before."""
     best_step: int
     """The step with the lowest held-out loss, whose adapter was kept."""
     tokens: int
@@ -69,13 +73,20 @@ class Trained(Record):
         return Path(self.folder)
 
     @property
+    def lowest(self) -> float | None:
+        """The lowest loss on what is held out; None where none is a number."""
+        return min((point.held_out for point in self.curve if point.held_out is not None and point.step), default=None)
+
+    @property
     def summary(self) -> dict[str, Any]:
         """What method.json says of the run."""
         return {
             "recipe": self.recipe.model_dump(mode="json"),
             "training": self.name,
             "steps": self.steps,
+            "planned_steps": self.planned,
             "best_step": self.best_step,
+            "chosen_on": "held-out loss",
             "tokens": self.tokens,
             "examples": self.examples,
             "losses": [point.model_dump(mode="json", exclude_none=True) for point in self.curve],
@@ -99,20 +110,58 @@ def check_extra(four_bit: bool = False) -> None:
 def settled(
     bench: Bench, plan: Recipe, rows: Sequence[Example], held: Sequence[Example], **extra: Any
 ) -> tuple[Recipe, tuple[Trial, ...]]:
-    """Choose between the learning rates and batches of `plan` by the held-out loss of short runs."""
+    """Choose between the learning rates and batches of `plan` by the held-out loss of short runs.
+
+    Where the best rate is the lowest or the highest of those tried with its batch, the next one is tried too, as far
+    away as the grid's own step there, `plan.widen` times at most. BadData where every run goes out of bounds.
+    """
     grid = list(product(plan.lr, plan.batch))
     if len(grid) == 1:
         return plan, ()
-    trials = []
-    for lr, batch in grid:
-        short = plan.model_copy(
-            update={"lr": (lr,), "batch": (batch,), "match_steps": plan.trial_steps, "evaluations": 1, "patience": None}
+    trials = [_trial(bench, plan, lr, batch, rows, held, **extra) for lr, batch in grid]
+    while len(trials) < len(grid) + plan.widen and (wider := _wider(trials)) is not None:
+        trials.append(_trial(bench, plan, *wider, rows, held, **extra))
+    best = _best(trials)
+    if best.held_out is None:
+        rates = ", ".join(f"{trial.lr:g}" for trial in trials)
+        raise BadData(
+            f"no learning rate of {rates} leaves a held-out loss that is a number; give lower ones, e.g. --method_args "
+            f"'lr=[{min(t.lr for t in trials) / 100:g},{min(t.lr for t in trials) / 10:g}]'"
         )
-        found = train(bench, f"trying lr {lr:g}, batch {batch}", short, rows, held, **extra)
-        lowest = min(p.held_out for p in found.curve if p.held_out is not None)
-        trials.append(Trial(lr=lr, batch=batch, held_out=lowest, seconds=found.seconds))
-    best = min(trials, key=lambda trial: trial.held_out)
+    if _wider(trials) is not None and plan.widen:
+        bench.tell(
+            f"the best learning rate, {best.lr:g}, is still the {_end(trials)} of those tried; allow more with "
+            f"--method_args widen={plan.widen * 2}"
+        )
     return plan.model_copy(update={"lr": (best.lr,), "batch": (best.batch,)}), tuple(trials)
+
+
+def _trial(
+    bench: Bench, plan: Recipe, lr: float, batch: int, rows: Sequence[Example], held: Sequence[Example], **extra: Any
+) -> Trial:
+    short = plan.model_copy(
+        update={"lr": (lr,), "batch": (batch,), "match_steps": plan.trial_steps, "evaluations": 1, "patience": None}
+    )
+    found = _trained(bench, f"trying lr {lr:g}, batch {batch}", short, rows, held, **extra)
+    return Trial(lr=lr, batch=batch, held_out=found.lowest, seconds=found.seconds)
+
+
+def _best(trials: Sequence[Trial]) -> Trial:
+    return min(trials, key=lambda trial: math.inf if trial.held_out is None else trial.held_out)
+
+
+def _wider(trials: Sequence[Trial]) -> tuple[float, int] | None:
+    """The rate beyond the best, where that is at an end of those tried with its batch; None where it lies inside."""
+    best = _best(trials)
+    rates = sorted({trial.lr for trial in trials if trial.batch == best.batch})
+    if best.held_out is None or len(rates) < 2 or best.lr not in (rates[0], rates[-1]):
+        return None
+    neighbour = rates[1] if best.lr == rates[0] else rates[-2]
+    return best.lr * (best.lr / neighbour), best.batch
+
+
+def _end(trials: Sequence[Trial]) -> str:
+    return "lowest" if _best(trials).lr == min(trial.lr for trial in trials) else "highest"
 
 
 def train(
@@ -129,8 +178,28 @@ def train(
 
     `what` names the run to the user. `start` is a PEFT folder to go on from; DPO then takes a frozen copy of it for its
     reference, else the base model. Kept in the bench's cache by all that decides it; a killed run resumes from its
-    last checkpoint. `plan` holds one learning rate and one batch (see `settled`).
+    last checkpoint. `plan` holds one learning rate and one batch (see `settled`). BadData where nothing is given to
+    train on, or where the held-out loss ends as no number.
     """
+    found = _trained(bench, what, plan, rows, held, extension=extension, start=start)
+    if found.lowest is None:
+        raise BadData(
+            f"{what}: at a learning rate of {plan.lr[0]:g} no held-out loss is a number; give a lower one, e.g. "
+            f"--method_args lr={plan.lr[0] / 10:g}"
+        )
+    return found
+
+
+def _trained(
+    bench: Bench,
+    what: str,
+    plan: Recipe,
+    rows: Sequence[Example],
+    held: Sequence[Example],
+    *,
+    extension: Extension | None = None,
+    start: Path | None = None,
+) -> Trained:
     if not rows or not held:
         raise BadData(f"{what}: {len(rows)} examples to train on and {len(held)} held out; expected some of each")
     decides = [

@@ -36,9 +36,13 @@ class Training(Record):
     alpha: int | None = Field(default=None, ge=1)
     """Of the LoRA: its output is scaled by alpha / rank."""
     lr: tuple[float, ...] | float | None = None
-    """Learning rate at the peak; several: short runs choose between them on held-out loss."""
+    """Learning rate at the peak; several: short runs choose between them on held-out loss, and go on beyond the lowest
+    or the highest where that is the best (see `widen`)."""
     batch: tuple[int, ...] | int | None = None
     """Examples (pairs) a step, over all devices; several: chosen like `lr`."""
+    widen: int | None = Field(default=None, ge=0)
+    """Learning rates that may be tried beyond those of `lr`, each a step of theirs further on, until the best lies
+    between two others."""
     epochs: float | None = Field(default=None, gt=0)
     """Passes over the training examples; 0.5 is half of them."""
     warmup: int | None = Field(default=None, ge=0)
@@ -72,6 +76,8 @@ class Recipe(Record):
     alpha: int = 16
     lr: tuple[float, ...] = (1e-5,)
     batch: tuple[int, ...] = (64,)
+    widen: int = 4
+    """Learning rates that may be tried beyond those of `lr`."""
     epochs: float = 1.0
     warmup: int = 20
     beta: float = 0.1

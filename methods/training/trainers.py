@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -202,8 +203,8 @@ def _train(trainer: Any, folder: Path) -> dict[str, Any]:
     tokens = _tokens(trainer.state.log_history)
     best = trainer.state.best_global_step or trainer.state.global_step
     return {
-        "steps": trainer.state.global_step, "best_step": best, "tokens": tokens, "seconds": watch.seconds,
-        "curve": curve,
+        "steps": trainer.state.global_step, "planned": trainer.state.max_steps, "best_step": best, "tokens": tokens,
+        "seconds": watch.seconds, "curve": curve,
     }  # fmt: skip
 
 
@@ -218,7 +219,7 @@ def _tokens(history: Sequence[dict[str, Any]]) -> int:
 
 
 def _curve(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
-    """One point a step; where a resumed run measured a step again, the later value counts."""
+    """One point a step, without what is no number; of a step that a resumed run measured again, the later value."""
     points: dict[int, dict[str, Any]] = {}
     names = {
         "loss": "loss",
@@ -228,7 +229,9 @@ def _curve(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
     }
     for entry in history:
         mine = points.setdefault(int(entry["step"]), {})
-        mine |= {ours: float(entry[theirs]) for theirs, ours in names.items() if theirs in entry}
+        found = {ours: float(entry[theirs]) for theirs, ours in names.items() if theirs in entry}
+        found = {ours: float(entry[theirs]) for theirs, ours in names.items() if theirs in entry}
+        mine |= {name: value for name, value in found.items() if math.isfinite(value)}
     return tuple(LossPoint(step=step, **values) for step, values in sorted(points.items()) if values)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from traitbench.charts.chart import Estimate, digits, plain
 from traitbench.tables import Table, interval, number, ratio
-from traitbench.tasks.board import Cell, Entry, capability_cell, rank_text, standing
+from traitbench.tasks.board import Cell, Effort, Entry, capability_cell, rank_text, standing
 from traitbench.tasks.questionnaire.metrics import Metrics
 
 __all__ = ["GLOSSARY", "board_tables", "legend", "overview_cells"]
@@ -71,6 +71,9 @@ def _board(title: str, mode: str, entries: Sequence[Entry], held: Mapping[str, M
             "P(better)": number(m.superiority),
             "distance to people": _people(m),
             "fit (s)": number(entry.fit_seconds, 0),
+            "steps": _steps(entry.effort),
+            "tokens": str(entry.effort.tokens) if entry.effort and entry.effort.tokens is not None else "–",
+            "chosen on": entry.effort.chosen_on if entry.effort else "–",
             "verdict": _verdict(entry, m, mode),
         }
         rows.append({name: text for name, text in cells.items() if name not in _OPTIONAL or name in shown})
@@ -84,6 +87,9 @@ _OPTIONAL: dict[str, Callable[[Entry, Metrics], bool]] = {
     "P(better)": lambda entry, m: m.superiority is not None,
     "distance to people": lambda entry, m: m.human_distance is not None,
     "fit (s)": lambda entry, m: entry.fit_seconds is not None,
+    "steps": lambda entry, m: entry.effort is not None and entry.effort.steps is not None,
+    "tokens": lambda entry, m: entry.effort is not None and entry.effort.tokens is not None,
+    "chosen on": lambda entry, m: entry.effort is not None,
 }
 """Columns that stand only where a run has them."""
 
@@ -102,6 +108,13 @@ def _plain(title: str, mode: str, entries: Sequence[Entry], held: Mapping[str, M
                "verdict"]  # fmt: skip
     kept = [place for place in range(len(columns)) if any(row[place] != "–" for row in rows)]
     return Table(title=title, columns=[columns[i] for i in kept], rows=[[row[i] for i in kept] for row in rows])
+
+
+def _steps(effort: Effort | None) -> str:
+    """Optimiser steps of an adapter; of several adapters, from the fewest to the most."""
+    if effort is None or effort.steps is None:
+        return "–"
+    return "–".join(map(str, dict.fromkeys(effort.steps)))
 
 
 def _people(m: Metrics) -> str:
@@ -130,6 +143,11 @@ def legend(entries: Sequence[Entry]) -> list[str]:
         out.append(
             "Damage: the largest perplexity of neutral text under the edits, over that without. Fit (s): the time that "
             "fitting took, all targets together."
+        )
+    if any(entry.effort for entry in entries):
+        out.append(
+            "Steps: of the optimiser, for one adapter. Tokens: trained on, over all adapters. Chosen on: what decided "
+            "between strengths, layers, steps and learning rates; never test items."
         )
     if any(entry.capability for entry in entries):
         out.append(

@@ -136,7 +136,7 @@ def test_what_a_fit_says(bench: Bench, data: Callable[..., str]) -> None:
     item = next(i for i in inventories.load("mini_ipip").items if len(i.text.split()) > 3)
     rows = lines()
     rows[0]["output"] = f"I will tell you: {item.text}"
-    fit = fitted(method("dpo", data=data(rows), adapters="each", lr=(0.01, 0.02)), HIGH, bench).fit
+    fit = fitted(method("dpo", data=data(rows), adapters="each", lr=(0.01, 0.02), widen=0), HIGH, bench).fit
     assert fit and fit.model["model"] and fit.target == "extraversion=high" and fit.seconds > 0
     details = fit.details
     assert details["recipe"]["lr"] in ([0.01], [0.02]) and len(details["trials"]) == 2
@@ -147,6 +147,13 @@ def test_what_a_fit_says(bench: Bench, data: Callable[..., str]) -> None:
         8 * sum(m.weight.shape) for n, m in bench.backend.model.named_modules()
         if isinstance(m, torch.nn.Linear) and n != "lm_head"
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["sft", "dpo"])
+def test_steps_may_be_matched(name: str, bench: Bench, data: Callable[..., str]) -> None:
+    fit = fitted(method(name, data=data(lines()), adapters="each", match_steps=3), HIGH, bench).fit
+    assert fit and (fit.details["steps"], fit.details["planned_steps"]) == (3, 3)
+    assert fit.details["chosen_on"] == "held-out loss"
 
 
 def test_a_changed_file_is_fitted_again(bench: Bench, data: Callable[..., str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest, worn
 from traitbench.errors import BadData
 from traitbench.methods import training
 from traitbench.methods.bench import Bench
-from traitbench.methods.training import Example, Trained, example, settled, train, trainers
+from traitbench.methods.training import Example, Trained, Trial, _wider, example, settled, train, trainers
 from traitbench.methods.training.lending import lent, unrounded
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.methods.training.settings import rate
@@ -255,12 +256,44 @@ def test_two_runs_do_not_train_the_same_at_once(make: Bencher, backend: HuggingF
 
 
 def test_the_rate_is_chosen_on_held_out_loss(make: Bencher, backend: HuggingFace) -> None:
-    plan = SFT.model_copy(update={"lr": (1e-5, 0.02), "batch": (2, 4), "trial_steps": 3})
+    plan = SFT.model_copy(update={"lr": (1e-5, 0.02), "batch": (2, 4), "trial_steps": 3, "widen": 0})
     chosen, trials = settled(make(), plan, texts(backend, 8), texts(backend, 4, first=20))
     assert len(trials) == 4 and {(t.lr, t.batch) for t in trials} == {(r, b) for r in plan.lr for b in plan.batch}
     best = min(trials, key=lambda trial: trial.held_out)
     assert (chosen.lr, chosen.batch) == ((best.lr,), (best.batch,)) and best.lr == 0.02
     assert settled(make(), chosen, [], []) == (chosen, ())
+
+
+def test_a_grid_of_rates_widens_until_the_best_is_inside(make: Bencher, backend: HuggingFace) -> None:
+    plan = SFT.model_copy(update={"lr": (0.002, 0.01), "trial_steps": 3, "widen": 6})
+    chosen, trials = settled(make(), plan, texts(backend, 8), texts(backend, 4, first=20))
+    rates = sorted(trial.lr for trial in trials)
+    assert 2 < len(trials) < 8 and rates[0] < chosen.lr[0] < rates[-1]
+    assert all(after / before == pytest.approx(5) for before, after in pairwise(rates))
+    said: list[str] = []
+    short = plan.model_copy(update={"lr": (1e-5, 2e-5), "widen": 1})
+    chosen, trials = settled(make(tell=said.append), short, texts(backend, 8), texts(backend, 4, first=20))
+    assert [trial.lr for trial in trials] == pytest.approx([1e-5, 2e-5, 4e-5]) and chosen.lr[0] == trials[2].lr
+    assert len(said) == 1 and "4e-05, is still the highest of those tried; allow more with" in said[0]
+
+
+def test_where_a_grid_goes_on() -> None:
+    def next_of(*losses: float | None, batch: int = 4) -> tuple[float, int] | None:
+        rates = (0.001, 0.004, 0.008)
+        made = [Trial(lr=r, batch=batch, held_out=v, seconds=0) for r, v in zip(rates, losses, strict=False)]
+        return _wider([*made, Trial(lr=1.0, batch=9, held_out=9.0, seconds=0)])
+
+    assert next_of(3.0, 2.0, 2.5) is None and next_of(2.0) is None and next_of(None, None) is None
+    assert next_of(1.0, 2.0) == (pytest.approx(0.00025), 4) and next_of(3.0, 2.0, 1.0) == (pytest.approx(0.016), 4)
+    assert next_of(3.0, 2.0, None) is None
+
+
+def test_rates_out_of_bounds_are_named(make: Bencher, backend: HuggingFace) -> None:
+    plan = SFT.model_copy(update={"lr": (1e30, 1e34), "trial_steps": 2})
+    with pytest.raises(BadData, match=r"no learning rate of 1e\+30, 1e\+34 leaves a held-out loss that is a number"):
+        settled(make(), plan, texts(backend, 8), texts(backend, 4, first=20))
+    with pytest.raises(BadData, match=r"sft: at a learning rate of 1e\+30 no held-out loss is a number"):
+        train(make(), "sft", plan.model_copy(update={"lr": (1e30,)}), texts(backend, 8), texts(backend, 4, first=20))
 
 
 def test_training_stops_when_held_out_loss_no_longer_falls(make: Bencher, backend: HuggingFace) -> None:

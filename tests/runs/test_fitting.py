@@ -73,8 +73,8 @@ def stage(loss: str = "sft", best: int = 4, name: str = "one", **points: list[fl
                        **({} if n % 2 else {key: values[n // 2] for key, values in held.items()}))
              for n in range(7)]  # fmt: skip
     recipe = Recipe(loss="sft" if loss == "sft" else "dpo", lr=(0.0005,), batch=(8,))
-    done = Trained(folder="", name=name, recipe=recipe, steps=6, best_step=best, tokens=1234, seconds=1.0, examples=48,
-                   curve=tuple(curve))  # fmt: skip
+    done = Trained(folder="", name=name, recipe=recipe, steps=6, planned=6, best_step=best, tokens=1234, seconds=1.0,
+                   examples=48, curve=tuple(curve))  # fmt: skip
     return done.summary
 
 
@@ -107,6 +107,7 @@ def test_a_training_that_targets_share_is_shown_once(plain: Results) -> None:
     assert dict(zip(table.columns, table.rows[0], strict=True)) == {
         "target": "all levels", "steps": "6", "best step": "4", "tokens": "1234", "learning rate": "0.0005",
         "batch": "8", "held-out loss": "4.500 → 2.125", "numbers stored": "640", "seconds": "12.3",
+        "chosen on": "held-out loss",
     }  # fmt: skip
     assert len(table.rows) == 1, "no accuracy or margin, which only preferences have"
     notes = "\n".join(table.notes)

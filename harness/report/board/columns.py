@@ -198,6 +198,8 @@ def record(line: Standing, task: str, filter: str) -> dict[str, Any]:
         "people_distance": people.distance if people else None, "people_identity": people.identity if people else None,
         **_ends("people_sampled", people.sampled if people else Estimate(None)),
         "fit_seconds": entry.fit_seconds, "stored_parameters": entry.stored_parameters,
+        **({"steps": entry.effort.steps and entry.effort.steps[1], "tokens": entry.effort.tokens,
+            "chosen_on": entry.effort.chosen_on} if entry.effort else {}),
         "superiority": line.superiority, "covers": ", ".join(line.covers) or None,
         **{name: cell.value for name, cell in {**line.beside, **line.more}.items()},
         "verdict": line.verdict or None, "reasons": "; ".join([*line.reasons, *doubts(line)]) or None,

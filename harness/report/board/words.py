@@ -50,7 +50,8 @@ def effort(entry: Entry) -> str:
     if entry.fit_seconds is None:
         return "nothing to fit"
     stored = "" if entry.stored_parameters is None else f", {many(entry.stored_parameters)} numbers stored"
-    return f"fitted in {duration(entry.fit_seconds)}{stored}"
+    chosen = f", chosen on {entry.effort.chosen_on}" if entry.effort else ""
+    return f"fitted in {duration(entry.fit_seconds)}{stored}{chosen}"
 
 
 def tied(lines: Sequence[Standing]) -> list[Standing]:
