@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["JUDGES", "TEXTS", "THRESHOLDS", "Level", "Limit", "Threshold", "judge"]
+__all__ = ["FIND", "JUDGES", "TEXTS", "THRESHOLDS", "Level", "Limit", "Threshold", "judge"]
 
 Level = Literal["caution", "not interpretable"]
 
@@ -26,11 +26,17 @@ class Threshold(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """Where a written text stops being one that can be judged."""
+    """A limit that decides something by itself, such as where a written text stops being one that can be judged."""
 
     value: float
     source: str
 
+
+FIND = Limit(
+    0.05,
+    "p of a fit's statistic under shuffled labels of the poles (Phipson & Smyth 2010): the usual level of a test",
+)
+"""Up to which p a fit found something."""
 
 THRESHOLDS: dict[str, Threshold] = {
     "acquiescence": Threshold(
