@@ -11,6 +11,8 @@ Where it departs: the adapter of the step with the lowest held-out loss is kept,
 heart; learning rate and batch are chosen by held-out loss where several are given; and `adapters=each` trains one
 adapter a level, with the sentence left out of half of its examples, and is used without any: does the trait hold
 unconditionally?
+
+Whether it found anything is tested against an adapter of shuffled labels, on held-out scenes (`training.finding`).
 """
 
 from __future__ import annotations
@@ -26,12 +28,13 @@ from traitbench.methods.dialogues import Corpus, Dialogue, Pair
 from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting
-from traitbench.methods.training import Example, check_extra, example, settled, train
+from traitbench.methods.training import Example, Trained, Trial, check_extra, example, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
+    from traitbench.methods.training.finding import Sought
 
 __all__ = ["Sft", "instruction", "opened"]
 
@@ -109,6 +112,7 @@ class Sft(Method):
         plan, trials = settled(bench, plan, *self._examples(bench, corpus, first if each else None))
         what = f"{self.name}, {target.name if each else 'all levels'}"
         trained = train(bench, what, plan, *self._examples(bench, corpus, target if each else None))
+        sought = self._sought(bench, what, plan, trained, trials, corpus, target if each else None)
         # The trials are shared by all targets; they are charged to the level they were made on.
         charged = sum(trial.seconds for trial in trials) if not each or target == first else 0.0
         leaks = audit([text for d in corpus.dialogues for text in (d.input, d.output)])
@@ -117,13 +121,28 @@ class Sft(Method):
             config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=leaks.whole, licence=corpus.licence,
             details={
                 **trained.summary, "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": leaks.summary,
-                "trials": [trial.model_dump(mode="json") for trial in trials],
+                "trials": [trial.model_dump(mode="json") for trial in trials], "find": sought.details,
             },
-            seconds=trained.seconds + charged, shared=trained.name,
+            find=sought.find, seconds=trained.seconds + charged + sought.seconds, shared=trained.name,
             parameters=parameters(trained.adapter),
         )  # fmt: skip
         messages = () if each else instruction(target, bench)
         return controls.store(bench.folder, messages=messages, adapter=trained.adapter, fit=fit)
+
+    def _sought(
+        self, bench: Bench, what: str, plan: Recipe, trained: Trained, trials: Sequence[Trial], corpus: Corpus,
+        target: Target | None,
+    ) -> Sought:  # fmt: skip
+        """Test whether the labels taught it anything that holds in the scenes that are held out."""
+        from traitbench.methods.training.finding import Sought, seek
+
+        if not self.config.find:
+            return Sought(None, {"test": "left out (find=false)"}, 0.0)
+        rows, held = self._examples(bench, corpus, target)
+        train, kept = self._parts(corpus, target, bench.seed)
+        shuffled = self._tokens(bench, dialogues.relabelled(train, bench.seed), target)
+        scenes = [each.scene for each in self.chosen(kept, target)]
+        return seek(bench, what, plan, trained, rows, shuffled, held, scenes, trials=trials)
 
     def _measure(self, bench: Bench, corpus: Corpus) -> None:
         """Refuse a record over the cutoff before anything is trained, whichever target it belongs to."""
@@ -148,14 +167,13 @@ class Sft(Method):
 
     def _examples(self, bench: Bench, corpus: Corpus, target: Target | None) -> tuple[list[Example], list[Example]]:
         """Tokenise both parts; with a target the instruction is left out of every other example."""
-        train, held = (
-            [
-                self._example(bench, each, target is None or n % 2 == 0)
-                for n, each in enumerate(self.chosen(part, target))
-            ]
-            for part in self._parts(corpus, target, bench.seed)
-        )
+        train, held = (self._tokens(bench, part, target) for part in self._parts(corpus, target, bench.seed))
         return train, held
+
+    def _tokens(self, bench: Bench, part: Sequence[Dialogue], target: Target | None) -> list[Example]:
+        return [
+            self._example(bench, each, target is None or n % 2 == 0) for n, each in enumerate(self.chosen(part, target))
+        ]
 
     def chosen(self, part: Sequence[Dialogue], target: Target | None) -> Sequence[Dialogue | Pair]:
         """Pick what is learnt: the dialogues of the target's level, or all."""

@@ -139,6 +139,26 @@ def subset(dialogues: Sequence[Dialogue], n_scenes: int, seed: int) -> tuple[Dia
     return tuple(each for each in dialogues if each.scene in kept)
 
 
+def relabelled(dialogues: Sequence[Dialogue], seed: int) -> tuple[Dialogue, ...]:
+    """Let the two levels change places in half of the scenes of each trait, which is drawn by `seed`.
+
+    The replies stay where they are, and so do scenes that do not have one record of each level: what is said under a
+    level then says nothing of it.
+    """
+    held: dict[tuple[Trait, str], list[Dialogue]] = {}
+    for each in dialogues:
+        held.setdefault((each.trait, each.scene), []).append(each)
+    whole = [key for key, mine in held.items() if sorted(each.level for each in mine) == ["high", "low"]]
+    turned: set[tuple[Trait, str]] = set()
+    for trait in dict.fromkeys(trait for trait, _ in whole):
+        scenes = _shuffled([each for each in dialogues if (trait, each.scene) in whole], f"relabelled {seed} {trait}")
+        turned |= {(trait, scene) for scene in scenes[: (len(scenes) + 1) // 2]}
+    return tuple(
+        each.model_copy(update={"level": _opposite(each.level)}) if (each.trait, each.scene) in turned else each
+        for each in dialogues
+    )
+
+
 def of_target(dialogues: Sequence[Dialogue], target: Target) -> tuple[Dialogue, ...]:
     """Return the records of the target's trait and level.
 

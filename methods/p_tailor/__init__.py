@@ -22,6 +22,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from traitbench import controls
@@ -34,12 +36,13 @@ from traitbench.methods.sft import instruction, opened
 from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import read_json, write_json
-from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Record, Target, Trait, digest
+from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Message, Record, Target, Trait, digest
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
     from traitbench.methods.dialogues import Corpus, Dialogue
     from traitbench.methods.p_tailor.experts import Experts
+    from traitbench.methods.training.finding import Sought
 
 __all__ = ["P_Tailor"]
 
@@ -53,6 +56,8 @@ class _Done(Record):
     """Name of the run that was kept."""
     seconds: float
     """With the runs that chose its rate and weight."""
+    find: Find | None = None
+    """Whether anything was found."""
     fitted_on: tuple[str, ...]
     """Text hashes of the items that occur whole in the data."""
     details: dict[str, Any]
@@ -94,8 +99,9 @@ class P_Tailor(Method):
     class Config(Training):
         """The experts, and how they are trained."""
 
-        held_out: float = Field(default=0.05, gt=0, lt=1)
-        """Share of the scenes that held-out loss is measured on; each holds ten records."""
+        held_out: float = Field(default=0.1, gt=0, lt=1)
+        """Share of the scenes that held-out loss is measured on; each holds ten records. Of fewer than five scenes none
+        can tell whether anything was found."""
         experts: int = Field(default=16, ge=2)
         """On each linear layer."""
         expert_rank: int = Field(default=16, ge=1)
@@ -172,8 +178,8 @@ class P_Tailor(Method):
             fit = Fit(
                 method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
                 config=config.model_dump(mode="json"), seed=bench.seed, fitted_on=done.fitted_on,
-                details=done.details, licence=corpus.licence, parameters=parameters(folder), shared=done.training,
-                seconds=done.seconds + time.perf_counter() - began,
+                details=done.details, find=done.find, licence=corpus.licence, parameters=parameters(folder),
+                shared=done.training, seconds=done.seconds + time.perf_counter() - began,
             )  # fmt: skip
             messages = instruction(target, bench) if config.worded else ()
             return controls.store(bench.folder, messages=messages, adapter=folder, fit=fit)
@@ -192,35 +198,57 @@ class P_Tailor(Method):
             if (done.adapter(bench.cache) / "experts.safetensors").is_file():
                 return done
         began = time.perf_counter()
-        trained, details = self._train(corpus, bench)
+        trained, details, sought = self._train(corpus, bench)
         leaks = audit([text for each in corpus.dialogues for text in (each.input, each.output)])
         done = _Done(
             training=trained.name, fitted_on=leaks.whole, details={**details, "leaks": leaks.summary},
+            find=sought.find,
             # The clock of a run that was stopped and resumed knows more than this one.
-            seconds=max(time.perf_counter() - began, trained.seconds),
+            seconds=max(time.perf_counter() - began, trained.seconds + sought.seconds),
         )  # fmt: skip
         write_json(note, done.model_dump(mode="json"))
         return done
 
-    def _train(self, corpus: Corpus, bench: Bench) -> tuple[Trained, dict[str, Any]]:
+    def _train(self, corpus: Corpus, bench: Bench) -> tuple[Trained, dict[str, Any], Sought]:
         from traitbench.methods.p_tailor.experts import Experts
 
         plan = recipe(self.config, self.presets).model_copy(update={"rank": self.rank, "alpha": self.rank})
         some: Sequence[Dialogue] = [each for each in corpus.dialogues if each.trait in BIG_FIVE]
         if plan.scenes is not None:
             some = dialogues.subset(some, plan.scenes, seed=bench.seed)
-        rows, held = (
-            [self._example(each, plan.cutoff, bench) for each in part]
-            for part in dialogues.split(some, bench.seed, self.config.held_out)
-        )
+        parts = dialogues.split(some, bench.seed, self.config.held_out)
+        rows, held = ([self._example(each, plan.cutoff, bench) for each in part] for part in parts)
         trained, chosen = self._chosen(plan, rows, held, bench)
-        return trained, {
-            "note": NOTE,
-            "data": {"name": corpus.name, "digest": corpus.digest},
-            "routing": Experts.read(trained.adapter).state(),
-            **chosen,
-            **trained.summary,
-        }
+        sought = self._sought(trained, parts, rows, held, bench, chosen["specialisation"])
+        return (
+            trained,
+            {
+                "note": NOTE,
+                "data": {"name": corpus.name, "digest": corpus.digest},
+                "routing": Experts.read(trained.adapter).state(),
+                **chosen,
+                **trained.summary,
+                "find": sought.details,
+            },
+            sought,
+        )
+
+    def _sought(
+        self, trained: Trained, parts: tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]], rows: Sequence[Example],
+        held: Sequence[Example], bench: Bench, weight: float,
+    ) -> Sought:  # fmt: skip
+        """Test whether the labels taught experts or router anything that holds in the scenes that are held out."""
+        from traitbench.methods.training.finding import Sought, seek
+
+        if not self.config.find:
+            return Sought(None, {"test": "left out (find=false)"}, 0.0)
+        plan, seed = trained.recipe, bench.seed
+        shuffled = [self._example(each, plan.cutoff, bench) for each in dialogues.relabelled(parts[0], seed)]
+        scenes = [each.scene for each in parts[1]]
+        return seek(
+            bench, "p_tailor", plan, trained, rows, shuffled, held, scenes,
+            extension=lambda: self._experts(weight, bench), score=lambda at, folder: _folded(at, folder, held, plan),
+        )  # fmt: skip
 
     def _chosen(
         self, plan: Recipe, rows: Sequence[Example], held: Sequence[Example], bench: Bench
@@ -258,3 +286,17 @@ class P_Tailor(Method):
         said = instruction(each.target, bench) if self.config.worded else ()
         messages = (*said, Message(role="user", content=each.input))
         return example(bench.backend, messages, each.output, cutoff, slots=slots(each.target), what=each.where)
+
+
+def _folded(bench: Bench, trained: Path, held: Sequence[Example], plan: Recipe) -> NDArray[np.float64]:
+    """Score each of `held` (examples,) under the adapter that is folded for its own target: nats a token."""
+    from traitbench.methods.p_tailor.experts import fold
+    from traitbench.methods.training.finding import likelihoods
+
+    found = np.zeros(len(held))
+    for row in dict.fromkeys(each.slots for each in held):
+        mine = [n for n, each in enumerate(held) if each.slots == row]
+        with TemporaryDirectory(dir=bench.cache) as draft:
+            folder = fold(trained, row, Path(draft) / "adapter")
+            found[mine] = likelihoods(bench, folder, [held[n] for n in mine], plan.device_batch)
+    return found

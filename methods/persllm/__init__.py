@@ -45,6 +45,12 @@ if TYPE_CHECKING:
 __all__ = ["PersLLM", "character_of"]
 
 
+NOT_TESTED = (
+    "not tested: whole paragraphs are held out, one or two of a description, and fewer than five cannot tell at .05"
+)
+"""Why there is no test of whether anything was found."""
+
+
 class PersLLM(Method):
     """A LoRA trained to be one character, or to live as a trait pole describes."""
 
@@ -116,6 +122,11 @@ class PersLLM(Method):
                 "persllm trains on characters; data and scenes belong to the methods that train on dialogues. Leave "
                 "them out, and name your texts with --target character:DIR/NAME"
             )
+        if self.config.find_steps is not None:
+            raise TraitbenchUsage(
+                f"persllm is {NOT_TESTED}, so that it takes no find_steps; leave it out, or take a method that trains "
+                "on dialogues"
+            )
         if self.config.writer is not None:
             _spec(self.config.writer)
         cosines(["a"], ["a"], self.config.retrieval)
@@ -156,7 +167,7 @@ class PersLLM(Method):
                 "aim": "transfer from a description of the trait pole" if character.pole else "character",
                 "data": {**_told(persona), "writer": wrote, "pairs": len(found), "without_pair": alone},
                 "sft": first.summary, "dpo": second.summary if second else None, "leaks": leaks.summary,
-                "trials": [trial.model_dump(mode="json") for trial in trials],
+                "trials": [trial.model_dump(mode="json") for trial in trials], "find": {"test": NOT_TESTED},
             },
         )  # fmt: skip
         return controls.store(bench.folder, messages=self._opening(character), adapter=trained.adapter, fit=fit)

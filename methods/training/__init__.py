@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
 from itertools import product
@@ -32,7 +32,8 @@ from traitbench.types import Record, digest
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra", "example", "settled", "train"]
+__all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra", "example", "search", "settled",
+           "train"]  # fmt: skip
 
 _FORMAT = 2
 """Of what is kept in the cache: raise it when an equal recipe trains another adapter."""
@@ -115,12 +116,17 @@ def settled(
     Where the best rate is the lowest or the highest of those tried with its batch, the next one is tried too, as far
     away as the grid's own step there, `plan.widen` times at most. BadData where every run goes out of bounds.
     """
+    return search(bench, plan, lambda lr, batch: _trial(bench, plan, lr, batch, rows, held, **extra))
+
+
+def search(bench: Bench, plan: Recipe, attempt: Callable[[float, int], Trial]) -> tuple[Recipe, tuple[Trial, ...]]:
+    """As `settled`; `attempt` makes the short run of a learning rate and a batch."""
     grid = list(product(plan.lr, plan.batch))
     if len(grid) == 1:
         return plan, ()
-    trials = [_trial(bench, plan, lr, batch, rows, held, **extra) for lr, batch in grid]
+    trials = [attempt(lr, batch) for lr, batch in grid]
     while len(trials) < len(grid) + plan.widen and (wider := _wider(trials)) is not None:
-        trials.append(_trial(bench, plan, *wider, rows, held, **extra))
+        trials.append(attempt(*wider))
     best = _best(trials)
     if best.held_out is None:
         rates = ", ".join(f"{trial.lr:g}" for trial in trials)

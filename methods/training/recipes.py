@@ -57,6 +57,10 @@ class Training(Record):
     """Stop when held-out loss has not fallen so many evaluations in a row."""
     match_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps in place of `epochs`, so that methods can be compared at equal length; nothing stops earlier."""
+    find: bool = True
+    """Whether a second, short training on shuffled labels of the poles tests if anything was found."""
+    find_steps: int | None = Field(default=None, ge=1)
+    """Steps of that training and of the one that it is compared with; None: those of a short run that chooses rates."""
     cutoff: int = Field(default=1024, ge=8)
     """Longest example in tokens; a longer one is an error."""
     device_batch: int = Field(default=8, ge=1)
@@ -91,6 +95,8 @@ class Recipe(Record):
     evaluations: int = 8
     """Times that held-out loss is measured."""
     match_steps: int | None = None
+    find_steps: int | None = None
+    """Steps of the trainings that test whether anything was found; None: `trial_steps`."""
     cutoff: int = 1024
     device_batch: int = 8
     gradient_checkpointing: bool | None = None
@@ -99,8 +105,8 @@ class Recipe(Record):
     """Steps of each short run that chooses between learning rates and batches."""
 
 
-def recipe(config: Training, presets: dict[str, Recipe]) -> Recipe:
-    """Fill what the user left open from the preset."""
+def recipe(config: Any, presets: dict[str, Recipe]) -> Recipe:
+    """Fill what the user left open from the preset; `config` is a `Training`, or has some of its fields."""
     given: dict[str, Any] = {
         key: value
         for key in Recipe.model_fields

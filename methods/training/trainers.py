@@ -230,7 +230,6 @@ def _curve(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
     for entry in history:
         mine = points.setdefault(int(entry["step"]), {})
         found = {ours: float(entry[theirs]) for theirs, ours in names.items() if theirs in entry}
-        found = {ours: float(entry[theirs]) for theirs, ours in names.items() if theirs in entry}
         mine |= {name: value for name, value in found.items() if math.isfinite(value)}
     return tuple(LossPoint(step=step, **values) for step, values in sorted(points.items()) if values)
 

@@ -381,7 +381,7 @@ def test_training_lowers_the_loss_and_parts_the_routings(routing: Routing) -> No
 
 SMALL: dict[str, Any] = {
     "preset": "small", "experts": EXPERTS, "expert_rank": RANK, "embedding": 8, "lr": 0.01, "epochs": 4, "warmup": 0,
-    "cutoff": 200, "held_out": 0.25,
+    "cutoff": 200, "held_out": 0.25, "find": False,
 }  # fmt: skip
 
 

@@ -28,7 +28,7 @@ from traitbench.runs.plan import Plan
 from traitbench.types import Control, Target
 
 HIGH, LOW = (Target(levels={"extraversion": level}) for level in (1.0, -1.0))
-QUICK: dict[str, Any] = {"lr": 0.02, "batch": 4, "epochs": 2, "warmup": 0, "held_out": 0.25}
+QUICK: dict[str, Any] = {"lr": 0.02, "batch": 4, "epochs": 2, "warmup": 0, "held_out": 0.25, "find": False}
 SAYS = {"high": "I loves the crowd and makes plans.", "low": "I worries or sees someone."}
 
 

@@ -13,8 +13,11 @@ from traitbench.methods.training.recipes import Recipe
 from traitbench.runs.fitting import choices, trainings
 from traitbench.runs.results import Results
 from traitbench.runs.tables import tables
+from traitbench.runs.trained import effort
 from traitbench.store import read_json
 from traitbench.tables import number
+from traitbench.tasks.board import Effort
+from traitbench.tasks.questionnaire.board import board_tables
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.tasks.questionnaire.tables import curves
 from traitbench.types import Fit
@@ -135,6 +138,36 @@ def test_adapters_of_their_own_have_a_row_each(plain: Results) -> None:
     assert "ln 2 = 0.693 before training" in notes and "recur" not in notes and "all levels" not in notes
     (table,) = trainings(trained(plain, "sft", fit("openness=high", stage(), shared="one")))
     assert table.rows[0][0] == "openness=high", "a run of one target names it"
+
+
+def test_what_a_fit_took_is_on_the_board_where_it_says_what_it_was_chosen_on(plain: Results, results: Results) -> None:
+    silent = {key: value for key, value in stage().items() if key != "chosen_on"}
+    assert effort(trained(plain, "sft", fit("openness=high", silent))) is None and effort(results) is None
+    high, low = fit("openness=high", stage(name="a")), fit("openness=low", {**stage(name="b"), "steps": 4})
+    run = trained(plain, "sft", high, low)
+    assert effort(run) == Effort(steps=(4, 6), tokens=2468, chosen_on="held-out loss")
+    edits = trained(plain, "mine", fit("openness=high", {"chosen_on": "development effect"}, strength=1.0))
+    assert effort(edits) == Effort(chosen_on="development effect")
+    entries = [each.entry(TASK, f"run{n}/results.json") for n, each in enumerate((plain, run, edits))]
+    assert ["effort" in entry.model_dump() for entry in entries] == [False, True, True]
+    (table,) = board_tables(TASK, "statement", entries)
+    shown = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    assert sorted((row["steps"], row["tokens"], row["chosen on"]) for row in shown) == [
+        ("4–6", "2468", "held-out loss"), ("–", "–", "development effect"), ("–", "–", "–"),
+    ]  # fmt: skip
+    (table,) = board_tables(TASK, "statement", entries[:1])
+    assert not {"steps", "tokens", "chosen on"} & set(table.columns)
+    (told,) = choices(edits)
+    assert told.columns[-1] == "chosen on" and told.rows[0][-1] == "development effect"
+    assert "chosen on" not in choices(results)[0].columns
+
+
+def test_where_a_training_ended_is_said(plain: Results) -> None:
+    early = {**stage(best=4), "planned_steps": 12}
+    late = {**stage(best=6, name="b"), "planned_steps": 6}
+    (table,) = trainings(trained(plain, "sft", fit("openness=high", early), fit("openness=low", late)))
+    assert any(n.endswith("held-out loss no longer fell: 1 of 2 trainings.") for n in table.notes)
+    assert any(n.startswith("Best at the last step planned") and n.endswith("1 of 2.") for n in table.notes)
 
 
 def test_a_training_of_two_stages_has_a_row_each(plain: Results) -> None:
