@@ -215,6 +215,8 @@ class Point(Record):
     """On neutral text, over that without a control."""
     layer: int | None = None
     """Where the method also chooses one."""
+    se: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of the effect, over the items or questions that it was measured on; written where it is known."""
 
 
 class Find(Record):

@@ -1,7 +1,8 @@
 """The bench a method is fitted on: the loaded model, the run's own way of asking, and a place to keep work.
 
 Everything that is chosen here is chosen on development items: of the IPIP-NEO-300 the 180 that are not in the
-IPIP-NEO-120, in halves. A strength is the one with the largest effect that leaves the model's prose in order.
+IPIP-NEO-120, in halves. A strength is the smallest whose effect is within one standard error of the largest, among
+those that leave the model's prose in order (`choosing`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.choosing import best, near, shift_error, target_shift, top, weakness
 from traitbench.statistics.replies import choice_value
 from traitbench.targets.papi import split
 from traitbench.tasks.administration import Administration, item_requests
@@ -152,11 +154,22 @@ class Bench:
 
         Choice: points of the scale; statement: nats a token. Plus- and minus-keyed items weigh equally.
         """
+        return self.measured(control, target, items, scoring, against)[0]
+
+    def measured(
+        self,
+        control: Control,
+        target: Target,
+        items: Sequence[Item],
+        scoring: Mode = "statement",
+        against: Control | None = None,
+    ) -> tuple[float, float | None]:
+        """`effect`, and its standard error over items, or over facets where they vary more; None where it has none."""
         mine = [item for item in items if item.trait in target.levels]
         if not mine:
             raise BadData(f"no development item measures {', '.join(target.levels)}; expected Big Five traits")
         moved = self.values(mine, scoring, control) - self._reference(mine, scoring, against)
-        return target_shift(moved, mine, target)
+        return target_shift(moved, mine, target), shift_error(moved, mine, target)
 
     def _reference(self, items: Sequence[Item], scoring: Mode, against: Control | None) -> Array:
         if against is not None:
@@ -193,8 +206,9 @@ class Bench:
         items: Sequence[Item],
         scoring: Mode = "statement",
         limit: float = 2.0,
+        within: float = 1.0,
     ) -> tuple[float, tuple[Point, ...]]:
-        """Try `strengths` and return the one with the largest effect on `items`, and the whole curve.
+        """Try `strengths` and return the weakest within `within` SE of the largest effect on `items`, and the curve.
 
         A strength counts only while the perplexity of neutral text stays under `limit` times that without a control.
         Where none moves the items the right way it is 0: the messages alone.
@@ -202,9 +216,9 @@ class Bench:
         curve = []
         for strength in sorted(set(strengths)):
             at = control.at(strength)
-            moved = self.effect(at, target, items, scoring)
-            curve.append(Point(strength=strength, effect=moved, perplexity=self.perplexity(at)))
-        return best(curve, limit).strength, tuple(curve)
+            moved, se = self.measured(at, target, items, scoring)
+            curve.append(Point(strength=strength, effect=moved, se=se, perplexity=self.perplexity(at)))
+        return best(curve, limit, within).strength, tuple(curve)
 
     def deepest(
         self,
@@ -213,25 +227,35 @@ class Bench:
         strengths: Sequence[float],
         items: Sequence[Item],
         limit: float = 2.0,
+        within: float = 1.0,
     ) -> tuple[Point | None, tuple[Point, ...]]:
-        """Try `strengths` at each of `layers`; return the point with the largest effect on `items`, and all of them.
+        """Try `strengths` at each of `layers`; return the point that is chosen by effect on `items`, and all of them.
 
         Statement scoring. The perplexity of neutral text is measured in falling order of effect, until a point stays
-        under `limit` times that without a control; the others have none. No point where none does.
+        under `limit` times that without a control; then of weaker ones within `within` SE of it, from the weakest on,
+        until one does, which is chosen. The others have none. No point where none stays under the limit.
         """
         tried = [(layer, strength) for layer in layers for strength in sorted(set(strengths))]
         points = []
         with self.progress(f"layers and strengths, {target.name}", len(tried)) as step:
             for layer, strength in tried:
-                moved = self.effect(layers[layer].at(strength), target, items)
-                points.append(Point(strength=strength, effect=moved, layer=layer))
+                moved, se = self.measured(layers[layer].at(strength), target, items)
+                points.append(Point(strength=strength, effect=moved, se=se, layer=layer))
                 step(1)
-        for n in sorted(range(len(points)), key=lambda n: -(points[n].effect or 0.0)):
-            control = layers[tried[n][0]].at(points[n].strength)
-            points[n] = points[n].model_copy(update={"perplexity": (found := self.perplexity(control))})
-            if found <= limit:
-                return points[n], tuple(points)
-        return None, tuple(points)
+
+        def sound(order: Sequence[int]) -> Point | None:
+            for n in order:
+                if points[n].perplexity is None:
+                    found = self.perplexity(layers[tried[n][0]].at(points[n].strength))
+                    points[n] = points[n].model_copy(update={"perplexity": found})
+                if (points[n].perplexity or 0.0) <= limit:
+                    return points[n]
+            return None
+
+        if (most := sound(sorted(range(len(points)), key=lambda n: -(points[n].effect or 0.0)))) is None:
+            return None, tuple(points)
+        others = [n for n, point in enumerate(points) if near(point, most, within)]
+        return sound(sorted(others, key=lambda n: weakness(points[n]))), tuple(points)
 
     def ask(self, requests: Sequence[Request], control: Control | None) -> dict[int, Response]:
         """Answer `requests` under `control`: index -> response."""
@@ -240,29 +264,6 @@ class Bench:
             for batch in self.backend.run(requests):
                 held.update(batch)
         return held
-
-
-def top(curve: Sequence[Point], limit: float) -> Point | None:
-    """The point with the largest effect among those under the perplexity limit, of equals the weakest; None without."""
-    sound = [p for p in curve if p.effect is not None and (p.perplexity is None or p.perplexity <= limit)]
-    return max(sound, key=lambda p: (p.effect or 0.0, -abs(p.strength)), default=None)
-
-
-def best(curve: Sequence[Point], limit: float) -> Point:
-    """The `top` of a curve, where its effect is above 0; else strength 0."""
-    found = top(curve, limit)
-    return found if found is not None and (found.effect or 0.0) > 0 else Point(strength=0.0, effect=0.0)
-
-
-def target_shift(moved: Array, items: Sequence[Item], target: Target) -> float:
-    """Mean shift (items,) towards the target: over its traits, each the mean of its plus- and minus-keyed halves."""
-    shifts = []
-    for trait, level in target.levels.items():
-        mine = [(i.keyed, i.keyed * m) for m, i in zip(moved, items, strict=True) if i.trait == trait]
-        signed = [np.mean([m for k, m in mine if k == key]) for key in sorted({k for k, _ in mine})]
-        if signed:
-            shifts.append(np.sign(level) * np.mean(signed))
-    return float(np.mean(shifts))
 
 
 def halves(seed: int) -> tuple[list[Item], list[Item]]:

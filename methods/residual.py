@@ -4,7 +4,8 @@ After differences of means (Marks and Tegmark, 2023) and contrastive activation 
 
 1. Ask neutral questions under a persona of either pole; record every layer's output at the last prompt token.
 2. The vector of a layer is the mean under the high pole less the mean under the low one.
-3. Try layers and strengths on development items; keep the pair with the largest effect whose prose stays in order.
+3. Try layers and strengths on development items; keep the weakest whose effect is within one standard error of the
+   largest, among those whose prose stays in order.
 4. Add strength * vector behind that layer, at every position; turned round for a low target, summed over traits.
 
 Where it departs: the contrast is between personas and not between answers to one item, so that no item's words enter;
@@ -79,6 +80,7 @@ class Residual(Method):
     """
 
     name = "residual"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several"})
     needs_model = True
@@ -98,6 +100,9 @@ class Residual(Method):
         """What is tried."""
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""
+        within: float = Field(default=1.0, ge=0)
+        """The weakest strength is chosen whose effect is so many standard errors, or fewer, below the largest; 0: that
+        of the largest."""
         positions: Scope = "all"
         """all; answer: from the last prompt token on; generated: only what the model writes."""
         styles: tuple[Literal["adjective", "instruction", "p2"], ...] = Field(default=("adjective",), min_length=1)
@@ -144,7 +149,8 @@ class Residual(Method):
             config=config.model_dump(mode="json"), seed=bench.seed, curve=curve, strength=strength,
             fitted_on=tuple(sorted(item.text_hash for item in items)),
             unit="the difference between the means of the poles",
-            details={"layer": layer, "length": round(float(np.linalg.norm(shift)), 4), "effect": "nats a token"},
+            details={"layer": layer, "length": round(float(np.linalg.norm(shift)), 4), "effect": "nats a token",
+                     **({"chosen_on": "development effect"} if choosing else {})},
             licence="own texts (Apache-2.0), items in the public domain", seconds=time.perf_counter() - began,
             parameters=len(shift),
         )  # fmt: skip
@@ -175,7 +181,7 @@ class Residual(Method):
             tried = {n: self._control(_added(poles, signs, n), n, Path(folder)) for n in layers}
             strengths = self.config.strengths if fixed is None else (fixed,)
             limit = self.config.max_perplexity if fixed is None else math.inf
-            return bench.deepest(tried, target, strengths, items, limit)
+            return bench.deepest(tried, target, strengths, items, limit, self.config.within)
 
     def _control(self, shift: Shift, layer: int, folder: Path, fit: Fit | None = None) -> Control:
         strength = fit.strength if fit and fit.strength is not None else 1.0

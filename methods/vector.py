@@ -5,7 +5,8 @@ After activation addition (Turner et al., 2023) and representation engineering (
 1. Read a vector for each layer from the file, and hold its sizes against the model's.
 2. Turn it round for a low target: it points to the high pole.
 3. Add strength * vector to the output of each of these layers.
-4. Take the strength with the largest effect on development items that leaves neutral prose in order.
+4. Take the weakest strength whose effect on development items is within one standard error of the largest, among those
+   that leave neutral prose in order.
 
 Where it departs: the files' own tools leave the strength to the user, or to the eye; here items choose it that no task
 asks, since a strength that was chosen on the test items flatters itself.
@@ -36,6 +37,7 @@ class Vector(Method):
     """Add an imported vector behind all of its layers; it points to the high pole of the trait that is aimed at."""
 
     name = "vector"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model = True
@@ -52,6 +54,9 @@ class Vector(Method):
         """What is tried."""
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""
+        within: float = Field(default=1.0, ge=0)
+        """The weakest strength is chosen whose effect is so many standard errors, or fewer, below the largest; 0: that
+        of the largest."""
         positions: Scope = "all"
         """all; answer: from the last prompt token on; generated: only what the model writes."""
 
@@ -87,12 +92,16 @@ class Vector(Method):
                     "--method_args strength=1"
                 )
             plain = controls.store(bench.cache, edits=edits, tensors=tensors)
-            strength, curve = bench.strongest(plain, target, config.strengths, items, limit=config.max_perplexity)
+            strength, curve = bench.strongest(
+                plain, target, config.strengths, items, limit=config.max_perplexity, within=config.within
+            )
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=config.model_dump(mode="json"), seed=bench.seed, strength=strength, curve=curve,
             fitted_on=tuple(sorted(item.text_hash for item in items)), unit="the vector as its file scales it",
-            details={"layers": list(shifts), "made_for": found.made_for}, seconds=time.perf_counter() - began,
+            details={"layers": list(shifts), "made_for": found.made_for,
+                     **({"chosen_on": "development effect"} if config.strength is None else {})},
+            seconds=time.perf_counter() - began,
             parameters=sum(map(len, shifts.values())),
         )  # fmt: skip
         chosen = [edit.model_copy(update={"strength": strength}) for edit in edits]

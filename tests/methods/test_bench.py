@@ -18,6 +18,7 @@ from traitbench.backends.scripted import Scripted
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import bench as module
 from traitbench.methods.bench import Bench, best, halves, target_shift
+from traitbench.methods.choosing import shift_error
 from traitbench.methods.fitted import fitted
 from traitbench.methods.method import Method
 from traitbench.statistics.replies import choice_value
@@ -73,6 +74,44 @@ def test_the_strongest_is_the_largest_effect_that_leaves_prose_in_order(curve: A
     assert best(points, 2.0).strength == chosen
 
 
+@pytest.mark.parametrize(
+    ("curve", "within", "chosen"),
+    [
+        ([(1, 0.2, 0.1), (2, 0.35, 0.1), (4, 0.4, 0.1)], 1.0, 2),
+        ([(1, 0.2, 0.1), (2, 0.35, 0.1), (4, 0.4, 0.1)], 2.0, 1),
+        ([(1, 0.2, 0.1), (2, 0.35, 0.1), (4, 0.4, 0.1)], 0.0, 4),
+        ([(1, 0.2, 9.0), (4, 0.4, None)], 1.0, 4),
+        ([(0, 0.0, 0.0), (1, -0.1, 0.1), (2, 0.1, 0.3)], 1.0, 2),
+        ([(1, -0.3, 0.1), (2, -0.35, 0.1), (4, -0.2, 0.12)], 1.0, 0),
+    ],
+)
+def test_the_weakest_within_one_standard_error_of_the_largest_is_chosen(
+    curve: Any, within: float, chosen: float
+) -> None:
+    points = [Point(strength=s, effect=e, se=se, perplexity=1.0) for s, e, se in curve]
+    assert best(points, 2.0, within).strength == chosen
+    assert "se" not in Point(strength=1, effect=0.1).model_dump(), "older fits are written as they were"
+
+
+def test_points_over_the_limit_lend_no_standard_error() -> None:
+    points = [Point(strength=s, effect=e, se=0.2, perplexity=p) for s, e, p in ((1, 0.1, 1), (2, 0.2, 1), (4, 0.9, 3))]
+    assert best(points, 2.0).strength == 1
+
+
+def test_the_error_of_a_shift_is_that_of_its_halves() -> None:
+    """By hand without facets: sqrt of the sum over keys of variance / n, halved; traits are independent."""
+    items = [i.model_copy(update={"facet": None}) for i in halves(0)[1] if i.trait in ("extraversion", "openness")]
+    moved = np.random.default_rng(2).normal(size=len(items))
+    two = Target(levels={"extraversion": 1.0, "openness": -1.0})
+    errors = []
+    for trait in two.levels:
+        sides = [np.array([m for m, i in zip(moved, items, strict=True) if (i.trait, i.keyed) == (trait, key)])
+                 for key in (1, -1)]  # fmt: skip
+        errors.append(np.sqrt(sum(side.var(ddof=1) / len(side) for side in sides)) / 2)
+    assert shift_error(moved, items, two) == pytest.approx(np.hypot(*errors) / 2)
+    assert shift_error(moved[:1], items[:1], HIGH) is None
+
+
 def test_values_are_those_of_the_run(bench: Bench) -> None:
     items = halves(0)[1][:3]
     found = bench.values(items, "choice", None)
@@ -111,7 +150,9 @@ def test_a_curve_holds_every_strength_that_was_tried(bench: Bench, tmp_path: Pat
     strength, curve = bench.strongest(push(tmp_path), HIGH, (2.0, 0.0, 1.0), items, limit=1e9)
     assert [p.strength for p in curve] == [0, 1, 2] and curve[0].effect == 0 and curve[0].perplexity == 1
     assert curve[2].effect == pytest.approx(bench.effect(push(tmp_path).at(2.0), HIGH, items))
-    assert strength == max(curve, key=lambda p: p.effect or 0).strength
+    assert strength == best(curve, 1e9).strength
+    largest, again = bench.strongest(push(tmp_path), HIGH, (2.0, 0.0, 1.0), items, limit=1e9, within=0)
+    assert again == curve and largest == max(curve, key=lambda p: p.effect or 0).strength
 
 
 class Push(Method):

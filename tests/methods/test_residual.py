@@ -19,7 +19,7 @@ from traitbench.types import Control, Doc, Message, Target, Write
 WIDTH, LAYERS = 32, 3
 TRAIT = "extraversion"
 HIGH, LOW = (Target(levels={TRAIT: level}) for level in (1.0, -1.0))
-MANY: dict[str, Any] = {"strengths": (1.0, 2.0, 4.0), "max_perplexity": 1e6}
+MANY: dict[str, Any] = {"strengths": (1.0, 2.0, 4.0), "max_perplexity": 1e6, "within": 0.0}
 
 
 def fit(bench: Bench, target: Target | str, **config: Any) -> Control:
@@ -132,9 +132,21 @@ def test_the_choice_is_the_best_point_within_the_limit(bench: Bench) -> None:
     effects = {(point.layer, point.strength): point.effect or 0.0 for point in free.curve}
     limit = damage[max(effects, key=effects.__getitem__)] * 0.9999
     wanted = max((key for key in effects if damage[key] <= limit), key=effects.__getitem__)
-    bound = fit(bench, LOW, strengths=MANY["strengths"], max_perplexity=limit).fit
+    bound = fit(bench, LOW, **{**MANY, "max_perplexity": limit}).fit
     assert bound is not None and effects[wanted] > 0
     assert (bound.details["layer"], bound.strength) == wanted
+
+
+def test_a_weaker_edit_is_taken_within_one_standard_error(bench: Bench) -> None:
+    largest, weaker = (fit(bench, HIGH, **{**MANY, "within": within}).fit for within in (0.0, 3.0))
+    assert largest is not None and weaker is not None and weaker.strength is not None and largest.strength is not None
+    (most,) = [p for p in largest.curve if (p.layer, p.strength) == (largest.details["layer"], largest.strength)]
+    near = [p for p in weaker.curve if (p.effect or 0) > max(0.0, most.effect - 3 * most.se)]  # type: ignore[operator]
+    assert weaker.strength == min(p.strength for p in near) < largest.strength
+    assert weaker.details["chosen_on"] == "development effect"
+    chosen = [p for p in weaker.curve if (p.layer, p.strength) == (weaker.details["layer"], weaker.strength)]
+    assert chosen[0].effect == max(p.effect or 0 for p in near if p.strength == weaker.strength)
+    assert chosen[0].perplexity is not None, "what is stored was measured"
 
 
 def test_means_are_recorded_once_a_trait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
