@@ -68,7 +68,7 @@ test-vllm: .venv-vllm/.ready
 		-m '$(WHICH)' tests/backends/vllm
 
 # Methods that train an adapter, or put one on, need PEFT and TRL.
-TRAINED := $(filter sft dpo p_tailor persllm,$(METHOD))
+TRAINED := $(filter sft dpo bipo p_tailor persllm,$(METHOD))
 # Written replies are rated by the text scorer where --judge names nobody, which needs its embeddings.
 comma := ,
 JUDGED := $(filter personality_bench%,$(subst $(comma), ,$(TASKS)))$(findstring generate,$(ARGS))

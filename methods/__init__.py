@@ -9,6 +9,7 @@ METHODS: Catalog[type[Method]] = Catalog(
     "method",
     {
         "adapter": "traitbench.methods.adapter:Adapter",
+        "bipo": "traitbench.methods.bipo:BiPO",
         "dpo": "traitbench.methods.dpo:Dpo",
         "none": "traitbench.methods.none:NoControl",
         "npti": "traitbench.methods.npti:NPTI",
