@@ -176,8 +176,10 @@ def presets(names: str) -> str:
     """The values that a trained method's presets stand for: `presets sft`, or of another attribute, `presets x y`."""
     name, _, attribute = names.partition(" ")
     held: Mapping[str, Any] = getattr(METHODS.load(name), attribute or "presets")
-    left_out = {"loss"} if held["paper"].loss == "dpo" else {"loss", "beta", "loss_type", "label_smoothing"}
-    fields = [field for field in type(held["paper"]).model_fields if field not in left_out]
+    known = {*METHODS.load(name).Config.model_fields, "trial_steps"}
+    if held["paper"].loss == "sft":
+        known.discard("beta")
+    fields = [field for field in type(held["paper"]).model_fields if field in known]
     return _table(
         ["value", *held],
         [(_code(f), *(_code(_plain(getattr(recipe, f))) for recipe in held.values())) for f in fields],

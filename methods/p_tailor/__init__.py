@@ -201,8 +201,7 @@ class P_Tailor(Method):
         trained, details, sought = self._train(corpus, bench)
         leaks = audit([text for each in corpus.dialogues for text in (each.input, each.output)])
         done = _Done(
-            training=trained.name, fitted_on=leaks.whole, details={**details, "leaks": leaks.summary},
-            find=sought.find,
+            training=trained.name, find=sought.find, fitted_on=leaks.whole, details={**details, "leaks": leaks.summary},
             # The clock of a run that was stopped and resumed knows more than this one.
             seconds=max(time.perf_counter() - began, trained.seconds + sought.seconds),
         )  # fmt: skip
@@ -242,11 +241,10 @@ class P_Tailor(Method):
 
         if not self.config.find:
             return Sought(None, {"test": "left out (find=false)"}, 0.0)
-        plan, seed = trained.recipe, bench.seed
-        shuffled = [self._example(each, plan.cutoff, bench) for each in dialogues.relabelled(parts[0], seed)]
-        scenes = [each.scene for each in parts[1]]
+        plan, turned = trained.recipe, dialogues.relabelled(parts[0], bench.seed)
+        shuffled = [self._example(each, plan.cutoff, bench) for each in turned]
         return seek(
-            bench, "p_tailor", plan, trained, rows, shuffled, held, scenes,
+            bench, "p_tailor", plan, trained, rows, shuffled, held, [each.scene for each in parts[1]],
             extension=lambda: self._experts(weight, bench), score=lambda at, folder: _folded(at, folder, held, plan),
         )  # fmt: skip
 
@@ -297,6 +295,6 @@ def _folded(bench: Bench, trained: Path, held: Sequence[Example], plan: Recipe) 
     for row in dict.fromkeys(each.slots for each in held):
         mine = [n for n, each in enumerate(held) if each.slots == row]
         with TemporaryDirectory(dir=bench.cache) as draft:
-            folder = fold(trained, row, Path(draft) / "adapter")
-            found[mine] = likelihoods(bench, folder, [held[n] for n in mine], plan.device_batch)
+            folder, some = fold(trained, row, Path(draft)), [held[n] for n in mine]
+            found[mine] = likelihoods(bench, folder, some, plan.device_batch)
     return found

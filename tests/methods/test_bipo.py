@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,18 +52,11 @@ def method(**config: Any) -> BiPO:
     return BiPO(BiPO.Config(**{**QUICK, **config}))
 
 
-def cosine(a: Any, b: Any) -> float:
-    a, b = np.asarray(a), np.asarray(b)
-    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
-
-
 def vector(control: Control) -> Any:
     return controls.arrays(control)["vector"]
 
 
-def test_the_planted_direction_is_learnt_and_moves_other_statements(
-    bench: Bench, data: str, direction: torch.Tensor
-) -> None:
+def test_both_poles_come_from_one_training_and_are_chosen_on_development_items(bench: Bench, data: str) -> None:
     trained: list[str] = []
     bench.begin = lambda what, total: trained.append(what) or (lambda n: None)  # type: ignore[func-returns-value]
     high, low = (fitted(method(data=data), target, bench) for target in (HIGH, LOW))
@@ -71,10 +65,11 @@ def test_the_planted_direction_is_learnt_and_moves_other_statements(
     ]  # fmt: skip
     fit = high.fit
     assert fit is not None and fit.strength and fit.details["losses"][-1]["held_out"] < 0.69
-    assert cosine(vector(high), direction) > 0.7
     assert {edit.site for edit in high.edits} == {"residual"} and high.kinds == {"activations"}
     items = bench.halves()[1]
-    assert bench.effect(high, HIGH, items) > 0.01 and bench.effect(low, LOW, items) > 0.01
+    (chosen,) = [p for p in fit.curve if (p.layer, p.strength) == (fit.details["layer"], fit.strength)]
+    assert bench.effect(high, HIGH, items) == pytest.approx(chosen.effect, rel=1e-4) and (chosen.effect or 0) > 0
+    assert fit.details["length"] == pytest.approx(np.linalg.norm(vector(high)), abs=1e-3)
     if high.edits[0].layer == low.edits[0].layer:
         np.testing.assert_array_equal(vector(high), -vector(low))
     assert {(p.layer, p.strength) for p in fit.curve} == {(n, s) for n in (1, 2) for s in (0.5, 1.0, 2.0)}
@@ -87,6 +82,33 @@ def rows(bench: Bench, count: int, first: int = 0) -> list[Example]:
         example(bench.backend, [Message(role="user", content=f"Who {n}?")], f"I loves {n}.", 200, "Someone worries.")
         for n in range(first, first + count)
     ]
+
+
+def test_a_planted_direction_is_learnt(bench: Bench, direction: torch.Tensor) -> None:
+    """Of random replies that is chosen which the planted vector makes likelier: the learnt one turns others alike."""
+    draw, words = random.Random(1), ("crowd", "plans", "worries", "answer", "someone", "loves", "makes", "sees")
+
+    def gained(row: Example, planted: Any) -> float:
+        sums = []
+        for reply in (row.reply, row.rejected):
+            for strength in (1.0, -1.0):
+                edit = Edit(layer=1, site="residual", op="add", tensor="v", strength=strength)
+                with applied(bench.backend.model, [edit], {"v": planted}), torch.no_grad():
+                    logits = bench.backend.model(torch.tensor([[*row.prompt, *reply]])).logits[0].log_softmax(-1)
+                sums.append(float(logits[len(row.prompt) - 1 : -1].gather(1, torch.tensor(reply)[:, None]).sum()))
+        return sums[0] - sums[1] - sums[2] + sums[3]
+
+    pairs = []
+    for n in range(80):
+        one, two = (" ".join(draw.choices(words, k=4)) for _ in range(2))
+        pair = example(bench.backend, [Message(role="user", content=f"Who {n}?")], one, 200, two)
+        turned = {"reply": pair.rejected, "rejected": pair.reply}
+        pairs.append(pair if gained(pair, direction.numpy()) > 0 else pair.model_copy(update=turned))
+    plan = Recipe(loss="dpo", lr=(0.1,), batch=(8,), epochs=2, warmup=0, evaluations=2, beta=1.0)
+    found = learn(bench, "x", plan, 1, pairs[:60], pairs[60:])
+    assert found.lowest is not None and found.lowest < 0.6
+    gains = np.array([[gained(pair, v) for v in (direction.numpy(), found.vector)] for pair in pairs[60:]])
+    assert np.corrcoef(gains.T)[0, 1] > 0.4 and (gains[:, 1] > 0).mean() >= 0.75
 
 
 def test_the_loss_is_its_formula(bench: Bench) -> None:
