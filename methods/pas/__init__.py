@@ -72,6 +72,7 @@ class PAS(Method):
     """Static shifts of the best-probed attention heads, at every position; for a person their answers as well."""
 
     name = "pas"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several", "person"})
     needs_model = True
@@ -175,6 +176,7 @@ class PAS(Method):
                 )
         unit = "nats a token" if config.dev_scoring == "statement" else "points of the scale"
         details = {"effect": f"{unit} ({config.dev_scoring}) towards the target, on the development items"}
+        details |= {"chosen_on": "development effect"} if config.alpha is None else {}
         return _Work((), heads, alpha, curve, used, details, bench.inventory().licence)
 
     def _messages(self, person: Person, bench: Bench) -> tuple[Message, ...]:
