@@ -80,6 +80,8 @@ class HuggingFace(Backend):
         self.tokenizer, self.model = load(spec, self.weights, self.device, dtype, trust_remote_code)
         unchanged(spec, self.weights)
         self.renderer = Renderer(self.tokenizer, chat_template)
+        stops = self.renderer.stops(ends(self.model.generation_config, self.tokenizer))
+        self.model.generation_config.eos_token_id = stops or None
         self._positions = positions(self.model.config)
         kind = "cpu" if self.model.device.type == "cpu" else "cuda"
         self._row_tokens = _ROW_TOKENS[kind]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -156,6 +156,10 @@ class Renderer:
             written = self.tokenizer(behind, add_special_tokens=False)["input_ids"]
             ending = next((number for number in written if number in special), ending)
         return () if ending is None else (int(ending),)
+
+    def stops(self, given: Iterable[int]) -> list[int]:
+        """The tokens that end a reply: those `given`, of the generation settings, and the one that ends a turn."""
+        return list(dict.fromkeys([*given, *self.end]))
 
     def continuation(self, request_text: str) -> str:
         """Return the text as it stands behind a prompt."""

@@ -240,7 +240,7 @@ def _without_habits(lm: Any, renderer: Renderer) -> Spoken | None:
     inner = getattr(lm, "model", None)
     if not isinstance(inner, PreTrainedModel):
         return None
-    stops = list(dict.fromkeys([*ends(inner.generation_config, renderer.tokenizer), *renderer.end]))
+    stops = renderer.stops(ends(inner.generation_config, renderer.tokenizer))
     inner.generation_config = GenerationConfig(eos_token_id=stops or None)
     return Spoken(lm, stops)
 

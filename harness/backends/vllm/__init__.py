@@ -72,8 +72,9 @@ class VLLM(Backend):
         self.version = required()
         self.spec, self.given = spec, given
         self.weights = locate(spec)
-        self.tokenizer, self.config, self._ends = settings(spec, self.weights, given.trust_remote_code)
+        self.tokenizer, self.config, known = settings(spec, self.weights, given.trust_remote_code)
         self.renderer = Renderer(self.tokenizer, options.chat_template)
+        self._ends = self.renderer.stops(known)
         self._cpu = on_cpu(options.device)
         self.dtype = precision(given.dtype, self.config, self._cpu)
         self.longest = longest_prompt(given.max_model_len, self.config, spec.label)
