@@ -13,7 +13,7 @@ from pathlib import Path
 from traitbench.errors import BadData
 from traitbench.store import write_json
 
-__all__ = ["cache_folder", "fingerprint"]
+__all__ = ["cache_folder", "fingerprint", "sha256"]
 
 _BLOCK = 1 << 22
 _SMALL = 1 << 20
@@ -47,7 +47,7 @@ def fingerprint(place: Path) -> str:
         print(f"traitbench: reading {size / 1e9:.0f} GB of {place} to name the weights (once)", file=sys.stderr)
     total = hashlib.sha256()
     for name, path in files:
-        total.update(f"{name}\0{_digest(path)}\0".encode())
+        total.update(f"{name}\0{sha256(path)}\0".encode())
     return f"sha256:{total.hexdigest()[:16]}"
 
 
@@ -66,7 +66,7 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
     return [(name, folder / name) for name in sorted(names)]
 
 
-def _digest(path: Path) -> str:
+def sha256(path: Path) -> str:
     """Return the sha256 of a file, from the cache where size, times and inode are as they were when it was read."""
     if (kept := _kept(path)) is not None:
         return kept

