@@ -58,13 +58,13 @@ class Adapter(Method):
         """Take the adapter as it is; whether it fits the model is checked when it is put on."""
         assert target is not None
         began, here, folder = time.perf_counter(), bench.backend.identity["model"], self._folder()
-        base = read_config(folder).get("base_model_name_or_path") or here
+        named = read_config(folder).get("base_model_name_or_path")
         fit = Fit(
-            method=self.name, version=self.version, model={"model": base}, target=target.name,
+            method=self.name, version=self.version, model={"model": named or here}, target=target.name,
             config={"folder": folder.name}, seed=bench.seed, details={"weights": adapter_digest(folder)},
             licence="that of the adapter's owner", parameters=parameters(folder), seconds=time.perf_counter() - began,
         )  # fmt: skip
-        return controls.store(bench.folder, adapter=folder, fit=fit)
+        return controls.store(bench.folder, adapter=folder, base=None if named else bench.backend.base, fit=fit)
 
     def _folder(self) -> Path:
         if not self.config.folder:

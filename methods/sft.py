@@ -127,7 +127,9 @@ class Sft(Method):
             parameters=parameters(trained.adapter),
         )  # fmt: skip
         messages = () if each else instruction(target, bench)
-        return controls.store(bench.folder, messages=messages, adapter=trained.adapter, fit=fit)
+        return controls.store(
+            bench.folder, messages=messages, adapter=trained.adapter, base=bench.backend.base, fit=fit
+        )
 
     def _sought(
         self, bench: Bench, what: str, plan: Recipe, trained: Trained, trials: Sequence[Trial], corpus: Corpus,

@@ -24,7 +24,7 @@ from traitbench.backends.trie import pooled
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.backends.writing import Writer
 from traitbench.controls import arrays
-from traitbench.controls.adapters import worn
+from traitbench.controls.adapters import Base, worn
 from traitbench.controls.interventions import applied, layers
 from traitbench.types import Continue, Control, Kind, Record, Request, Response, Site, Write, prompt_hash
 
@@ -107,6 +107,11 @@ class HuggingFace(Backend):
             "dtype": str(self.model.dtype).removeprefix("torch."),
             **self.renderer.identity,
         }
+
+    @property
+    def base(self) -> Base:
+        """Where the weights are, for whoever loads them elsewhere."""
+        return Base(self.weights.path, self.weights.revision)
 
     @contextmanager
     def under(self, control: Control | None) -> Iterator[None]:

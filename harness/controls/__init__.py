@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from traitbench.controls.adapters import adapter_digest, copy_adapter
+from traitbench.controls.adapters import Base, adapter_digest, copy_adapter
 from traitbench.errors import BadData
 from traitbench.store import read_json, write_json
 from traitbench.types import Control, Edit, Fit, Message
@@ -35,13 +35,14 @@ def store(
     edits: Sequence[Edit] = (),
     tensors: Arrays | None = None,
     adapter: Path | None = None,
+    base: Base | None = None,
     fit: Fit | None = None,
 ) -> Control:
     """Write a control below `folder`, in a folder named by its hash, and return it.
 
     `tensors` are what `edits` name: float arrays (n,), integer arrays (n,) for `units`. `adapter` is a PEFT folder,
-    which is copied. BadData for a value that is not finite, a name without a tensor, lengths that do not fit, or a
-    folder that is no adapter.
+    which is copied; `base` is written into its config as the model that it is for. BadData for a value that is not
+    finite, a name without a tensor, lengths that do not fit, or a folder that is no adapter.
     """
     given = {name: np.ascontiguousarray(value) for name, value in (tensors or {}).items()}
     _check(edits, given)
@@ -51,7 +52,7 @@ def store(
     )  # fmt: skip
     place = folder / control.hash
     if adapter:
-        copy_adapter(adapter, place / _ADAPTER, str(fit.model["model"]) if fit and "model" in fit.model else None)
+        copy_adapter(adapter, place / _ADAPTER, base)
         control = control.model_copy(update={"adapter": place / _ADAPTER})
     if edits:
         place.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from traitbench.types import Control
 
 __all__ = [
-    "CONFIG", "WEIGHTS", "adapter_digest", "check_adapter", "copy_adapter", "parameters", "rank_of", "read_config",
+    "CONFIG", "WEIGHTS", "Base", "adapter_digest", "check_adapter", "copy_adapter", "parameters", "rank_of", "read_config",
     "restored", "touched", "worn",
 ]  # fmt: skip
 
@@ -40,6 +40,15 @@ _OTHERWISE = {
     "alora_invocation_tokens": "is off until its invocation tokens are met",
 }
 """Settings that make of a LoRA something else than a sum with the base model's weights."""
+
+
+class Base(NamedTuple):
+    """A base model as `from_pretrained` takes it, so that whoever reads an adapter's config can load both."""
+
+    path: str
+    """Hub id with its organisation, or absolute folder."""
+    revision: str | None
+    """Commit on the hub."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -81,14 +90,14 @@ def adapter_digest(folder: Path) -> str:
     return total.hexdigest()[:16]
 
 
-def copy_adapter(source: Path, place: Path, base: str | None = None) -> None:
+def copy_adapter(source: Path, place: Path, base: Base | None = None) -> None:
     """Copy the two files of an adapter; lists of its config are sorted, since PEFT writes sets in any order.
 
-    `base` is written as the name of the base model.
+    `base` is written as its base model; None leaves what stands there.
     """
     config = _sorted(read_config(source))
     if base is not None:
-        config["base_model_name_or_path"] = base
+        config |= {"base_model_name_or_path": base.path, "revision": base.revision}
     place.mkdir(parents=True, exist_ok=True)
     write_json(place / CONFIG, config)
     if source != place:

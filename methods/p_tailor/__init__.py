@@ -182,7 +182,7 @@ class P_Tailor(Method):
                 shared=done.training, seconds=done.seconds + time.perf_counter() - began,
             )  # fmt: skip
             messages = instruction(target, bench) if config.worded else ()
-            return controls.store(bench.folder, messages=messages, adapter=folder, fit=fit)
+            return controls.store(bench.folder, messages=messages, adapter=folder, base=bench.backend.base, fit=fit)
 
     def _corpus(self) -> Corpus:
         """Load the data; BadData where one of the ten poles is missing."""

@@ -170,7 +170,9 @@ class PersLLM(Method):
                 "trials": [trial.model_dump(mode="json") for trial in trials], "find": {"test": NOT_TESTED},
             },
         )  # fmt: skip
-        return controls.store(bench.folder, messages=self._opening(character), adapter=trained.adapter, fit=fit)
+        return controls.store(
+            bench.folder, messages=self._opening(character), adapter=trained.adapter, base=bench.backend.base, fit=fit
+        )
 
     def _building(self) -> Building:
         """Fill what the user left open from the preset."""

@@ -16,7 +16,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from traitbench.controls.adapters import copy_adapter
+from traitbench.controls.adapters import Base, copy_adapter
 from traitbench.errors import BadData
 from traitbench.methods.training.examples import Example, Extension, LossPoint
 from traitbench.methods.training.lending import lent, quiet, unrounded
@@ -57,7 +57,7 @@ def run(
                 if plan.patience is not None and plan.match_steps is None:
                     trainer.add_callback(EarlyStoppingCallback(plan.patience))
                 done = _train(trainer, folder)
-            _save(trainer, folder, extension, str(backend.identity["model"]))
+            _save(trainer, folder, extension, backend.base)
         finally:
             if extension:
                 extension.detach()
@@ -234,10 +234,11 @@ def _curve(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
     return tuple(LossPoint(step=step, **values) for step, values in sorted(points.items()) if values)
 
 
-def _save(trainer: Any, folder: Path, extension: Extension | None, base: str) -> None:
+def _save(trainer: Any, folder: Path, extension: Extension | None, base: Base) -> None:
     place = folder / "adapter"
     if trainer.is_world_process_zero():
-        trainer.model.save_pretrained(place, selected_adapters=["default"])
+        # Left to itself it asks the hub whether the base model's vocabulary has grown.
+        trainer.model.save_pretrained(place, selected_adapters=["default"], save_embedding_layers=False)
         if extension:
             extension.save(place)
         copy_adapter(place, place, base)
