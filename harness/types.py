@@ -250,6 +250,8 @@ class Fit(Record):
     target: str | None = None
     config: dict[str, Any] = {}
     """Every hyper-parameter."""
+    data: dict[str, str] = Field(default={}, exclude_if=lambda value: not value)
+    """What was read besides model and settings, by name -> its digest: texts, items, dialogues."""
     seed: int = 0
     fitted_on: tuple[str, ...] = ()
     """Text hash of every item that messages, directions or the choice of a strength came from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from traitbench import controls
@@ -28,12 +29,14 @@ def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
     """Fit the control of `method` on `bench`, or take the one that was fitted there before in the same way."""
     if not method.needs_model:
         return _fit(method, target, bench)
-    note = _note(method, target, bench)
+    data = dict(method.reads(target, bench))
+    note = _note(method, target, bench, data)
     if note.is_file() and not bench.fresh:
         return controls.read(bench.folder / read_json(note)["control"])
     control = _fit(method, target, bench)
     if control.fit is None:
         raise BadData(f"the method {method.name} says nothing of its fit; expected Control.fit to be set")
+    control = control.model_copy(update={"fit": control.fit.model_copy(update={"data": data})})
     place = controls.keep(control, bench.folder)
     write_json(note, {"control": place.name})
     return control
@@ -41,16 +44,15 @@ def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
 
 def is_kept(method: Method, target: Target | None, bench: Bench) -> bool:
     """Tell whether the control of `method`, which needs the model, was fitted on `bench` before in the same way."""
-    return _note(method, target, bench).is_file() and not bench.fresh
+    return _note(method, target, bench, method.reads(target, bench)).is_file() and not bench.fresh
 
 
-def _note(method: Method, target: Target | None, bench: Bench) -> Path:
-    """The file that says which control such a fit made."""
+def _note(method: Method, target: Target | None, bench: Bench, data: Mapping[str, str]) -> Path:
+    """The file that says which control such a fit made; `data` are the digests of what it reads."""
     aim = target.model_dump(mode="json") if target else None
     config = method.config.model_dump(mode="json")
-    name = digest(
-        [bench.backend.identity, name_of(type(method)), method.version, config, aim, bench.seed, contents(config)]
-    )
+    decides = [bench.backend.identity, name_of(type(method)), method.version, config, aim, bench.seed, contents(config)]
+    name = digest([*decides, dict(data)] if data else decides)
     return bench.folder / "fits" / f"{name}.json"
 
 

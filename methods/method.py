@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traitbench.types import Aim, Control, Kind, Record, Target, Trait
@@ -51,6 +51,14 @@ class Method(ABC):
 
     def check(self, targets: Sequence[Target | None]) -> None:
         """Refuse, before a model is loaded, what would fail later: data that cannot be read, a missing extra."""
+
+    def reads(self, target: Target | None, bench: Bench) -> Mapping[str, str]:
+        """What a fit for `target` reads besides the model and its settings, with the files that these name.
+
+        Name -> digest of texts, items or dialogues. They are a part of the fit's name, so that it is fitted anew where
+        one of them was changed, and stand in its method.json.
+        """
+        return {}
 
     @property
     def rank(self) -> int | None:

@@ -28,6 +28,7 @@ from pydantic import Field
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods import material
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting, Style, texts
 from traitbench.types import (
@@ -121,6 +122,17 @@ class Residual(Method):
         choosing = self.config.strength is None or self.config.layer is None
         return frozenset(texts()) & frozenset(BIG_FIVE if choosing else texts())
 
+    def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
+        """The personas with their questions; where something is chosen, what it is chosen on."""
+        assert target is not None
+        config = self.config
+        asked = [r.content() for trait in sorted(target.levels) for r in _asked(trait, config.styles, bench)]
+        found = {"personas": digest(asked)}
+        if config.strength is None or config.layer is None:
+            mine = [item for item in bench.halves()[1] if item.trait in target.levels]
+            found |= material.items(bench, mine, ("statement",)) | material.prose()
+        return found
+
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control, at the strength chosen; 0 where none moved the development items the right way.
 
@@ -197,14 +209,7 @@ def contrast(trait: Trait, styles: Sequence[Style], bench: Bench) -> Shifts:
     """
     from traitbench.backends.packing import Item as Text
 
-    doc = Doc(task="residual", scoring="generate", item="question", trait=trait, facet=None, keyed=1)
-    requests = [
-        Write(doc=doc, messages=(*persona.messages, Message(role="user", content=question)), cue="Answer:")
-        for level in (1.0, -1.0)
-        for style in styles
-        for persona in [Prompting(Prompting.Config(style=style)).fit(Target(levels={trait: level}), bench)]
-        for question in QUESTIONS
-    ]
+    requests = _asked(trait, styles, bench)
 
     def means() -> dict[str, Shifts]:
         states = bench.backend.states([Text(bench.backend.encode_prompt(r), ()) for r in requests], "residual")
@@ -216,6 +221,18 @@ def contrast(trait: Trait, styles: Sequence[Style], bench: Bench) -> Shifts:
     if not difference.any(axis=1).all():
         raise BadData(f"the personas of high and low {trait} leave the same activations; is the chat template sound?")
     return difference
+
+
+def _asked(trait: Trait, styles: Sequence[Style], bench: Bench) -> list[Write]:
+    """Every question under the personas of the high pole, then under those of the low one."""
+    doc = Doc(task="residual", scoring="generate", item="question", trait=trait, facet=None, keyed=1)
+    return [
+        Write(doc=doc, messages=(*persona.messages, Message(role="user", content=question)), cue="Answer:")
+        for level in (1.0, -1.0)
+        for style in styles
+        for persona in [Prompting(Prompting.Config(style=style)).fit(Target(levels={trait: level}), bench)]
+        for question in QUESTIONS
+    ]
 
 
 def _added(poles: Mapping[Trait, Shifts], levels: Mapping[Trait, float], layer: int) -> Shift:

@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from traitbench import controls
 from traitbench.controls.adapters import parameters
 from traitbench.errors import BadData, UnsupportedControl
-from traitbench.methods import dialogues
-from traitbench.methods.dialogues import Corpus, Dialogue, Pair
-from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods import dialogues, material
+from traitbench.methods.dialogues import Corpus, Dialogue, Pair, leaks
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.training import Example, Trained, Trial, check_extra, example, settled, train
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
     from traitbench.methods.training.finding import Sought
 
-__all__ = ["Sft", "instruction", "opened"]
+__all__ = ["Sft", "instruction", "opened", "trained_on"]
 
 
 class Sft(Method):
@@ -101,6 +100,10 @@ class Sft(Method):
             for part in self._parts(corpus, target, 0):
                 self.chosen(part, target)
 
+    def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
+        """The dialogues, the sentences that name their levels, and the items that they are held against."""
+        return trained_on(opened(self.config.data, [target]), bench)
+
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Train the adapter for `target`, or the one for all; the same one is not trained twice."""
         assert target is not None
@@ -115,12 +118,12 @@ class Sft(Method):
         sought = self._sought(bench, what, plan, trained, trials, corpus, target if each else None)
         # The trials are shared by all targets; they are charged to the level they were made on.
         charged = sum(trial.seconds for trial in trials) if not each or target == first else 0.0
-        leaks = audit([text for d in corpus.dialogues for text in (d.input, d.output)])
+        found = leaks.audit([text for d in corpus.dialogues for text in (d.input, d.output)])
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
-            config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=leaks.whole, licence=corpus.licence,
+            config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=found.whole, licence=corpus.licence,
             details={
-                **trained.summary, "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": leaks.summary,
+                **trained.summary, "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": found.summary,
                 "trials": [trial.model_dump(mode="json") for trial in trials], "find": sought.details,
             },
             find=sought.find, seconds=trained.seconds + charged + sought.seconds, shared=trained.name,
@@ -199,6 +202,13 @@ def opened(source: str, targets: Sequence[Target | None]) -> Corpus:
                     f"{', '.join(sorted({f'{t}={v}' for t, v in held}))}; give another --target or data=FILE"
                 )
     return corpus
+
+
+def trained_on(corpus: Corpus, bench: Bench) -> dict[str, str]:
+    """Digests of what is read to train on a corpus: itself, the instructions of its levels, the items of the audit."""
+    levels = {(d.trait, d.level): d.target for d in corpus.dialogues}
+    named = material.instructions((levels[key] for key in sorted(levels)), bench)
+    return {"dialogues": corpus.digest} | named | leaks.read()
 
 
 def instruction(target: Target, bench: Bench) -> tuple[Message, ...]:

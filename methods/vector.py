@@ -24,6 +24,7 @@ from traitbench import controls
 from traitbench.controls import vectors
 from traitbench.errors import UnsupportedControl
 from traitbench.inventories import Item
+from traitbench.methods import material
 from traitbench.methods.method import Method
 from traitbench.types import Aim, Control, Edit, Fit, Kind, Point, Record, Scope, Target
 
@@ -61,6 +62,14 @@ class Vector(Method):
         """all; answer: from the last prompt token on; generated: only what the model writes."""
 
     config: Config
+
+    def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
+        """What a strength is chosen on; the vector's file is one of the settings."""
+        assert target is not None
+        if self.config.strength is not None:
+            return {}
+        mine = [item for item in bench.halves()[1] if item.trait in target.levels]
+        return material.items(bench, mine, ("statement",)) | material.prose()
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control, the vector turned round for a low target.

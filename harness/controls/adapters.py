@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from traitbench.types import Control
 
 __all__ = [
-    "CONFIG", "WEIGHTS", "Base", "adapter_digest", "check_adapter", "copy_adapter", "parameters", "rank_of", "read_config",
-    "restored", "touched", "worn",
+    "CONFIG", "WEIGHTS", "Base", "adapter_digest", "check_adapter", "copy_adapter", "parameters", "rank_of",
+    "read_config", "restored", "touched", "worn",
 ]  # fmt: skip
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -14,9 +14,9 @@ from typing import Any
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage
-from traitbench.types import Record
+from traitbench.types import Record, digest
 
-__all__ = ["Example", "Leaks", "audit"]
+__all__ = ["Example", "Leaks", "audit", "read"]
 
 _SHORTEST = 3
 """Words: the shortest item that counts as found whole, and the shortest run that is looked for."""
@@ -80,6 +80,12 @@ class _Text(Record):
     hashes: tuple[str, ...]
     free: bool
     """Whether some inventory that may be passed on has it."""
+
+
+def read() -> dict[str, str]:
+    """Digest the item texts that an audit looks for: one that came later may stand in a text that was trained on."""
+    items, _, missing = _items()
+    return {"items looked for": digest([[[item.id, item.words, item.hashes] for item in items], missing])}
 
 
 def audit(texts: Sequence[str], n: int = 5) -> Leaks:

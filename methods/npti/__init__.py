@@ -33,6 +33,7 @@ from pydantic import Field, model_validator
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods.method import Method
+from traitbench.methods.npti import sources
 from traitbench.methods.npti.gamma import EFFECTS, held_out, sweep, write
 from traitbench.methods.npti.sources import OWN, PERSONALITYBENCH, Draw, Neurons, Pair, draw, read_neurons, texts
 from traitbench.types import BIG_FIVE, Aim, Control, Edit, Fit, Kind, Point, Record, Scope, Target, Trait, Write
@@ -124,6 +125,10 @@ class NPTI(Method):
         """The traits that there are questions on; any where the neurons are given."""
         return None if self.config.neurons and self.config.reversed else frozenset(BIG_FIVE)
 
+    def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
+        """Questions and descriptions of each trait; where gamma is chosen, what it is chosen on."""
+        return sources.read(target, self.config, bench)
+
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Search, choose gamma and store the control.
 
@@ -192,7 +197,7 @@ class NPTI(Method):
                 f"the target {target.name} raises the neurons of --method_args {key}=FILE, which is not given"
             )
         lists = [
-            read_neurons(Path(path), *shape, bench.backend.spec.label) if path else _none()
+            read_neurons(Path(path), *shape, bench.backend.spec.label) if path else sources.none()
             for path in (config.neurons, config.reversed)
         ]
         counted = {"high": lists[0].by_layer(), "low": lists[1].by_layer()}
@@ -293,8 +298,3 @@ def _edits_by_layer(
             tensors[f"{name}.units"] = np.array(units, dtype=np.int64)
             edits.append(Edit(layer=layer, site="gate", op=op, tensor=name, units=f"{name}.units", positions=positions))
     return edits, tensors
-
-
-def _none() -> Neurons:
-    places, numbers = np.zeros(0, dtype=np.int64), np.zeros(0)
-    return Neurons(places, places, numbers, numbers, numbers)

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,16 @@ from pydantic import Field, TypeAdapter, ValidationError
 from traitbench import data
 from traitbench.errors import BadData
 from traitbench.inventories import text_hash
-from traitbench.types import Record, Trait
+from traitbench.methods import material
+from traitbench.types import Record, Target, Trait, digest
 
-__all__ = ["OWN", "PERSONALITYBENCH", "Draw", "Neurons", "Pair", "Texts", "draw", "own", "read_neurons", "texts"]
+if TYPE_CHECKING:
+    from traitbench.methods.bench import Bench
+
+__all__ = [
+    "OWN", "PERSONALITYBENCH", "Draw", "Neurons", "Pair", "Texts", "draw", "none", "own", "read", "read_neurons",
+    "texts",
+]  # fmt: skip
 
 OWN = "own"
 PERSONALITYBENCH = "personalitybench"
@@ -104,6 +111,19 @@ def texts(trait: Trait, questions: str = OWN, descriptions: str | None = None) -
     if not found:
         raise BadData(f"{where} holds no question on {trait}; expected {_FORMS}")
     return Texts(questions=tuple(found), high=high, low=low)
+
+
+def read(target: Target | None, config: Any, bench: Bench) -> dict[str, str]:
+    """Digest what a fit with `config` (of NPTI) reads: texts of each trait; the prose and items gamma is chosen on."""
+    traits = sorted(target.levels) if target else []
+    held = {trait: texts(trait, config.questions, config.descriptions) for trait in traits}
+    found = {f"questions on {trait}": digest(mine.model_dump(mode="json")) for trait, mine in held.items()}
+    if config.gamma is None:
+        found |= material.prose()
+        if config.dev == "items":
+            items = [item for item in bench.halves()[1] if item.trait in traits]
+            found |= material.items(bench, items, ("statement",))
+    return found
 
 
 def draw(source: Texts, count: int, held_out: int, seed: str) -> Draw:
@@ -244,3 +264,9 @@ def _lines(path: Path) -> list[Any]:
         except ValueError as error:
             raise BadData(f"{path}, line {number}: {error}; expected JSON, or one JSON object a line") from None
     return held
+
+
+def none() -> Neurons:
+    """No neurons at all."""
+    places, numbers = np.zeros(0, dtype=np.int64), np.zeros(0)
+    return Neurons(places, places, numbers, numbers, numbers)

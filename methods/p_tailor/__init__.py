@@ -32,7 +32,7 @@ from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods import dialogues
 from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.method import Method
-from traitbench.methods.sft import instruction, opened
+from traitbench.methods.sft import instruction, opened, trained_on
 from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import read_json, write_json
@@ -159,6 +159,10 @@ class P_Tailor(Method):
             slots(target)
         self._corpus()
 
+    def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
+        """The dialogues, the sentences that name their levels, and the items that they are held against."""
+        return trained_on(self._corpus(), bench)
+
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Train, or take what was trained for another target, and fold.
 
@@ -191,7 +195,8 @@ class P_Tailor(Method):
     def _done(self, corpus: Corpus, bench: Bench) -> _Done:
         """Train all ten poles, or look up that they were trained."""
         config = self.config.model_dump(mode="json")
-        name = digest([bench.backend.identity, self.name, self.version, config, corpus.digest, bench.seed])
+        data = trained_on(corpus, bench)
+        name = digest([bench.backend.identity, self.name, self.version, config, data, bench.seed])
         note = bench.cache / f"{self.name}-{name}.json"
         if note.is_file():
             done = _Done.model_validate(read_json(note))

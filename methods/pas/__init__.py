@@ -28,12 +28,27 @@ from pydantic import Field
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods import material
 from traitbench.methods.bench import top
 from traitbench.methods.method import Method
 from traitbench.methods.pas.contrasts import Contrasts
 from traitbench.methods.pas.heads import NEUTRAL, Heads, parted, select, sided
 from traitbench.methods.prompting import Prompting
-from traitbench.types import BIG_FIVE, Aim, Control, Edit, Fit, Kind, Message, Person, Point, Record, Target, Trait
+from traitbench.types import (
+    BIG_FIVE,
+    Aim,
+    Control,
+    Edit,
+    Fit,
+    Kind,
+    Message,
+    Person,
+    Point,
+    Record,
+    Target,
+    Trait,
+    digest,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
@@ -117,6 +132,19 @@ class PAS(Method):
     def knows(self) -> frozenset[Trait]:
         """The traits of the development items."""
         return frozenset(BIG_FIVE)
+
+    def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
+        """The items that are answered for the model and those that alpha is chosen on, and a person's prompt."""
+        assert target is not None
+        if target.person is None:
+            mine = [item for half in bench.halves() for item in half if item.trait in target.levels]
+            return material.items(bench, mine, ("choice", "statement")) | material.prose()
+        person = target.person
+        answered = [item for item in bench.inventory(person.inventory).items if item.id in person.answers]
+        said = [message.content for message in self._messages(person, bench)]
+        return material.items(bench, answered, ("choice",), person.inventory) | material.prose() | {
+            "answers": digest(said)
+        }  # fmt: skip
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control.

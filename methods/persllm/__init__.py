@@ -26,7 +26,7 @@ from traitbench import controls
 from traitbench.backends.backend import Options
 from traitbench.controls.adapters import parameters
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
-from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods.dialogues import leaks
 from traitbench.methods.method import Method
 from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.data import Building, Persona, build, marker
@@ -134,6 +134,17 @@ class PersLLM(Method):
             if target is not None:
                 character_of(target)
 
+    def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
+        """The texts of the whole cast, what questions and instructions are made of, and the items of the audit."""
+        assert target is not None
+        cast = [each.model_dump(mode="json") for each in _cast(character_of(target))]
+        # Sets have no order of their own.
+        made_of = {
+            key: sorted(value) if isinstance(value, frozenset) else value
+            for key, value in questions.texts().model_dump().items()
+        }
+        return {"characters": digest(cast), "questions": digest(made_of)} | leaks.read()
+
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the data of the whole cast, then train the two stages for `target`."""
         assert target is not None
@@ -157,16 +168,16 @@ class PersLLM(Method):
         )  # fmt: skip
         second = self._prefer(bench, target, character, found, first)
         trained = second or first
-        leaks = audit([record.answer for record in persona.records])
+        held = leaks.audit([record.answer for record in persona.records])
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
-            config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=leaks.whole,
+            config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=held.whole,
             licence=_licence(character, wrote), parameters=parameters(trained.adapter),
             seconds=building_seconds + charged + first.seconds + (second.seconds if second else 0.0),
             details={
                 "aim": "transfer from a description of the trait pole" if character.pole else "character",
                 "data": {**_told(persona), "writer": wrote, "pairs": len(found), "without_pair": alone},
-                "sft": first.summary, "dpo": second.summary if second else None, "leaks": leaks.summary,
+                "sft": first.summary, "dpo": second.summary if second else None, "leaks": held.summary,
                 "trials": [trial.model_dump(mode="json") for trial in trials], "find": {"test": NOT_TESTED},
             },
         )  # fmt: skip
