@@ -14,7 +14,7 @@ from traitbench.backends.models import ModelSpec
 from traitbench.backends.weights import Weights
 from traitbench.errors import BadData, first_line
 
-__all__ = ["device_of", "ends", "load", "precision", "settings"]
+__all__ = ["device_of", "ends", "load", "precision", "settings", "skeleton"]
 
 
 def ends(settings: GenerationConfig | None, tokenizer: Any) -> list[int]:
@@ -77,6 +77,12 @@ def settings(spec: ModelSpec, weights: Weights, trust: bool) -> tuple[Any, Any, 
         except OSError:
             generation = GenerationConfig.from_model_config(config)
     return tokenizer, config, ends(generation, tokenizer)
+
+
+def skeleton(spec: ModelSpec, weights: Weights) -> Any:
+    """The model without its weights, to hold a control against its modules and their shapes."""
+    with _told(spec, weights), torch.device("meta"):
+        return AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**_source(weights, trust=False))).eval()
 
 
 def _source(weights: Weights, trust: bool) -> dict[str, Any]:

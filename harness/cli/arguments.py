@@ -163,6 +163,10 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--method", "-m", metavar="NAME", help="control method (none)")
     add("--method_args", metavar="k=v,...", help="hyper-parameters of the method, e.g. style=p2,turn=user")
     add(
+        "--control", metavar="DIR", action="append",
+        help="a control that was fitted before, or a folder of some, in place of a method; may be repeated",
+    )  # fmt: skip
+    add(
         "--target",
         metavar=_TARGETS,
         help="extraversion=high; all: both poles of each trait; profiles: N >= 100 draws of levels on all traits; "

@@ -33,6 +33,7 @@ from traitbench.runs.judging import Judging, judges_of
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects import kept, loaded, measured, refuse_unasked
+from traitbench.runs.stored import check_model, remarks
 from traitbench.runs.summary import beside, summarise
 from traitbench.samples import Condition, Item
 from traitbench.targets import drawn
@@ -53,11 +54,12 @@ def evaluate(
     started = time.time()
     prepared = prepare(plan, given)
     kind = served(prepared)
+    check_model(prepared)
     others = loaded(plan.side_effects, plan.include_path, plan.side_effects_limit, prepared.conditions, tell)
     judges = judges_of(prepared)
     folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
-        told = {"plan": shown(plan.model_dump(mode="json")), "version": version("traitbench")}
+        told = {"plan": shown(prepared.plan.model_dump(mode="json")), "version": version("traitbench")}
         store.write_json(folder.path / "run.json", told)
         for judge in judges:
             judge.reach(plan.seed)
@@ -251,7 +253,8 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost
         total_evaluation_time_seconds=time.time() - started,
         cost={"fit_seconds": sum(seconds.values()), **cost,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
-        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + _alike(prepared) + notes + told,
+        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + _alike(prepared) + notes + told
+        + remarks(prepared.method, identity),
     )  # fmt: skip
 
 

@@ -31,7 +31,8 @@ _JUDGED = frozenset({"judge", "judge_args", "self_judge"})
 """Of a plan: who rates the replies. Another judge rates those that are there, so that nothing is written twice."""
 
 _RESOLVED = frozenset({
-    "model", "backend", "method", "method_args", "target", "tasks", "include_path", "reference", "keyed", "gen_kwargs",
+    "model", "backend", "method", "method_args", "control", "target", "tasks", "include_path", "reference", "keyed",
+    "gen_kwargs",
 })  # fmt: skip
 _RUNS, _PUBLISHED = Path("results/runs"), Path("results/published")
 _DIGEST = re.compile(r"\+[0-9a-f]{8}(?=/|$)")
@@ -72,6 +73,8 @@ def plan_digest(prepared: Prepared) -> str:
     asked = plan.administration()
     left = UNDECIDING | _RESOLVED | _JUDGED | set(type(asked).model_fields)
     told = plan.model_dump(mode="json", exclude=set(left), exclude_defaults=True)
+    if plan.control:
+        told["control"] = [control.hash for _, control in prepared.conditions]
     return digest({
         **told,
         "model": [spec.source, spec.revision],

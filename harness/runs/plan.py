@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, SkipValidation, ValidationError, model_validator
+from pydantic import Field, SkipValidation, ValidationError, field_validator, model_validator
 
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Options
@@ -20,6 +20,8 @@ from traitbench.masking import keyless, masked
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
+from traitbench.methods.stored import Stored
+from traitbench.runs import stored
 from traitbench.runs.aims import meant, targets
 from traitbench.runs.checks import check_matched, check_strengths
 from traitbench.runs.conditions import conditions
@@ -56,6 +58,8 @@ class Plan(Record):
     model_args: Annotated[dict[str, Scalar], keyless()] = {}
     method: str = "none"
     method_args: Annotated[dict[str, Argument], keyless(_declared)] = {}
+    control: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Folders of controls that were fitted before, in place of a method."""
     target: str | None = None
     tasks: tuple[str, ...] = ("ipip_neo_120",)
     backend: str = "auto"
@@ -112,6 +116,12 @@ class Plan(Record):
             if task := for_target(str(given.get("target") or "")):
                 return {**given, "tasks": (task,)}
         return given
+
+    @field_validator("control", mode="before")
+    @classmethod
+    def _one_control(cls, given: Any) -> Any:
+        """A single folder is a list of one; it may have a comma in its name."""
+        return (given,) if isinstance(given, str) else given
 
     def options(self) -> Options:
         """Return what the backend is told."""
@@ -176,6 +186,8 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     `given` holds what the plan names and no table does. UnknownName with a suggestion for a wrong name,
     UnsupportedControl for parts that do not go together.
     """
+    if plan.control:
+        plan, given = stored.taken(plan, given)
     spec = resolve(plan.model, plan.model_args)
     backend = automatic(spec) if plan.backend == "auto" else plan.backend
     if backend not in BACKENDS:
@@ -197,7 +209,10 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     for task in tasks:
         task.check(target, participants)
     requests = {task.id: requests_owed(task, task.requests(plan.seed)) for task in tasks}
-    aims = targets(plan.target, method, tasks, participants, plan.seed)
+    if isinstance(method, Stored):
+        aims, participants = stored.aims(plan, method, tasks, participants)
+    else:
+        aims = targets(plan.target, method, tasks, participants, plan.seed)
     check_strengths(plan.method, method, plan.coefs, plan.scoring)
     if plan.fit_seeds > 1:
         check_fits(plan.fit_seeds, plan.method, method, plan.coefs, tasks)
@@ -221,6 +236,8 @@ def make_method(
 
     `given`: a method that no table names: a class, or an object with its configuration, which takes no arguments.
     """
+    if isinstance(given, Stored):
+        return given, given.settings
     if isinstance(given, Method):
         if arguments:
             raise TraitbenchUsage(

@@ -69,6 +69,15 @@ class Participants(Record):
         """Person id -> digest of all their answers: with the id, all that a published file holds of them."""
         return {id: digest([known, self.tests[id]]) for id, known in self.known.items()}
 
+    def only(self, ids: Sequence[str]) -> Participants:
+        """These persons alone, and what is noted of them and of all."""
+        others = tuple(f"person {id}:" for id in self.tests if id not in ids)
+        return self.model_copy(update={
+            "targets": tuple(target for target in self.targets if target.person and target.person.id in ids),
+            "tests": {id: mine for id, mine in self.tests.items() if id in ids},
+            "notes": tuple(note for note in self.notes if not note.startswith(others)),
+        })  # fmt: skip
+
     def answers(self, items: Sequence[Item]) -> dict[str, Array]:
         """Person id -> answers to the test items `items`, (items,), NaN where there is none."""
         return {
@@ -104,7 +113,7 @@ def keyed_in(config: Mapping[str, Any]) -> bool:
 def again(target: str, config: Mapping[str, Any], hashes: Mapping[str, str]) -> Participants:
     """Read the persons of a run anew: their answers are not in its files. BadData where they are others by now."""
     name = target.partition(":")[2]
-    found = load(name, keyed=keyed_in(config))
+    found = load(name, keyed=keyed_in(config)).only([*hashes])
     if found.hashes != hashes:
         raise BadData(
             f"the run was computed with other answers than {name} holds now; expected the persons {', '.join(hashes)} "
