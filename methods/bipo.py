@@ -28,8 +28,8 @@ from pydantic import Field
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
-from traitbench.methods import dialogues
-from traitbench.methods.dialogues.leaks import audit
+from traitbench.methods import dialogues, material
+from traitbench.methods.dialogues import leaks
 from traitbench.methods.method import Method
 from traitbench.methods.sft import opened
 from traitbench.methods.training import Trial, check_extra, example, search
@@ -147,6 +147,15 @@ class BiPO(Method):
             for part in self._parts(corpus, next(iter(target.levels)), 0):
                 dialogues.pairs(part)
 
+    def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
+        """The dialogues with the items that they are held against; where something is chosen, what it is chosen on."""
+        assert target is not None
+        found = {"dialogues": opened(self.config.data, [target]).digest, **leaks.read()}
+        if self.config.strength is None or self.config.layer is None:
+            mine = [item for item in bench.halves()[1] if item.trait in target.levels]
+            found |= material.items(bench, mine, ("statement",)) | material.prose()
+        return found
+
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Train a vector at each layer, once for both poles, and choose layer and strength.
 
@@ -177,11 +186,11 @@ class BiPO(Method):
         if strength is None:
             strength = chosen.strength if chosen is not None and (chosen.effect or 0.0) > 0 else 0.0
         one, (find, found) = learnt[layer], self._find(bench, trait, plan, layer, parts, rows, held)
-        leaks = audit([text for part in parts for each in part for text in (each.input, each.output)])
+        held_against = leaks.audit([text for part in parts for each in part for text in (each.input, each.output)])
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=config.model_dump(mode="json"), seed=bench.seed, strength=strength, curve=curve, find=find,
-            fitted_on=tuple(sorted({*leaks.whole, *(item.text_hash for item in items)})),
+            fitted_on=tuple(sorted({*held_against.whole, *(item.text_hash for item in items)})),
             unit="the vector as it was trained", licence=corpus.licence, parameters=len(one.vector),
             details={
                 "layer": layer, "length": round(float(np.linalg.norm(one.vector)), 4), "effect": "nats a token",
@@ -189,7 +198,7 @@ class BiPO(Method):
                 "best_step": one.best_step, "tokens": one.tokens, "examples": len(rows),
                 "losses": [point.model_dump(mode="json", exclude_none=True) for point in one.curve],
                 "chosen_on": "held-out loss, then development effect" if choosing else "held-out loss",
-                "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": leaks.summary, "find": found,
+                "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": held_against.summary, "find": found,
                 "trials": [trial.model_dump(mode="json") for trial in trials],
             },
             seconds=time.perf_counter() - began,

@@ -162,11 +162,10 @@ class PAS(Method):
         inventory = bench.inventory(person.inventory)
         said = self._messages(person, bench)
         goal = _answered(person, inventory)
-        agree = int(goal.labels.sum())
         details: dict[str, Any] = {
             "effect": "minus the mean |answer - expected answer| on the fold",
-            "agree": agree,
-            "disagree": len(goal.items) - agree,
+            "agree": int(goal.labels.sum()),
+            "disagree": len(goal.items) - int(goal.labels.sum()),
             "neutral": len(person.answers) - len(goal.items),
         }
         heads: Heads | None = None

@@ -59,6 +59,7 @@ CASES = {
     ),
     "sft": Case("sft", TRAINED, OPEN),
     "dpo": Case("dpo", {**TRAINED, "adapters": "each"}, OPEN),
+    "bipo": Case("bipo", {**TRAINED, "layers": (1,), **ONE}, OPEN),
     "p_tailor": Case("p_tailor", {**TRAINED, "experts": 2, "expert_rank": 1, "instruction": True}, OPEN),
     "persllm": Case("persllm", {
         "preset": "small", "per_kind": 1, "instructions": 1, "repeat": 1, "match_steps": 2, "lr": 0.02, "warmup": 0,
