@@ -79,8 +79,8 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
         return ModelSpec(name=name, backend="scripted", source=name.removeprefix("scripted:"), label=name)
     if name.startswith("endpoint:") and (served := name.removeprefix("endpoint:").strip()):
         return ModelSpec(name=name, backend="endpoint", source=served, label=served)
-    place, colon, kind = name.partition(":")
-    if place.replace("-", "_") == "lm_eval" and colon:
+    program, colon, kind = name.partition(":")
+    if program.replace("-", "_") == "lm_eval" and colon:
         # Without a kind too, for which the backend names all that there are.
         typed = f"lm_eval:{(kind := kind.strip())}"
         return ModelSpec(name=typed, backend="lm_eval", source=kind, label=_label(arguments or {}) or typed)
@@ -101,7 +101,7 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
     if _HUB_ID.fullmatch(hub) and bool(at) == bool(revision):
         return ModelSpec(name=name, backend="hf", source=hub, revision=revision or None, label=hub.rpartition("/")[2])
     hint = (
-        "(or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder or .gguf file that exists, or scripted:uniform)"
+        "(or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder that exists, a .gguf file, or scripted:uniform)"
     )
     raise unknown("model", name, SHORT_NAMES, hint)
 

@@ -108,7 +108,7 @@ def _fit(arguments: argparse.Namespace) -> int:
 
 
 def _prompt(arguments: argparse.Namespace) -> int:
-    from traitbench.runs.plan import prepare
+    from traitbench.runs.prepare import prepare
 
     prepared = prepare(_plan(arguments))
     if prepared.method.needs_model:

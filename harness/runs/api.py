@@ -17,7 +17,8 @@ from traitbench.runs import evaluate as engine
 from traitbench.runs import fit as fits
 from traitbench.runs.finished import current, rescore
 from traitbench.runs.flags import listed, plan_of
-from traitbench.runs.plan import Given, Plan, prepare
+from traitbench.runs.plan import Given, Plan
+from traitbench.runs.prepare import prepare
 from traitbench.runs.results import SCHEMA_VERSION, Results, expected_sha256
 from traitbench.store import check_samples, read_json
 from traitbench.tasks.task import Task

@@ -30,7 +30,8 @@ from traitbench.runs.conditions import conditions, once
 from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
 from traitbench.runs.judging import Judging, judges_of
-from traitbench.runs.plan import NOTHING, Given, Plan, Prepared, prepare
+from traitbench.runs.plan import NOTHING, Given, Plan, Prepared
+from traitbench.runs.prepare import prepare
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects import kept, loaded, measured, refuse_unasked
 from traitbench.runs.stored import check_model, remarks

@@ -9,7 +9,8 @@ from pathlib import Path
 from traitbench.errors import TraitbenchUsage
 from traitbench.methods.fitted import fitted
 from traitbench.runs.evaluate import fitter, served, workbench
-from traitbench.runs.plan import NOTHING, Given, Plan, prepare
+from traitbench.runs.plan import NOTHING, Given, Plan
+from traitbench.runs.prepare import prepare
 
 __all__ = ["fit"]
 

@@ -22,7 +22,8 @@ from traitbench.backends.backend import Options
 from traitbench.backends.lm_eval.kinds import answered, instance, kind_of
 from traitbench.errors import BadData, MissingExtra, TraitbenchError, TraitbenchUsage, UnknownName, UnsupportedControl
 from traitbench.runs.evaluate import served as served_by
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 from traitbench.tasks import Administration
 from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import Choose, Continue, Message, Request, Response, Write

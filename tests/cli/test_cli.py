@@ -30,7 +30,7 @@ from traitbench.cli import arguments
 from traitbench.cli.configuration import from_command_line
 from traitbench.errors import TraitbenchError
 from traitbench.runs.folders import run_name
-from traitbench.runs.plan import prepare
+from traitbench.runs.prepare import prepare
 from traitbench.types import Request, Response
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,7 +18,8 @@ from traitbench.methods.residual import Residual
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import current, rescore
 from traitbench.runs.folders import plan_digest
-from traitbench.runs.plan import Given, Plan, prepare
+from traitbench.runs.plan import Given, Plan
+from traitbench.runs.prepare import prepare
 from traitbench.runs.results import Results
 from traitbench.tasks.questionnaire.summary import QuestionnaireBlock
 from traitbench.types import Control, Target

@@ -326,7 +326,7 @@ def test_the_adapter_method_says_what_it_needs(tmp_path: Path) -> None:
 
 
 def test_matched_needs_levels_and_something_to_match(planted: Path, tmp_path: Path) -> None:
-    from traitbench.runs.plan import prepare
+    from traitbench.runs.prepare import prepare
 
     with pytest.raises(TraitbenchUsage, match="has nothing to put an instruction in front of"):
         prepare(plan(planted, tmp_path, "open", method="prompting", method_args={}, matched=True))

@@ -15,7 +15,8 @@ from traitbench.backends.scripted import Scripted
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.runs.administer import administer
 from traitbench.runs.evaluate import evaluate
-from traitbench.runs.plan import Given, Plan, prepare
+from traitbench.runs.plan import Given, Plan
+from traitbench.runs.prepare import prepare
 from traitbench.store import RunFolder, read_json
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire

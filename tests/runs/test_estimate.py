@@ -21,7 +21,8 @@ from traitbench.runs import estimate
 from traitbench.runs.administer import key_of
 from traitbench.runs.estimate import Counted, counted, foresee
 from traitbench.runs.evaluate import evaluate
-from traitbench.runs.plan import Plan, Prepared, prepare
+from traitbench.runs.plan import Plan, Prepared
+from traitbench.runs.prepare import prepare
 from traitbench.types import Control
 
 Tiny = Callable[..., Path]

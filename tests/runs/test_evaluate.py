@@ -18,7 +18,8 @@ from traitbench.progress import Estimate
 from traitbench.runs.aims import targets
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import current, rescore
-from traitbench.runs.plan import Plan, make_method, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import make_method, prepare
 from traitbench.runs.results import Results
 from traitbench.store import read_json, write_json
 from traitbench.tasks.task import Task

@@ -16,7 +16,8 @@ from traitbench.errors import BadData
 from traitbench.leaderboard import build
 from traitbench.runs.finished import current
 from traitbench.runs.folders import UNDECIDING, find_run, plan_digest, run_name, without_digest
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 from traitbench.store import read_json
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
@@ -62,7 +63,7 @@ def test_what_decides_a_run_is_in_its_folders_name(field: str) -> None:
 
 
 def test_every_flag_either_decides_a_run_or_is_known_not_to() -> None:
-    elsewhere = {"backend", "include_path", "reference", "keyed", "coefs", "matched", "fit_seeds"}
+    elsewhere = {"backend", "include_path", "reference", "keyed", "coefs", "matched", "fit_seeds", "control"}
     judged: dict[str, Any] = {"judge": ("smollm2",), "judge_args": {"device": "cpu"}, "self_judge": True}
     assert set(DECIDING) | elsewhere | UNDECIDING | set(judged) == set(Plan.model_fields)
     assert name(**judged) == name()
@@ -333,7 +334,7 @@ def test_digests_do_not_shuffle_the_leaderboard() -> None:
 
 def test_published_folders_hold_one_plan_each() -> None:
     held = [path for path in PUBLISHED.iterdir() if path.is_dir()]
-    assert len(held) == 37
+    assert len(held) == 38
     for folder in held:
         assert without_digest(folder.name) != folder.name
         plans = {json.dumps(read_json(path)["config"]) for path in folder.glob("results_*.json")}

@@ -17,7 +17,8 @@ from traitbench.judges.asking import rating, rubrics
 from traitbench.judges.grading import ABSTAINED, grade
 from traitbench.runs.administer import administer
 from traitbench.runs.judging import Judging, judges_of
-from traitbench.runs.plan import Given, Plan, Prepared, prepare
+from traitbench.runs.plan import Given, Plan, Prepared
+from traitbench.runs.prepare import prepare
 from traitbench.samples import Grade, Sample
 from traitbench.store import RunFolder
 from traitbench.tasks.administration import Administration

@@ -14,7 +14,8 @@ from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.prompting import Prompting
 from traitbench.runs.evaluate import evaluate
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 from traitbench.runs.results import Results
 from traitbench.types import Target
 

@@ -30,7 +30,8 @@ from traitbench.methods.stored import Stored
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import rescore
 from traitbench.runs.fit import fit
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 from traitbench.runs.results import Results
 from traitbench.types import Control, Edit, Fit, Message
 

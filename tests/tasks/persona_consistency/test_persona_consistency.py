@@ -22,7 +22,8 @@ from traitbench.report import page
 from traitbench.runs.aims import meant
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import current, rescore
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 from traitbench.runs.publish import publish
 from traitbench.runs.results import Results
 from traitbench.runs.tables import tables

@@ -8,7 +8,8 @@ import pytest
 from said import Say
 
 from traitbench.errors import UnknownName, UnsupportedControl
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 from traitbench.tasks import Administration, load
 from traitbench.tasks.robustness.contexts import PLAIN, TURNS, chosen, contexts
 from traitbench.types import Choose, Continue, Message

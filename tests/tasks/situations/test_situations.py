@@ -19,7 +19,8 @@ from traitbench.runs.compare import compare
 from traitbench.runs.compare.runs import Comparison
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import rescore
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 from traitbench.runs.publish import publish
 from traitbench.runs.results import Results
 from traitbench.runs.tables import tables
