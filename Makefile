@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup setup-vllm eval test test-vllm lint types docs bench gpu-check leaderboard figures schemas scorer clean
+.PHONY: setup setup-vllm eval test test-vllm lint types docs bench gpu-check leaderboard publish figures schemas scorer clean
 
 setup: .venv/.core
 
@@ -124,6 +124,13 @@ bench: .venv/.bench
 
 leaderboard: .venv/.core
 	@$(BIN)/traitbench leaderboard
+
+# Every run of results/publish.toml that is not published yet, in hours; it can be stopped at any moment and goes on from
+# there: LIST=--list says what is left, LIST='--only sft' makes those of one method.
+LIST ?=
+publish: .venv/.core .venv/.train .venv/.lm-eval
+	@$(BIN)/python results/publish.py $(LIST)
+	@$(if $(findstring --list,$(LIST)),true,$(MAKE) --no-print-directory leaderboard figures)
 
 # The figures that README and the pages show, of all published runs of the embedded model on the longest instrument.
 DRAWN = $(sort $(dir $(wildcard results/published/smollm2@*/samples_ipip_neo_120_*)))
