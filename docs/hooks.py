@@ -36,6 +36,7 @@ from traitbench.leaderboard.joined import side_by_side as tables_side_by_side
 from traitbench.methods import METHODS
 from traitbench.statistics.thresholds import JUDGES, THRESHOLDS, Threshold
 from traitbench.tasks.board import Entry
+from traitbench.tasks.findings import FOUND_NOTHING, Findings
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = (
@@ -215,7 +216,7 @@ def published(name: str) -> str:
             rows.append(
                 (entry["task"], entry["label"], settings, mode, _interval(m.get("effect"), m.get("effect_ci")),
                  _interval(m.get("specific"), m.get("specific_ci")), m.get("unit"), _number(m.get("leakage")),
-                 _number(m.get("perplexity")), good, m["verdict"], _ranks(m), entry["model"])
+                 _number(m.get("perplexity")), good, _said(entry, m["verdict"]), _ranks(m), entry["model"])
             )  # fmt: skip
     parts = []
     if rows:
@@ -230,6 +231,12 @@ def published(name: str) -> str:
     return "\n\n".join(
         [*parts, "From `results/leaderboard.json`, which `make leaderboard` makes of the published runs."]
     )
+
+
+def _said(entry: Mapping[str, Any], verdict: str) -> str:
+    """The verdict, or that the run's fits found nothing."""
+    tests = entry.get("findings")
+    return FOUND_NOTHING if tests and Findings.model_validate(tests).whole else verdict
 
 
 def _ranks(found: Mapping[str, Any]) -> str | None:

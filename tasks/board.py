@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from traitbench.tables import interval
+from traitbench.tasks.findings import FOUND_NOTHING, Findings
 from traitbench.tasks.verdict import Word
 from traitbench.types import Record
 
@@ -63,6 +64,9 @@ class Contender(Record):
     """Names what was asked, where runs of one task and filter differ in it; rivals share it."""
     unranked: str = ""
     """Why it may not be ranked; empty where it may."""
+    fitted: bool = True
+    """Whether it rests on what the run fitted: where that found nothing, it is not ranked. Of what stands in a group
+    once a model or once it never does."""
     once: Literal["run", "model", "all"] = "run"
     """How often it may stand in a group: once a run; once a model and administration, whichever run brings it; once."""
     parts: list[Part] = []
@@ -134,6 +138,15 @@ class Row(Record):
     reasons: list[str] = []
     """Of the verdict."""
 
+    def found_nothing(self) -> Row:
+        """The same row of a run whose fits found nothing: what rests on them is not ranked, and says why."""
+        contenders = [
+            c.model_copy(update={"unranked": FOUND_NOTHING}) if c.fitted and c.once == "run" else c
+            for c in self.contenders
+        ]
+        told = {"unranked": FOUND_NOTHING} if "unranked" in self.metrics and contenders != self.contenders else {}
+        return self.model_copy(update={"contenders": contenders, "metrics": {**self.metrics, **told}})
+
 
 class Entry(Record):
     """One published run on one task."""
@@ -157,6 +170,8 @@ class Entry(Record):
     limit: int | None
     contaminated: int
     """Of these, items that the method was fitted on; if any, the run is not ranked."""
+    findings: Findings | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Whether its fits found anything; written where they test themselves."""
     metrics: dict[str, dict[str, Any]]
     """Filter -> the numbers of the row, `rank` among them."""
     joined: dict[str, dict[str, list[dict[str, Any]]]] = Field(default={}, exclude_if=lambda value: not value)
@@ -202,11 +217,19 @@ def capability_cell(entry: Entry) -> Cell:
     return Cell(found.text, found.value, unit=" ".join([*sorted(found.metrics), str(found.limit)]), small=found.about)
 
 
-def standing(entry: Entry, filter: str) -> str:
-    """What the column of verdicts says: the verdict, or that the test items were fitted on."""
+def standing(entry: Entry, filter: str, unranked: str = "") -> str:
+    """What the column of verdicts says: the verdict, or that nothing was found or the test items were fitted on.
+
+    `unranked`: why there is no rank, told where that is not it; then the targets that nothing was found for.
+    """
+    found = entry.findings
+    if found and found.whole:
+        return FOUND_NOTHING
+    said = str(entry.metrics[filter].get("verdict") or "–")
     if entry.contaminated:
-        return f"contaminated ({entry.contaminated} item{'' if entry.contaminated == 1 else 's'})"
-    return str(entry.metrics[filter].get("verdict") or "–")
+        said = f"contaminated ({entry.contaminated} item{'' if entry.contaminated == 1 else 's'})"
+    lacking = f"found nothing for {found.lacking}" if found and found.nothing else ""
+    return "; ".join(dict.fromkeys(part for part in (said, unranked, lacking) if part))
 
 
 def rank_text(low: int | None, high: int | None) -> str:

@@ -126,7 +126,6 @@ def effect_row(
 
     `beside`: cells of the task's own, behind the `effect` or behind the `leakage`.
     """
-    said = standing(entry, filter)
     return {
         "rank": rank_text(m.rank, m.rank_high),
         "model": entry.model,
@@ -139,7 +138,7 @@ def effect_row(
         **({"capability [95 %]": capability_cell(entry).text} if measured else {}),
         "targets ok": f"{m.targets - m.cautions}/{m.targets}",
         "P(better)": number(m.superiority),
-        "verdict": said if m.unranked in ("", said) else f"{said}; {m.unranked}",
+        "verdict": standing(entry, filter, m.unranked),
     }
 
 

@@ -94,7 +94,7 @@ def render(board: Leaderboard) -> str:
         f"From {len({e.run for e in board.entries})} published runs, the newest of {board.generated_at}. Rebuild with "
         "`make leaderboard`.",
         "",
-        *(f"- {line}" for line in (*RANKS, *legends, *_left_out(board.entries))),
+        *(f"- {line}" for line in (*RANKS, *_unfound(board.entries), *legends, *_left_out(board.entries))),
         "",
     ]
     out += [text for table in side_by_side(board.entries) for text in (markdown(table), "")]
@@ -120,6 +120,16 @@ RANKS = (
     "P(better): the probability that a run is better than another one with a rank, mean over the others.",
 )
 """What every table with ranks has in common."""
+
+
+def _unfound(entries: Sequence[Entry]) -> list[str]:
+    """What it means that nothing was found, where that is said of any run or target."""
+    if not any(entry.findings and entry.findings.nothing for entry in entries):
+        return []
+    return [
+        "Found nothing: what was fitted does no better than under shuffled labels of the poles, adjusted over the "
+        "run's targets (docs/verdicts.md). A result; where it holds of all targets the run has no rank."
+    ]
 
 
 def _most_ranked(board: Leaderboard, task: str) -> int:

@@ -10,6 +10,7 @@ from traitbench.report.parts import badge
 from traitbench.runs.results import Results
 from traitbench.tasks import views_of
 from traitbench.tasks.board import Cell, Entry, capability_cell, standing
+from traitbench.tasks.findings import FOUND_NOTHING, evidence
 from traitbench.tasks.views import setup
 
 __all__ = ["overview", "verdict"]
@@ -62,7 +63,7 @@ def _filters(rows: Sequence[tuple[Entry, str]]) -> str:
     choices: dict[str, tuple[str, dict[str, None]]] = {
         "task": ("Task", dict.fromkeys(entry.task for entry, _ in rows)),
         "mode": ("Scoring", dict.fromkeys(str(mode) for _, mode in rows)),
-        "verdict": ("Verdict", dict.fromkeys(VERDICTS)),
+        "verdict": ("Verdict", dict.fromkeys((*VERDICTS, *(FOUND_NOTHING for entry, _ in rows if _unfound(entry))))),
     }
     selects = "".join(
         f'<label>{label}<select name="{name}"><option value="">all</option>{_options(values)}</select></label>'
@@ -80,18 +81,29 @@ def _options(values: Iterable[str]) -> str:
 
 
 def _row(entry: Entry, mode: str, cells: Mapping[str, Cell], columns: Sequence[str]) -> str:
-    row = entry.rows[mode]
     name = entry.method + setup(entry.settings, entry.profiles, entry.respondents)
     limit = f" · first {entry.limit} items" if entry.limit is not None else ""
-    place = VERDICTS.index(row.verdict) if row.verdict in VERDICTS else len(VERDICTS)
+    word, reasons = _judged(entry, mode)
+    place = VERDICTS.index(word) if word in VERDICTS else len(VERDICTS)
     parts = [
         f'<th scope="row">{escape(name)}<span class="unit">{escape(entry.model + limit)}</span></th>',
         f"<td>{escape(entry.task)}</td><td>{escape(mode)}</td>",
-        f'<td data-value="{place}">{verdict(row.verdict, row.reasons)}{_spoilt(entry, mode)}</td>',
+        f'<td data-value="{place}">{verdict(word, reasons)}{_spoilt(entry, mode)}</td>',
         *(_cell(cells.get(column, Cell("–"))) for column in columns),
     ]
-    data = f'data-task="{escape(entry.task)}" data-mode="{escape(mode)}" data-verdict="{escape(row.verdict)}"'
+    data = f'data-task="{escape(entry.task)}" data-mode="{escape(mode)}" data-verdict="{escape(word)}"'
     return f"<tr {data}>{''.join(parts)}</tr>"
+
+
+def _unfound(entry: Entry) -> bool:
+    return entry.findings is not None and entry.findings.whole
+
+
+def _judged(entry: Entry, mode: str) -> tuple[str, Sequence[str]]:
+    """What stands as the verdict, and its reasons: where the fits found nothing, that and their tests."""
+    if entry.findings and _unfound(entry):
+        return FOUND_NOTHING, list(evidence(entry.findings))
+    return entry.rows[mode].verdict, entry.rows[mode].reasons
 
 
 def verdict(word: str, reasons: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from traitbench.charts.chart import Figure, slug
 from traitbench.charts.theme import VERDICTS
 from traitbench.tables import Table
+from traitbench.tasks.findings import FOUND_NOTHING
 
 __all__ = [
     "VERDICT_SHAPES", "WIDE", "badge", "count", "digest_of", "figure_html", "in_script", "in_words", "json_data",
@@ -24,8 +25,9 @@ VERDICT_SHAPES = {
     VERDICTS[0]: '<circle cx="8" cy="8" r="7"/>',
     VERDICTS[1]: '<path d="M8 1l7.5 14H.5z"/>',
     VERDICTS[2]: '<path d="M8 0l8 8-8 8-8-8z"/>',
+    FOUND_NOTHING: '<circle cx="8" cy="8" r="6" fill="none" stroke="currentColor" stroke-width="2"/>',
 }
-"""Verdict -> its mark in a square of 16, the same as in the charts (theme.SHAPES)."""
+"""Verdict -> its mark in a square of 16, the same as in the charts (theme.SHAPES), and of what stands in its place."""
 
 
 def part(name: str) -> str:

@@ -39,6 +39,7 @@ from traitbench.runs.summary import beside, summarise
 from traitbench.samples import Condition, Item
 from traitbench.targets import drawn
 from traitbench.tasks.block import Facts
+from traitbench.tasks.findings import unfound
 from traitbench.types import Control, Fit, Response
 
 __all__ = ["evaluate", "fitter", "served", "workbench"]
@@ -82,7 +83,7 @@ def evaluate(
             identity = backend.identity
             backend.close()
         facts = _facts(prepared, identity, started, {"evaluation_seconds": evaluation, **billed})
-        facts = facts.model_copy(update={"judges": cards, "warnings": [*facts.warnings, *notes]})
+        facts = facts.model_copy(update={"judges": cards, "warnings": [*facts.warnings, *notes, *unfound(facts)]})
         results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}

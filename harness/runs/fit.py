@@ -11,8 +11,15 @@ from traitbench.methods.fitted import fitted
 from traitbench.runs.evaluate import fitter, served, workbench
 from traitbench.runs.plan import NOTHING, Given, Plan
 from traitbench.runs.prepare import prepare
+from traitbench.types import Control
 
 __all__ = ["fit"]
+
+
+def _found(control: Control) -> str:
+    """Whether the fit by itself found anything, where it says so."""
+    find = control.fit.find if control.fit else None
+    return "" if find is None else f", {'found' if find.found else 'nothing found'}: p = {find.p:.3g}"
 
 
 def fit(
@@ -45,7 +52,7 @@ def fit(
             if os.environ.get("RANK", "0") != "0":
                 continue  # accelerate started several processes, and the first one tells
             what = target.name if target else plan.method
-            tell(f"{what}: {place}" + (f" (PEFT: {place / 'adapter'})" if control.adapter else ""))
+            tell(f"{what}: {place}" + (f" (PEFT: {place / 'adapter'})" if control.adapter else "") + _found(control))
             yield place
     finally:
         backend.close()

@@ -5,13 +5,53 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traitbench.runs.trained import ALL, Stage, adapted, remarks
+from traitbench.statistics.thresholds import FIND
 from traitbench.tables import Table, number, ratio
+from traitbench.tasks.findings import findings, unfound
 
 if TYPE_CHECKING:
     from traitbench.tasks.block import Facts
     from traitbench.types import Fit
 
-__all__ = ["choices", "trainings"]
+__all__ = ["choices", "finds", "trainings"]
+
+
+def finds(facts: Facts) -> list[Table]:
+    """Whether the fits found anything, with the evidence: one table, or none where no fit tests itself."""
+    found = findings(facts)
+    if found is None:
+        return []
+    several = any(test.fits > 1 for test in found.tests)
+    return [
+        Table(
+            title=f"Did {facts.method['name']} find anything?",
+            columns=["target", "what", "observed", "by chance", "95 %", "shuffles", "p", "p over all", "found"],
+            rows=[
+                [
+                    ", ".join(test.targets),
+                    test.find.statistic,
+                    number(test.find.observed, 3),
+                    *(number(value, 3) for value in test.find.null),
+                    str(test.find.draws),
+                    *(number(value, 3) for value in (test.p, test.adjusted)),
+                    "yes" if test.found else "nothing",
+                ]
+                for test in found.tests
+            ],
+            notes=[
+                *(f"{line}." for line in unfound(facts)),
+                "By chance: mean and 95th percentile of the same under shuffled labels of the poles. On: "
+                f"{'; '.join(dict.fromkeys(test.find.on for test in found.tests))}. p over all: adjusted over the "
+                f"tests of the run (Benjamini & Hochberg); up to {FIND.value:g} something was found.",
+                *(
+                    ["Several fits of a target: the first is shown, p is twice the median of theirs."]
+                    if several
+                    else []
+                ),
+                *([f"Not tested: {', '.join(found.untested)}."] if found.untested else []),
+            ],
+        )
+    ]
 
 
 def choices(facts: Facts) -> list[Table]:

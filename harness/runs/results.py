@@ -17,6 +17,7 @@ from traitbench.tasks import ACROSS, block_of, views_of
 from traitbench.tasks.across import Joined
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Entry
+from traitbench.tasks.findings import findings
 from traitbench.tasks.views import Shown, named
 from traitbench.types import digest
 
@@ -196,7 +197,9 @@ class Results(Facts):
     def entry(self, task: str, run: str) -> Entry:
         """Return one task of the run as a row of the leaderboard, without a rank; `run` names the results file."""
         cost, block = spent(self), self.tasks[task]
-        rows = views_of(block.kind).entry(task, block, self)
+        rows, found = views_of(block.kind).entry(task, block, self), findings(self)
+        if found and found.whole:
+            rows = {filter: row.found_nothing() for filter, row in rows.items()}
         return Entry(
             model=self.model_name,
             revision=self.model.get("weights"),
@@ -212,6 +215,7 @@ class Results(Facts):
             n=self.n_samples[task]["effective"],
             limit=self.config.get("limit"),
             contaminated=self.contaminated.get(task, 0),
+            findings=found,
             metrics={filter: row.metrics for filter, row in rows.items()},
             capability=self.side_effects.capability if self.side_effects else None,
             evaluation_seconds=self.cost.get("evaluation_seconds"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traitbench.runs.fitting import choices, trainings
+from traitbench.runs.fitting import choices, finds, trainings
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects.tables import tables as side_effects
 from traitbench.tables import Table
@@ -26,7 +26,7 @@ def tables(results: Results) -> list[Table]:
             out += [mine[0].model_copy(update={"title": f"{head}\n{mine[0].title}"}), *mine[1:]]
     joined = [table for name, block in results.across.items() if name in ACROSS for table in _joined(name, block)]
     damage = side_effects(results.side_effects, results.conditions)
-    return [*out, *damage, *choices(results), *trainings(results), *joined]
+    return [*out, *damage, *finds(results), *choices(results), *trainings(results), *joined]
 
 
 def _joined(name: str, block: Block) -> list[Table]:

@@ -34,7 +34,8 @@ class Limit(NamedTuple):
 
 FIND = Limit(
     0.05,
-    "p of a fit's statistic under shuffled labels of the poles (Phipson & Smyth 2010): the usual level of a test",
+    "p of a fit's statistic under shuffled labels of the poles (Phipson & Smyth 2010), adjusted over the tests of a "
+    "run (Benjamini & Hochberg 1995): the usual level of a test",
 )
 """Up to which p a fit found something."""
 

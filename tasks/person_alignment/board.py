@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from traitbench.charts.chart import Estimate, plain, signed
 from traitbench.tables import Table, interval, number, ratio
-from traitbench.tasks.board import Cell, Entry, rank_text
-from traitbench.tasks.person_alignment.ranking import Apart, Line, PersonRow, head, held, lines
+from traitbench.tasks.board import Cell, Entry, rank_text, standing
+from traitbench.tasks.person_alignment.ranking import Apart, Line, PersonRow, head, held, is_fitted, lines
 
 __all__ = ["board_tables", "overview_cells"]
 
@@ -77,7 +77,9 @@ def _difference(apart: Apart | None, named: bool = False) -> str:
 def _verdict(entry: Entry, row: PersonRow, mode: str) -> str:
     if row.unranked:
         return row.unranked
-    return held(entry, mode).verdict if row.kind in ("method", "part") else "–"
+    if is_fitted(row.name, row.kind):
+        return standing(entry, mode)
+    return held(entry, mode).verdict if row.kind == "part" else "–"
 
 
 def overview_cells(entry: Entry, mode: str) -> dict[str, Cell]:

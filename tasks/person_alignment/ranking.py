@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from traitbench.statistics.thresholds import THRESHOLDS
 from traitbench.tasks.block import Facts
 from traitbench.tasks.board import Contender, Entry, Part
+from traitbench.tasks.findings import FOUND_NOTHING, findings
 from traitbench.tasks.person_alignment.rows import NO_CONTROL
 from traitbench.types import Record, digest
 
@@ -21,7 +22,19 @@ if TYPE_CHECKING:
     from traitbench.tasks.person_alignment.summary import Near
 
 
-__all__ = ["Apart", "Line", "Metrics", "PersonRow", "contender", "head", "held", "lines", "person_rows", "persons_hash"]
+__all__ = [
+    "Apart",
+    "Line",
+    "Metrics",
+    "PersonRow",
+    "contender",
+    "head",
+    "held",
+    "is_fitted",
+    "lines",
+    "person_rows",
+    "persons_hash",
+]
 
 PROMPT_ONLY = "prompt only"
 PARTS = (PROMPT_ONLY, "shift only")
@@ -160,6 +173,8 @@ def _apart(difference: Difference | None) -> Apart | None:
 
 def _unranked(near: Near, facts: Facts, row: AlignmentRow, kind: str, contaminated: int) -> str:
     """Say why a row may not be ranked: what it was fitted on, how its answers were given, what was asked."""
+    if is_fitted(row.name, kind) and (found := findings(facts)) and found.whole:
+        return FOUND_NOTHING
     if kind in ("method", "part"):
         if contaminated:
             return f"contaminated ({contaminated} items)"
@@ -172,6 +187,11 @@ def _unranked(near: Near, facts: Facts, row: AlignmentRow, kind: str, contaminat
     if row.mae_sum.value is None:
         return "no value"
     return "" if row.mae_sum.ci else "no interval"
+
+
+def is_fitted(name: str, kind: str) -> bool:
+    """Whether the row rests on what was fitted; a control's messages alone do not."""
+    return kind in ("method", "part") and not name.endswith(f", {PROMPT_ONLY}")
 
 
 def _answers(near: Near, facts: Facts, row: AlignmentRow, kind: str) -> str:
@@ -199,7 +219,7 @@ def contender(row: PersonRow, group: str, found: AlignmentRow) -> Contender:
     once: dict[str, Literal["run", "model", "all"]] = {"baseline": "all", "no control": "model"}
     return Contender(
         name=row.name, value=row.error, ci=row.error_ci, higher_is_better=False, group=group, unranked=row.unranked,
-        once=once.get(row.kind, "run"),
+        once=once.get(row.kind, "run"), fitted=is_fitted(row.name, row.kind),
         parts=[Part(name="persons", values={id: [person.mae_sum] for id, person in found.persons.items()})],
     )  # fmt: skip
 

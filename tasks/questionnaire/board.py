@@ -124,8 +124,7 @@ def _people(m: Metrics) -> str:
 
 def _verdict(entry: Entry, m: Metrics, mode: str) -> str:
     """The verdict, and why there is no rank where that is not it."""
-    said = standing(entry, mode)
-    return said if not m.targets or m.unranked in ("", said) else f"{said}; {m.unranked}"
+    return standing(entry, mode, m.unranked if m.targets else "")
 
 
 def legend(entries: Sequence[Entry]) -> list[str]:

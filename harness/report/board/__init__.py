@@ -28,11 +28,16 @@ from traitbench.runs.results import Results
 from traitbench.store import write_text
 from traitbench.tables import Table
 from traitbench.tasks import views_of
+from traitbench.tasks.findings import FOUND_NOTHING
 from traitbench.tasks.views import Shown, named
 
 __all__ = ["board_page", "write_board"]
 
 TITLE = "traitbench leaderboard"
+UNFOUND = (
+    "What was fitted does no better than under shuffled labels of the poles, adjusted over the run's targets. A "
+    "result; its numbers are shown, and not ranked."
+)
 _NOTHING = '<p class="empty">Nothing was controlled.</p>'
 
 
@@ -96,6 +101,7 @@ def _pickers(found: list[Instrument]) -> str:
     for one in found:
         for column in columns([*one.lines, *one.trivial]):
             shown.setdefault(column.key, column)
+    words = dict.fromkeys((*VERDICTS, *(FOUND_NOTHING for one in found if _unfound(one))))
     boxes = "".join(
         f"<label{'' if column.key in mine else ' hidden'}>"
         f'<input type="checkbox" name="column" value="{column.key}"{" checked" if column.shown else ""}>'
@@ -105,12 +111,16 @@ def _pickers(found: list[Instrument]) -> str:
     return (
         f'<label>Instrument<select name="instrument">{_options(chosen)}</select></label>'
         f'<label>Model<select name="model">{_options({"": "all models", **{m: m for m in models}})}</select></label>'
-        f'<label>Verdict<select name="verdict">{_options({"": "any", **{v.replace(" ", "-"): v for v in VERDICTS}})}'
+        f'<label>Verdict<select name="verdict">{_options({"": "any", **{v.replace(" ", "-"): v for v in words}})}'
         f'</select></label><details class="menu"><summary>Columns</summary><fieldset><legend class="unseen">Columns'
         f"</legend>{boxes}</fieldset></details>"
         '<div class="buttons"><button type="button" id="csv">CSV</button>'
         '<button type="button" id="json">JSON</button></div><p role="status"></p>'
     )
+
+
+def _unfound(one: Instrument) -> bool:
+    return any(line.verdict == FOUND_NOTHING for line in one.lines)
 
 
 def _options(values: Mapping[str, str]) -> str:
@@ -175,6 +185,8 @@ def _folded(one: Instrument) -> str:
 def _glossary(board: Leaderboard, found: list[Instrument]) -> str:
     """The columns of all tables, then the methods, then the terms of the tasks."""
     terms = {c.name: c.explains for one in found for c in columns([*one.lines, *one.trivial]) if c.explains}
+    if any(map(_unfound, found)):
+        terms[FOUND_NOTHING.capitalize()] = UNFOUND
     terms |= methods.terms(board.entries)
     for kind in dict.fromkeys(entry.kind for entry in board.entries):
         terms |= views_of(kind).glossary()

@@ -9,6 +9,7 @@ from traitbench.charts.chart import slug
 from traitbench.leaderboard.joined import beside
 from traitbench.tasks import views_of
 from traitbench.tasks.board import Entry
+from traitbench.tasks.findings import FOUND_NOTHING, evidence
 from traitbench.tasks.standing import Standing
 
 __all__ = ["Instrument", "instruments"]
@@ -64,7 +65,7 @@ def _groups(title: str, task: str, filter: str, entries: Sequence[Entry]) -> lis
     lines: list[Standing] = []
     for kind in dict.fromkeys(entry.kind for entry in entries):
         lines += views_of(kind).standings(filter, [entry for entry in entries if entry.kind == kind])
-    lines = [line._replace(beside={**line.beside, **beside(line.entry, filter)}) for line in lines]
+    lines = [_tested(line._replace(beside={**line.beside, **beside(line.entry, filter)})) for line in lines]
     groups: dict[str, list[Standing]] = {}
     for line in lines:
         if not line.trivial:
@@ -83,6 +84,20 @@ def _groups(title: str, task: str, filter: str, entries: Sequence[Entry]) -> lis
         name = ", ".join(part for part in (title, filter, words.get(group)) if part)
         out.append(Instrument(key, task, filter, name, here, sorted(aside, key=_order)))
     return out
+
+
+def _tested(line: Standing) -> Standing:
+    """The line with what the tests of its fits say: at its dots, and in place of the verdict where it has no rank."""
+    found = line.entry.findings
+    if found is None or line.trivial:
+        return line
+    dots = [
+        dot._replace(ok=False, reasons=[*dot.reasons, FOUND_NOTHING]) if found.lacks(dot.label) else dot
+        for dot in line.dots
+    ]
+    if line.unranked == FOUND_NOTHING:
+        return line._replace(verdict=FOUND_NOTHING, reasons=list(evidence(found)))
+    return line._replace(dots=dots)
 
 
 def _apart(titles: Sequence[str], mine: str) -> str:
