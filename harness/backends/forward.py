@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from traitbench.controls.interventions import Applied
     from traitbench.types import Site
 
-__all__ = ["TOLERANCE", "Scorer", "packable"]
+__all__ = ["TOLERANCE", "Along", "Scorer", "packable"]
 
 logger = logging.getLogger("traitbench")
 
@@ -33,6 +33,8 @@ _LAYERS = {"full_attention", "sliding_attention"}
 Tokens = tuple[int, ...]
 States = list[tuple[torch.Tensor, torch.Tensor]]
 """A layer's keys and values, each (1, heads, tokens, head_dim)."""
+Along = Callable[[int, torch.Tensor, torch.Tensor], None]
+"""Takes a layer, activations (tokens, width) and the number of the answer (tokens,) that each token belongs to."""
 Scores = list[list[float]]
 """Per item, per answer its log-probability (nats)."""
 
@@ -158,6 +160,35 @@ class Scorer:
                 self.whole([text], [len(item.prompt)], [0])
             out.append(torch.stack([found[layer] for layer in layers]))
         return torch.stack(out)
+
+    @torch.inference_mode()
+    def along(
+        self, items: Sequence[Item], owners: Sequence[Mapping[int, Tokens]], shared: int, site: Site, sink: Along
+    ) -> None:
+        """Hand the site's activations at every token of answers but its last to `sink`, layer by layer.
+
+        owners: per item, number of an answer -> the answer, one of the item's; several may be the same.
+        """
+        device = self.model.device
+        if self.packed:
+            self._load_prefix(items[0].prompt[:shared])
+            row, places, whose = pack(items, shared), list[int](), list[int]()
+            for item, heads, mine in zip(items, row.lookups, owners, strict=True):
+                for number, answer in mine.items():
+                    places += [row.heads[head] for head in heads[item.answers.index(answer)][1:]]
+                    whose += [number] * (len(answer) - 1)
+            of = torch.tensor(whose, device=device)
+            with recorded(self.model, site, lambda layer, a: sink(layer, a[0, places], of)):
+                self._pass(row, shared, [0])
+            return
+        texts = [(item.prompt, a, n) for item, mine in zip(items, owners, strict=True) for n, a in mine.items()]
+        size = max(1, self.tokens // max(len(prompt) + len(answer) for prompt, answer, _ in texts))
+        for start in range(0, len(texts), size):
+            some = texts[start : start + size]
+            at = [(i, len(p) + j, n) for i, (p, answer, n) in enumerate(some) for j in range(len(answer) - 1)]
+            rows, columns, of = torch.tensor(at, device=device).T
+            with recorded(self.model, site, lambda layer, a, r=rows, c=columns, of=of: sink(layer, a[r, c], of)):
+                self.whole([p + answer[:-1] for p, answer, _ in some], [len(p) for p, *_ in some], [0])
 
     @torch.inference_mode()
     def _packed(self, items: Sequence[Item], shared: int) -> Scores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, Self
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from traitbench.backends import counting
 from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.drawing import Ask
-from traitbench.backends.forward import Scorer
+from traitbench.backends.forward import Along, Scorer
 from traitbench.backends.lengths import check_positions, longest, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
@@ -153,6 +153,29 @@ class HuggingFace(Backend):
         ]
         states: NDArray[np.float32] = torch.cat(found).numpy()
         return states
+
+    def along(self, requests: Sequence[Continue], site: Site, sink: Along, step: Callable[[int], None]) -> None:
+        """Show each text behind its prompt, and hand a site's activations at all of its tokens to `sink`.
+
+        Neighbours with one prompt share it. The sink gets the layer, activations (tokens, width) and the index of the
+        request (tokens,) that each belongs to; `step` the number of requests done. BadData for a text that is too long.
+        """
+        each = []
+        for request in requests:
+            prompt = self.prompt(request)
+            ((answer,),) = self.renderer.options(request, prompt, ids := self._encode(prompt))
+            check_positions(len(ids) + len(answer), self._positions, self.spec.label)
+            # The scorer runs all but an answer's last token, so each gets one more, which is never looked at.
+            each.append(Item(ids, ((*answer, 0),)))
+        items, members = zip(*joined(each, self.batch_size), strict=True)
+        plan = groups([item.prompt for item in items])
+        self.scorer.check(items, plan)
+        self.scorer.begin(items, plan)
+        for group in plan:
+            for chunk in chunks(group, items, self._row_tokens, self.batch_size, members):
+                owners = [{m: each[m].answers[0] for m in members[n]} for n in chunk]
+                self.scorer.along(items[chunk.start : chunk.stop], owners, group.shared, site, sink)
+                step(sum(map(len, owners)))
 
     @torch.inference_mode()
     def dose(self, control: Control, texts: Sequence[str]) -> float | None:

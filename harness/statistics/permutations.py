@@ -70,7 +70,7 @@ def compared(observed: float, null: Sequence[float] | NDArray[np.float64]) -> Pe
         raise BadData(f"a statistic that is not finite cannot be tested (observed: {observed:g})")
     reached = int((values >= observed - _SAME * max(abs(observed), _SAME)).sum())
     spread = float(values.mean()), float(np.quantile(values, 0.95))
-    return Permuted(observed, spread, len(values), (1 + reached) / (1 + len(values)))
+    return Permuted(float(observed), spread, len(values), (1 + reached) / (1 + len(values)))
 
 
 def labelings(labels: ArrayLike, draws: int = DRAWS, seed: int = 0, within: ArrayLike | None = None) -> Labels:
@@ -103,10 +103,16 @@ def labelings(labels: ArrayLike, draws: int = DRAWS, seed: int = 0, within: Arra
 def flips(units: int, draws: int = DRAWS, seed: int = 0) -> NDArray[np.int8]:
     """Signs (shuffles, units) that swap the two labels of each pair or leave them: +1 as it was, -1 swapped.
 
-    `labelings` of pairs, for statistics that are made of their differences.
+    What `labelings` of pairs are, for statistics that are made of their differences: all other signs, each once, where
+    there are at most `draws`.
     """
-    pairs = np.tile(np.array([1, -1], dtype=np.int8), units)
-    return labelings(pairs, draws, seed, np.repeat(np.arange(units), 2))[:, ::2]
+    if units < 1 or draws < 1:
+        raise TraitbenchUsage(f"{units} pairs and {draws} shuffles; expected one of each at least")
+    if 2**units - 1 <= draws:
+        turned = np.arange(1, 2**units)[:, None] >> np.arange(units) & 1
+    else:
+        turned = np.random.default_rng(seed).integers(0, 2, (draws, units))
+    return (1 - 2 * turned).astype(np.int8)
 
 
 def _count(labels: Labels) -> int:

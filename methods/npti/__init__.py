@@ -2,186 +2,189 @@
 
 After Deng et al. (2025), "Neuron-based personality trait induction in large language models", ICLR.
 
-1. Have the model answer everyday questions under descriptions of either pole (`sources`).
-2. Count for each neuron (gate of an MLP) on which share of the written tokens it is active (`search`).
+1. Show the model replies of people of either pole to the same words (`reading`), or have it answer everyday questions
+   under descriptions of either pole, as published (`search=generate`, `search`).
+2. Count for each neuron (gate of an MLP) on which share of the replies' tokens it is active (`counting`).
 3. delta is its share under one pole less that under the other; from delta = 0.1 on it is that pole's.
 4. Raise the neurons of the pole: a += gamma * q95 * sigmoid(10 * (delta - 0.15)), with a = act(gate) and q95 the 95th
    percentile of a under that pole.
 5. Silence those of the other pole: a = min(a, 0).
+6. Test whether two halves of the scenes name the same neurons, against shuffled poles (`halves`).
 
-Where it departs from the published code: q95 is a true quantile with a relative error below 1 %, not the edge of a
-histogram that ends at 3; every token of every reply counts once, whatever the size of the last batch; the least number
-of neurons (2,000 of Llama-3-8B's 458,752) is scaled to the model; gamma is chosen on held-out questions and never on
-test items (`gamma`); nothing is drawn anew at each step (see `legacy_dropout`); and by default the position that
-decides the answer's first token is edited too, since a choice of letters is made there (`positions=generated` is
-literal).
+Where it departs from the published code: replies are read and not written by default, since a small model that writes
+its own needs more of them than can be had (50 questions of 32 tokens gave halves with 1 to 12 % of the neurons in
+common); q95 is a true quantile with a relative error below 1 %, not the edge of a histogram that ends at 3; every token
+of every reply counts once, whatever the size of the last batch; the least number of neurons (2,000 of Llama-3-8B's
+458,752) is scaled to the model; gamma is chosen on development data and never on test items (`gamma`); nothing is drawn
+anew at each step (see `legacy_dropout`); and by default the position that decides the answer's first token is edited
+too, since a choice of letters is made there (`positions=generated` is literal).
 """
 
 from __future__ import annotations
 
-import random
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
-
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.methods.dialogues import leaks
 from traitbench.methods.method import Method
-from traitbench.methods.npti import sources
-from traitbench.methods.npti.gamma import EFFECTS, held_out, sweep, write
-from traitbench.methods.npti.sources import OWN, PERSONALITYBENCH, Draw, Neurons, Pair, draw, read_neurons, texts
-from traitbench.types import BIG_FIVE, Aim, Control, Edit, Fit, Kind, Point, Record, Scope, Target, Trait, Write
+from traitbench.methods.npti.digests import digests
+from traitbench.methods.npti.gamma import EFFECTS, asked, held_out, known, sweep, write
+from traitbench.methods.npti.placing import edits_of
+from traitbench.methods.npti.scenes import Scenes, opened, scenes
+from traitbench.methods.npti.settings import PRESETS, Generation, Settings
+from traitbench.methods.npti.sources import (
+    OWN,
+    PERSONALITYBENCH,
+    SCENES,
+    Draw,
+    Neurons,
+    Pair,
+    draw,
+    own,
+    read_neurons,
+    texts,
+)
+from traitbench.methods.weakest import weakest
+from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Point, Target, Trait, Write
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
+    from traitbench.methods.npti.reading import Both
 
 __all__ = ["NPTI"]
 
+CHOSEN_ON = {"items": "development effect", "questions": "held-out replies"}
 PUBLISHED_NEURONS = 32 * 14_336
 """Of Llama-3-8B, where `least` neurons were kept."""
-Pole = Literal["high", "low"]
-_POLES: tuple[Pole, Pole] = ("high", "low")
 
 
 class _Pair(NamedTuple):
-    """The neurons of both poles, and what is worth knowing of how they were found."""
+    """The neurons of both poles, what is worth knowing of how they were found, and whether they are any."""
 
     high: Neurons
     low: Neurons
     details: dict[str, Any]
+    find: Find | None = None
 
 
 class NPTI(Method):
     """Raise the neurons of the pole aimed at and silence those of the other; several traits are added up."""
 
     name = "npti"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True
     seeded = True
     strength = "gamma"
+    presets: ClassVar[Mapping[str, Generation]] = PRESETS
 
-    class Config(Record):
+    class Config(Settings):
         """How neurons are searched for, which are kept, and how gamma is found."""
-
-        questions: str = OWN
-        """own: our 25 questions a trait. personalitybench: its search set, where you have it. Or a file: a JSON list of
-        questions, or NPTI's own lines of {"question": ..., "BFI": trait}."""
-        descriptions: Literal["own", "personalitybench"] | None = None
-        """Who describes the poles; None: own, with questions=personalitybench its own."""
-        questions_per_pole: int = Field(default=100, ge=2)
-        """Pairs of question and description; published: 1,000. All there are where these are fewer."""
-        max_tokens: int = Field(default=32, ge=2)
-        """Of a reply. Published: 500."""
-        batch_size: int = Field(default=16, ge=1)
-        """Replies written at a time; it can change the last digits."""
-        threshold: float = Field(default=0.1, gt=0, lt=1)
-        """The least delta."""
-        least: int = Field(default=2000, ge=0)
-        """Neurons kept at least, whatever their delta, for a model of Llama-3-8B's size; scaled to others."""
-        quantile: float = Field(default=0.95, gt=0, lt=1)
-        """Of a neuron's activation under its own pole: what gamma is a multiple of."""
-        slope: float = 10.0
-        """Of the sigmoid of delta."""
-        middle: float = 0.15
-        """The delta at which the sigmoid is one half."""
-        positions: Scope = "answer"
-        """answer: from the last prompt token on. generated: literal to the paper. all: the prompt too."""
-        gamma: float | None = Field(default=None, ge=0)
-        """None chooses among `gammas`."""
-        gammas: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0, 4.0, 8.0), min_length=1)
-        """Published: 0.6 to 1.5, by the results on the test questions. A small model takes, and needs, more."""
-        dev: Literal["questions", "items"] = "questions"
-        """What gamma is chosen on: replies to held-out questions, or statements of the IPIP-NEO-300 that are not in the
-        IPIP-NEO-120."""
-        dev_questions: int = Field(default=8, ge=0)
-        """Questions of each trait that are kept out of the search."""
-        max_perplexity: float = Field(default=2.0, gt=0)
-        """Of neutral text, over that without control: what a chosen gamma may cause."""
-        legacy_dropout: float = Field(default=0.0, ge=0, lt=1)
-        """A seeded share of the raised neurons is dropped, once. The published code drops 10 %, drawn anew without a
-        seed for every layer and token, so that its runs cannot be repeated; on average that raises each by 0.9."""
-        neurons: str | None = None
-        """A published list of the high pole's neurons, not searched: {layer: [[layer, index, delta, P, q95]]}."""
-        reversed: str | None = None
-        """The same of the low pole."""
-
-        @model_validator(mode="after")
-        def _development(self) -> Self:
-            if self.gamma is None and self.dev == "questions" and not self.dev_questions:
-                raise ValueError("gamma is chosen on dev_questions, of which there are 0; give some, or a gamma")
-            return self
 
     config: Config
 
+    otherwise = "aim at one of these, or give dialogues on it with --method_args data=FILE"
+
     @property
     def knows(self) -> frozenset[Trait] | None:
-        """The traits that there are questions on; any where the neurons are given."""
-        return None if self.config.neurons and self.config.reversed else frozenset(BIG_FIVE)
+        """The traits of the open set, or those that there are questions on; what other dialogues hold is seen later."""
+        config = self.config
+        if (config.neurons and config.reversed) or (config.search == "dialogues" and config.data != "open"):
+            return None
+        given = PERSONALITYBENCH in (config.generation.questions, config.descriptions)
+        return frozenset(BIG_FIVE if config.search == "dialogues" or given else own())
+
+    def check(self, targets: Sequence[Target | None]) -> None:
+        """Read the dialogues or questions on every trait, and look for what gamma is chosen on.
+
+        BadData for a set that is empty, has one pole only or says nothing on a trait; UnsupportedControl where no
+        development item measures one.
+        """
+        config = self.config
+        for trait in dict.fromkeys(trait for target in targets if target for trait in target.levels):
+            if config.asks:
+                self._scenes(trait, 0) if config.search == "dialogues" else self._draw(trait, 0)
+            if config.gamma is None and config.dev == "items" and trait not in BIG_FIVE:
+                raise UnsupportedControl(
+                    f"npti chooses gamma on development items, and none measures {trait}; choose it on what the search "
+                    "leaves out, with --method_args dev=questions, or give one, e.g. --method_args gamma=4"
+                )
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
-        """Questions and descriptions of each trait; where gamma is chosen, what it is chosen on."""
-        return sources.read(target, self.config, bench)
+        """The dialogues, or questions and descriptions of each trait; where gamma is chosen, what it is chosen on."""
+        return digests(target, self.config, bench)
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Search, choose gamma and store the control.
 
         UnsupportedControl for a target that is not of poles, or a neuron list for several traits; BadData for a list
-        of another model, for questions of a test set, and where a model does not answer.
+        of another model, for questions of a test set, for dialogues without the trait, and where a model does not
+        answer.
         """
         if target is None or not target.aims <= self.targets:
             raise UnsupportedControl(
                 f"npti aims at poles of traits, not at {target.name if target else 'nothing'}; e.g. "
                 "--target extraversion=high"
             )
+        self.check([target])
         began, config = time.perf_counter(), self.config
-        drawn = {trait: self._draw(trait, bench.seed) for trait in target.levels}
-        found = {trait: self._neurons(trait, target, bench, drawn) for trait in target.levels}
-        edits, tensors = self._edits(target, found, bench.seed)
+        found = {trait: self._neurons(trait, target, bench) for trait in target.levels}
+        neurons = {trait: (pair.high, pair.low) for trait, pair in found.items()}
+        edits, tensors = edits_of(target, neurons, config, bench.seed)
         # A control that changes nothing would pass for one without effect.
         if not edits:
             raise BadData(
                 f"no neuron of {bench.backend.spec.label} tells the poles of {', '.join(target.levels)} apart; "
-                "expected more questions_per_pole, or a smaller threshold"
+                "expected more dialogues or questions_per_pole, or a smaller threshold"
             )
         with tempfile.TemporaryDirectory(dir=bench.cache) as draft:
-            gamma, curve, hashes = self._gamma(
-                controls.store(Path(draft), edits=edits, tensors=tensors), target, bench, drawn
-            )
+            gamma, curve, items = self._gamma(controls.store(Path(draft), edits=edits, tensors=tensors), target, bench)
         # At 0 the edits stay in the control, so that --coefs can still show the curve; Fit.strength says what is used.
         at = [e.model_copy(update={"strength": gamma}) if e.op == "add" and gamma else e for e in edits]
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
-            config=config.model_dump(mode="json"), seed=bench.seed, fitted_on=hashes, strength=gamma,
-            unit="gamma, in 95th percentiles of each neuron's activation", curve=curve,
-            details={"effect": EFFECTS[config.dev], "traits": {trait: pair.details for trait, pair in found.items()}},
+            config=config.model_dump(mode="json"), seed=bench.seed, strength=gamma, curve=curve,
+            fitted_on=tuple(sorted({*items, *self._leaked(target)})),
+            unit="gamma, in 95th percentiles of each neuron's activation",
+            details={
+                "effect": EFFECTS[config.dev], "traits": {trait: pair.details for trait, pair in found.items()},
+                **({"chosen_on": CHOSEN_ON[config.dev]} if config.gamma is None else {}),
+            },
+            find=weakest({trait: pair.find for trait, pair in found.items()}),
             licence=self._licence(), seconds=time.perf_counter() - began,
             parameters=sum(v.size for v in tensors.values() if v.dtype.kind == "f"),
         )  # fmt: skip
         return controls.store(bench.folder, edits=at, tensors=tensors, fit=fit)
 
-    def _draw(self, trait: Trait, seed: int) -> Draw:
+    def _scenes(self, trait: Trait, seed: int) -> Scenes:
         config = self.config
-        source = texts(trait, config.questions, config.descriptions)
-        return draw(source, config.questions_per_pole, config.dev_questions, f"{trait} {seed}")
+        return scenes(trait, config.data, config.scenes, config.held_out, seed)
 
-    def _neurons(self, trait: Trait, target: Target, bench: Bench, drawn: dict[Trait, Draw]) -> _Pair:
+    def _draw(self, trait: Trait, seed: int) -> Draw:
+        config, how = self.config, self.config.generation
+        source = texts(trait, how.questions, config.descriptions)
+        return draw(source, how.questions_per_pole, config.dev_questions, f"{trait} {seed}")
+
+    def _neurons(self, trait: Trait, target: Target, bench: Bench) -> _Pair:
         """Find the neurons of both poles: search for them, or read the lists that were given."""
         from traitbench.controls.interventions import layers, site_width
 
         model = bench.backend.model
         shape = layers(model), site_width(model, "gate")
-        if self.config.neurons or self.config.reversed:
+        if self.config.imported:
             return self._imported(target, bench, shape)
-        if len(drawn[trait].search) < self.config.questions_per_pole:
-            bench.tell(f"npti: there are {len(drawn[trait].search)} pairs of question and description on {trait}")
-        return self._searched(trait, drawn[trait], bench, shape)
+        if self.config.search == "dialogues":
+            return self._read(trait, bench, shape)
+        drawn = self._draw(trait, bench.seed)
+        if len(drawn.search) < self.config.generation.questions_per_pole:
+            bench.tell(f"npti: there are {len(drawn.search)} pairs of question and description on {trait}")
+        return self._generated(trait, drawn, bench, shape)
 
     def _imported(self, target: Target, bench: Bench, shape: tuple[int, int]) -> _Pair:
         config = self.config
@@ -197,104 +200,96 @@ class NPTI(Method):
                 f"the target {target.name} raises the neurons of --method_args {key}=FILE, which is not given"
             )
         lists = [
-            read_neurons(Path(path), *shape, bench.backend.spec.label) if path else sources.none()
+            read_neurons(Path(path), *shape, bench.backend.spec.label) if path else Neurons.none()
             for path in (config.neurons, config.reversed)
         ]
         counted = {"high": lists[0].by_layer(), "low": lists[1].by_layer()}
         return _Pair(lists[0], lists[1], {"neurons": counted, "imported": [config.neurons, config.reversed]})
 
-    def _searched(self, trait: Trait, drawn: Draw, bench: Bench, shape: tuple[int, int]) -> _Pair:
-        from traitbench.methods.npti.search import Asked, choose, overlap, search
+    def _read(self, trait: Trait, bench: Bench, shape: tuple[int, int]) -> _Pair:
+        """Search by teacher forcing."""
+        from traitbench.methods.npti.reading import read
         from traitbench.statistics.quantiles import Bins
 
+        some, corpus = self._scenes(trait, bench.seed), opened(self.config.data)
+        both = read(bench, some.search, trait, self.config.quantile, Bins())
+        told = {"data": {"name": corpus.name, "digest": corpus.digest}, "scenes": len(some.search)}
+        on = f"two halves of {len(some.search)} scenes of {some.situations} situations"
+        return self._chosen(both, bench, shape, told, on)
+
+    def _generated(self, trait: Trait, drawn: Draw, bench: Bench, shape: tuple[int, int]) -> _Pair:
+        """Search in what the model writes."""
+        from traitbench.methods.npti.reading import Both
+        from traitbench.methods.npti.search import Asked, search
+        from traitbench.statistics.quantiles import Bins
+
+        config, found = self.config, []
+        for pole in Both._fields:
+            some = [Asked(self._write(trait, pole, pair), pair.block) for pair in drawn.search]
+            found.append(search(bench, some, f"{trait}={pole}", config.quantile, config.batch_size, Bins()))
+        number = len({pair.question for pair in drawn.search})
+        return self._chosen(Both(*found), bench, shape, {"questions": number}, f"two halves of {number} questions")
+
+    def _chosen(self, both: Both, bench: Bench, shape: tuple[int, int], told: dict[str, Any], on: str) -> _Pair:
+        """Choose the neurons of both poles, and hold two halves against each other."""
+        from traitbench.methods.npti.counting import choose, overlap
+        from traitbench.methods.npti.halves import tested
+
         config, number = self.config, shape[0] * shape[1]
-        found = {}
-        for pole in _POLES:
-            asked = [Asked(self._write(trait, pole, pair), pair.half) for pair in drawn.search]
-            label = f"{trait}={pole}"
-            found[pole] = search(bench, asked, label, config.quantile, config.batch_size, Bins())
         least = round(config.least * number / PUBLISHED_NEURONS)
-        chosen: dict[Pole, Neurons] = {}
-        details: dict[str, Any] = {"neurons": {}, "stability": {}, "delta": {}, "tokens": {}}
-        for pole, other in (_POLES, _POLES[::-1]):
-            mine, theirs = found[pole], found[other]
-            kept = chosen[pole] = choose(mine, theirs, config.threshold, least)
+        chosen: list[Neurons] = []
+        details: dict[str, Any] = {"neurons": {}, "stability": {}, "delta": {}, "tokens": {}, **told}
+        for pole, (mine, theirs) in zip(both._fields, (both, both[::-1]), strict=True):
+            kept = choose(mine, theirs, config.threshold, least)
             halves = [choose(mine, theirs, config.threshold, least, half) for half in (0, 1)]
             details["neurons"][pole] = kept.by_layer()
             details["stability"][pole] = overlap(halves[0], halves[1], number, shape[1])
             details["delta"][pole] = [float(kept.delta[-1]), float(kept.delta[0])] if len(kept.delta) else None
             details["tokens"][pole] = int(mine.tokens.sum())
-        return _Pair(chosen["high"], chosen["low"], details)
+            chosen.append(kept)
+        return _Pair(chosen[0], chosen[1], details, tested(bench, both, config.threshold, least, on))
 
-    def _write(self, trait: Trait, pole: Pole, pair: Pair) -> Write:
+    def _write(self, trait: Trait, pole: str, pair: Pair) -> Write:
         """Ask a question under a description of `pole`."""
-        source = texts(trait, self.config.questions, self.config.descriptions)
+        how = self.config.generation
+        source = texts(trait, how.questions, self.config.descriptions)
         described = source.high if pole == "high" else source.low
-        return write(trait, described[pair.description], pair.question, self.config.max_tokens)
+        return write(trait, described[pair.description], pair.question, how.max_tokens, how.repetition_penalty)
 
-    def _edits(
-        self, target: Target, found: dict[Trait, _Pair], seed: int
-    ) -> tuple[list[Edit], dict[str, NDArray[Any]]]:
-        """Write edits and tensors: in each layer first what is silenced, then what is raised, as published.
-
-        A neuron that several traits raise gets the sum; one that is silenced by one trait and raised by another gets
-        both, in this order.
-        """
-        config = self.config
-        raised: dict[tuple[int, int], float] = {}
-        silenced: dict[tuple[int, int], float] = {}
-        for trait, level in target.levels.items():
-            mine, other = (found[trait].high, found[trait].low)[:: 1 if level > 0 else -1]
-            # The logistic function, in a form that does not overflow.
-            size = mine.high * (1 + np.tanh(config.slope * (mine.delta - config.middle) / 2)) / 2
-            chance = random.Random(f"npti dropout {trait} {seed}")
-            dropped = set(chance.sample(range(len(size)), round(config.legacy_dropout * len(size))))
-            for n, place in enumerate(zip(mine.layer.tolist(), mine.unit.tolist(), strict=True)):
-                if n not in dropped:
-                    raised[place] = raised.get(place, 0.0) + float(size[n])
-            silenced |= dict.fromkeys(zip(other.layer.tolist(), other.unit.tolist(), strict=True), 0.0)
-        return _edits_by_layer({"clamp": silenced, "add": raised}, config.positions)
-
-    def _gamma(
-        self, control: Control, target: Target, bench: Bench, drawn: dict[Trait, Draw]
-    ) -> tuple[float, tuple[Point, ...], tuple[str, ...]]:
+    def _gamma(self, control: Control, target: Target, bench: Bench) -> tuple[float, tuple[Point, ...], list[str]]:
         """Choose gamma: it, the curve, and the text hashes of the items that were used; 0 where none helps."""
         config = self.config
         if config.gamma is not None:
-            return config.gamma, (), ()
+            return config.gamma, (), []
         if config.dev == "items":
             items = [item for item in bench.halves()[1] if item.trait in target.levels]
-            gamma, curve = bench.strongest(control, target, config.gammas, items, limit=config.max_perplexity)
-            return gamma, curve, tuple(sorted(item.text_hash for item in items))
+            gamma, curve = bench.strongest(
+                control, target, config.gammas, items, limit=config.max_perplexity, within=config.within
+            )
+            return gamma, curve, [item.text_hash for item in items]
         replies = []
         for trait, level in target.levels.items():
-            pairs = drawn[trait].development
-            high, low = ([self._write(trait, pole, pair) for pair in pairs] for pole in _POLES)
-            replies += held_out(bench, trait, level, [pair.question for pair in pairs], high, low)
-        return (*sweep(bench, control, config.gammas, replies, config.max_perplexity), ())
+            if config.search == "dialogues":
+                replies += known(trait, level, self._scenes(trait, bench.seed).development)
+                continue
+            pairs = self._draw(trait, bench.seed).development
+            high, low = ([self._write(trait, pole, pair) for pair in pairs] for pole in ("high", "low"))
+            replies += held_out(bench, trait, level, [asked(pair.question) for pair in pairs], high, low)
+        return (*sweep(bench, control, config.gammas, replies, config.max_perplexity), [])
+
+    def _leaked(self, target: Target) -> tuple[str, ...]:
+        """Text hashes of items that stand whole in the dialogues that were read."""
+        if not self.config.asks or self.config.search == "generate":
+            return ()
+        mine = [d for d in opened(self.config.data).dialogues if d.trait in target.levels]
+        return leaks.audit([text for d in mine for text in (d.input, d.output)]).whole
 
     def _licence(self) -> str:
-        config = self.config
-        if config.neurons or config.reversed:
+        config, how = self.config, self.config.generation
+        if config.imported:
             return "of the imported list"
-        if PERSONALITYBENCH in (config.questions, config.descriptions):
+        if config.search == "dialogues":
+            return opened(config.data).licence
+        if PERSONALITYBENCH in (how.questions, config.descriptions):
             return "PersonalityBench: none stated"
-        return "texts of our own (Apache-2.0)" if config.questions == OWN else "of the given questions"
-
-
-def _edits_by_layer(
-    values: Mapping[Literal["clamp", "add"], Mapping[tuple[int, int], float]], positions: Scope
-) -> tuple[list[Edit], dict[str, NDArray[Any]]]:
-    """Write for each layer and op one edit with its two tensors; values: op -> (layer, neuron) -> number."""
-    tensors, edits = dict[str, NDArray[Any]](), list[Edit]()
-    layers = sorted({layer for places in values.values() for layer, _ in places})
-    for layer in layers:
-        for op, places in values.items():
-            units = sorted(unit for where, unit in places if where == layer)
-            if not units:
-                continue
-            name = f"{op}.{layer}"
-            tensors[name] = np.array([places[layer, unit] for unit in units], dtype=np.float32)
-            tensors[f"{name}.units"] = np.array(units, dtype=np.int64)
-            edits.append(Edit(layer=layer, site="gate", op=op, tensor=name, units=f"{name}.units", positions=positions))
-    return edits, tensors
+        return "texts of our own (Apache-2.0)" if how.questions in (OWN, SCENES) else "of the given questions"

@@ -1,7 +1,8 @@
-"""How NPTI puts its questions, and how it chooses gamma on questions that its search never saw.
+"""How NPTI puts its questions, and how it chooses gamma on scenes or questions that its search never saw.
 
-Under a description of either pole a model answers the held-out questions once, without edits. An edit is good where it
-makes the replies of the pole aimed at likelier than those of the other with no description in sight.
+Held-out scenes come with the replies of either pole; held-out questions a model answers once under a description of
+either, without edits. An edit is good where it makes the replies of the pole aimed at likelier than those of the other
+with no description in sight.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from traitbench.types import Continue, Control, Doc, Message, Point, Trait, Writ
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
+    from traitbench.methods.npti.scenes import Scene
 
-__all__ = ["EFFECTS", "Reply", "held_out", "preference", "sweep", "write"]
+__all__ = ["CUE", "EFFECTS", "Reply", "asked", "held_out", "known", "preference", "sweep", "write"]
 
 ASK = "Answer in the first person, in two or three sentences."
 CUE = "Answer:"
@@ -33,39 +35,52 @@ EFFECTS = {
 
 
 class Reply(NamedTuple):
-    """A reply to a held-out question under a pole's description."""
+    """A reply of one pole to what the search leaves out."""
 
     trait: Trait
-    question: str
+    said: str
+    """What it replies to, as the model is shown it."""
     sign: int
     """+1: of the pole aimed at; -1: of the other."""
     text: str
 
 
-def write(trait: Trait, description: str, question: str, max_tokens: int) -> Write:
-    """Ask `question` of somebody who is as described."""
-    turns = (Message(role="system", content=description), *_turns(question))
-    return Write(doc=_doc(trait, question, "generate"), messages=turns, cue=CUE, max_tokens=max_tokens)
+def asked(question: str) -> str:
+    """Return a question as the model is shown it."""
+    return f"{question}\n\n{ASK}"
+
+
+def write(trait: Trait, description: str, question: str, max_tokens: int, penalty: float = 1.0) -> Write:
+    """Ask `question` of somebody who is as described; `penalty` is the repetition penalty."""
+    turns = (Message(role="system", content=description), Message(role="user", content=asked(question)))
+    doc = _doc(trait, question, "generate")
+    return Write(doc=doc, messages=turns, cue=CUE, max_tokens=max_tokens, repetition_penalty=penalty)
+
+
+def known(trait: Trait, level: float, scenes: Sequence[Scene]) -> list[Reply]:
+    """The replies of both poles to `scenes`; level: above 0 where the high pole is aimed at."""
+    sign = 1 if level > 0 else -1
+    return [Reply(trait, s.said, turn, text) for s in scenes for turn, text in ((sign, s.high), (-sign, s.low))]
 
 
 def held_out(
-    bench: Bench, trait: Trait, level: float, questions: Sequence[str], high: Sequence[Write], low: Sequence[Write]
+    bench: Bench, trait: Trait, level: float, said: Sequence[str], high: Sequence[Write], low: Sequence[Write]
 ) -> list[Reply]:
-    """Write the replies to `questions` under the high and under the low pole, or take them from the cache.
+    """Write the replies to what is `said` under the high and under the low pole, or take them from the cache.
 
-    level: above 0 where the high pole is aimed at. high, low: a request for each question. BadData where nothing is
-    said under one of the poles.
+    level: above 0 where the high pole is aimed at. high, low: a request for each. BadData where nothing is said under
+    one of the poles.
     """
     requests = [*high, *low]
-    shown = [[bench.backend.prompt(request), request.max_tokens] for request in requests]
+    shown = [[bench.backend.prompt(request), request.max_tokens, request.repetition_penalty] for request in requests]
     path = bench.cache / f"npti-replies-{digest(['npti', bench.backend.identity, shown])}.json"
     if not path.is_file():
-        said = bench.ask(requests, None)
-        write_json(path, [said[i].text or "" for i in range(len(requests))])
+        answers = bench.ask(requests, None)
+        write_json(path, [answers[i].text or "" for i in range(len(requests))])
     sign = 1 if level > 0 else -1
     signs = [sign] * len(high) + [-sign] * len(low)
-    rows = zip([*questions, *questions], signs, read_json(path), strict=True)
-    replies = [Reply(trait, question, sign, text) for question, sign, text in rows if text.strip()]
+    rows = zip([*said, *said], signs, read_json(path), strict=True)
+    replies = [Reply(trait, words, sign, text) for words, sign, text in rows if text.strip()]
     if {reply.sign for reply in replies} != {1, -1}:
         raise BadData(
             f"{bench.backend.spec.label} answers the held-out questions on {trait} with nothing under one of the "
@@ -81,8 +96,8 @@ def preference(bench: Bench, replies: Sequence[Reply], control: Control | None) 
     """
     requests = [
         Continue(
-            doc=_doc(reply.trait, reply.question, "statement"), messages=_turns(reply.question), cue=CUE,
-            text=reply.text,
+            doc=_doc(reply.trait, reply.said, "statement"), messages=(Message(role="user", content=reply.said),),
+            cue=CUE, text=reply.text,
         )
         for reply in replies
     ]  # fmt: skip
@@ -112,10 +127,6 @@ def sweep(
             curve.append(Point(strength=gamma, effect=moved, perplexity=bench.perplexity(at)))
             step(1)
     return best(curve, limit).strength, tuple(curve)
-
-
-def _turns(question: str) -> tuple[Message, ...]:
-    return (Message(role="user", content=f"{question}\n\n{ASK}"),)
 
 
 def _doc(trait: Trait, question: str, scoring: Literal["generate", "statement"]) -> Doc:

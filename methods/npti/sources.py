@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,19 +21,19 @@ from pydantic import Field, TypeAdapter, ValidationError
 from traitbench import data
 from traitbench.errors import BadData
 from traitbench.inventories import text_hash
-from traitbench.methods import material
-from traitbench.types import Record, Target, Trait, digest
-
-if TYPE_CHECKING:
-    from traitbench.methods.bench import Bench
+from traitbench.methods.dialogues import load
+from traitbench.types import Record, Trait
 
 __all__ = [
-    "OWN", "PERSONALITYBENCH", "Draw", "Neurons", "Pair", "Texts", "draw", "none", "own", "read", "read_neurons",
+    "BLOCKS", "OWN", "PERSONALITYBENCH", "SCENES", "Draw", "Neurons", "Pair", "Texts", "draw", "own", "read_neurons",
     "texts",
 ]  # fmt: skip
 
 OWN = "own"
+SCENES = "scenes"
 PERSONALITYBENCH = "personalitybench"
+BLOCKS = 64
+"""Shares of the scenes or questions that counts are kept by; even ones are one half, odd ones the other."""
 
 _FORMS = 'a list of questions or of {"question": ...}, one such object a line, or {trait: {"questions": [...]}}'
 
@@ -53,8 +53,13 @@ class Pair(NamedTuple):
     question: str
     description: int
     """Which of the descriptions; the same number for both poles."""
-    half: int
-    """0 or 1: the half of the questions, to see how stable a choice is."""
+    block: int
+    """The share of the questions that it belongs to, from 0."""
+
+    @property
+    def half(self) -> int:
+        """0 or 1: the half of the questions, to see how stable a choice is."""
+        return self.block % 2
 
 
 class Draw(NamedTuple):
@@ -76,6 +81,12 @@ class Neurons(NamedTuple):
     high: NDArray[np.float64]
     """The quantile of its activation under this pole."""
 
+    @classmethod
+    def none(cls) -> Neurons:
+        """Not one."""
+        places, numbers = np.zeros(0, dtype=np.int64), np.zeros(0)
+        return cls(places, places, numbers, numbers, numbers)
+
     def by_layer(self) -> dict[str, int]:
         """Count the neurons of each layer that has any."""
         found, counts = np.unique(self.layer, return_counts=True)
@@ -92,7 +103,8 @@ def own() -> dict[Trait, Texts]:
 def texts(trait: Trait, questions: str = OWN, descriptions: str | None = None) -> Texts:
     """Return the texts of `trait`.
 
-    questions: `own`, `personalitybench` (its search set, in the folder search/ beside description.json) or a file.
+    questions: `own`, `scenes` (what is said in the open dialogues), `personalitybench` (its search set, in the folder
+    search/ beside description.json) or a file.
     descriptions: `own` or `personalitybench`; None takes those that go with the questions. BadData for a file without
     questions on the trait, a trait that PersonalityBench does not have, and for questions of its test set: to search
     with these would spoil every result on it.
@@ -100,6 +112,8 @@ def texts(trait: Trait, questions: str = OWN, descriptions: str | None = None) -
     where = questions
     if questions == OWN:
         found: Sequence[str] = own()[trait].questions
+    elif questions == SCENES:
+        found = tuple(dict.fromkeys(each.input for each in load("open").dialogues))
     else:
         path = _search_set(trait) if questions == PERSONALITYBENCH else Path(questions)
         where = str(path)
@@ -111,19 +125,6 @@ def texts(trait: Trait, questions: str = OWN, descriptions: str | None = None) -
     if not found:
         raise BadData(f"{where} holds no question on {trait}; expected {_FORMS}")
     return Texts(questions=tuple(found), high=high, low=low)
-
-
-def read(target: Target | None, config: Any, bench: Bench) -> dict[str, str]:
-    """Digest what a fit with `config` (of NPTI) reads: texts of each trait; the prose and items gamma is chosen on."""
-    traits = sorted(target.levels) if target else []
-    held = {trait: texts(trait, config.questions, config.descriptions) for trait in traits}
-    found = {f"questions on {trait}": digest(mine.model_dump(mode="json")) for trait, mine in held.items()}
-    if config.gamma is None:
-        found |= material.prose()
-        if config.dev == "items":
-            items = [item for item in bench.halves()[1] if item.trait in traits]
-            found |= material.items(bench, items, ("statement",))
-    return found
 
 
 def draw(source: Texts, count: int, held_out: int, seed: str) -> Draw:
@@ -143,7 +144,9 @@ def draw(source: Texts, count: int, held_out: int, seed: str) -> Draw:
     number = min(len(source.high), len(source.low))
     orders = [chance.sample(range(number), number) for _ in asked]
     pairs = [
-        Pair(question, orders[place][turn], place % 2) for turn in range(number) for place, question in enumerate(asked)
+        Pair(question, orders[place][turn], place % BLOCKS)
+        for turn in range(number)
+        for place, question in enumerate(asked)
     ]
     return Draw(tuple(pairs[:count]), tuple(Pair(question, chance.randrange(number), 0) for question in kept))
 
@@ -264,9 +267,3 @@ def _lines(path: Path) -> list[Any]:
         except ValueError as error:
             raise BadData(f"{path}, line {number}: {error}; expected JSON, or one JSON object a line") from None
     return held
-
-
-def none() -> Neurons:
-    """No neurons at all."""
-    places, numbers = np.zeros(0, dtype=np.int64), np.zeros(0)
-    return Neurons(places, places, numbers, numbers, numbers)

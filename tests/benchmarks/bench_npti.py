@@ -22,8 +22,9 @@ import torch
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.controls.interventions import layers, site_width
+from traitbench.methods.npti.counting import Tally
 from traitbench.methods.npti.gamma import write
-from traitbench.methods.npti.search import Tally, replies
+from traitbench.methods.npti.search import replies
 from traitbench.methods.npti.sources import draw, own
 from traitbench.statistics.quantiles import Bins
 

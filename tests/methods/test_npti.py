@@ -1,6 +1,6 @@
 """NPTI: planted neurons are found and move the answer; what is counted, chosen, imported, resumed and refused.
 
-Over 300 lines: the planted model is built here, weight by weight.
+Over 300 lines: the search by writing and all that both searches share.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import pytest
 import torch
 import transformers
 from numpy.typing import NDArray
+from planted_neurons import PLANTED, build
 from pydantic import ValidationError
 from tiny_models import CONFIGS, tokenizer
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from traitbench import controls, inventories
 from traitbench.backends.hf import HuggingFace
@@ -28,8 +28,8 @@ from traitbench.inventories import text_hash
 from traitbench.methods.bench import Bench
 from traitbench.methods.npti import NPTI
 from traitbench.methods.npti import search as npti_search
-from traitbench.methods.npti.gamma import ASK
-from traitbench.methods.npti.search import Activity, Asked, Tally, choose, overlap, replies
+from traitbench.methods.npti.counting import Activity, Tally, choose, overlap
+from traitbench.methods.npti.search import Asked, replies
 from traitbench.methods.npti.sources import Neurons, Texts, draw, own, read_neurons, texts
 from traitbench.methods.prompting import texts as prompting
 from traitbench.statistics.quantiles import Bins
@@ -250,11 +250,9 @@ def test_only_written_tokens_are_counted_and_none_after_the_end(
     lengths = [len(manual.reply) for manual in alone]
     assert len(set(lengths)) > 1 and any(end in reply for reply in free), lengths
 
-    tally = Tally(3, 48, Bins())
+    tally = Tally(3, 48, Bins(), 2)
     assert replies(untrained, requests[:3], tally) == [m.reply for m in alone[:3]] == replies(untrained, requests[:3])
-    tally.flush()
-    tally.half = 1
-    assert replies(untrained, requests[3:], tally) == [m.reply for m in alone[3:]]
+    assert replies(untrained, requests[3:], tally, [1, 1]) == [m.reply for m in alone[3:]]
     found = tally.activity(0.9)
     for half, part in enumerate((alone[:3], alone[3:])):
         gates = np.concatenate([manual.gates for manual in part], axis=1)
@@ -285,87 +283,17 @@ def test_a_model_that_says_nothing_is_an_error(untrained: HuggingFace, monkeypat
 
 def test_activations_that_are_not_finite_are_an_error() -> None:
     tally = Tally(1, 2, Bins())
-    tally.expect(torch.tensor([True]))
-    tally(0, torch.tensor([[[1.0, float("nan")]]]))
+    tally.take(0, torch.tensor([[1.0, float("nan")]]), torch.tensor([0]))
     with pytest.raises(BadData, match=r"layer 0 .* not finite"):
         tally.flush()
 
 
 # --- a model with planted neurons
 
-WORDS, WIDTH, HIDDEN = 24, 48, 64
-PLANTED = {"high": {3, 11, 20}, "low": {5, 30}}
-LEAN, CONTEXT, ONE, WRITTEN, CONTENT = 0, 1, 2, 3, 8
-"""Dimensions: a word's pole, the mean of the poles so far, always 1, what planted neurons write, the word itself."""
-
-
-def _pole_words() -> dict[str, set[str]]:
-    words = {pole: set(re.findall(r"\w+", " ".join(getattr(own()[TRAIT], pole)))) for pole in ("high", "low")}
-    return {"high": words["high"] - words["low"], "low": words["low"] - words["high"]}
-
 
 @pytest.fixture(scope="module")
 def planted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama that answers with the words h0, h1, ... under a description of the high pole, and l0, l1, ... otherwise.
-
-    Attention of layer 0 carries the mean pole of all words so far to every place; of layer 1's neurons three are
-    active where it is positive, two where it is negative, and they alone decide between h and l. h3 and l3 look alike.
-    """
-    folder, lean = tmp_path_factory.mktemp("planted"), _pole_words()
-    said = [f"{pole}{n}" for pole in "hl" for n in range(WORDS)]
-    source = " ".join((*own()[TRAIT].questions, *own()[TRAIT].high, *own()[TRAIT].low, ASK))
-    vocabulary = list(dict.fromkeys(("<s>", "</s>", "<unk>", *said, *re.findall(r"\w+|[^\w\s]", source))))
-    inner = Tokenizer(models.WordLevel({word: n for n, word in enumerate(vocabulary)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=inner, bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="</s>"
-    )
-    config = transformers.LlamaConfig(
-        vocab_size=len(vocabulary), hidden_size=HIDDEN, intermediate_size=WIDTH, num_hidden_layers=2,
-        num_attention_heads=4, max_position_embeddings=512, bos_token_id=0, eos_token_id=1, pad_token_id=1,
-        tie_word_embeddings=False,
-    )  # fmt: skip
-    torch.manual_seed(0)
-    model: Any = transformers.AutoModelForCausalLM.from_config(config)
-    with torch.no_grad():
-        _plant(model, vocabulary, lean)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def _plant(model: Any, vocabulary: list[str], lean: dict[str, set[str]]) -> None:
-    embed, head = model.model.embed_tokens.weight, model.lm_head.weight
-    embed.zero_()
-    head.zero_()
-    embed[:, ONE] = 1
-    embed[:, CONTENT:] = torch.randn(len(vocabulary), HIDDEN - CONTENT) * 0.5
-    for token, word in enumerate(vocabulary):
-        embed[token, LEAN] = 3.0 * ((word in lean["high"]) - (word in lean["low"]))
-    at = {word: token for token, word in enumerate(vocabulary)}
-    for n in range(WORDS):
-        embed[at[f"l{n}"]] = embed[at[f"h{n}"]]
-        for sign, pole in ((1, "h"), (-1, "l")):
-            follows = at[f"{pole}{(n + 1) % WORDS}"]
-            head[follows, CONTENT:] = embed[at[f"h{n}"], CONTENT:]
-            head[follows, WRITTEN] = sign
-    first, second = model.model.layers
-    for layer in (first, second):
-        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
-            getattr(layer.self_attn, name).weight.zero_()
-        layer.mlp.gate_proj.weight[:, :CONTENT] = 0
-        layer.mlp.down_proj.weight[:CONTENT] = 0
-        layer.mlp.down_proj.weight *= 0.2
-    first.self_attn.v_proj.weight[0, LEAN] = 1
-    first.self_attn.o_proj.weight[CONTEXT, 0] = 10
-    for sign, units in ((1, PLANTED["high"]), (-1, PLANTED["low"])):
-        for unit in units:
-            second.mlp.gate_proj.weight[unit] = 0
-            second.mlp.gate_proj.weight[unit, CONTEXT] = 4.0 * sign
-            second.mlp.up_proj.weight[unit] = 0
-            second.mlp.up_proj.weight[unit, ONE] = 1
-            second.mlp.down_proj.weight[:, unit] = 0
-            second.mlp.down_proj.weight[WRITTEN, unit] = 2.0 * sign
+    return build(tmp_path_factory.mktemp("planted"))
 
 
 class Place(NamedTuple):
@@ -381,6 +309,8 @@ def place(planted: Path, tmp_path: Path) -> Place:
 
 
 SMALL: dict[str, Any] = {
+    "search": "generate",
+    "dev": "questions",
     "questions_per_pole": 12,
     "max_tokens": 10,
     "threshold": 0.6,
@@ -615,7 +545,7 @@ def test_targets_and_settings_that_are_refused(place: Place) -> None:
     with pytest.raises(UnsupportedControl, match="activations"):
         NPTI().fit(HIGH, Bench())
     with pytest.raises(ValidationError, match="dev_questions"):
-        NPTI.Config(dev_questions=0)
+        NPTI.Config(dev="questions", dev_questions=0)
 
 
 def test_poles_that_no_neuron_tells_apart_are_an_error(place: Place) -> None:
@@ -635,4 +565,4 @@ def test_texts_refuse_an_empty_set() -> None:
     with pytest.raises(ValidationError):
         Texts(questions=(), high=("x",), low=("y",))
     assert set(BIG_FIVE) < set(own())
-    assert Asked(ask("x"), 1).half == 1
+    assert Asked(ask("x"), 1).block == 1

@@ -106,6 +106,9 @@ def test_what_cannot_be_tested_is_refused() -> None:
     for labels, within in (([1, 1, 1], None), ([0, 1], [0, 1]), ([], None)):
         with pytest.raises(TraitbenchUsage, match="0 other labelings"):
             labelings(labels, within=within)
+    for wrong in ((0, 9), (3, 0)):
+        with pytest.raises(TraitbenchUsage, match="expected one of each"):
+            flips(*wrong)
     with pytest.raises(TraitbenchUsage, match="0 shuffles are wanted"):
         labelings([0, 1], 0)
     with pytest.raises(TraitbenchUsage, match="1 strata for 2 labels"):
