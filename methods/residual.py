@@ -7,6 +7,7 @@ After differences of means (Marks and Tegmark, 2023) and contrastive activation 
 3. Try layers and strengths on development items; keep the weakest whose effect is within one standard error of the
    largest, among those whose prose stays in order.
 4. Add strength * vector behind that layer, at every position; turned round for a low target, summed over traits.
+5. Test on single words of the poles whether such a direction tells apart a pair that it was not made of (`separation`).
 
 Where it departs: the contrast is between personas and not between answers to one item, so that no item's words enter;
 the vector keeps its own length, so that strength 1 is the way from one pole's mean to the other's; and the layer is
@@ -31,12 +32,15 @@ from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import material
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting, Style, texts
+from traitbench.methods.separation import ON, QUESTIONS, separated, word_contrasts, words
+from traitbench.methods.weakest import weakest
 from traitbench.types import (
     BIG_FIVE,
     Aim,
     Control,
     Doc,
     Edit,
+    Find,
     Fit,
     Kind,
     Message,
@@ -55,21 +59,11 @@ if TYPE_CHECKING:
 
 __all__ = ["QUESTIONS", "Residual", "contrast"]
 
+STATISTIC = "projection gap of words left out"
 Shift = NDArray[np.float32]
 """What a strength of 1 adds to the output of a layer, (width,)."""
 Shifts = NDArray[np.float32]
 """The same for every layer, (layers, width)."""
-
-QUESTIONS = (
-    "What is a normal day like for you?",
-    "What did you do last weekend?",
-    "What are your plans for tomorrow?",
-    "Tell me about the place where you live.",
-    "What do other people say about you?",
-    "What is on your mind at the moment?",
-    "How would you describe yourself in a few words?",
-    "What happened on the way here?",
-)
 
 
 class Residual(Method):
@@ -123,11 +117,11 @@ class Residual(Method):
         return frozenset(texts()) & frozenset(BIG_FIVE if choosing else texts())
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
-        """The personas with their questions; where something is chosen, what it is chosen on."""
+        """The personas with their questions, the words of the test; where something is chosen, what it is chosen on."""
         assert target is not None
         config = self.config
         asked = [r.content() for trait in sorted(target.levels) for r in _asked(trait, config.styles, bench)]
-        found = {"personas": digest(asked)}
+        found = {"personas": digest(asked), **words(target.levels)}
         if config.strength is None or config.layer is None:
             mine = [item for item in bench.halves()[1] if item.trait in target.levels]
             found |= material.items(bench, mine, ("statement",)) | material.prose()
@@ -163,6 +157,7 @@ class Residual(Method):
             unit="the difference between the means of the poles",
             details={"layer": layer, "length": round(float(np.linalg.norm(shift)), 4), "effect": "nats a token",
                      **({"chosen_on": "development effect"} if choosing else {})},
+            find=weakest({trait: _find(trait, layers, bench) for trait in target.levels}),
             licence="own texts (Apache-2.0), items in the public domain", seconds=time.perf_counter() - began,
             parameters=len(shift),
         )  # fmt: skip
@@ -233,6 +228,12 @@ def _asked(trait: Trait, styles: Sequence[Style], bench: Bench) -> list[Write]:
         for persona in [Prompting(Prompting.Config(style=style)).fit(Target(levels={trait: level}), bench)]
         for question in QUESTIONS
     ]
+
+
+def _find(trait: Trait, layers: Sequence[int], bench: Bench) -> Find | None:
+    """Test the layers that were tried, whichever was chosen."""
+    contrasts = word_contrasts(trait, bench)
+    return None if contrasts is None else separated(contrasts, layers).find(STATISTIC, ON)
 
 
 def _added(poles: Mapping[Trait, Shifts], levels: Mapping[Trait, float], layer: int) -> Shift:

@@ -7,6 +7,7 @@ After activation addition (Turner et al., 2023) and representation engineering (
 3. Add strength * vector to the output of each of these layers.
 4. Take the weakest strength whose effect on development items is within one standard error of the largest, among those
    that leave neutral prose in order.
+5. Test on single words of the poles whether the vector tells them apart better than chance would (`separation`).
 
 Where it departs: the files' own tools leave the strength to the user, or to the eye; here items choose it that no task
 asks, since a strength that was chosen on the test items flatters itself.
@@ -15,9 +16,12 @@ asks, since a strength that was chosen on the test items flatters itself.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from traitbench import controls
@@ -26,12 +30,15 @@ from traitbench.errors import UnsupportedControl
 from traitbench.inventories import Item
 from traitbench.methods import material
 from traitbench.methods.method import Method
-from traitbench.types import Aim, Control, Edit, Fit, Kind, Point, Record, Scope, Target
+from traitbench.methods.separation import ON, aligned, word_contrasts, words
+from traitbench.types import Aim, Control, Edit, Find, Fit, Kind, Point, Record, Scope, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
 __all__ = ["Vector"]
+
+STATISTIC = "cosine with the difference between words of the poles"
 
 
 class Vector(Method):
@@ -64,12 +71,12 @@ class Vector(Method):
     config: Config
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
-        """What a strength is chosen on; the vector's file is one of the settings."""
+        """The words of the test, and what a strength is chosen on; the vector's file is one of the settings."""
         assert target is not None
         if self.config.strength is not None:
-            return {}
+            return words(target.levels)
         mine = [item for item in bench.halves()[1] if item.trait in target.levels]
-        return material.items(bench, mine, ("statement",)) | material.prose()
+        return words(target.levels) | material.items(bench, mine, ("statement",)) | material.prose()
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control, the vector turned round for a low target.
@@ -110,8 +117,14 @@ class Vector(Method):
             fitted_on=tuple(sorted(item.text_hash for item in items)), unit="the vector as its file scales it",
             details={"layers": list(shifts), "made_for": found.made_for,
                      **({"chosen_on": "development effect"} if config.strength is None else {})},
-            seconds=time.perf_counter() - began,
+            find=_find(trait, shifts, bench), seconds=time.perf_counter() - began,
             parameters=sum(map(len, shifts.values())),
         )  # fmt: skip
         chosen = [edit.model_copy(update={"strength": strength}) for edit in edits]
         return controls.store(bench.folder, edits=chosen, tensors=tensors, fit=fit)
+
+
+def _find(trait: Trait, vectors: Mapping[int, NDArray[np.float32]], bench: Bench) -> Find | None:
+    """Test the vector as its file has it; None for a trait without words to test it with."""
+    contrasts = word_contrasts(trait, bench)
+    return None if contrasts is None else aligned(contrasts, vectors, seed=bench.seed).find(STATISTIC, ON)

@@ -27,7 +27,8 @@ from traitbench.methods.npti.halves import FEWEST, shared
 from traitbench.methods.npti.reading import read
 from traitbench.methods.npti.scenes import LEAST, Scene, opened, scenes
 from traitbench.methods.npti.sources import BLOCKS, own
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 from traitbench.statistics.permutations import compared
 from traitbench.statistics.quantiles import Bins
 from traitbench.types import Control, Target

@@ -73,6 +73,18 @@ def test_the_planted_direction_is_found_and_moves_statements(bench: Bench, direc
         assert (top.layer, top.strength) == (layer, control.fit.strength)
 
 
+def test_a_fit_says_whether_words_left_out_are_told_apart(bench: Bench) -> None:
+    high, low, deep = (fit(bench, t, **given).fit for t, given in (
+        (HIGH, MANY), (LOW, {"layer": 1, "strength": 1.0, **MANY}), (HIGH, {"layer": 1, "strength": 1.0})))  # fmt: skip
+    assert high is not None and low is not None and deep is not None
+    assert high.find is not None and high.find.found and high.find.draws == 255, "the planted trait"
+    assert low.find == deep.find, "both poles rest on one test, of the layers that were tried"
+    both = fit(bench, "extraversion=high,psychopathy=low", layer=1, strength=1.0).fit
+    alone = fit(bench, "psychopathy=low", layer=1, strength=1.0).fit
+    assert both is not None and both.find is not None and alone is not None and alone.find is not None
+    assert deep.find is not None and both.find.p == max(deep.find.p, alone.find.p)
+
+
 def test_the_depth_curve_is_kept(bench: Bench) -> None:
     fitted = fit(bench, HIGH, **MANY).fit
     assert fitted is not None

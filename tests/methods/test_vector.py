@@ -54,6 +54,24 @@ def test_an_imported_vector_is_added_at_all_of_its_layers(
     assert set(control.fit.fitted_on) == items and control.fit.parameters == 2 * WIDTH
 
 
+def test_a_vector_is_held_against_words_of_the_poles(bench: Bench, direction: torch.Tensor, tmp_path: Path) -> None:
+    given = {
+        "own": direction, "turned": -direction, "noise": torch.randn(WIDTH, generator=torch.manual_seed(0)),
+    }  # fmt: skip
+    finds = {}
+    for name, vector in given.items():
+        path = control_vector(tmp_path / f"{name}.gguf", {1: vector, 2: vector})
+        high, low = (fit(bench, target, file=path, strength=1.0).fit for target in (HIGH, LOW))
+        assert high is not None and low is not None and high.find == low.find is not None
+        finds[name] = high.find
+    assert finds["own"] and finds["own"].found and finds["own"].observed > 0.2
+    assert finds["turned"] and not finds["turned"].found and finds["turned"].observed == -finds["own"].observed
+    assert finds["noise"] and not finds["noise"].found
+    path = control_vector(tmp_path / "v.gguf", {1: direction})
+    untold = fit(bench, Target(levels={"honesty_humility": 1.0}), file=path, strength=1.0).fit
+    assert untold is not None and untold.find is None, "a trait without words"
+
+
 def test_a_strength_that_is_given_needs_no_development_items(
     bench: Bench, direction: torch.Tensor, tmp_path: Path
 ) -> None:
