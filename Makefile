@@ -132,8 +132,9 @@ publish: .venv/.core .venv/.train .venv/.lm-eval
 	@$(BIN)/python results/publish.py $(LIST)
 	@$(if $(findstring --list,$(LIST)),true,$(MAKE) --no-print-directory leaderboard figures)
 
-# The figures that README and the pages show, of all published runs of the embedded model on the longest instrument.
-DRAWN = $(sort $(dir $(wildcard results/published/smollm2@*/samples_ipip_neo_120_*)))
+# The figures that README and the pages show, of the published runs of the embedded model on the longest instrument, and
+# of those on behaviour.
+DRAWN = $(sort $(dir $(wildcard results/published/smollm2@*/samples_ipip_neo_120_* results/published/smollm2@*/samples_robustness_*)))
 figures: .venv/.core
 	@$(BIN)/traitbench report $(patsubst %,'%',$(DRAWN)) --output_path results
 

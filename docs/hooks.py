@@ -44,6 +44,9 @@ FIGURES = (
     "ipip-neo-120-statement-dose-over-strength.svg",
     "ipip-neo-120-statement-compared-with-people.svg",
     "ipip-neo-120-training-sft.svg",
+    "robustness-statement-drift.svg",
+    "robustness-statement-pressure.svg",
+    "side-effects-prompting-damage.svg",
 )
 """Of results/figures, shown in the pages as figures/<name>."""
 WHERE = {"traitbench.inventories": ("ResponseScale", "Statement", "load", "names", "validate")}

@@ -72,6 +72,10 @@ class Across:
         """Column -> cell, of what `beside` told of one row."""
         return {}
 
+    def apart(self, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Cell]]:
+        """The same as lines of a table, one or more: column -> cell each."""
+        return [self.cells(lines)]
+
     def board(self, entries: Sequence[Entry]) -> list[Table]:
         """The leaderboard's tables of its own; what `beside` told of an entry stands in `Entry.joined`."""
         return []

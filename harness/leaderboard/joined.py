@@ -55,12 +55,14 @@ def side_by_side(entries: Sequence[Entry]) -> list[Table]:
     for entry in entries:
         if evidence_of(entry.kind) == "self-report":
             for filter in entry.metrics:
-                cells = beside(entry, filter)
+                told: list[dict[str, Cell]] = [{}]
+                for name, held in entry.joined.items():
+                    if name in ACROSS and (more := held.get(filter)):
+                        told = [{**one, **each} for one in told for each in ACROSS.load(name)().apart(more)]
                 harm = capability_cell(entry)
                 if harm.value is not None:
-                    cells["capability [95 %]"] = harm
-                if any(cell.value is not None for cell in cells.values()):
-                    lines.append((entry, filter, cells))
+                    told = [{**one, "capability [95 %]": harm} for one in told]
+                lines += [(entry, filter, one) for one in told if any(cell.value is not None for cell in one.values())]
     names = list(dict.fromkeys(name for *_, cells in lines for name in cells))
     rows = [
         [entry.model, entry.label or entry.method, f"{entry.task}, {filter}",

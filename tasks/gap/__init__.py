@@ -14,7 +14,7 @@ from traitbench.tables import Table
 from traitbench.tasks.across import Across, Joined, Told
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Cell, Entry
-from traitbench.tasks.gap.board import board_table, cells, lines
+from traitbench.tasks.gap.board import apart, board_table, cells, lines
 from traitbench.tasks.gap.effects import Pairing, Side, pairings
 from traitbench.tasks.gap.tables import gap_table
 from traitbench.tasks.task import Task
@@ -73,6 +73,10 @@ class Gaps(Across):
     def cells(self, lines: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
         """Self-report, behaviour and gap."""
         return cells(lines)
+
+    def apart(self, lines: Sequence[Mapping[str, Any]]) -> list[dict[str, Cell]]:
+        """A line a kind of behaviour."""
+        return [apart(line) for line in lines]
 
     def board(self, entries: Sequence[Entry]) -> list[Table]:
         """One table of all runs that have both."""

@@ -11,7 +11,7 @@ from traitbench.tasks.board import Cell, Entry
 from traitbench.tasks.gap.effects import MEAN, Pairing, Side, TargetGap, paired, pairings
 from traitbench.tasks.gap.tables import SCALE
 
-__all__ = ["board_table", "cells", "lines"]
+__all__ = ["apart", "board_table", "cells", "lines"]
 
 KEY = "gap"
 """In `Entry.joined`."""
@@ -86,6 +86,17 @@ def cells(lines: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
         gap = _cell(line, "gap")
         out[f"gap to {what} (d)" if several else "gap (d)"] = gap._replace(small=str(line["verdict"]))
     return out
+
+
+def apart(line: Mapping[str, Any]) -> dict[str, Cell]:
+    """One kind of behaviour beside the self-report of the targets that both have."""
+    return {
+        "behaviour by": Cell(f"{line['behaviour_task']}, {line['behaviour_filter']}"),
+        "targets": Cell(str(line["targets"])),
+        "self-report (d)": _cell(line, "self_report"),
+        "behaviour (d)": _cell(line, "behaviour"),
+        "gap (d)": _cell(line, "gap")._replace(small=str(line["verdict"])),
+    }
 
 
 def _cell(line: Mapping[str, Any], name: str) -> Cell:
