@@ -181,7 +181,7 @@ def presets(names: str) -> str:
     name, _, attribute = names.partition(" ")
     held: Mapping[str, Any] = getattr(METHODS.load(name), attribute or "presets")
     known = {*METHODS.load(name).Config.model_fields, "trial_steps"}
-    if held["paper"].loss == "sft":
+    if getattr(held["paper"], "loss", "") == "sft":
         known.discard("beta")
     fields = [field for field in type(held["paper"]).model_fields if field in known]
     return _table(
@@ -215,7 +215,7 @@ def published(name: str) -> str:
                     for p in m["persons"] if p["kind"] != "baseline"
                 ]  # fmt: skip
                 continue
-            good = f"{m['targets'] - m['cautions']}/{m['targets']}" if m.get("targets") else None
+            good = f"{m['targets'] - m['cautions']}/{m['targets']}" if m.get("targets") and "cautions" in m else None
             rows.append(
                 (entry["task"], entry["label"], settings, mode, _interval(m.get("effect"), m.get("effect_ci")),
                  _interval(m.get("specific"), m.get("specific_ci")), m.get("unit"), _number(m.get("leakage")),
