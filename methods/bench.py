@@ -186,7 +186,7 @@ class Bench:
         return self._neutral(control.model_copy(update={"messages": ()})) / self._prose
 
     def _neutral(self, control: Control | None) -> float:
-        from traitbench.methods import neutral
+        from traitbench.backends import neutral
 
         requests = neutral.requests()[::2]
         found = self.ask(requests, control)
@@ -194,7 +194,7 @@ class Bench:
 
     def dose(self, control: Control) -> float | None:
         """How large the edits are beside what they change, on neutral text; None for a control without edits."""
-        from traitbench.methods import neutral
+        from traitbench.backends import neutral
 
         return self.backend.dose(control, neutral.passages()[::2])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from traitbench.backends.reading import Reading
 from traitbench.humans import Reference
 from traitbench.samples import Condition, Sample
 from traitbench.types import Fit, Record
@@ -38,6 +39,9 @@ class Facts(Record):
     git_hash: str | None = None
     reference: Reference | None = None
     """The user's own sample of people (--reference), as summary figures."""
+    reading: Reading | None = None
+    """How well the model foresees neutral prose; null where the backend gives no likelihoods, in runs of scripted
+    respondents, and in results of older versions."""
     judges: dict[str, dict[str, Any]] = {}
     """Judge -> its card: what decides its verdicts, and what is known of them."""
     persons: dict[str, str] = {}

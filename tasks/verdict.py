@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
+from traitbench.backends.reading import Reading
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import judge
 from traitbench.tasks.variation import FLAT, Variation
@@ -20,6 +21,7 @@ __all__ = [
     "aim_reasons",
     "damage_reasons",
     "judged",
+    "reading_reasons",
     "style_reasons",
     "variation_reasons",
 ]
@@ -74,6 +76,15 @@ def damage_reasons(perplexity: float | None) -> Iterator[str]:
     if found := judge("perplexity", perplexity):
         much = f"{perplexity:.2f}" if perplexity is not None and perplexity < 1000 else "over 1000"
         yield f"{found[0]}: the perplexity of neutral text is {much} times that without the control (>= {found[1]:.2f})"
+
+
+def reading_reasons(reading: Reading | None) -> Iterator[str]:
+    """What it calls for how well the model foresees neutral prose; nothing where that was not asked."""
+    if reading is not None and (found := judge("reading", reading.perplexity)):
+        much = f"{reading.perplexity:.0f}" if reading.perplexity < 1e6 else "over a million"
+        what = "does not read" if found[0] == "not interpretable" else "hardly reads"
+        limit = f"a perplexity of {much} a word (>= {found[1]:.0f})"
+        yield f"{found[0]}: the model {what} its prompts: neutral text has {limit}"
 
 
 def variation_reasons(varies: Variation | None, control: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from traitbench.backends.models import ModelSpec
+from traitbench.backends.reading import Beginning
 from traitbench.errors import refuse_others
 from traitbench.types import Control, Kind, Op, Record, Request, Response, Write
 
@@ -80,6 +81,10 @@ class Backend(ABC):
     """Whether requests of several conditions can share a batch: whether it has `run_mixed`."""
     counts_elsewhere: ClassVar[bool] = False
     """Whether `work` asks a server, so that each of its calls takes time."""
+    reads: bool = True
+    """Whether neutral prose is asked to tell whether its model reads: not of what is no model, nor what is billed."""
+    beginning: Beginning | None = None
+    """What was found of the token that texts began with in training; None where it was not looked for."""
     undeciding: ClassVar[frozenset[str]] = frozenset()
     """Keys of --model_args that change no answer; runs that differ in nothing else share a folder."""
 

@@ -19,6 +19,7 @@ from traitbench.backends.lengths import check_positions, longest, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, groups, joined
+from traitbench.backends.reading import begin, compared, first_tokens
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import pooled
 from traitbench.backends.weights import known_as, locate, unchanged
@@ -87,6 +88,8 @@ class HuggingFace(Backend):
         self._row_tokens = _ROW_TOKENS[kind]
         self.scorer = Scorer(self.model, packed=packed, tokens=self._row_tokens)
         self.writer = Writer(self.model, self.scorer, self._row_tokens, batch_size)
+        named = first_tokens(self.model.config.get_text_config(decoder=True), self.tokenizer)
+        self.beginning = begin(self.renderer, named, lambda: compared(self.renderer, named, self.run))
 
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:

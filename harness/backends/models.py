@@ -90,13 +90,13 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
         if (wheel := WHEELS.get(short)) is not None:
             return ModelSpec(name=name, backend="hf", source=source, revision=wheel.version, label=wheel.label)
         return ModelSpec(name=name, backend="hf", source=source, label=source.rpartition("/")[2])
-    place = Path(name).expanduser()
-    if name and place.is_dir():
-        _check_folder(place)
-        return ModelSpec(name=name, backend="hf", source=str(place.resolve()), label=place.resolve().name)
-    if place.suffix.lower() == ".gguf" or place.is_file():
-        _check_file(place)
-        return ModelSpec(name=name, backend="hf", source=os.path.abspath(place), label=place.stem)
+    path = Path(name).expanduser()
+    if name and path.is_dir():
+        _check_folder(path)
+        return ModelSpec(name=name, backend="hf", source=str(path.resolve()), label=path.resolve().name)
+    if path.suffix.lower() == ".gguf" or path.is_file():
+        _check_file(path)
+        return ModelSpec(name=name, backend="hf", source=os.path.abspath(path), label=path.stem)
     hub, at, revision = name.partition("@")
     if _HUB_ID.fullmatch(hub) and bool(at) == bool(revision):
         return ModelSpec(name=name, backend="hf", source=hub, revision=revision or None, label=hub.rpartition("/")[2])

@@ -48,6 +48,8 @@ class Renderer:
                 "expected a chat model, or chat_template=False"
             )
         self.chat = bool(template) if chat_template is None else chat_template
+        self.begins: Tokens = ()
+        """What is put in front of every prompt: a first token that the tokenizer leaves out (see reading)."""
         self._template_hash = hashlib.sha256(str(template).encode()).hexdigest()[:16] if self.chat else None
         self._answers: dict[tuple[str, str], Tokens] = {}
         self._parts = self.chat and self._takes_parts()
@@ -62,6 +64,7 @@ class Renderer:
             "system_role": self.system_role,
             "date": _DATE.date().isoformat() if self.chat else None,
             **({"content_parts": True} if self._parts else {}),
+            **({"begins": self.tokenizer.decode(list(self.begins))} if self.begins else {}),
         }
 
     def render(self, conversation: Sequence[Message], cue: str = "") -> str:
@@ -106,7 +109,7 @@ class Renderer:
             if not self.chat and len(ids) > 1 and ids[-1] == end and not prompt.endswith(self.tokenizer.eos_token):
                 # A tokenizer that closes every text would have the model answer after the end.
                 del ids[-1]
-        return [tuple(ids) for ids in found]
+        return [(*self.begins, *ids) for ids in found]
 
     def answer(self, prompt: str, prompt_ids: Tokens, text: str) -> Tokens:
         """Tokenise `text` as it follows `prompt`; BadData if nothing is left of it.

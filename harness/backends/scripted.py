@@ -47,6 +47,7 @@ class Scripted(Backend):
     name: ClassVar[str] = "scripted"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
     mixes: ClassVar[bool] = True
+    reads = False
 
     class Arguments(Respondent):
         """Traits and habits of the respondent."""

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from traitbench import store
-from traitbench.backends import BACKENDS
+from traitbench.backends import BACKENDS, neutral
 from traitbench.backends.backend import Backend
 from traitbench.errors import UnsupportedControl
 from traitbench.judges.families import family
 from traitbench.masking import shown
-from traitbench.methods import neutral
 from traitbench.methods.bench import Bench
 from traitbench.progress import Progress
 from traitbench.runs.administer import administer, key_of
@@ -32,6 +31,7 @@ from traitbench.runs.folders import run_name
 from traitbench.runs.judging import Judging, judges_of
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared
 from traitbench.runs.prepare import prepare
+from traitbench.runs.reading import reading
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects import kept, loaded, measured, refuse_unasked
 from traitbench.runs.stored import check_model, remarks
@@ -67,7 +67,10 @@ def evaluate(
             judge.reach(plan.seed)
         backend = kind.make(prepared.spec, plan.options())
         try:
+            # Before anything is fitted, where what answers is what is fitted on.
+            known = None if backend.fits_on else reading(backend, prepared.spec, folder, held, tell)
             prepared = _fitted(prepared, backend, tell, progress)
+            known = known or reading(backend, prepared.spec, folder, held, tell)
             refuse_unasked(others, prepared.conditions)
             fitted = time.time()
             of = family(prepared.spec)
@@ -83,7 +86,9 @@ def evaluate(
             identity = backend.identity
             backend.close()
         facts = _facts(prepared, identity, started, {"evaluation_seconds": evaluation, **billed})
-        facts = facts.model_copy(update={"judges": cards, "warnings": [*facts.warnings, *notes, *unfound(facts)]})
+        facts = facts.model_copy(
+            update={"judges": cards, "reading": known, "warnings": [*facts.warnings, *notes, *unfound(facts)]}
+        )
         results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
         stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
         written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}

@@ -11,6 +11,7 @@ from traitbench.methods.fitted import fitted
 from traitbench.runs.evaluate import fitter, served, workbench
 from traitbench.runs.plan import NOTHING, Given, Plan
 from traitbench.runs.prepare import prepare
+from traitbench.runs.reading import read
 from traitbench.types import Control
 
 __all__ = ["fit"]
@@ -45,6 +46,7 @@ def fit(
     kind = served(prepared)
     backend = fitter(prepared, kind.fits_on) if kind.fits_on else kind.make(prepared.spec, plan.options())
     try:
+        read(backend, prepared.spec, tell)
         bench = workbench(plan, backend, tell, begin)
         for target in prepared.targets:
             control = fitted(prepared.method, target, bench)

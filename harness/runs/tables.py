@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from traitbench.runs.fitting import choices, finds, trainings
+from traitbench.runs.reading import tables as reading
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects.tables import tables as side_effects
 from traitbench.tables import Table
@@ -26,7 +27,8 @@ def tables(results: Results) -> list[Table]:
             out += [mine[0].model_copy(update={"title": f"{head}\n{mine[0].title}"}), *mine[1:]]
     joined = [table for name, block in results.across.items() if name in ACROSS for table in _joined(name, block)]
     damage = side_effects(results.side_effects, results.conditions)
-    return [*out, *damage, *finds(results), *choices(results), *trainings(results), *joined]
+    fits = [*finds(results), *choices(results), *trainings(results)]
+    return [*out, *damage, *fits, *reading(results.reading), *joined]
 
 
 def _joined(name: str, block: Block) -> list[Table]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-__all__ = ["FIND", "JUDGES", "TEXTS", "THRESHOLDS", "Level", "Limit", "Threshold", "judge"]
+__all__ = ["BEGINNING", "FIND", "JUDGES", "TEXTS", "THRESHOLDS", "Level", "Limit", "Threshold", "judge"]
 
 Level = Literal["caution", "not interpretable"]
 
@@ -81,6 +81,13 @@ THRESHOLDS: dict[str, Threshold] = {
         "mean |r| between scales corrected for attenuation. Past .85 two scales do not discriminate (Kline 2011; "
         "Henseler et al. 2015). People are at .20 on the IPIP-50, .32 on the BFI-44 and .71 on the SD3",
     ),
+    "reading": Threshold(
+        109, 170, "above",
+        "perplexity a word of neutral text behind a prompt, without a control. On newspaper prose models that see the "
+        "two words before are at 109, those that see the one before at 170 (Jurafsky & Martin, Speech and Language "
+        "Processing, 3rd ed., ch. 3, 20,000 words): a model past that does not read its prompts. SmolLM2-135M is at "
+        "61, Gemma 3 270M at 45, and at 308 without the token that its texts began with",
+    ),
     "perplexity": Threshold(
         2.0, None, "above",
         "of neutral text under the edits, over that without: past 2 the model is as surprised as by one bit a token "
@@ -92,6 +99,12 @@ THRESHOLDS: dict[str, Threshold] = {
         "halves share less than a tenth of their variance: the shifts belong to the items, not to the traits",
     ),
 }  # fmt: skip
+
+BEGINNING = Limit(
+    1.25, "perplexity a token of neutral text without a first token over that with it, from which on the token is put "
+    "in front of every prompt: 5.7 for Gemma 3 270M, which was trained so, and at most 1.05 for SmolLM2, which was not",
+)  # fmt: skip
+"""When a first token that a tokenizer leaves out is written all the same."""
 
 JUDGES: dict[str, Threshold] = {
     "verdict_mass": Threshold(

@@ -25,7 +25,7 @@ from traitbench.tasks.forced_choice.pairs import Pair, Unit, units
 from traitbench.tasks.paired import PairedScores
 from traitbench.tasks.scoring import modes
 from traitbench.tasks.variation import variation, varied
-from traitbench.tasks.verdict import aim_reasons, damage_reasons, judged, variation_reasons
+from traitbench.tasks.verdict import aim_reasons, damage_reasons, judged, reading_reasons, variation_reasons
 from traitbench.types import Mode, Trait
 
 __all__ = ["ForcedChoiceBlock", "ForcedScores", "summarise"]
@@ -124,7 +124,7 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: 
         templates=len(templates),
         halves=halves,
         verdict=judged([*_reasons(styles.get("all"), made), *variation_reasons(varies, bool(made)),
-                        *damage_reasons(facts.damage)]),
+                        *damage_reasons(facts.damage), *reading_reasons(facts.reading)]),
     )  # fmt: skip
 
 

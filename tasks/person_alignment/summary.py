@@ -11,7 +11,7 @@ from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.person_alignment.alignment import Alignment
 from traitbench.tasks.person_alignment.rows import align
 from traitbench.tasks.scoring import modes, style
-from traitbench.tasks.verdict import NO_RESPONDENTS, Verdict, damage_reasons, judged, style_reasons
+from traitbench.tasks.verdict import NO_RESPONDENTS, Verdict, damage_reasons, judged, reading_reasons, style_reasons
 from traitbench.types import Mode, Record
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def summarise(
 def _near(facts: Facts, rows: Sequence[Sample], instrument: Inventory, participants: Participants) -> Near:
     headline = {condition.name for condition in facts.conditions if condition.headline}
     together = style([row for row in rows if row.condition in headline], instrument)
-    reasons = [*style_reasons(together), *damage_reasons(facts.damage)]
+    reasons = [*style_reasons(together), *damage_reasons(facts.damage), *reading_reasons(facts.reading)]
     if not facts.administration["respondents"]:
         reasons.append(NO_RESPONDENTS)
     return Near(

@@ -176,6 +176,6 @@ def _scored(facts: Facts, every: Sequence[Sample], inventory: Inventory, mode: M
         functioning=between_conditions(conditions, facts.conditions, items, mode),
         dose=doses(values, facts.conditions, styles, setting),
         verdict=verdict(
-            styles.get("all"), card, scales, shape, len(inventory.traits), facts.damage, studies, varies
+            styles.get("all"), card, scales, shape, len(inventory.traits), facts.damage, studies, varies, facts.reading
         ),
     )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from traitbench.backends.reading import Reading
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import THRESHOLDS, judge
 from traitbench.tasks.questionnaire.respondents import Reliability
@@ -22,6 +23,7 @@ from traitbench.tasks.verdict import (
     Verdict,
     damage_reasons,
     judged,
+    reading_reasons,
     style_reasons,
     variation_reasons,
 )
@@ -39,19 +41,22 @@ def verdict(
     perplexity: float | None = None,
     dependable: Mapping[Trait, Dependability] | None = None,
     varies: Variation | None = None,
+    reading: Reading | None = None,
 ) -> Verdict:
     """Judge one scoring mode of one task.
 
     `style` is that of all conditions together, null for statement; `scales` are empty without simulated respondents;
     `constructs` is the number of traits that the instrument measures: with more than one, `structure` must be there
     where `scales` are; `perplexity` is that of neutral text under the control that does it most harm, over that
-    without; `dependable` are the studies of the scales over the control's conditions.
+    without; `dependable` are the studies of the scales over the control's conditions; `reading` is how well the model
+    foresees neutral text without a control.
     """
     aimed = list(dict.fromkeys(trait for contrast in card.contrasts for trait in contrast.aimed))
     reasons = [
         *style_reasons(style),
         *variation_reasons(varies, bool(card.contrasts)),
         *damage_reasons(perplexity),
+        *reading_reasons(reading),
         *_effects(card),
         *(_control(aimed, dependable or {}, scales) if aimed else _scales(scales)),
         *_structure(scales, structure, constructs, not aimed),

@@ -17,7 +17,7 @@ from traitbench.tasks.robustness.pressure import Drift, Rung, drift, gone_at, ru
 from traitbench.tasks.scoring import item_grid, modes, style
 from traitbench.tasks.stability import Stability, people_scores, stability
 from traitbench.tasks.variation import varied
-from traitbench.tasks.verdict import Verdict, damage_reasons, judged, style_reasons, variation_reasons
+from traitbench.tasks.verdict import Verdict, damage_reasons, judged, reading_reasons, style_reasons, variation_reasons
 from traitbench.types import Mode, Record
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ def _scored(facts: Facts, rows: Sequence[Sample], inventory: Inventory, mode: Mo
         *style_reasons(how),
         *variation_reasons(varies, bool(found)),
         *damage_reasons(facts.damage),
+        *reading_reasons(facts.reading),
         *_doubts(held),
     ]
     return Contexts(

@@ -137,5 +137,5 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: M
         variation=varies,
         templates=len(templates),
         halves=setting.weights == "halves",
-        verdict=verdict(styles.get("all"), found, varies, facts.damage),
+        verdict=verdict(styles.get("all"), found, varies, facts.damage, facts.reading),
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from traitbench.statistics.thresholds import judge
 from traitbench.tasks.block import Facts
-from traitbench.tasks.verdict import Verdict, aim_reasons, damage_reasons, judged, variation_reasons
+from traitbench.tasks.verdict import Verdict, aim_reasons, damage_reasons, judged, reading_reasons, variation_reasons
 from traitbench.tasks.written.ratings import RANGE
 from traitbench.tasks.written.records import Rated, Written
 
@@ -22,6 +22,7 @@ def verdict(rated: Rated | None, found: Written, facts: Facts) -> Verdict:
             *_given(rated, found),
             *variation_reasons(rated.variation, bool(rated.contrasts)),
             *damage_reasons(facts.damage),
+            *reading_reasons(facts.reading),
             *_effects(rated),
         ]
     )

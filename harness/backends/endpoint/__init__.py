@@ -34,6 +34,7 @@ class Endpoint(Backend):
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt"})
     undeciding: ClassVar[frozenset[str]] = UNDECIDING
     counts_elsewhere: ClassVar[bool] = True
+    reads = False
 
     class Arguments(Settings):
         """Where the server is and how it is asked."""

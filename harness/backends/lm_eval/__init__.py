@@ -56,6 +56,7 @@ class LMEval(Backend):
         self.spec, kind = spec, kind_of(spec.source)
         given = settings.found(spec.source, kind, spec, options)
         lm = loaded(spec.source, kind, given.arguments, options)
+        self.reads = not served(kind)
         concurrent = int(options.arguments.get("num_concurrent") or 0)
         usual = _MANY if engine(kind) else max(1, concurrent) if served(kind) else _CHUNK
         self._chunk = max(options.batch_size or 0, usual)

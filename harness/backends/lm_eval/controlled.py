@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import torch
 from lm_eval.models.huggingface import HFLM
 
 from traitbench.backends.hf import HuggingFace
@@ -152,16 +153,31 @@ class Controlled(HFLM):  # type: ignore[misc]
         if all(map(self._rendered, strings)):
             self.add_bos_token = False
         try:
-            return super().tok_batch_encode(strings, padding_side, left_truncate_len, truncation)
+            ids, mask = super().tok_batch_encode(strings, padding_side, left_truncate_len, truncation)
         finally:
             self.add_bos_token = before
+        return self._begun(ids, mask, left_truncate_len) if self._ours.renderer.begins else (ids, mask)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **settings: Any) -> list[int]:
-        """Tokenise a text. A chat template writes its special tokens itself; to other texts the defaults are added."""
+        """Tokenise a text. A chat template writes its special tokens itself; to other texts the defaults are added.
+
+        A prompt begins as ours do, with a first token that the tokenizer leaves out.
+        """
+        begins = [] if add_special_tokens is False else self._ours.renderer.begins
         if add_special_tokens is None and self._rendered(string):
             add_special_tokens = False
         ids: list[int] = super().tok_encode(string, add_special_tokens=add_special_tokens, **settings)
-        return ids
+        return [*begins, *ids]
+
+    def _begun(self, ids: torch.Tensor, mask: torch.Tensor, most: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put the first token in front of each prompt of a batch that is padded at the left."""
+        texts = [row[seen.bool()].tolist() for row, seen in zip(ids, mask, strict=True)]
+        rows = [[*self._ours.renderer.begins, *text][-(most or 0) :] for text in texts]
+        width = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id or 0
+        padded = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
+        seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
+        return padded, seen
 
     @property
     def _messages(self) -> tuple[Message, ...]:

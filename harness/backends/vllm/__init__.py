@@ -18,6 +18,7 @@ from traitbench.backends.backend import Asked, Backend, Options, Work
 from traitbench.backends.lengths import longest
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
+from traitbench.backends.reading import Beginning, begin, first_tokens, kept
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import along, nodes, pooled
 from traitbench.backends.vllm.batches import batches
@@ -77,6 +78,9 @@ class VLLM(Backend):
         self._ends = self.renderer.stops(known)
         self._cpu = on_cpu(options.device)
         self.dtype = precision(given.dtype, self.config, self._cpu)
+        about = [known_as(spec, self.weights), self.dtype, self.renderer.identity]
+        named = first_tokens(self.config, self.tokenizer)
+        self.beginning = begin(self.renderer, named, lambda: kept(about, lambda: self._begun(options)))
         self.longest = longest_prompt(given.max_model_len, self.config, spec.label)
         self._chunk = options.batch_size or _CHUNK[self._cpu]
         self._setup = Setup(
@@ -112,6 +116,20 @@ class VLLM(Backend):
             "compiled": not (self._setup.enforce_eager or (self._cpu and self._setup.rank > 0)),
             **self.renderer.identity,
         }
+
+    def _begun(self, options: Options) -> Beginning | None:
+        """What hf finds of the first token; the engine cannot be asked before it is known what it must hold."""
+        from traitbench.backends.hf import HuggingFace
+
+        several = "auto" if self.given.tensor_parallel_size > 1 else options.device
+        hf = HuggingFace(
+            self.spec, device=several, dtype=self.given.dtype, chat_template=options.chat_template,
+            trust_remote_code=self.given.trust_remote_code,
+        )  # fmt: skip
+        try:
+            return hf.beginning
+        finally:
+            hf.close()
 
     def prepare(self, wanted: Sequence[Control], fitter: Backend | None = None) -> None:
         """Note the places and adapters that the controls need; the engine installs these and no others.

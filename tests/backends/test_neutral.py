@@ -8,8 +8,8 @@ import re
 import pytest
 
 from traitbench import inventories
+from traitbench.backends.neutral import passages, perplexity, requests
 from traitbench.errors import BadData
-from traitbench.methods.neutral import passages, perplexity, requests
 from traitbench.methods.prompting import texts
 from traitbench.types import TRAITS, Response
 
