@@ -145,7 +145,20 @@ def _words(header: Header, source: dict[str, str]) -> Any:
     begins = header.metadata.get("tokenizer.ggml.add_bos_token")
     if begins is not None and bool(begins) != _begun(words):
         words.add_bos_token = bool(begins)
+    if begins and words.chat_template and not _opens_itself(words):
+        # Llama.cpp puts the token in front of what the template writes, too.
+        words.chat_template = "{{ bos_token }}" + words.chat_template
     return words
+
+
+def _opens_itself(words: Any) -> bool:
+    """Tell whether the chat template writes the first token; one that takes no user turn is left as it is."""
+    try:
+        shown = words.apply_chat_template([{"role": "user", "content": "a"}], tokenize=False)
+    except Exception:
+        # Whatever a template raises itself.
+        return True
+    return bool(words.bos_token is None or shown.startswith(words.bos_token))
 
 
 def _begun(words: Any) -> bool:

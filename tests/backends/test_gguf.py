@@ -23,6 +23,7 @@ from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.backends.weights import locate
 from traitbench.errors import BadData, UnknownName
+from traitbench.types import Message
 
 TEXT = "I see myself as someone who loves the crowd."
 Write = Callable[..., Path]
@@ -77,9 +78,16 @@ def test_gemma_with_its_windows_is_the_model_it_was_made_of(file: Write) -> None
 def test_the_template_and_every_end_are_the_files(file: Write) -> None:
     words = words_of(CHATML)
     end = words.convert_tokens_to_ids("<|im_end|>")
-    backend = load(file(template=CHATML, told={"tokenizer.ggml.eot_token_id": end}))
+    backend = load(file(template=CHATML, add_bos=False, told={"tokenizer.ggml.eot_token_id": end}))
     assert backend.tokenizer.chat_template == CHATML and backend.renderer.chat
     assert backend.model.generation_config.eos_token_id == [words.eos_token_id, end]
+
+
+@pytest.mark.parametrize("template", [CHATML, "{{ bos_token }}" + CHATML])
+def test_a_chat_prompt_begins_with_the_first_token_once(template: str, file: Write) -> None:
+    backend = load(file(template=template, add_bos=True))
+    ids = backend.renderer.encode(backend.renderer.render([Message(role="user", content="Who?")]))
+    assert ids[0] == backend.tokenizer.bos_token_id and ids.count(ids[0]) == 1
 
 
 def test_quantised_weights_are_what_gguf_makes_of_them(file: Write) -> None:
