@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -186,8 +187,8 @@ class Scorer:
         for start in range(0, len(texts), size):
             some = texts[start : start + size]
             at = [(i, len(p) + j, n) for i, (p, answer, n) in enumerate(some) for j in range(len(answer) - 1)]
-            rows, columns, of = torch.tensor(at, device=device).T
-            with recorded(self.model, site, lambda layer, a, r=rows, c=columns, of=of: sink(layer, a[r, c], of)):
+            found = torch.tensor(at, device=device).T
+            with recorded(self.model, site, partial(_picked, sink, found)):
                 self.whole([p + answer[:-1] for p, answer, _ in some], [len(p) for p, *_ in some], [0])
 
     @torch.inference_mode()
@@ -331,6 +332,12 @@ class Scorer:
                 answer = items[i].answers[j]
                 heads = list(range(start, start + len(answer)))
                 scores[i][j] = _sums(logits[row], (answer,), [heads])[0]
+
+
+def _picked(sink: Along, places: torch.Tensor, layer: int, activations: torch.Tensor) -> None:
+    """Hand over the activations at `places`, (3, tokens): row, column and answer of each."""
+    rows, columns, of = places
+    sink(layer, activations[rows, columns], of)
 
 
 def _mask(places: Sequence[int], length: int, device: Any) -> torch.Tensor:

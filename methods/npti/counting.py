@@ -10,7 +10,7 @@ pole; besides the activations of some 64 tokens that are counted together. What 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ _TOGETHER = 64
 class Activity(NamedTuple):
     """What the neurons of a model did over the tokens of one pole's replies."""
 
-    positive: NDArray[np.unsignedinteger]
+    positive: NDArray[np.unsignedinteger[Any]]
     """(blocks, layers, width): tokens at which the activation was above 0. Even blocks are one half, odd the other."""
     tokens: NDArray[np.int64]
     """(blocks,): tokens of each."""
@@ -104,9 +104,10 @@ class Tally:
             )
         positive, counts = ([c for c in held if c is not None] for held in (self._positive, self._counts))
         high = np.stack([quantile(c.cpu().numpy(), q, self.bins) for c in counts])
-        kept = np.uint16 if self.tokens.max() < 2**16 else np.uint32
-        every = torch.stack([p.cpu() for p in positive], dim=1).numpy().astype(kept)
-        return Activity(every, self.tokens, high.astype(np.float32))
+        every: NDArray[np.int32] = torch.stack([p.cpu() for p in positive], dim=1).numpy()
+        # Half the room where it is enough.
+        kept = every.astype(np.uint16) if self.tokens.max() < 2**16 else every.astype(np.uint32)
+        return Activity(kept, self.tokens, high.astype(np.float32))
 
 
 def choose(mine: Activity, other: Activity, threshold: float, least: int, half: int | None = None) -> Neurons:
