@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from traitbench.methods import neutral
+from traitbench.backends import neutral
 from traitbench.types import Target, digest
 
 if TYPE_CHECKING:
