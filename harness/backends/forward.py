@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from traitbench.backends.packing import Group, Item, Row, additive, beginning, pack, unpacked, visibility
+from traitbench.backends.packing import Group, Item, Row, additive, beginning, groups, pack, unpacked, visibility
 from traitbench.controls.interventions import recorded
 
 if TYPE_CHECKING:
@@ -86,6 +86,13 @@ class Scorer:
     def reset(self) -> None:
         """Forget the prefix, whose states belong to the control they were computed under."""
         self._prefix, self._states, self._base_states, self._held = None, [], [], False
+
+    def plan(self, items: Sequence[Item]) -> list[Group]:
+        """Cut `items` into groups that share a prefix, and get ready for them."""
+        plan = groups([item.prompt for item in items])
+        self.check(items, plan)
+        self.begin(items, plan)
+        return plan
 
     def begin(self, items: Sequence[Item], plan: Sequence[Group]) -> None:
         """Note what the prefixes of all groups of `plan` start with, a person's answers say: it is computed once.

@@ -18,7 +18,7 @@ from traitbench.backends.forward import Along, Scorer
 from traitbench.backends.lengths import check_positions, longest, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
-from traitbench.backends.packing import Item, chunks, groups, joined
+from traitbench.backends.packing import Item, chunks, joined
 from traitbench.backends.reading import begin, compared, first_tokens
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import pooled
@@ -146,9 +146,7 @@ class HuggingFace(Backend):
         chosen = list(range(layers(self.model))) if which is None else list(which)
         # The scorer runs all but an answer's last token, so each gets one more, which is never looked at.
         longer = [Item(item.prompt, tuple((*a, 0) for a in item.answers) or ((0,),)) for item in items]
-        plan = groups([item.prompt for item in longer])
-        self.scorer.check(longer, plan)
-        self.scorer.begin(longer, plan)
+        plan = self.scorer.plan(longer)
         found = [
             self.scorer.states(longer[chunk.start : chunk.stop], group.shared, site, chosen)
             for group in plan
@@ -160,20 +158,17 @@ class HuggingFace(Backend):
     def along(self, requests: Sequence[Continue], site: Site, sink: Along, step: Callable[[int], None]) -> None:
         """Show each text behind its prompt, and hand a site's activations at all of its tokens to `sink`.
 
-        Neighbours with one prompt share it. The sink gets the layer, activations (tokens, width) and the index of the
-        request (tokens,) that each belongs to; `step` the number of requests done. BadData for a text that is too long.
+        The sink gets a layer, activations (tokens, width) and the index of the request (tokens,) that each belongs to,
+        `step` the number of requests done. Neighbours with one prompt share it. BadData for a text that is too long.
         """
         each = []
         for request in requests:
             prompt = self.prompt(request)
             ((answer,),) = self.renderer.options(request, prompt, ids := self._encode(prompt))
             check_positions(len(ids) + len(answer), self._positions, self.spec.label)
-            # The scorer runs all but an answer's last token, so each gets one more, which is never looked at.
-            each.append(Item(ids, ((*answer, 0),)))
+            each.append(Item(ids, ((*answer, 0),)))  # the scorer runs all but an answer's last token
         items, members = zip(*joined(each, self.batch_size), strict=True)
-        plan = groups([item.prompt for item in items])
-        self.scorer.check(items, plan)
-        self.scorer.begin(items, plan)
+        plan = self.scorer.plan(items)
         for group in plan:
             for chunk in chunks(group, items, self._row_tokens, self.batch_size, members):
                 owners = [{m: each[m].answers[0] for m in members[n]} for n in chunk]
@@ -239,9 +234,7 @@ class HuggingFace(Backend):
             options.append(self.renderer.options(requests[i], prompt, ids := self._encode(prompt)))
             each.append(Item(ids, tuple(dict.fromkeys(answer for option in options[-1] for answer in option))))
         items, members = zip(*joined(each, self.batch_size), strict=True)
-        plan = groups([item.prompt for item in items])
-        self.scorer.check(items, plan)
-        self.scorer.begin(items, plan)
+        plan = self.scorer.plan(items)
         for group in plan:
             for chunk in chunks(group, items, self._row_tokens, self.batch_size, members):
                 if done.issuperset(which[m] for n in chunk for m in members[n]):
