@@ -8,7 +8,7 @@ from traitbench.runs.results import Results
 from traitbench.tables import Table
 from traitbench.tasks import ACROSS, evidence_of
 from traitbench.tasks.across import Told
-from traitbench.tasks.board import Capability, Cell, Entry, capability_cell
+from traitbench.tasks.board import Capability, Cell, Entry, capability_cell, standing
 from traitbench.types import digest
 
 __all__ = ["beside", "joined", "side_by_side"]
@@ -65,12 +65,14 @@ def side_by_side(entries: Sequence[Entry]) -> list[Table]:
                 lines += [(entry, filter, one) for one in told if any(cell.value is not None for cell in one.values())]
     names = list(dict.fromkeys(name for *_, cells in lines for name in cells))
     rows = [
-        [entry.model, entry.label or entry.method, f"{entry.task}, {filter}",
+        [entry.model, entry.label or entry.method, f"{entry.task}, {filter}", standing(entry, filter),
          *(_text(cells.get(name, Cell("–"))) for name in names)]
         for entry, filter, cells in lines
     ]  # fmt: skip
     return (
-        [Table(title="Side by side", columns=["model", "method", "self-report by", *names], rows=rows)] if rows else []
+        [Table(title="Side by side", columns=["model", "method", "self-report by", "its verdict", *names], rows=rows)]
+        if rows
+        else []
     )
 
 
