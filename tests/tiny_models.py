@@ -51,6 +51,7 @@ SERVABLE: dict[str, Any] = {
     "max_position_embeddings": 4096, "initializer_range": 0.2,
 }  # fmt: skip
 """A shape with heads of 32, the narrowest that vLLM's attention on a CPU takes."""
+EXPERTS = {**GQA, **NO_IDS, "num_local_experts": 4, "num_experts_per_tok": 2}
 WINDOW = 16
 """Tokens of a sliding window: shorter than the prefix that the requests below share."""
 
@@ -84,7 +85,31 @@ CONFIGS: dict[str, Callable[[], Any]] = {
     "mamba": lambda: transformers.MambaConfig(
         vocab_size=320, hidden_size=32, num_hidden_layers=3, initializer_range=0.2, **NO_IDS
     ),
-}
+    "falcon_mamba": lambda: transformers.FalconMambaConfig(
+        vocab_size=320, hidden_size=32, num_hidden_layers=3, initializer_range=0.2, state_size=4, **NO_IDS
+    ),
+    "mixtral": lambda: transformers.MixtralConfig(**EXPERTS),
+    "qwen3_moe": lambda: transformers.Qwen3MoeConfig(**EXPERTS, moe_intermediate_size=16),
+    "gpt_oss": lambda: transformers.GptOssConfig(
+        **EXPERTS, sliding_window=WINDOW, layer_types=["sliding_attention", "full_attention", "sliding_attention"]
+    ),
+    "gemma3n": lambda: transformers.Gemma3nTextConfig(
+        **GQA, **NO_IDS, sliding_window=WINDOW, vocab_size_per_layer_input=320, hidden_size_per_layer_input=8,
+        laurel_rank=4, num_kv_shared_layers=1, activation_sparsity_pattern=[0.5, 0.0, 0.0],
+        layer_types=["sliding_attention", "full_attention", "full_attention"],
+    ),
+    "qwen3_next": lambda: transformers.Qwen3NextConfig(
+        **EXPERTS, moe_intermediate_size=16, shared_expert_intermediate_size=16, linear_num_value_heads=4,
+        linear_num_key_heads=2, linear_key_head_dim=8, linear_value_head_dim=8,
+        layer_types=["linear_attention", "full_attention", "linear_attention"],
+    ),
+    "llama4": lambda: transformers.Llama4TextConfig(
+        **EXPERTS, intermediate_size_mlp=48, attention_chunk_size=WINDOW
+    ),
+    "mpt": lambda: transformers.MptConfig(
+        vocab_size=320, d_model=32, n_layers=3, n_heads=4, max_seq_len=512, initializer_range=0.2, **NO_IDS
+    ),
+}  # fmt: skip
 
 
 def saved(folder: Path, config: Any, template: str | None = CHATML) -> Path:

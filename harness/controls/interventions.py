@@ -7,7 +7,6 @@ Which positions count is known for each forward: from masks that the caller sets
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -17,16 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from traitbench.controls import decoding
 from traitbench.controls.architectures import (
     ARCHITECTURES,
     decoder,
     decoder_layers,
     head_shape,
     layers,
-    part,
     site_width,
 )
+from traitbench.controls.decoding import Decoding
 from traitbench.controls.edits import Changes, Place, check_layer, merge
+from traitbench.controls.hooks import hook, seen
+from traitbench.errors import BadData
 from traitbench.types import Edit, Scope, Site
 
 __all__ = ["ARCHITECTURES", "Applied", "Span", "applied", "head_shape", "layers", "recorded", "site_width"]
@@ -60,7 +62,8 @@ class Applied:
         self._next: Span | None = None
         self._now: dict[Scope, Index] = {"all": _ALL}
         self._real: Tensor | None = None
-        self._decoding: _Decoding | None = None
+        self._decoding: Decoding | None = None
+        self._relies = False
         self._sums: dict[Place, tuple[Tensor, Tensor]] = {}
 
     def span(self, answer: Tensor | None, generated: Tensor | None) -> None:
@@ -75,7 +78,7 @@ class Applied:
         position; what follows on the same cache is generated. A cache filled with a shared prefix may come with the
         first forward. Several sequences may follow one another, each with a cache of its own.
         """
-        before, self._decoding = self._decoding, _Decoding()
+        before, self._decoding = self._decoding, Decoding()
         try:
             yield
         finally:
@@ -83,10 +86,10 @@ class Applied:
 
     @property
     def dose(self) -> float | None:
-        """Mean over edited places of sum |edited - before| over sum |before|, both over edited positions.
+        """Mean over edited places of sum |edited - before| over sum |before|, both over the positions of the edits.
 
-        |.| is the Euclidean norm over all places of the site; padding that a 2D attention mask shows is left out. None
-        where nothing was measured.
+        These are those of their scopes, whether a condition is met there or not. |.| is the Euclidean norm over all
+        places of the site; padding that a 2D attention mask shows is left out. None where nothing was measured.
         """
         sums = [(float(change), float(size)) for change, size in self._sums.values()]
         ratios = [change / size for change, size in sums if size > 0]
@@ -95,6 +98,7 @@ class Applied:
     def _begin(self, ids: Tensor, mask: Tensor | None, cache: Any, caching: bool) -> None:
         """Find the positions of the forward that begins now: of tokens `ids`, with the 2D attention mask `mask`."""
         given, self._next = self._next, None
+        self._relies = False
         rows, tokens = ids.shape[:2]
         mask = None if mask is None else mask[:, -tokens:].bool()
         self._real = mask if self._measure else None
@@ -117,12 +121,28 @@ class Applied:
                 "inside generating() prompt and reply are told apart by the KV cache, and this forward pass makes "
                 "none; decode with use_cache=True, or set the masks with span(answer, generated)"
             )
-        elif self._decoding.starts(cache, tokens):
+        elif self._starts(cache, tokens):
             if mask is not None and not bool(mask[:, -1].all()):
                 raise RuntimeError("the prompts are padded at the right; inside generating() pad them at the left")
             self._now |= {"answer": _LAST, "generated": _NONE}
         else:
             self._now |= {"answer": _ALL, "generated": _ALL}
+
+    def _starts(self, cache: Any, tokens: int) -> bool:
+        assert self._decoding is not None
+        self._relies = True
+        return self._decoding.starts(cache, tokens)
+
+    def _end(self, cache: Any, name: str) -> None:
+        """Note the cache that a forward of the module `name` leaves; BadData where the next one could not be told."""
+        if self._decoding is None:
+            return
+        self._decoding.ended(cache)
+        if self._relies and cache is None:
+            raise BadData(
+                f"{name} keeps what it has read in no cache of transformers, by which prompt and reply are told apart; "
+                "edit it at all positions, or ask it for no written replies"
+            )
 
     def _add(self, place: Place, before: Tensor, after: Tensor, touched: Sequence[Index]) -> None:
         """Add one forward's norms to the dose of a place."""
@@ -138,27 +158,6 @@ class Applied:
         if place in self._sums:
             change, size = change + self._sums[place][0], size + self._sums[place][1]
         self._sums[place] = (change, size)
-
-
-class _Decoding:
-    """Tells the first forward of a sequence from those that continue it, by its KV cache."""
-
-    def __init__(self) -> None:
-        self._cache: Callable[[], Any] = lambda: None
-        self._prompt = 0
-
-    def starts(self, cache: Any, tokens: int) -> bool:
-        """Tell whether a forward of `tokens` new tokens over `cache` is the first of its sequence."""
-        held = 0 if cache is None else int(cache.get_seq_length())
-        # A cache that was cut back to a shared prefix begins another sequence.
-        if cache is not None and cache is self._cache() and held >= self._prompt:
-            return False
-        self._prompt = held + tokens
-        return True
-
-    def ended(self, cache: Any) -> None:
-        """Remember the cache that the forward leaves; a loop by hand begins without one, and the model makes it."""
-        self._cache = (lambda: None) if cache is None else weakref.ref(cache)
 
 
 def _index(mask: Tensor | None, rows: int, tokens: int) -> Index:
@@ -180,8 +179,8 @@ def applied(
 
     model: a transformers causal language model, or the text model of one. tensors: the arrays that the edits name, as
     `controls.arrays` gives them. measure: also add up the dose. Edits of one place are applied in the order given; of
-    no effect (none, or strength 0) they leave the model untouched, without a hook. BadData for an unknown
-    architecture, a layer or unit out of range, a tensor of another width, missing or not finite.
+    no effect (none, or strength 0) they leave the model untouched, without a hook. BadData for a site that is not known
+    of the architecture, a layer or unit out of range, a tensor of another width, missing or not finite.
     """
     places = merge(model, edits, tensors)
     scopes = frozenset(scope for changes in places.values() for scope, _ in changes)
@@ -191,8 +190,7 @@ def applied(
         if places and (measure or scopes - {"all"}):
             _watch(decoder(model), state, hooks)
         for (layer, site), changes in places.items():
-            module, before = part(model, stack[layer], site)
-            _hook(module, before, _editor(state, (layer, site), changes), hooks)
+            hook(seen(model, stack[layer], layer, site), _editor(state, (layer, site), changes), hooks)
         yield state
 
 
@@ -202,15 +200,14 @@ def recorded(
 ) -> Iterator[None]:
     """Call sink(layer, activations (rows, tokens, width)) in every forward pass of the block, for all layers or some.
 
-    The activations are the model's own, not a copy. Inside `applied` they are seen after the edits. BadData for an
-    unknown architecture or a layer out of range.
+    The activations are the model's own, not a copy. Inside `applied` they are seen after the edits. BadData for a site
+    that is not known of the architecture, or a layer out of range.
     """
     stack = decoder_layers(model)
     with ExitStack() as hooks:
         for layer in range(len(stack)) if layers is None else layers:
             check_layer(layer, len(stack), site)
-            module, before = part(model, stack[layer], site)
-            _hook(module, before, _reader(layer, sink), hooks)
+            hook(seen(model, stack[layer], layer, site), _reader(layer, sink), hooks)
         yield
 
 
@@ -244,23 +241,6 @@ def _editor(state: Applied, place: Place, changes: Changes) -> Callable[[Tensor]
     return edit
 
 
-def _hook(module: nn.Module, before: bool, do: Callable[[Tensor], Tensor | None], hooks: ExitStack) -> None:
-    """Let `do` see, and replace, a module's first input or its output (of a tuple, the first)."""
-
-    def on_input(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        new = do(args[0])
-        return None if new is None else (new, *args[1:])
-
-    def on_output(_: nn.Module, args: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            new = do(output[0])
-            return None if new is None else (new, *output[1:])
-        return do(output)
-
-    handle = module.register_forward_pre_hook(on_input) if before else module.register_forward_hook(on_output)
-    hooks.callback(handle.remove)
-
-
 def _watch(module: nn.Module, state: Applied, hooks: ExitStack) -> None:
     """Let `state` see the beginning and the end of every forward pass."""
 
@@ -270,14 +250,12 @@ def _watch(module: nn.Module, state: Applied, hooks: ExitStack) -> None:
         state._begin(
             next(x for x in given if x is not None),
             mask if isinstance(mask, Tensor) and mask.dim() == 2 else None,
-            inputs.get("past_key_values"),
+            decoding.given(inputs),
             bool(getattr(module.config, "use_cache", True) if caching is None else caching),
         )
 
     def on_end(_: nn.Module, args: Any, output: Any) -> None:
-        if state._decoding is not None:
-            parts = output if isinstance(output, tuple) else output.values()
-            state._decoding.ended(next((x for x in parts if hasattr(x, "get_seq_length")), None))
+        state._end(decoding.left(output), type(module).__name__)
 
     hooks.callback(module.register_forward_pre_hook(on_begin, with_kwargs=True).remove)
     hooks.callback(module.register_forward_hook(on_end).remove)

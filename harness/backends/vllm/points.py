@@ -118,7 +118,7 @@ class Points:
         self.index = torch.zeros(tokens, dtype=torch.int64, device=like.device)
         self.slots, self.rank, self.ranks = slots, rank, ranks
         self._points: dict[tuple[int, Site], Point] = {}
-        stack = _decoder(model).get_submodule(names.layers)
+        stack = _decoder(model).get_submodule("layers")
         for site, given in places.items():
             for number in given["layers"]:
                 layer = stack[number]
