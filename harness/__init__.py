@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Response,
         Score,
         Target,
+        When,
         Write,
     )
 
@@ -60,8 +61,8 @@ __all__ = [
     "Contender", "Continue", "Control", "Doc", "Edit", "Facts", "Figure", "Fit", "Grade", "Inventory", "Item",
     "Message", "Method", "MissingExtra", "ModelSpec", "Options", "Part", "Person", "Plan", "Point", "Record", "Request",
     "Response", "Results", "Row", "Sample", "Score", "Shown", "Table", "Target", "Task", "TraitbenchError",
-    "TraitbenchUsage", "UnknownName", "Unreachable", "UnsupportedControl", "Views", "Work", "Write", "evaluate",
-    "fit", "load_leaderboard", "load_results",
+    "TraitbenchUsage", "UnknownName", "Unreachable", "UnsupportedControl", "Views", "When", "Work", "Write",
+    "evaluate", "fit", "load_leaderboard", "load_results",
 ]  # fmt: skip
 
 _PLACES = {
@@ -111,6 +112,7 @@ _PLACES = {
     "Unreachable": "traitbench.errors",
     "UnsupportedControl": "traitbench.errors",
     "Views": "traitbench.tasks.views",
+    "When": "traitbench.types",
     "Work": "traitbench.backends.backend",
     "Write": "traitbench.types",
     "evaluate": "traitbench.runs.api",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -48,7 +48,9 @@ __all__ = [
     "Status",
     "Target",
     "Trait",
+    "When",
     "Write",
+    "at_strength",
     "digest",
     "is_name",
     "named",
@@ -77,7 +79,7 @@ Site = Literal["residual", "heads", "gate", "neurons"]
 """Where activations are edited or recorded. residual: the output of a decoder layer. heads: the input of the
 attention's output projection, all heads side by side. gate: act_fn(gate_proj(x)) before the product with up_proj.
 neurons: the input of the MLP's down projection."""
-Op = Literal["add", "clamp", "zero"]
+Op = Literal["add", "clamp", "zero", "project_out", "cap", "rescale"]
 Scope = Literal["all", "answer", "generated"]
 """Which positions an edit touches: every one, those from the last prompt token on, or those after the prompt."""
 
@@ -188,21 +190,71 @@ class Target(Record):
         return frozenset(aims)
 
 
+def _unset(value: object) -> bool:
+    return value is None
+
+
+class When(Record):
+    """Positions at which an edit is made: where the state's projection on a direction lies strictly between bounds.
+
+    What is read is the state a at that site and position as the edit finds it, so after the earlier edits of the same
+    place: a . direction / |direction|, over all places of the site, in the unit of the activations.
+    """
+
+    tensor: str
+    """The direction, of any length above 0, one value a place of the site."""
+    above: float | None = Field(default=None, allow_inf_nan=False)
+    below: float | None = Field(default=None, allow_inf_nan=False)
+
+
 class Edit(Record):
-    """One change of one layer's activations. Its numbers are tensors of the control, by name."""
+    """One change of one layer's activations. Its numbers are tensors of the control, by name.
+
+    a is the state at one position, over all places of the site or over the `units`; d is the tensor brought to length
+    1. Edits of one place are made in the order given, each on what the one before left.
+    """
 
     layer: int = Field(ge=0)
     """Counted from 0."""
     site: Site
     op: Op
-    """add: a + strength * tensor. clamp: min(a, tensor). zero: 0."""
+    """add: a + strength * tensor. clamp: min(a, tensor). zero: 0. project_out: a - strength * (a . d) d. cap: a with
+    its projection a . d brought to between `low` and `high`. rescale: a + strength * tensor, brought to the length that
+    a had (0 where the sum is 0)."""
     tensor: str | None = None
     """Float values, one a place of the site or, with `units`, one a unit; None for zero."""
     units: str | None = None
     """Integer places of the site that are touched; None: all of them."""
     strength: float = 1.0
-    """Of add, in the method's own unit; clamp and zero have none."""
+    """Of add and rescale, in the method's own unit; of project_out the share of the projection that is taken away: 1
+    all of it, 2 turns it round. clamp, zero and cap have none, but 0 switches any edit off."""
     positions: Scope = "all"
+    low: float | None = Field(default=None, allow_inf_nan=False, exclude_if=_unset)
+    """Of cap: the least projection; None: no bound."""
+    high: float | None = Field(default=None, allow_inf_nan=False, exclude_if=_unset)
+    """Of cap: the largest projection; None: no bound."""
+    when: When | None = Field(default=None, exclude_if=_unset)
+    """None: at all of its positions."""
+
+
+def at_strength(edits: Sequence[Edit], strength: float) -> tuple[Edit, ...]:
+    """Return `edits` at another strength; 0 switches all of them off and keeps them, for another to be asked for.
+
+    It is that of the edits that add (add, rescale); where there are none, of those that project out: beside what is
+    added, these stay as they are. Edits without a strength (clamp, zero, cap) are made as they are at any but 0.
+    """
+    ops = _strong(edits)
+    return tuple(
+        e.model_copy(update={"strength": strength if e.op in ops or strength == 0 else e.strength or 1.0})
+        for e in edits
+    )
+
+
+def _strong(edits: Sequence[Edit]) -> frozenset[Op]:
+    """The operations whose strength `at_strength` sets; none where no edit has one."""
+    adding: frozenset[Op] = frozenset({"add", "rescale"})
+    found: frozenset[Op] = frozenset(edit.op for edit in edits)
+    return found & adding or found & {"project_out"}
 
 
 class Point(Record):
@@ -310,15 +362,15 @@ class Control(Record):
         return digest(self.model_dump(mode="json", include=parts))
 
     def at(self, strength: float) -> Self:
-        """Return the control at another strength of its added edits; 0 leaves the messages alone."""
+        """Return the control at another strength of its edits (see `at_strength`); 0 leaves the messages alone."""
         if strength == 0:
             return self.model_copy(update={"edits": (), "tensors": None, "contents": None})
-        edits = tuple(e.model_copy(update={"strength": strength}) if e.op == "add" else e for e in self.edits)
-        return self.model_copy(update={"edits": edits})
+        return self.model_copy(update={"edits": at_strength(self.edits, strength)})
 
-
-def _unset(value: object) -> bool:
-    return value is None
+    @property
+    def has_strength(self) -> bool:
+        """Whether `at` tells strengths other than 0 apart."""
+        return bool(_strong(self.edits))
 
 
 class Doc(Record):

@@ -75,6 +75,8 @@ class Backend(ABC):
     """Ranks of an adapter that it can serve; None: any."""
     ops: ClassVar[frozenset[Op]] = frozenset({"add", "clamp", "zero"})
     """Operations on activations that it can apply."""
+    conditional: ClassVar[bool] = False
+    """Whether it can make an edit at some positions only, by a projection of the state that it finds there."""
     fits_on: ClassVar[str | None] = None
     """The backend that methods are fitted on for runs of this one; None: this one."""
     mixes: ClassVar[bool] = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from traitbench.backends.writing import Writer
 from traitbench.controls import arrays
 from traitbench.controls.adapters import Base, worn
 from traitbench.controls.interventions import applied, layers
-from traitbench.types import Continue, Control, Kind, Record, Request, Response, Site, Write, prompt_hash
+from traitbench.types import Continue, Control, Kind, Op, Record, Request, Response, Site, Write, prompt_hash
 
 __all__ = ["HuggingFace"]
 
@@ -43,6 +43,8 @@ class HuggingFace(Backend):
 
     name: ClassVar[str] = "hf"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
+    ops: ClassVar[frozenset[Op]] = frozenset(get_args(Op))
+    conditional: ClassVar[bool] = True
 
     class Arguments(Record):
         """How the weights are read and run."""

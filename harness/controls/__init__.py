@@ -18,11 +18,14 @@ from safetensors.numpy import load_file, save_file
 from traitbench.controls.adapters import Base, adapter_digest, copy_adapter
 from traitbench.errors import BadData
 from traitbench.store import read_json, write_json
-from traitbench.types import Control, Edit, Fit, Message
+from traitbench.types import Control, Edit, Fit, Message, Op, at_strength
 
-__all__ = ["arrays", "keep", "read", "store", "units_of", "where"]
+__all__ = ["DIRECTED", "arrays", "keep", "read", "store", "units_of", "where"]
 
 Arrays = Mapping[str, NDArray[Any]]
+
+DIRECTED: frozenset[Op] = frozenset({"project_out", "cap"})
+"""Operations whose tensor is a direction: its length does not count, but it must have one."""
 
 _TENSORS = "tensors.safetensors"
 _ADAPTER = "adapter"
@@ -41,9 +44,13 @@ def store(
     """Write a control below `folder`, in a folder named by its hash, and return it.
 
     `tensors` are what `edits` name: float arrays (n,), integer arrays (n,) for `units`. `adapter` is a PEFT folder,
-    which is copied; `base` is written into its config as the model that it is for. BadData for a value that is not
-    finite, a name without a tensor, lengths that do not fit, or a folder that is no adapter.
+    which is copied; `base` is written into its config as the model that it is for. Edits are stored at the strength
+    that `fit` says was chosen, so that whoever applies the folder as it is does what was chosen; at 0 they are kept,
+    switched off, for another strength to be asked for. BadData for a value that is not finite, a direction without
+    length, a name without a tensor, lengths that do not fit, or a folder that is no adapter.
     """
+    if fit is not None and fit.strength is not None:
+        edits = at_strength(edits, fit.strength)
     given = {name: np.ascontiguousarray(value) for name, value in (tensors or {}).items()}
     _check(edits, given)
     control = Control(
@@ -127,9 +134,8 @@ def where(edit: Edit) -> str:
 
 def units_of(edit: Edit, tensors: Arrays) -> NDArray[np.integer] | None:
     """Return the places that an edit names; None for all. BadData where it names what is not there or cannot be."""
-    if (edit.op == "zero") != (edit.tensor is None):
-        raise BadData(f"{where(edit)}: {edit.op} goes {'without' if edit.op == 'zero' else 'with'} a tensor")
-    for name in (edit.tensor, edit.units):
+    _formed(edit)
+    for name in (edit.tensor, edit.units, edit.when and edit.when.tensor):
         if name is not None and name not in tensors:
             raise BadData(f"{where(edit)} names the tensor {name!r}; there are {', '.join(sorted(tensors)) or 'none'}")
     if edit.units is None:
@@ -140,18 +146,44 @@ def units_of(edit: Edit, tensors: Arrays) -> NDArray[np.integer] | None:
     return units
 
 
+def _formed(edit: Edit) -> None:
+    """Refuse an edit whose parts do not go together."""
+    if (edit.op == "zero") != (edit.tensor is None):
+        raise BadData(f"{where(edit)}: {edit.op} goes {'without' if edit.op == 'zero' else 'with'} a tensor")
+    bounded = edit.low is not None or edit.high is not None
+    if bounded != (edit.op == "cap"):
+        raise BadData(f"{where(edit)}: {edit.op} goes {'with low, high or both' if not bounded else 'without bounds'}")
+    if edit.low is not None and edit.high is not None and edit.low > edit.high:
+        raise BadData(f"{where(edit)}: low={edit.low:g} lies above high={edit.high:g}; expected the other way round")
+    if (when := edit.when) is None:
+        return
+    if when.above is None and when.below is None:
+        raise BadData(f"{where(edit)}: its condition on {when.tensor!r} names no bound; expected above, below or both")
+    if when.above is not None and when.below is not None and when.above >= when.below:
+        raise BadData(
+            f"{where(edit)}: no projection lies above {when.above:g} and below {when.below:g}; expected above < below"
+        )
+
+
 def _check(edits: Sequence[Edit], tensors: Arrays) -> None:
     for edit in edits:
         units = units_of(edit, tensors)
-        if edit.tensor is None:
-            continue
-        value = tensors[edit.tensor]
-        if value.ndim != 1 or value.dtype.kind != "f":
-            raise BadData(
-                f"{where(edit)}: {edit.tensor!r} must be floats of one dimension, is {value.dtype} {value.shape}"
-            )
-        if not np.isfinite(value).all():
-            at = int((~np.isfinite(value)).argmax())
-            raise BadData(f"{where(edit)}: {edit.tensor!r} holds {value[at]} at place {at}; expected finite numbers")
-        if units is not None and len(units) != len(value):
-            raise BadData(f"{where(edit)}: {len(value)} values for {len(units)} units; expected one each")
+        if edit.tensor is not None:
+            _check_values(edit, edit.tensor, tensors[edit.tensor], edit.op in DIRECTED)
+            if units is not None and len(units) != len(tensors[edit.tensor]):
+                raise BadData(
+                    f"{where(edit)}: {len(tensors[edit.tensor])} values for {len(units)} units; expected one each"
+                )
+        if edit.when is not None:
+            _check_values(edit, edit.when.tensor, tensors[edit.when.tensor], directed=True)
+
+
+def _check_values(edit: Edit, name: str, value: NDArray[Any], directed: bool) -> None:
+    """Refuse numbers of another form, not finite or, where they are a direction, all 0."""
+    if value.ndim != 1 or value.dtype.kind != "f":
+        raise BadData(f"{where(edit)}: {name!r} must be floats of one dimension, is {value.dtype} {value.shape}")
+    if not np.isfinite(value).all():
+        at = int((~np.isfinite(value)).argmax())
+        raise BadData(f"{where(edit)}: {name!r} holds {value[at]} at place {at}; expected finite numbers")
+    if directed and not value.any():
+        raise BadData(f"{where(edit)}: {name!r} is 0 everywhere, which is no direction; expected a value that is not")

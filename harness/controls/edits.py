@@ -1,7 +1,8 @@
 """The arithmetic of edits: their numbers, checked against the model, and those of one place merged into one change.
 
 Add, clamp and zero compose: any row of them is min(keep * a + shift, ceiling), elementwise over the places of a site,
-so that many edits cost at most three operations on the activations.
+so that many edits cost at most three operations on the activations. What looks at a whole state (see directions) is a
+step of its own, made when its turn comes.
 """
 
 from __future__ import annotations
@@ -15,12 +16,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from traitbench.controls import units_of, where
+from traitbench.controls import where
 from traitbench.controls.architectures import decoder_layers, layers, seen_at, site_width
+from traitbench.controls.directions import Conditional, Projected, Rescaled, Step
+from traitbench.controls.numbers import check_layer, condition, numbers
 from traitbench.errors import BadData
 from traitbench.types import Edit, Op, Scope, Site
 
-__all__ = ["Change", "Changes", "Place", "Row", "check_layer", "merge", "rows"]
+__all__ = ["ELEMENTWISE", "Change", "Changes", "Place", "Row", "is_plain", "merge", "rows", "staged"]
+
+ELEMENTWISE: frozenset[Op] = frozenset({"add", "clamp", "zero"})
+"""Operations on one place at a time, which compose to one."""
 
 Place = tuple[int, Site]
 """A layer and a site of it."""
@@ -54,63 +60,112 @@ class Change:
         return Change(None if self.zeroed is None else self.zeroed.to(device), shift, ceiling)
 
 
-Changes = list[tuple[Scope, Change]]
+Changes = list[tuple[Scope, Step]]
 """What happens at one place, in order: positions and change."""
 
 
 def merge(model: Any, edits: Sequence[Edit], tensors: Mapping[str, NDArray[Any]]) -> dict[Place, Changes]:
-    """Check the edits and merge those of one place; neighbours of one scope become one change.
+    """Check the edits and merge those of one place; neighbours of one scope become one change where they can.
 
-    Done in float64; the result has the model's dtype and lies where the layer does. What has no effect is left out.
+    Done in float64; the result has the model's dtype and lies where the layer does. What has no effect is left out:
+    strength 0 switches an edit off, whatever its operation.
     """
     count = layers(model) if edits else 0
-    places: dict[Place, list[tuple[Scope, _Sum]]] = {}
+    places: dict[Place, list[tuple[Scope, _Sum | _One]]] = {}
     widths: dict[Site, int] = {}
     for edit in edits:
         site = seen_at(model, edit.site)
         width = widths[site] = widths.get(site) or site_width(model, site)
         check_layer(edit.layer, count, edit.site)
-        units, values = _numbers(edit, tensors, width)
-        merged = places.setdefault((edit.layer, site), [])
-        if not merged or merged[-1][0] != edit.positions:
-            merged.append((edit.positions, _Sum.identity(width)))
-        merged[-1][1].then(edit.op, units, values)
+        units, values = numbers(edit, tensors, width)
+        one = _One(edit, units, values, condition(edit, tensors, width))
+        if edit.strength != 0:
+            _follow(places.setdefault((edit.layer, site), []), one, width)
     stack = decoder_layers(model) if places else []
     found: dict[Place, Changes] = {}
     for (layer, site), merged in places.items():
         at = next(stack[layer].parameters()).device
         # A layer that is not loaded yet gets its numbers with the first activations.
         device = torch.device("cpu") if at.type == "meta" else at
-        where = f"the edits of {site} in layer {layer}"
-        changes = [(scope, total.change(device, model.dtype, where)) for scope, total in merged if total.acts]
+        told = f"the edits of {site} in layer {layer}"
+        changes: Changes = []
+        for scope, part in merged:
+            step = part.change(model.dtype, told) if isinstance(part, _Sum) else part.step(widths[site], model.dtype)
+            if step is not None:
+                changes.append((scope, step.to(device, model.dtype)))
         if changes:
             found[layer, site] = changes
     return found
 
 
+def _follow(merged: list[tuple[Scope, _Sum | _One]], one: _One, width: int) -> None:
+    """Let an edit follow what there is of its place: in the same sum where it can."""
+    scope = one.edit.positions
+    if one.unit is not None or one.edit.op not in ELEMENTWISE:
+        merged.append((scope, one))
+        return
+    if not merged or merged[-1][0] != scope or not isinstance(merged[-1][1], _Sum):
+        merged.append((scope, _Sum.identity(width)))
+    last = merged[-1][1]
+    assert isinstance(last, _Sum)
+    last.then(one.edit.op, one.units, one.values)
+
+
 class Row(NamedTuple):
-    """a -> min(keep * a + shift, ceiling), float64 (width,) each; the ceiling is infinite where there is none."""
+    """One step on one kind of token: a -> b, where above < a . reads < below; else a stays.
+
+    b is min(keep * a + shift, ceiling), elementwise; over the places `kept` then brought to the length that a had
+    there; and then its projection p on `unit` is brought to (1 - share) p, and between low and high. Float64 (width,).
+    """
 
     keep: NDArray[np.float64]
     shift: NDArray[np.float64]
     ceiling: NDArray[np.float64]
+    """Infinite where there is none."""
+    kept: NDArray[np.bool_] | None = None
+    unit: NDArray[np.float64] | None = None
+    share: float = 0.0
+    low: float = -np.inf
+    high: float = np.inf
+    reads: NDArray[np.float64] | None = None
+    above: float = -np.inf
+    below: float = np.inf
+
+
+_MET: tuple[frozenset[Scope], ...] = (
+    frozenset({"all"}), frozenset({"all", "answer"}), frozenset({"all", "answer", "generated"}),
+)  # fmt: skip
+"""The scopes that hold for each kind of token: before the last prompt token, at it, and after the prompt."""
 
 
 def rows(edits: Sequence[Edit], tensors: Mapping[str, NDArray[Any]], width: int) -> tuple[Row, Row, Row]:
-    """Merge the edits of one place for each kind of token: before the last prompt token, at it, and after the prompt.
+    """Merge the edits of one place to one row for each kind of token, the prompt's, its last one's and the reply's.
 
-    BadData where a tensor does not fit `width` places.
+    BadData where a tensor does not fit `width` places; ValueError for edits that take more than one step.
     """
-    met: list[list[Scope]] = [["all"], ["all", "answer"], ["all", "answer", "generated"]]
+    before, at, after = staged(edits, tensors, width)
+    if any(len(each) > 1 or not is_plain(each[0]) for each in (before, at, after)):
+        raise ValueError(f"{where(edits[0])}: these edits take several steps, or one that is not elementwise")
+    return before[0], at[0], after[0]
+
+
+def staged(edits: Sequence[Edit], tensors: Mapping[str, NDArray[Any]], width: int) -> tuple[list[Row], ...]:
+    """Write the steps of one place's edits for each of the three kinds of token; one at least, which may do nothing."""
     found = []
-    for scopes in met:
-        total = _Sum.identity(width)
+    for scopes in _MET:
+        merged: list[tuple[Scope, _Sum | _One]] = []
         for edit in edits:
-            units, values = _numbers(edit, tensors, width)
-            if edit.positions in scopes:
-                total.then(edit.op, units, values)
-        found.append(Row(np.where(total.zeroed, 0.0, 1.0), total.shift, total.ceiling))
-    return found[0], found[1], found[2]
+            units, values = numbers(edit, tensors, width)
+            unit = condition(edit, tensors, width)
+            if edit.positions in scopes and edit.strength != 0:
+                _follow(merged, _One(edit.model_copy(update={"positions": "all"}), units, values, unit), width)
+        found.append([part.row(width) for _, part in merged] or [_Sum.identity(width).row(width)])
+    return tuple(found)
+
+
+def is_plain(row: Row) -> bool:
+    """Whether a step is elementwise and unconditional."""
+    return row.kept is None and row.unit is None and row.reads is None
 
 
 @dataclass(slots=True)
@@ -135,59 +190,79 @@ class _Sum:
         else:
             self.zeroed[units], self.shift[units], self.ceiling[units] = True, 0.0, np.inf
 
-    @property
-    def acts(self) -> bool:
-        return bool(self.zeroed.any() or self.shift.any() or np.isfinite(self.ceiling).any())
+    def row(self, width: int) -> Row:
+        """The step that it is."""
+        return Row(np.where(self.zeroed, 0.0, 1.0), self.shift, self.ceiling)
 
-    def change(self, device: torch.device, dtype: torch.dtype, where: str) -> Change:
+    def change(self, dtype: torch.dtype, told: str) -> Change | None:
+        """The change for activations of a dtype; None where it has no effect. BadData for what `dtype` cannot hold."""
         bounded = np.isfinite(self.ceiling)
-        largest = max(np.abs(self.shift).max(), np.abs(self.ceiling[bounded]).max(initial=0.0))
-        if largest > torch.finfo(dtype).max:
-            raise BadData(f"{where}: {largest:g} is beyond {dtype}; expected a smaller strength, or a wider dtype")
+        if not (self.zeroed.any() or self.shift.any() or bounded.any()):
+            return None
+        _check_size(max(np.abs(self.shift).max(), np.abs(self.ceiling[bounded]).max(initial=0.0)), dtype, told)
         return Change(
-            torch.from_numpy(self.zeroed).to(device) if self.zeroed.any() else None,
-            torch.from_numpy(self.shift).to(device, dtype) if self.shift.any() else None,
-            torch.from_numpy(self.ceiling).to(device, dtype) if bounded.any() else None,
+            torch.from_numpy(self.zeroed) if self.zeroed.any() else None,
+            torch.from_numpy(self.shift) if self.shift.any() else None,
+            torch.from_numpy(self.ceiling) if bounded.any() else None,
         )
 
 
-def check_layer(layer: int, count: int, site: Site) -> None:
-    """Raise BadData where a model of `count` layers has no layer `layer`."""
-    if not 0 <= layer < count:
-        raise BadData(
-            f"{site} of layer {layer}: this model's layers are 0 to {count - 1}; expected one of these, or the model "
-            "that the control was made for"
-        )
+class _One(NamedTuple):
+    """An edit that is a step of its own."""
+
+    edit: Edit
+    units: Any
+    """An index of the places that it touches."""
+    values: NDArray[np.float64]
+    """Its value at each, strength included."""
+    unit: NDArray[np.float64] | None
+    """Of a conditional edit, the direction (width,) that its condition reads, of length 1."""
+
+    def step(self, width: int, dtype: torch.dtype) -> Step | None:
+        """The step for activations of a dtype; None where it has no effect. BadData for what `dtype` cannot hold."""
+        step, when = self._made(width, dtype), self.edit.when
+        if step is None or when is None or self.unit is None:
+            return step
+        return Conditional(step, torch.from_numpy(self.unit), when.above, when.below)
+
+    def row(self, width: int) -> Row:
+        """The step that it is, for whoever makes it by formula (see Row)."""
+        edit, total = self.edit, _Sum.identity(width)
+        when = edit.when
+        bounds = {} if when is None else {"above": when.above, "below": when.below}
+        more: dict[str, Any] = {"reads": self.unit}
+        if edit.op in ELEMENTWISE or edit.op == "rescale":
+            total.then("add" if edit.op == "rescale" else edit.op, self.units, self.values)
+        if edit.op == "rescale":
+            more["kept"] = self._spread(width, np.ones(len(self.values))) != 0
+        elif edit.op not in ELEMENTWISE:
+            more["unit"] = self._spread(width, self.values)
+            more["share"] = edit.strength if edit.op == "project_out" else 0.0
+            bounds |= {"low": edit.low, "high": edit.high}
+        more |= {name: bound for name, bound in bounds.items() if bound is not None}
+        return total.row(width)._replace(**more)
+
+    def _spread(self, width: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        spread = np.zeros(width)
+        spread[self.units] = values
+        return spread
+
+    def _made(self, width: int, dtype: torch.dtype) -> Step | None:
+        edit, told = self.edit, where(self.edit)
+        if edit.op in ELEMENTWISE:
+            total = _Sum.identity(width)
+            total.then(edit.op, self.units, self.values)
+            return total.change(dtype, told)
+        spread = self._spread(width, self.values)
+        if edit.op == "rescale":
+            _check_size(np.abs(spread).max(), dtype, told)
+            mask = self._spread(width, np.ones(len(self.values))) != 0
+            places = None if edit.units is None else torch.from_numpy(mask)
+            return Rescaled(torch.from_numpy(spread), places) if spread.any() else None
+        unit = torch.from_numpy(spread)
+        return Projected(unit, edit.strength) if edit.op == "project_out" else Projected(unit, 0.0, edit.low, edit.high)
 
 
-def _numbers(edit: Edit, tensors: Mapping[str, NDArray[Any]], width: int) -> tuple[Any, NDArray[np.float64]]:
-    """Return the places an edit touches (an index) and its value at each, strength included; BadData if it has none."""
-    name, named = where(edit), units_of(edit, tensors)
-    units: Any = slice(None)
-    size = width
-    if named is not None:
-        units = named
-        if len(units) and not 0 <= units.min() <= units.max() < width:
-            wrong = units[(units < 0) | (units >= width)][0]
-            raise BadData(
-                f"{name}: unit {wrong} of {edit.units!r} is out of range: this model has {width} places there (0 to "
-                f"{width - 1}); was the control made for another model?"
-            )
-        size = len(units)
-    if edit.tensor is None:
-        return units, np.zeros(size)
-    values = np.asarray(tensors[edit.tensor])
-    if values.shape != (size,):
-        what = f"{size} units" if edit.units is not None else f"{width} places of this model"
-        raise BadData(
-            f"{name}: {edit.tensor!r} has the shape {values.shape}, expected ({size},), one value for each of the "
-            f"{what}; was the control made for another model?"
-        )
-    with np.errstate(over="ignore", invalid="ignore"):
-        values = values.astype(np.float64) * (edit.strength if edit.op == "add" else 1.0)
-    if not np.isfinite(values).all():
-        at = int((~np.isfinite(values)).argmax())
-        raise BadData(
-            f"{name}: {edit.tensor!r} times its strength is {values[at]} at place {at}; expected finite numbers"
-        )
-    return units, values
+def _check_size(largest: float, dtype: torch.dtype, told: str) -> None:
+    if largest > torch.finfo(dtype).max:
+        raise BadData(f"{told}: {largest:g} is beyond {dtype}; expected a smaller strength, or a wider dtype")

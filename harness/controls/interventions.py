@@ -26,8 +26,9 @@ from traitbench.controls.architectures import (
     site_width,
 )
 from traitbench.controls.decoding import Decoding
-from traitbench.controls.edits import Changes, Place, check_layer, merge
+from traitbench.controls.edits import Changes, Place, merge
 from traitbench.controls.hooks import hook, seen
+from traitbench.controls.numbers import check_layer
 from traitbench.errors import BadData
 from traitbench.types import Edit, Scope, Site
 
@@ -178,9 +179,10 @@ def applied(
     """Apply `edits` to every forward pass of `model` inside the block; afterwards the model is as before.
 
     model: a transformers causal language model, or the text model of one. tensors: the arrays that the edits name, as
-    `controls.arrays` gives them. measure: also add up the dose. Edits of one place are applied in the order given; of
-    no effect (none, or strength 0) they leave the model untouched, without a hook. BadData for a site that is not known
-    of the architecture, a layer or unit out of range, a tensor of another width, missing or not finite.
+    `controls.arrays` gives them. measure: also add up the dose. Edits of one place are applied in the order given, each
+    to what the one before left, which its condition reads too; of no effect (none, or strength 0) they leave the model
+    untouched, without a hook. BadData for a site that is not known of the architecture, a layer or unit out of range, a
+    tensor of another width, missing, not finite or, as a direction, 0.
     """
     places = merge(model, edits, tensors)
     scopes = frozenset(scope for changes in places.values() for scope, _ in changes)

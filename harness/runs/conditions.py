@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from traitbench.errors import UnsupportedControl
 from traitbench.methods.fitted import fitted
 from traitbench.methods.method import Method
 from traitbench.samples import Condition
@@ -34,7 +35,7 @@ def conditions(
 
     `coefs` are further strengths of their edits; `profiles` says that the targets were drawn; `matched` puts the
     instruction that all methods share in front of each control. Of several `fits`, with seeds from the bench's on, each
-    is a condition of the same name.
+    is a condition of the same name. UnsupportedControl for `coefs` of edits that have no strength.
     """
     made: list[Made] = [(Condition(name=BASELINE), Control())]
     if bench is None:
@@ -98,6 +99,16 @@ def _points(condition: Condition, control: Control, coefs: Sequence[float]) -> I
     headline = condition.model_copy(update={"coef": chosen})
     yield headline, control.at(chosen)
     aside = headline.model_copy(update={"headline": False})
+    if (
+        more := [coef for coef in coefs if coef not in (0, chosen)]
+        if control.edits and not control.has_strength
+        else []
+    ):
+        ops = ", ".join(sorted({edit.op for edit in control.edits})) or "none"
+        raise UnsupportedControl(
+            f"--coefs {more[0]:g}: the edits of {condition.name} ({ops}) have no strength, so that they would be the "
+            "same at any; leave --coefs out, or give 0 for the control without them"
+        )
     for coef in sorted(set(coefs) - {chosen}):
         yield aside.model_copy(update={"name": f"{condition.name}@{coef:g}", "coef": coef}), control.at(coef)
     if control.messages and control.edits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ from traitbench.backends import forward, packing
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.backends.packing import Item
+from traitbench.controls.architectures import site_width
+from traitbench.controls.interventions import applied
 from traitbench.errors import BadData
-from traitbench.types import Choose, Continue, Control, Edit, Message, Request, Response, Scope, Write
+from traitbench.types import Choose, Continue, Control, Edit, Message, Request, Response, Scope, Site, When, Write
 
 Tiny = Callable[..., Path]
 LAYERS = 3
@@ -57,6 +60,81 @@ def test_packed_and_plain_agree_under_edits(
     assert np.array_equal(scores(answers(packed, requests)), before)
 
 
+SITES: tuple[Site, ...] = ("residual", "heads", "gate", "neurons")
+
+
+def mixed(folder: Path, backend: HuggingFace, positions: Scope, sites: tuple[Site, ...]) -> Control:
+    """Every operation along a whole state, at every site of two layers, on a condition and without one."""
+    rng = np.random.default_rng(4)
+    edits, tensors = list[Edit](), dict[str, np.ndarray]()
+    for layer, site in itertools.product((0, 1), sites):
+        width = site_width(backend.model, site)
+        for n, (op, more) in enumerate(
+            [
+                ("project_out", {"strength": 0.7}), ("cap", {"low": -0.1, "high": 0.1}), ("rescale", {"strength": 0.5}),
+                ("add", {"strength": 0.3}), ("clamp", {}),
+            ]
+        ):  # fmt: skip
+            name = f"{layer}.{site}.{n}"
+            tensors[name] = rng.normal(size=width).astype(np.float32)
+            tensors[f"{name}.w"] = rng.normal(size=width).astype(np.float32)
+            when = When(tensor=f"{name}.w", above=0.02) if (n + layer) % 2 or op == "clamp" else None
+            edits.append(Edit(layer=layer, site=site, op=op, tensor=name, positions=positions, when=when, **more))
+    return controls.store(folder, edits=edits, tensors=tensors)
+
+
+@pytest.mark.parametrize("positions", ["all", "answer", "generated"])
+@pytest.mark.parametrize(
+    ("name", "sites", "packs"),
+    [
+        *((name, SITES, True) for name in ("llama", "qwen3", "gpt2", "gemma2", "mistral", "phi3")),
+        *((name, SITES[:1], True) for name in ("mixtral", "qwen3_moe", "gpt_oss", "gemma3n")),
+        *((name, SITES[:1], False) for name in ("qwen3_next", "llama4", "falcon_mamba", "bloom", "mpt")),
+    ],
+)
+def test_packed_and_plain_agree_under_every_operation(
+    name: str, sites: tuple[Site, ...], packs: bool, positions: Scope, tiny: Tiny, chooses: list[Choose],
+    continues: list[Continue], tmp_path: Path,
+) -> None:  # fmt: skip
+    requests: list[Request] = [*chooses, *continues]
+    backend, plain = load(tiny(name)), load(tiny(name), packed=False)
+    control = mixed(tmp_path, backend, positions, sites)
+    before = scores(answers(backend, requests))
+    under = scores(answers(backend, requests, control))
+    assert backend.scorer.packed == packs
+    assert under == pytest.approx(scores(answers(plain, requests, control)), abs=1e-4)
+    assert abs(under - before).max() > 0.01
+    assert np.array_equal(scores(answers(backend, requests)), before)
+
+
+@pytest.mark.parametrize("positions", ["all", "answer", "generated"])
+@pytest.mark.parametrize("name", ["llama", "mixtral", "gpt_oss", "gemma3n", "qwen3_next", "falcon_mamba", "mpt"])
+def test_replies_are_those_of_full_forwards_under_every_operation(
+    name: str, positions: Scope, tiny: Tiny, chooses: list[Choose], tmp_path: Path
+) -> None:
+    backend = load(tiny(name))
+    control = mixed(tmp_path, backend, positions, SITES if name == "llama" else SITES[:1])
+    asks = [Write(doc=r.doc, messages=r.messages, max_tokens=4) for r in chooses[:3]]
+    batch = {i: r.text for i, r in answers(backend, asks, control).items()}
+    for i, request in enumerate(asks):
+        assert batch[i] == written(backend, control, request, 4)
+
+
+def written(backend: HuggingFace, control: Control, request: Request, most: int) -> str:
+    """A greedy reply, each token from a whole forward pass without a cache."""
+    ids = list(backend.encode_prompt(request))
+    start = len(ids)
+    with applied(backend.model, control.edits, controls.arrays(control)) as edits, torch.no_grad():
+        for _ in range(most):
+            at = torch.arange(len(ids))[None]
+            edits.span(at >= start - 1, at >= start)
+            following = int(backend.model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
+            if following == backend.tokenizer.eos_token_id:
+                break
+            ids.append(following)
+    return str(backend.tokenizer.decode(ids[start:], skip_special_tokens=True))
+
+
 def test_generated_positions_move_no_first_token(
     tiny: Tiny, chooses: list[Choose], continues: list[Continue], tmp_path: Path
 ) -> None:
@@ -94,20 +172,8 @@ def test_replies_are_written_under_the_edits(
     backend, control = load(tiny("llama")), edited(tmp_path, positions).at(4.0)
     asks = [Write(doc=r.doc, messages=r.messages, max_tokens=5) for r in chooses]
     batch = {i: r.text for i, r in answers(backend, asks, control).items()}
-    from traitbench.controls.interventions import applied
-
     for i, request in enumerate(asks):
-        ids = list(backend.encode_prompt(request))
-        start = len(ids)
-        with applied(backend.model, control.edits, controls.arrays(control)) as edits, torch.no_grad():
-            for _ in range(5):
-                at = torch.arange(len(ids))[None]
-                edits.span(at >= start - 1, at >= start)
-                following = int(backend.model(torch.tensor([ids])).logits[0, -1].argmax())
-                if following == backend.tokenizer.eos_token_id:
-                    break
-                ids.append(following)
-        assert batch[i] == backend.tokenizer.decode(ids[start:], skip_special_tokens=True)
+        assert batch[i] == written(backend, control, request, 5)
 
 
 @pytest.mark.parametrize("packed", [True, False])

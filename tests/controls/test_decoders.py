@@ -144,6 +144,26 @@ def test_an_edit_moves_its_positions_and_what_follows(kind: str) -> None:
     assert hooks(model) == before and torch.equal(model(ids).logits, plain)
 
 
+@pytest.mark.parametrize("kind", CONFIGS)
+@torch.inference_mode()
+def test_ops_hold_at_the_output_of_a_layer(kind: str) -> None:
+    model, ids, v = tiny(kind), words(), vector(1)
+    unit, found = torch.from_numpy(v) / np.linalg.norm(v), list[Tensor]()
+    edits = [Edit(layer=1, site="residual", op=op, tensor="v", **more) for op, more in (
+        ("rescale", {"strength": 3.0}), ("project_out", {}), ("add", {"strength": 2.0}), ("cap", {"high": 0.5}),
+    )]  # fmt: skip
+    with recorded(model, "residual", lambda n, a: found.append(a.clone()), [1]):
+        for size in range(len(edits) + 1):
+            with applied(model, edits[:size], {"v": v}), recorded(model, "residual", lambda n, a: found.append(a), [1]):
+                model(ids)
+    before, plain, *after = found[0], found[1], *found[3::2]
+    assert torch.equal(before, plain)
+    torch.testing.assert_close(after[0].norm(dim=-1), before.norm(dim=-1), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(after[1] @ unit, torch.zeros(2, 9), rtol=0, atol=1e-4)
+    torch.testing.assert_close(after[2], after[1] + 2 * torch.from_numpy(v), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(after[3] @ unit, torch.full((2, 9), 0.5), rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize("scope", ["all", "answer", "generated"])
 @pytest.mark.parametrize("kind", WRITES)
 @torch.inference_mode()

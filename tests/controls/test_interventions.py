@@ -10,7 +10,7 @@ import copy
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ from traitbench.backends.packing import Item, additive, pack, visibility
 from traitbench.controls.edits import merge
 from traitbench.controls.interventions import ARCHITECTURES, applied, head_shape, layers, recorded, site_width
 from traitbench.errors import BadData
-from traitbench.types import Edit, Op, Scope, Site
+from traitbench.types import Edit, Op, Scope, Site, When
 
 SITES: tuple[Site, ...] = ("residual", "heads", "gate", "neurons")
 NAMED = ("llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "gpt2", "phi", "phi3")
@@ -375,42 +375,99 @@ def test_model_is_restored_after_the_block_and_after_an_exception(kind: str) -> 
 
 
 def one_by_one(a: Tensor, edits: list[Edit], tensors: dict[str, np.ndarray], masks: dict[Scope, Tensor]) -> Tensor:
-    """Apply edits in order, position by position and unit by unit."""
-    a = a.clone()
+    """Apply edits in order, position by position, as their definitions say."""
+    out = a.double().numpy().copy()
     for edit in edits:
-        units = range(a.shape[-1]) if edit.units is None else tensors[edit.units].tolist()
         for row, token in masks[edit.positions].nonzero().tolist():
-            for k, unit in enumerate(units):
-                if edit.op == "add":
-                    a[row, token, unit] += edit.strength * float(tensors[edit.tensor or ""][k])
-                elif edit.op == "clamp":
-                    a[row, token, unit] = min(float(a[row, token, unit]), float(tensors[edit.tensor or ""][k]))
-                else:
-                    a[row, token, unit] = 0.0
-    return a
+            if edit.when is None or met(edit, out[row, token], tensors):
+                out[row, token] = changed(edit, out[row, token].copy(), tensors)
+    return torch.from_numpy(out).to(a.dtype)
 
 
-@pytest.mark.parametrize("seed", range(12))
+def met(edit: Edit, state: np.ndarray, tensors: dict[str, np.ndarray]) -> bool:
+    assert edit.when is not None
+    d = tensors[edit.when.tensor].astype(float)
+    held = sum(x * y for x, y in zip(state, d, strict=True)) / np.sqrt(sum(d * d))
+    return (edit.when.above is None or held > edit.when.above) and (edit.when.below is None or held < edit.when.below)
+
+
+def changed(edit: Edit, state: np.ndarray, tensors: dict[str, np.ndarray]) -> np.ndarray:
+    """One state (width,) after one edit."""
+    units = range(len(state)) if edit.units is None else tensors[edit.units].tolist()
+    mine = np.array([state[unit] for unit in units])
+    t = np.zeros(len(mine)) if edit.tensor is None else tensors[edit.tensor].astype(float)
+    d = t / max(np.linalg.norm(t), 1e-300)
+    new = {
+        "add": lambda: mine + edit.strength * t,
+        "clamp": lambda: np.minimum(mine, t),
+        "zero": lambda: np.zeros(len(mine)),
+        "project_out": lambda: mine - edit.strength * (mine @ d) * d,
+        "cap": lambda: (
+            mine + (min(max(mine @ d, edit.low or -9e9), 9e9 if edit.high is None else edit.high) - mine @ d) * d
+        ),
+        "rescale": lambda: (moved := mine + edit.strength * t) * np.linalg.norm(mine) / np.linalg.norm(moved),
+    }[edit.op]()
+    for unit, value in zip(units, new, strict=True):
+        state[unit] = value
+    return state
+
+
+OPS: tuple[Op, ...] = get_args(Op)
+
+
+def drawn(
+    rng: np.random.Generator, width: int, n: int, scope: Scope, layer: int = 1, site: Site = "residual", ops: Any = OPS
+) -> tuple[Edit, dict[str, np.ndarray]]:
+    """A random edit, its names ending in `n`: of any operation, of all places or half of them, on condition or not."""
+    op: Op = ops[rng.integers(len(ops))]
+    tensors: dict[str, np.ndarray] = {}
+    more: dict[str, Any] = {}
+    size = width
+    if rng.integers(2):
+        size = width // 2
+        tensors[f"u{n}"] = rng.permutation(width)[:size]
+        more["units"] = f"u{n}"
+    if op != "zero":
+        tensors[f"t{n}"] = rng.normal(size=size).astype(np.float32)
+        more["tensor"] = f"t{n}"
+    if op == "cap":
+        bounds = [("low",), ("high",), ("low", "high")][rng.integers(3)]
+        more |= {name: {"low": -0.3, "high": 0.2}[name] for name in bounds}
+    if rng.integers(2):
+        tensors[f"w{n}"] = rng.normal(size=width).astype(np.float32)
+        bounds = [{"above": -0.2}, {"below": 0.3}, {"above": -0.6, "below": 0.5}][rng.integers(3)]
+        more["when"] = When(tensor=f"w{n}", **bounds)
+    return Edit(layer=layer, site=site, op=op, strength=1.5, positions=scope, **more), tensors
+
+
+def mixed(model: Any, scope: Scope, seed: int) -> tuple[list[Edit], dict[str, np.ndarray]]:
+    """Two random edits at each site of two layers; none that silences a whole site, behind which all are alike."""
+    rng = np.random.default_rng(seed)
+    edits, tensors = list[Edit](), dict[str, np.ndarray]()
+    for n, site in enumerate([*SITES, *SITES] * 2):
+        layer = (0, 2)[n >= 2 * len(SITES)]
+        ops = tuple(op for op in OPS if op != "zero")
+        edit, more = drawn(rng, site_width(model, site), n, scope, layer=layer, site=site, ops=ops)
+        edits.append(edit)
+        tensors |= more
+    return edits, tensors
+
+
+@pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("site", SITES)
 @torch.inference_mode()
 def test_edits_of_one_place_are_applied_in_order(site: Site, seed: int) -> None:
-    model, ids = tiny("llama"), words(2, 4)
+    """Float64, so that no rounding decides a condition."""
+    model, ids = copy.deepcopy(tiny("llama")).double(), words(2, 4)
     rng = np.random.default_rng(seed)
-    width = site_width(model, site)
-    ops: list[Op] = ["add", "clamp", "zero"]
     scopes: list[Scope] = ["all", "answer", "generated"]
-    edits, tensors = [], {}
-    for n in range(6):
-        op = ops[rng.integers(3)]
-        some = bool(rng.integers(2))
-        if some:
-            tensors[f"u{n}"] = rng.permutation(width)[: width // 2]
-        if op != "zero":
-            tensors[f"t{n}"] = rng.normal(size=width // 2 if some else width).astype(np.float32)
+    edits, tensors = list[Edit](), dict[str, np.ndarray]()
+    for n in range(7):
         scope = scopes[rng.integers(3)] if seed % 2 else "all"
-        name = None if op == "zero" else f"t{n}"
-        units = f"u{n}" if some else None
-        edits.append(Edit(layer=1, site=site, op=op, tensor=name, units=units, strength=1.5, positions=scope))
+        ops = OPS if seed % 4 > 1 else ("add", "clamp", "zero")
+        edit, more = drawn(rng, site_width(model, site), n, scope, site=site, ops=ops)
+        edits.append(edit if seed % 4 > 1 else edit.model_copy(update={"when": None}))
+        tensors |= more
     masks: dict[Scope, Tensor] = {
         "all": torch.ones(2, 4, dtype=torch.bool),
         "answer": mask([[0, 0, 1, 1], [0, 1, 1, 1]]),
@@ -422,7 +479,7 @@ def test_edits_of_one_place_are_applied_in_order(site: Site, seed: int) -> None:
         state.span(masks["answer"], masks["generated"])
         model(ids)
     expected = one_by_one(plain[1][0], edits, tensors, masks)
-    torch.testing.assert_close(found[1][0], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found[1][0], expected, rtol=1e-9, atol=1e-9)
     assert torch.equal(found[0][0], plain[0][0])
 
 
@@ -573,8 +630,7 @@ def test_generation_with_a_cache_equals_full_forwards(kind: str, scope: Scope) -
     model = tiny(kind)
     prompt, steps = words(2, 6, seed=4), 4
     real = torch.tensor([[1] * 6, [0, 0, 1, 1, 1, 1]])
-    tensors = {s: vector(site_width(model, s)) for s in SITES}
-    edits = [Edit(layer=n, site=s, op="add", tensor=s, positions=scope) for n in (0, 1) for s in SITES]
+    edits, tensors = mixed(model, scope, len(kind))
     with applied(model, edits, tensors) as state:
         ids, seen = prompt, real
         for _ in range(steps):
@@ -694,8 +750,7 @@ def test_rows_packed_behind_a_shared_prefix_equal_plain_texts(kind: str, scope: 
         Item(prefix + tuple(words(1, n, seed=n)[0].tolist()), (tuple(words(1, m, seed=9)[0].tolist()), (1, 4, n)))
         for n, m in ((3, 4), (5, 2), (2, 3))
     ]
-    tensors = {s: vector(site_width(model, s)) for s in SITES}
-    edits = [Edit(layer=n, site=s, op="add", tensor=s, positions=scope) for n in (0, 2) for s in SITES]
+    edits, tensors = mixed(model, scope, len(kind))
     shared, row = len(prefix), pack(items, len(prefix))
     lengths = [len(item.prompt) for item in items for _ in range(len(item.prompt) - shared + len(item.nodes))]
     at = torch.tensor([row.positions])
@@ -718,6 +773,7 @@ def test_rows_packed_behind_a_shared_prefix_equal_plain_texts(kind: str, scope: 
                 state.span(answering, following)
                 plain = model(ids, use_cache=False).logits[0, len(item.prompt) - 1 :]
                 torch.testing.assert_close(packed[[row.heads[h] for h in heads]], plain, rtol=1e-4, atol=1e-4)
+    assert (logits(model, ids)[0, len(item.prompt) - 1 :] - plain).abs().max() > 1e-2
 
 
 def test_blocks_nest() -> None:
