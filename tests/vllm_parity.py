@@ -16,8 +16,9 @@ from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.backends.vllm import VLLM
 from traitbench.controls.architectures import site_width
+from traitbench.controls.edits import ELEMENTWISE
 from traitbench.tasks.administration import Administration, item_requests
-from traitbench.types import Control, Edit, Message, Op, Request, Response, Scope, Site, Write
+from traitbench.types import Control, Edit, Message, Op, Request, Response, Scope, Site, When, Write
 
 SPEC = resolve("smollm2")
 NATS = 2e-4
@@ -25,8 +26,11 @@ PLACES: dict[Site, int] = {"residual": 10, "heads": 14, "gate": 15, "neurons": 2
 EDITS: list[tuple[Site, Op, Scope]] = [
     ("residual", "add", "all"), ("residual", "clamp", "answer"), ("heads", "add", "answer"), ("heads", "zero", "all"),
     ("gate", "add", "generated"), ("gate", "clamp", "answer"), ("neurons", "add", "all"),
-    ("neurons", "zero", "generated"),
+    ("neurons", "zero", "generated"), ("residual", "project_out", "all"), ("residual", "cap", "answer"),
+    ("heads", "rescale", "all"), ("gate", "project_out", "answer"), ("neurons", "cap", "generated"),
 ]  # fmt: skip
+STAGED: dict[Site, int] = {"residual": 12, "heads": 16, "gate": 17, "neurons": 21}
+"""Layers of the edits that look at a whole state, so that the others keep their points of one row."""
 EDITED = [" ".join(each) for each in EDITS]
 
 
@@ -69,7 +73,10 @@ def ready(
     told = (Message(role="system", content="You are very outgoing."),)
     made = {"none": Control(), "prompt": controls.store(folder, messages=told)}
     made |= {
-        f"{site} {op} {scope}": edit(folder, site, op, scope, width[site], places[site]) for site, op, scope in EDITS
+        f"{site} {op} {scope}": edit(
+            folder, site, op, scope, width[site], (places if op in ELEMENTWISE else STAGED)[site]
+        )
+        for site, op, scope in EDITS
     }
     made |= {f"rank {r}": controls.store(folder, adapter=lora(hf, folder / f"lora{r}", r)) for r in ranks}
     if "rank 8" in made:
@@ -92,15 +99,23 @@ def edit(folder: Path, site: Site, op: Op, scope: Scope, width: int, layer: int 
         "v": (rng.normal(size=width) * (2 if site == "residual" else 0.3)).astype(np.float32),
         "low": np.full(width, 0.05, np.float32), "units": np.arange(0, width, 7),
     }  # fmt: skip
-    named = {"add": ("v", None), "clamp": ("low", None), "zero": (None, "units")}[op]
-    held = {name: tensors[name] for name in named if name}
+    names, more = {
+        "add": (("v", None), {}),
+        "clamp": (("low", None), {}),
+        "zero": ((None, "units"), {}),
+        "project_out": (("v", None), {"strength": 12.0}),
+        "cap": (("v", None), {"low": 20.0 if site == "residual" else 2.0}),
+        "rescale": (("v", None), {"strength": 2.0, "when": When(tensor="v", above=0.0)}),
+    }[op]
+    held = {name: tensors[name] for name in names if name}
     made = Edit(
         layer=PLACES[site] if layer is None else layer,
         site=site,
         op=op,
-        tensor=named[0],
-        units=named[1],
+        tensor=names[0],
+        units=names[1],
         positions=scope,
+        **more,
     )
     return controls.store(folder, edits=(made,), tensors=held)
 

@@ -10,7 +10,7 @@ import itertools
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from traitbench import controls
 from traitbench.backends import counting
@@ -29,7 +29,7 @@ from traitbench.backends.vllm.setup import BLOCK, CPU_BLOCK, RANKS, Setup, longe
 from traitbench.backends.vllm.texts import tail, uncached
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.errors import BadData
-from traitbench.types import Choose, Continue, Control, Kind, Record, Request, Response, Write, prompt_hash
+from traitbench.types import Choose, Continue, Control, Kind, Op, Record, Request, Response, Write, prompt_hash
 
 __all__ = ["VLLM"]
 
@@ -42,6 +42,8 @@ class VLLM(Backend):
 
     name: ClassVar[str] = "vllm"
     applies: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights", "activations"})
+    ops: ClassVar[frozenset[Op]] = frozenset(get_args(Op))
+    conditional: ClassVar[bool] = True
     ranks: ClassVar[frozenset[int] | None] = frozenset(range(1, RANKS[-1] + 1))
     fits_on: ClassVar[str | None] = "hf"
     mixes: ClassVar[bool] = True
@@ -137,13 +139,12 @@ class VLLM(Backend):
         `fitter` is the hf backend, which tells what the self-check must find; edits cannot do without. BadData for a
         control that was made for another model.
         """
-        found = needs(wanted, self.config, self.dtype)
+        found = needs(wanted, self.config, self.dtype, self.given.tensor_parallel_size)
         self._setup = self._setup.model_copy(update=dict(found))
         if found.places:
             if fitter is None:
                 raise ValueError("edits are checked against hf, which must be open when they are made ready")
-            layers = {site: place["layers"] for site, place in found.places.items()}
-            self._known = known(fitter, layers, Path(self._folder.name) / "known")
+            self._known = known(fitter, found.places, Path(self._folder.name) / "known")
 
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown."""

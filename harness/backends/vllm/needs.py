@@ -7,9 +7,10 @@ from typing import Any
 
 from traitbench import controls
 from traitbench.backends.vllm.setup import RANKS, Needs
+from traitbench.controls import where
 from traitbench.controls.adapters import check_adapter, rank_of, touched
-from traitbench.controls.architectures import SERVED
-from traitbench.controls.edits import merge
+from traitbench.controls.architectures import SERVED, site_width
+from traitbench.controls.edits import is_plain, merge, staged
 from traitbench.errors import BadData
 from traitbench.types import Control, Site
 
@@ -19,8 +20,8 @@ _UNSERVED = frozenset({"lm_head", "embed_tokens"})
 """Modules whose adapters are not served."""
 
 
-def needs(wanted: Sequence[Control], config: Any, dtype: str) -> Needs:
-    """Gather what `wanted` need of a model with the text config `config`.
+def needs(wanted: Sequence[Control], config: Any, dtype: str, ranks: int = 1) -> Needs:
+    """Gather what `wanted` need of a model with the text config `config`, on `ranks` GPUs that share it.
 
     BadData for a control that was made for another model, and for what vLLM does not serve.
     """
@@ -40,8 +41,16 @@ def needs(wanted: Sequence[Control], config: Any, dtype: str) -> Needs:
     places: dict[Site, dict[str, Any]] = {}
     for site in sorted({edit.site for edit in edits}):
         mine = [edit for edit in edits if edit.site == site]
-        layers, added = sorted({edit.layer for edit in mine}), all(edit.op == "add" for edit in mine)
-        places[site] = {"layers": layers, "added": added}
+        layers = sorted({edit.layer for edit in mine})
+        steps = {str(layer): count for layer in layers if (count := _steps(skeleton, wanted, site, layer))}
+        if steps and ranks > 1 and site != "residual":
+            first = next(edit for edit in mine if str(edit.layer) in steps)
+            raise BadData(
+                f"{where(first)} needs a sum over all places, of which each of {ranks} GPUs has a share; use "
+                "tensor_parallel_size=1, or --backend hf"
+            )
+        added = all(edit.op == "add" for edit in mine if str(edit.layer) not in steps)
+        places[site] = {"layers": layers, "added": added, "steps": steps}
     rank = max((rank_of(folder) for folder in adapters.values()), default=0)
     if rank > RANKS[-1]:
         raise BadData(f"an adapter has the rank {rank}, vLLM serves up to {RANKS[-1]}; use --backend hf")
@@ -52,6 +61,17 @@ def needs(wanted: Sequence[Control], config: Any, dtype: str) -> Needs:
             "on the layers alone"
         )
     return Needs(places=places, rank=rank, adapters=len(adapters), touched=tuple(modules))
+
+
+def _steps(skeleton: Any, wanted: Sequence[Control], site: Site, layer: int) -> int:
+    """How many steps a control's edits of one place take at most; 0 where each control's are one elementwise row."""
+    most, width = 0, site_width(skeleton, site)
+    for control in wanted:
+        mine = [edit for edit in control.edits if (edit.site, edit.layer) == (site, layer)]
+        kinds = staged(mine, controls.arrays(control), width) if mine else ()
+        if not all(len(each) == 1 and is_plain(each[0]) for each in kinds):
+            most = max(most, *map(len, kinds))
+    return most
 
 
 def _skeleton(config: Any, dtype: str) -> Any:

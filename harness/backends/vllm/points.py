@@ -1,8 +1,9 @@
 """Edit points in a vLLM model: modules that change activations by rows of fixed buffers, one row a kind of token.
 
-An edit point computes min(keep * a + shift, ceiling), elementwise, with the row that the index names for each token.
-Row 0 changes nothing; a control in slot s owns the rows 1 + 3 s to 3 + 3 s: before the last prompt token, at it, after
-the prompt. The buffers keep their addresses, so that compiled code and captured graphs read what was written last.
+An edit point computes min(keep * a + shift, ceiling), elementwise, with the row that the index names for each token;
+one for edits that look at a whole state (see stages) takes several steps with a row each. Row 0 changes nothing; a
+control in slot s owns the rows 1 + 3 s to 3 + 3 s: before the last prompt token, at it, after the prompt. The buffers
+keep their addresses, so that compiled code and captured graphs read what was written last.
 """
 
 from __future__ import annotations
@@ -15,16 +16,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from traitbench.backends.vllm.stages import KINDS, Stages
 from traitbench.controls import where
 from traitbench.controls.architectures import SERVED, Names
-from traitbench.controls.edits import Row, rows
+from traitbench.controls.edits import Row, rows, staged
 from traitbench.errors import BadData
 from traitbench.types import Edit, Site
 
-__all__ = ["Points"]
-
-KINDS = 3
-"""Of tokens: before the last prompt token, at it, after the prompt."""
+__all__ = ["KINDS", "Points"]
 
 
 class Point(nn.Module):
@@ -76,7 +75,7 @@ class Point(nn.Module):
 class Gate(nn.Module):
     """act(gate), the edit, times up: in place of vLLM's one operation for all of it."""
 
-    def __init__(self, inner: nn.Module, point: Point) -> None:
+    def __init__(self, inner: nn.Module, point: Point | Stages) -> None:
         """`inner` is SiluAndMul or GeluAndMul; BadData for another activation."""
         super().__init__()
         kind = type(inner).__name__
@@ -101,7 +100,7 @@ class Points:
         self, model: Any, config: Any, places: Mapping[Site, Mapping[str, Any]], slots: int, tokens: int,
         rank: int, ranks: int,
     ) -> None:  # fmt: skip
-        """Install `places` (site -> layers, and whether its edits only add) into `model`.
+        """Install `places` (see Needs) into `model`.
 
         `config` is the text model's; `tokens` is the most that a batch has; `rank` of `ranks` holds a slice of heads
         and neurons. BadData for an architecture whose modules are not known.
@@ -117,13 +116,18 @@ class Points:
         like = torch.empty(0, dtype=dtype, device=like.device)
         self.index = torch.zeros(tokens, dtype=torch.int64, device=like.device)
         self.slots, self.rank, self.ranks = slots, rank, ranks
-        self._points: dict[tuple[int, Site], Point] = {}
+        self._points: dict[tuple[int, Site], Point | Stages] = {}
         stack = _decoder(model).get_submodule("layers")
         for site, given in places.items():
             for number in given["layers"]:
                 layer = stack[number]
                 width = _width(layer, names, site, config)
-                point = Point(self.index, slots, width, bool(given["added"]), like)
+                steps = given.get("steps", {}).get(str(number), 0)
+                point: Point | Stages = (
+                    Stages(self.index, slots, width, steps, like)
+                    if steps
+                    else Point(self.index, slots, width, bool(given["added"]), like)
+                )
                 layer.add_module(f"traitbench_{site}", point)
                 _attach(layer, names, site, point)
                 self._points[number, site] = point
@@ -143,6 +147,9 @@ class Points:
         if missing := [edits[0] for place, edits in mine.items() if place not in self._points]:
             raise BadData(f"{where(missing[0])} was not made ready in the engine; its places are {self.places}")
         for place, point in self._points.items():
+            if isinstance(point, Stages):
+                point.write(slot, staged(mine[place], tensors, point.width) if place in mine else None)
+                continue
             found = None
             if place in mine:
                 whole = point.width if place[1] == "residual" else point.width * self.ranks
@@ -171,7 +178,7 @@ def _width(layer: Any, names: Names, site: Site, config: Any) -> int:
     return int(getattr(projection, "base_layer", projection).input_size_per_partition)
 
 
-def _attach(layer: Any, names: Names, site: Site, point: Point) -> None:
+def _attach(layer: Any, names: Names, site: Site, point: Point | Stages) -> None:
     if site == "residual":
         # A layer returns what it adds and what it adds it to; the next one takes their sum.
         def changed(module: Any, arguments: Any, out: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

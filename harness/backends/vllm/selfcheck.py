@@ -16,7 +16,7 @@ import numpy as np
 from traitbench import controls
 from traitbench.backends.backend import Backend
 from traitbench.errors import BadData
-from traitbench.types import Choose, Control, Doc, Edit, Message, Site
+from traitbench.types import Choose, Control, Doc, Edit, Message, Op, Site
 
 __all__ = ["QUESTION", "Known", "known", "verify"]
 
@@ -44,32 +44,39 @@ class Known(NamedTuple):
     logprobs: Logprobs
 
 
-def known(hf: Backend, places: Mapping[Site, Collection[int]], folder: Path) -> list[Known]:
+def known(hf: Backend, places: Mapping[Site, Mapping[str, Any]], folder: Path) -> list[Known]:
     """Ask hf plainly, and under an edit of the middle one of each site's layers; `folder` takes the edits.
 
-    An edit adds one number with random signs in every place, from the last prompt token on, as large as it must be to
-    be told from rounding. BadData where none is.
+    `places` are those of Needs. An edit adds one number with random signs in every place, from the last prompt token
+    on, as large as it must be to be told from rounding; where a layer's edits take steps, one more takes their
+    projection on these signs away so many times. BadData where none moves an answer.
     """
     plain = ask(hf, Control())
     found = [Known(None, Control(), plain)]
     least = 20 * TOLERANCE[str(hf.identity["dtype"])]
-    for site, layers in places.items():
-        layer = sorted(layers)[len(layers) // 2]
-        signs = np.sign(np.random.default_rng(layer).normal(size=_width(hf, site))).astype(np.float32)
-        size = 0.25
-        while True:
-            edit = Edit(layer=layer, site=site, op="add", tensor="signs", strength=size, positions="answer")
-            control = controls.store(folder, edits=(edit,), tensors={"signs": signs})
-            moved = ask(hf, control)
-            if _apart(moved, plain) > least:
-                break
-            if size >= _LARGEST:
-                raise BadData(
-                    f"no edit of {site} in layer {layer} moves an answer of this model, so none can be checked"
-                )
-            size *= 4
-        found.append(Known(site, control, moved))
+    for site, place in places.items():
+        staged = [int(layer) for layer in place.get("steps", {})]
+        checks: list[tuple[Op, Collection[int]]] = [("add", place["layers"]), ("project_out", staged)]
+        for op, layers in checks:
+            if layers:
+                layer = sorted(layers)[len(layers) // 2]
+                found.append(_moved(hf, site, layer, op, plain, least, folder))
     return found
+
+
+def _moved(hf: Backend, site: Site, layer: int, op: Op, plain: Logprobs, least: float, folder: Path) -> Known:
+    """An edit that moves the answer by more than `least` nats, and the answer."""
+    signs = np.sign(np.random.default_rng(layer).normal(size=_width(hf, site))).astype(np.float32)
+    size = 0.25
+    while True:
+        edit = Edit(layer=layer, site=site, op=op, tensor="signs", strength=size, positions="answer")
+        control = controls.store(folder, edits=(edit,), tensors={"signs": signs})
+        moved = ask(hf, control)
+        if _apart(moved, plain) > least:
+            return Known(site, control, moved)
+        if size >= _LARGEST:
+            raise BadData(f"no edit of {site} in layer {layer} moves an answer of this model, so none can be checked")
+        size *= 4
 
 
 def verify(backend: Backend, found: Sequence[Known], dtype: str, about: Callable[[], str]) -> float:

@@ -45,7 +45,8 @@ class Needs(Record):
     """What a run's controls need of an engine."""
 
     places: dict[Site, dict[str, Any]] = {}
-    """Site -> `layers`, and `added`: whether its edits only add."""
+    """Site -> `layers`; `added`: whether its edits only add; `steps`: layer, as text -> how many steps its edits take,
+    where they are not one elementwise row."""
     rank: int = 0
     """The largest of an adapter; 0: there is none."""
     adapters: int = 0

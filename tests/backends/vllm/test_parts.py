@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
+from traitbench import controls
 from traitbench.backends.vllm import setup
+from traitbench.backends.vllm.needs import needs
 from traitbench.backends.vllm.points import Points
-from traitbench.controls.edits import rows
+from traitbench.controls.edits import merge, rows
 from traitbench.errors import BadData, MissingExtra
-from traitbench.types import Edit, Op, Scope, Site
+from traitbench.types import Edit, Op, Scope, Site, When
 
 HIDDEN, HEADS, NEURONS, LAYERS = 6, 4, 10, 3
 
@@ -121,6 +125,82 @@ def test_a_point_changes_the_tokens_of_its_request_and_no_others(site: Site, op:
     assert (wanted[touched] - plain[touched]).abs().max() > 1e-3
     points.write(1, (), {})
     assert torch.allclose(model(x), plain, atol=1e-6), "an empty slot changes nothing"
+
+
+STEPS = [
+    ("project_out", {"strength": 0.7}), ("cap", {"low": -0.1, "high": 0.2}), ("rescale", {"strength": 2.0}),
+    ("add", {}), ("clamp", {}), ("zero", {}), ("rescale", {"units": "u"}), ("project_out", {"units": "u"}),
+]  # fmt: skip
+"""Operation and what else an edit says."""
+
+
+def by_hf(edits: list[Edit], tensors: Any, width: int, masks: dict[Scope, Tensor], a: Tensor) -> Tensor:
+    """The edits as hf makes them, of a place of this width: where their scope is."""
+    config = LlamaConfig(
+        hidden_size=width, num_attention_heads=1, num_hidden_layers=2, vocab_size=8, intermediate_size=4
+    )
+    moved = [edit.model_copy(update={"site": "residual"}) for edit in edits]
+    for scope, step in merge(LlamaForCausalLM(config), moved, tensors)[1, "residual"]:
+        a = torch.where(masks[scope][:, None], step(a), a)
+    return a
+
+
+@pytest.mark.parametrize("site", list(WIDTH))
+@pytest.mark.parametrize("on_condition", [False, True])
+@pytest.mark.parametrize(
+    ("scope", "compiled"), [("all", False), ("answer", False), ("generated", False), ("answer", True)]
+)
+@torch.no_grad()
+def test_steps_are_what_hf_does(site: Site, on_condition: bool, scope: Scope, compiled: bool) -> None:
+    """One control after another of up to two steps in one slot, beside a request without any."""
+    model, width, rng = Model(), WIDTH[site], np.random.default_rng(3)
+    places: Any = {site: {"layers": [1], "added": False, "steps": {"1": 2}}}
+    points = Points(model, CONFIG, places, slots=2, tokens=64, rank=0, ranks=1)
+    if compiled:
+        points._points[1, site].compile(backend="eager", fullgraph=True)
+    x = torch.randn(10, HIDDEN)
+    plain, index = model(x), torch.tensor([0] * 5 + [4, 4, 5, 6, 6])
+    masks: dict[Scope, Tensor] = {"all": index >= 4, "answer": index >= 5, "generated": index >= 6}
+    when = When(tensor="w", above=0.0) if on_condition else None
+    for n, (op, more) in enumerate(STEPS):
+        tensors: Any = {
+            "v": rng.normal(size=3 if "units" in more else width), "u": np.array([0, 2, 3]),
+            "w": rng.normal(size=width), "s": np.full(width, 0.3),
+        }  # fmt: skip
+        edits = [
+            Edit(layer=1, site=site, op=op, tensor=None if op == "zero" else "v", positions=scope, when=when, **more),
+            Edit(layer=1, site=site, op="rescale" if n % 2 else "add", tensor="s", positions=scope),
+        ]
+        points.index.zero_()
+        points.write(1, edits, tensors)
+        assert torch.allclose(model(x), plain, atol=1e-6), "row 0 changes nothing"
+        points.index[:10] = index
+        wanted = by_hand(model, x, site, functools.partial(by_hf, edits, tensors, width, masks))
+        assert torch.allclose(model(x), wanted, atol=1e-5)
+        assert (wanted[masks[scope]] - plain[masks[scope]]).abs().max() > 1e-4
+        assert torch.allclose(wanted[:5], plain[:5], atol=1e-6)
+    points.write(1, (), {})
+    assert torch.allclose(model(x), plain, atol=1e-6), "an empty slot changes nothing"
+
+
+def test_what_an_engine_must_have_room_for(tmp_path: Any) -> None:
+    config = LlamaConfig(hidden_size=8, num_attention_heads=2, num_hidden_layers=3, vocab_size=16, intermediate_size=12)
+    tensors = {"v": np.ones(8), "g": np.ones(12)}
+
+    def made(*edits: Edit) -> Any:
+        return controls.store(tmp_path, edits=edits, tensors=tensors)
+
+    add = Edit(layer=1, site="residual", op="add", tensor="v")
+    cap = Edit(layer=2, site="residual", op="cap", tensor="v", high=1.0, positions="answer")
+    wanted = [made(add), made(cap, cap.model_copy(update={"layer": 2, "op": "rescale", "high": None})), made(add, cap)]
+    found = needs(wanted, config, "float32").places
+    assert found == {"residual": {"layers": [1, 2], "added": True, "steps": {"2": 2}}}
+    assert needs(wanted[:1], config, "float32").places["residual"] == {"layers": [1], "added": True, "steps": {}}
+    assert needs(wanted, config, "float32", ranks=2).places == found
+    gate = made(Edit(layer=0, site="gate", op="add", tensor="g", when=When(tensor="g", above=0.0)))
+    assert needs([gate], config, "float32").places["gate"]["steps"] == {"0": 1}
+    with pytest.raises(BadData, match=r"the edit of gate in layer 0 needs a sum .* each of 2 GPUs"):
+        needs([gate], config, "float32", ranks=2)
 
 
 @torch.no_grad()
