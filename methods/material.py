@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
     from traitbench.types import Mode
 
-__all__ = ["instructions", "items", "prose"]
+__all__ = ["instructions", "items", "prose", "words"]
 
 
 def items(bench: Bench, some: Sequence[Item], scorings: Sequence[Mode], inventory: str | None = None) -> dict[str, str]:
@@ -29,6 +29,11 @@ def items(bench: Bench, some: Sequence[Item], scorings: Sequence[Mode], inventor
     about = [[item.id, item.text_hash, item.trait, item.facet, item.keyed] for item in some]
     asked = [request.content() for mode in scorings for request in bench.requests(some, mode, name)]
     return {f"items of {name}": digest([about, asked])}
+
+
+def words(name: str, texts: Sequence[str]) -> dict[str, str]:
+    """Digest texts under a name of the method's own."""
+    return {name: digest(list(texts))}
 
 
 def prose() -> dict[str, str]:

@@ -226,18 +226,11 @@ class P_Tailor(Method):
         rows, held = ([self._example(each, plan.cutoff, bench) for each in part] for part in parts)
         trained, chosen = self._chosen(plan, rows, held, bench)
         sought = self._sought(trained, parts, rows, held, bench, chosen["specialisation"])
-        return (
-            trained,
-            {
-                "note": NOTE,
-                "data": {"name": corpus.name, "digest": corpus.digest},
-                "routing": Experts.read(trained.adapter).state(),
-                **chosen,
-                **trained.summary,
-                "find": sought.details,
-            },
-            sought,
-        )
+        details = {
+            "note": NOTE, "data": {"name": corpus.name, "digest": corpus.digest},
+            "routing": Experts.read(trained.adapter).state(), **chosen, **trained.summary, "find": sought.details,
+        }  # fmt: skip
+        return trained, details, sought
 
     def _sought(
         self, trained: Trained, parts: tuple[tuple[Dialogue, ...], tuple[Dialogue, ...]], rows: Sequence[Example],

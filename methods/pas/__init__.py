@@ -34,21 +34,7 @@ from traitbench.methods.method import Method
 from traitbench.methods.pas.contrasts import Contrasts
 from traitbench.methods.pas.heads import NEUTRAL, Heads, parted, select, sided
 from traitbench.methods.prompting import Prompting
-from traitbench.types import (
-    BIG_FIVE,
-    Aim,
-    Control,
-    Edit,
-    Fit,
-    Kind,
-    Message,
-    Person,
-    Point,
-    Record,
-    Target,
-    Trait,
-    digest,
-)  # fmt: skip
+from traitbench.types import BIG_FIVE, Aim, Control, Edit, Fit, Kind, Message, Person, Point, Record, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
@@ -142,9 +128,8 @@ class PAS(Method):
         person = target.person
         answered = [item for item in bench.inventory(person.inventory).items if item.id in person.answers]
         said = [message.content for message in self._messages(person, bench)]
-        return material.items(bench, answered, ("choice",), person.inventory) | material.prose() | {
-            "answers": digest(said)
-        }  # fmt: skip
+        asked = material.items(bench, answered, ("choice",), person.inventory)
+        return asked | material.prose() | material.words("answers", said)
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the control.

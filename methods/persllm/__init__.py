@@ -178,7 +178,7 @@ class PersLLM(Method):
             seconds=building_seconds + charged + first.seconds + (second.seconds if second else 0.0),
             details={
                 "aim": "transfer from a description of the trait pole" if character.pole else "character",
-                "data": {**_told(persona), "writer": wrote, "pairs": len(found), "without_pair": alone},
+                "data": {**persona.summary, "writer": wrote, "pairs": len(found), "without_pair": alone},
                 "sft": first.summary, "dpo": second.summary if second else None, "leaks": held.summary,
                 "trials": [trial.model_dump(mode="json") for trial in trials], "find": {"test": NOT_TESTED},
             },
@@ -298,15 +298,3 @@ def _spec(name: str) -> Any:
 def _licence(character: Character, wrote: Any) -> str:
     by = "quoted from them" if wrote == "quoted" else f"answers written by {wrote['model']}"
     return f"texts: {character.licence}; {by}; instructions: {questions.texts().licence}"
-
-
-def _told(persona: Persona) -> dict[str, Any]:
-    """What method.json says of the data."""
-    return {
-        "persona": persona.name,
-        "digest": digest([record.model_dump() for record in persona.records]),
-        "asked": persona.asked,
-        "train": len(persona.half("train")),
-        "held_out": len(persona.half("held_out")),
-        "lost": persona.lost.model_dump(),
-    }

@@ -14,7 +14,7 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -105,6 +105,15 @@ class Persona(Record):
     def half(self, half: Half) -> tuple[Answered, ...]:
         """The records of one half."""
         return tuple(record for record in self.records if record.half == half)
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What method.json says of the data."""
+        return {
+            "persona": self.name, "digest": digest([record.model_dump() for record in self.records]),
+            "asked": self.asked, "train": len(self.half("train")), "held_out": len(self.half("held_out")),
+            "lost": self.lost.model_dump(),
+        }  # fmt: skip
 
 
 def marker(character: Character) -> str:
