@@ -24,7 +24,7 @@ COMMANDS = {
     "judge": "calibrate judges of written replies, or have people rate replies beside them",
     "compare": "set two runs beside each other, item by item, or a run beside people",
     "reproduce": "recompute published figures, and say why they differ",
-    "export": "publish a run without restricted texts, or write it in another tool's format",
+    "export": "publish a run without restricted texts, or write a run or a control in another tool's format",
     "report": "write a run, or several, as one HTML page with figures",
     "leaderboard": "build leaderboard.json, .md and .html from the published runs",
     "data": "list, fetch and locate data sets",
@@ -295,15 +295,19 @@ def _judge(p: argparse.ArgumentParser) -> None:
 
 
 def _export(p: argparse.ArgumentParser) -> None:
-    """The flags of `export`: a run goes out, or the folder of what ships for another tool is printed."""
+    """The flags of `export`: a run or a control goes out, or the folder of what ships for another tool is printed."""
     what = p.add_mutually_exclusive_group(required=True)
-    what.add_argument("folder", nargs="?", help=_FOLDER)
+    what.add_argument("folder", nargs="?", help=f"{_FOLDER}; or the folder of a fitted control")
     what.add_argument(
         "--path", choices=["lm-eval", "inspect-register"],
         help="print the folder of our tasks for this tool, or of entries for this register",
     )  # fmt: skip
     p.add_argument("--to", metavar="DIR", help="default: results/published, of another format results/exported")
-    p.add_argument("--format", metavar="NAME", default="published", help="published, inspect, eee, hf (%(default)s)")
+    p.add_argument(
+        "--format", metavar="NAME",
+        help="of a run: published, inspect, eee, hf (published); of a control: gguf, pt, bias, peft, transformers",
+    )  # fmt: skip
+    p.add_argument("--model", "-M", metavar="NAME|HUB_ID|PATH", help="what a control is for, where it does not say")
     p.add_argument("--source", metavar="URL", help="inspect-register: https://github.com/OWNER/NAME/tree/COMMIT")
     p.add_argument("--dataset_id", metavar="ORG/NAME", help="hf: the benchmark's data set on the hub")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from traitbench.types import Control
 
 __all__ = [
-    "CONFIG", "WEIGHTS", "Base", "adapter_digest", "check_adapter", "copy_adapter", "parameters", "rank_of",
+    "CONFIG", "WEIGHTS", "Base", "adapter_digest", "base_of", "check_adapter", "copy_adapter", "parameters", "rank_of",
     "read_config", "restored", "touched", "worn",
 ]  # fmt: skip
 
@@ -72,6 +72,13 @@ def read_config(folder: Path) -> dict[str, Any]:
         if config.get(key):
             raise BadData(f"the adapter {folder} {what} ({key}); expected a plain LoRA; train one without {key}")
     return config
+
+
+def base_of(folder: Path) -> Base | None:
+    """The base model that an adapter's config names; None where it names none."""
+    config = read_config(folder)
+    named, revision = config.get("base_model_name_or_path"), config.get("revision")
+    return Base(str(named), str(revision) if revision else None) if named else None
 
 
 def rank_of(folder: Path) -> int:

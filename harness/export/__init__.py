@@ -1,4 +1,4 @@
-"""Other tools: our controlled model and our questionnaires in lm-eval and Inspect, and runs in their formats.
+"""Other tools: our controlled model and our questionnaires in lm-eval and Inspect, runs and controls in their formats.
 
 Each module but this one may import the tool it is for, so a name is looked up when it is asked for.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from traitbench.catalog import Catalog
 
-__all__ = ["FORMATS", "PATHS"]
+__all__ = ["CONTROLS", "FORMATS", "PATHS"]
 
 FORMATS: Catalog[Callable[..., list[Path]]] = Catalog(
     "format",
@@ -22,6 +22,19 @@ FORMATS: Catalog[Callable[..., list[Path]]] = Catalog(
 )
 """Name -> what writes a results file in that format below a folder, and returns the files made; `hf` also takes a
 `dataset_id`."""
+
+CONTROLS: Catalog[Callable[..., list[Path]]] = Catalog(
+    "control-format",
+    {
+        "bias": "traitbench.export.checkpoints:bias",
+        "gguf": "traitbench.export.vector_files:gguf",
+        "peft": "traitbench.export.plain:peft",
+        "pt": "traitbench.export.vector_files:pt",
+        "transformers": "traitbench.export.plain:transformers",
+    },
+)
+"""Name -> what writes a stored control (`portable.leaving`) in that format into a folder, and returns what it made;
+`model` names the model that it is for, where the control does not say."""
 
 PATHS: Catalog[Callable[..., Path]] = Catalog(
     "path",
