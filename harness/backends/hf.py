@@ -1,4 +1,7 @@
-"""Models run by the library transformers, on the CPU or a GPU."""
+"""Models run by the library transformers, on the CPU or a GPU.
+
+Over 300 lines: one class that answers every kind of request, each in a short method; what they do is beside it.
+"""
 
 from __future__ import annotations
 

@@ -68,6 +68,8 @@ def leaving(place: Path) -> Leaving:
     assert fit is not None
     if fit.strength is not None:
         control = control.at(fit.strength)
+    # Strength 0 switches an edit off.
+    control = control.model_copy(update={"edits": tuple(edit for edit in control.edits if edit.strength)})
     if not control.kinds:
         raise UnsupportedControl(
             f"{place} changes nothing: of the strengths that were tried none moved the model towards "

@@ -29,13 +29,14 @@ from traitbench.runs.conditions import conditions, once
 from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
 from traitbench.runs.judging import Judging, judges_of
+from traitbench.runs.keeping import keep
 from traitbench.runs.plan import NOTHING, Given, Plan, Prepared
 from traitbench.runs.prepare import prepare
 from traitbench.runs.reading import reading
 from traitbench.runs.results import Results
-from traitbench.runs.side_effects import kept, loaded, measured, refuse_unasked
+from traitbench.runs.side_effects import loaded, measured, refuse_unasked
 from traitbench.runs.stored import check_model, remarks
-from traitbench.runs.summary import beside, summarise
+from traitbench.runs.summary import summarise
 from traitbench.samples import Condition, Item
 from traitbench.targets import drawn
 from traitbench.tasks.block import Facts
@@ -90,14 +91,7 @@ def evaluate(
             update={"judges": cards, "reading": known, "warnings": [*facts.warnings, *notes, *unfound(facts)]}
         )
         results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
-        stamp = datetime.fromtimestamp(started, UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")
-        written = {t: store.write_lines(folder.path / f"samples_{t}_{stamp}.jsonl", r) for t, r in samples.items()}
-        results = results.model_copy(update={"samples_sha256": written})
-        if beyond is not None:
-            results = beside(results, kept(*beyond, folder.path, stamp, results.conditions))
-        path = folder.path / f"results_{stamp}.json"
-        store.write_json(path, results.model_dump(mode="json", by_alias=True))
-    return results, path
+        return keep(results, folder.path, samples, beyond, datetime.fromtimestamp(started, UTC))
 
 
 def served(prepared: Prepared) -> type[Backend]:

@@ -73,10 +73,10 @@ def read(place: Path) -> Control:
             "the folder another name if the change was meant"
         )
     chosen = control.fit.strength
-    if chosen and (other := {edit.strength for edit in control.edits if edit.op == "add"} - {chosen}):
+    if chosen and control.has_strength and control.at(chosen).edits != control.edits:
         raise BadData(
-            f"{place}: {_FILE} adds at strength {min(other):g}, and method.json says that {chosen:g} was chosen; put "
-            "it back and ask for others with --coefs"
+            f"{place}: method.json says that the strength {chosen:g} was chosen, and {_FILE} has another; put it back "
+            "and ask for others with --coefs"
         )
     return control.model_copy(update={"target": _target(place, control.fit)})
 

@@ -12,8 +12,6 @@ experts" (arXiv 2406.12548).
 Where it departs: it is a re-implementation, since the paper published neither code, nor data, nor the form of its loss.
 Ours are therefore the data, the loss (see `experts`), its weight, and that the router sees the target alone: gates that
 also see the prompt change with every prompt, so that no adapter holds them and no backend could serve the control.
-
-Over 300 lines: a third are options with what each means; the rest is one training, its test and its fold.
 """
 
 from __future__ import annotations

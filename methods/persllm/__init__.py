@@ -11,8 +11,6 @@ After Zeng et al. (2024), "PersLLM: a personified training approach for large la
 Where it departs: stages of life are named in ordinary text, since new tokens could not be served as an adapter; texts
 and questions are our own, split by paragraph; numbers of the second stage, beta among them, are assumed, as they were
 not published; and a trait target is reached by transfer, from a description of the pole, never from items.
-
-Over 300 lines: a quarter are options with what each means; the rest is two stages that share rows and settings.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from traitbench.controls.vectors import read
 from traitbench.errors import UnsupportedControl
 from traitbench.export import CONTROLS
 from traitbench.export.portable import leaving, refuse_edits
-from traitbench.types import Doc, Edit, Fit, Message, Op, Scope, Site, Write
+from traitbench.types import Doc, Edit, Fit, Message, Op, Scope, Site, When, Write
 
 IDS = torch.tensor([[0, 20, 40, 60, 80, 5, 250, 7, 99, 101]])
 SHAPE = {**GQA, "max_position_embeddings": 512, **NO_IDS}
@@ -431,12 +431,16 @@ def test_an_operation_or_a_setting_that_no_form_knows_is_refused(make: Make) -> 
     (plain_edit,) = held.control.edits
 
     class Later(Edit):
-        when: float = 0.0
+        how: float = 0.0
 
     given = dict(plain_edit)
     for strange, error in (
+        (Edit(**{**given, "op": "project_out"}), "is 'project_out', .*no form holds it, use run --control"),
+        (Edit(**{**given, "op": "cap", "low": 0.0}), "has low, which no form holds; use run --control"),
+        (Edit(**{**given, "op": "rescale"}), "is 'rescale', .*no form holds it, use run --control"),
+        (Edit(**{**given, "when": When(tensor="d", above=0.0)}), "has when, which no form holds; use run --control"),
         (Edit.model_construct(**{**given, "op": "turn_round"}), "is 'turn_round'.*no form holds it, use run --control"),
-        (Later(**{**given, "when": 0.5}), "has when, which no form holds; use run --control"),
+        (Later(**{**given, "how": 0.5}), "has how, which no form holds; use run --control"),
     ):
         odd = held._replace(control=held.control.model_copy(update={"edits": (strange,)}))
         with pytest.raises(UnsupportedControl, match=error):

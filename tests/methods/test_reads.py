@@ -96,7 +96,7 @@ def _word(word: str, other: str) -> Callable[[str, str], str]:
 
 CHANGES: dict[str, Callable[[str, str], str]] = {
     "inventories/": _inventory,
-    "methods/neutral.json": _word(" the ", " that "),
+    "harness/backends/neutral.json": _word(" the ", " that "),
     "methods/prompting.json": _prompting,
     QUESTIONS: _word("?", "??"),
     OPEN: _word(" the ", " that "),

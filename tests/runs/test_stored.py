@@ -293,7 +293,7 @@ def broken(make: Make, what: str) -> str:
         ("no tensors", "cannot read .*tensors.safetensors"),
         ("no method", "holds no method.json, which says what the control is and what it aims at"),
         ("changed", "control.json was changed since it was fitted"),
-        ("strength", "adds at strength 3, and method.json says that 2 was chosen; .*--coefs"),
+        ("strength", "the strength 2 was chosen, and control.json has another; .*--coefs"),
         ("damaged", "control.json, line 1"),
         ("part", "this is a part of the control"),
         ("run", "this is the folder of a run"),

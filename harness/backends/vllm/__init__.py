@@ -2,6 +2,8 @@
 
 Prompts are rendered and tokenised by our own renderer, and the engine is given token ids only, so that both backends
 show a model the same text. Methods are fitted on the hf backend, which is closed before the engine starts.
+
+Over 300 lines: one class that answers every kind of request, each in a short method; what they do is beside it.
 """
 
 from __future__ import annotations
