@@ -294,7 +294,7 @@ def test_names_of_files(file: Write, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "held" / "m.gguf").touch()
     with pytest.raises(BadData, match=r"Give the file itself: --model .*held/m\.gguf"):
         resolve(str(tmp_path / "held"))
-    with pytest.raises(UnknownName, match=r"a folder or \.gguf file that exists"):
+    with pytest.raises(UnknownName, match=r"a folder that exists, a \.gguf file"):
         resolve("nothing")
 
 
