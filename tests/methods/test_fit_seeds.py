@@ -108,7 +108,7 @@ def test_one_fit_leaves_the_folder_its_name(planted: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["-m", "prompting"], "prompting has no fit that a seed decides; methods that have one: dpo, npti"),
+        (["-m", "prompting"], "prompting has no fit that a seed decides; methods that have one: bipo, dpo"),
         (["-m", "vector", "--method_args", "file=x.gguf"], "the method vector has no fit that a seed decides"),
         (["-m", "residual", "--coefs", "1"], "--fit_seeds 3 with --coefs: a dose curve is that of one fit"),
         (["-m", "persllm", "--target", "characters"], "the task persona_consistency cannot sum up several fits"),

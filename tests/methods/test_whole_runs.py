@@ -17,6 +17,8 @@ from traitbench.runs.evaluate import evaluate
 from traitbench.runs.finished import rescore
 from traitbench.runs.plan import Plan
 from traitbench.runs.results import Results
+from traitbench.runs.tables import tables
+from traitbench.tasks.findings import FOUND_NOTHING
 
 
 def plan(model: Path, to: Path, **changes: Any) -> Plan:
@@ -53,6 +55,26 @@ def test_strengths_stand_beside_the_headline(planted: Path, tmp_path: Path) -> N
     assert results.cost["stored_parameters"] == 32
 
 
+def test_a_run_says_whether_its_fits_found_anything(
+    planted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model has the poles of extraversion planted, and none of openness."""
+    found, _ = run(planted, tmp_path, scoring=("statement",))
+    nothing, path = run(planted, tmp_path, scoring=("statement",), target="openness=high")
+    said = f"residual {FOUND_NOTHING}: a result; its numbers are shown, and not ranked"
+    assert said in nothing.warnings and not any(FOUND_NOTHING in line for line in found.warnings)
+    for results, title in ((found, "yes"), (nothing, "nothing")):
+        (table,) = [table for table in tables(results) if table.title == "Did residual find anything?"]
+        assert [line[-1] for line in table.rows] == [title]
+    entry = nothing.entry("mini_ipip", "run/results_1.json")
+    assert entry.findings and entry.findings.whole and entry.rows["statement"].contenders[0].unranked == FOUND_NOTHING
+    assert rescore(path) == nothing
+    capsys.readouterr()
+    flags = "-m residual --method_args layer=1,strength=2 --device cpu --target openness=high --tasks mini_ipip"
+    assert main(["fit", "-M", str(planted), *flags.split(), "-o", str(tmp_path)]) == 0
+    assert ", nothing found: p = 0.4" in capsys.readouterr().err
+
+
 def test_no_control_and_strength_0_answer_alike(planted: Path, tmp_path: Path) -> None:
     results, _ = run(planted, tmp_path, coefs=(0,), scoring=("choice",))
     none, nothing = (modes(results)["choice"].scores[name] for name in ("baseline", "extraversion=high@0"))
@@ -79,10 +101,10 @@ def test_a_run_that_was_stopped_fits_nothing_twice(
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(plan(planted, tmp_path), Stop(), lambda line: None)
-    assert calls == 1
+    assert calls == 2, "the personas, and the words that the fit is tested on"
     results, _ = run(planted, tmp_path)
     again, _ = run(planted, tmp_path, coefs=(4,))
-    assert calls == 1
+    assert calls == 2
     assert results.fits == again.fits
     for mode, scored in modes(results).items():
         assert scored.scores == {name: modes(again)[mode].scores[name] for name in scored.scores}
@@ -109,7 +131,7 @@ def test_items_that_were_fitted_on_are_counted_and_cost_the_rank(planted: Path, 
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
-        (["-m", "prompting", "--coefs", "1"], 2, "prompting has no strength; methods that have one: npti, pas"),
+        (["-m", "prompting", "--coefs", "1"], 2, "prompting has no strength; methods that have one: bipo, npti, pas"),
         (["-m", "residual", "--method_args", "positions=generated"], 2, "cannot move a choice"),
         (["-m", "residual", "--method_args", "layr=1"], 2, "did you mean 'layer'"),
         (["-m", "residual", "--model", "scripted:uniform"], 2, "backends that can: hf"),
