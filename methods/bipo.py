@@ -45,6 +45,7 @@ from traitbench.types import (
     Message,
     Point,
     Record,
+    Site,
     Target,
     Trait,
 )
@@ -66,6 +67,7 @@ class BiPO(Method):
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model = True
     seeded = True
+    sites: ClassVar[frozenset[Site]] = frozenset({"residual"})
     strength = "strength"
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="dpo", lr=(5e-4,), batch=(4,), epochs=20, warmup=100),

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from traitbench.types import Aim, Control, Kind, Record, Target, Trait
+from traitbench.types import Aim, Control, Kind, Op, Record, Site, Target, Trait
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -24,6 +24,8 @@ class Method(ABC):
     """What it can aim at; empty: it takes no target and makes one control for the whole run."""
     needs_model: ClassVar[bool] = False
     """Whether `fit` works on a loaded model (`bench.backend`)."""
+    sites: ClassVar[frozenset[Site]] = frozenset()
+    """Where its edits are; empty: it makes none, or says so only once it is fitted."""
     strength: ClassVar[str | None] = None
     """What it calls the strength of its edits (--coefs sets it); None: it has none."""
 
@@ -59,6 +61,21 @@ class Method(ABC):
         one of them was changed, and stand in its method.json.
         """
         return {}
+
+    def check_model(self, config: Any, label: str) -> None:
+        """Refuse, before any weights are loaded, what would fail on a model with this config, called `label`.
+
+        As it is, BadData for a site of `sites` that is not known of the architecture.
+        """
+        from traitbench.controls.architectures import check_site
+
+        for site in sorted(self.sites):
+            check_site(config, site)
+
+    @property
+    def ops(self) -> frozenset[Op]:
+        """What its edits do, where it can be said before they are made: a backend must be able to do it."""
+        return frozenset()
 
     @property
     def rank(self) -> int | None:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from pydantic import Field
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import material
+from traitbench.methods.layers import tried
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting, Style, texts
 from traitbench.methods.separation import ON, QUESTIONS, separated, word_contrasts, words
@@ -47,6 +48,7 @@ from traitbench.types import (
     Point,
     Record,
     Scope,
+    Site,
     Target,
     Trait,
     Write,
@@ -80,6 +82,7 @@ class Residual(Method):
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several"})
     needs_model = True
     seeded = True
+    sites: ClassVar[frozenset[Site]] = frozenset({"residual"})
     strength = "strength"
 
     class Config(Record):
@@ -163,15 +166,18 @@ class Residual(Method):
         )  # fmt: skip
         return self._control(shift, layer, bench.folder, fit)
 
+    def check_model(self, config: Any, label: str) -> None:
+        """Refuse an architecture whose layers are not known, and a layer that the model lacks."""
+        from traitbench.controls.architectures import depth_of
+
+        super().check_model(config, label)
+        if (depth := depth_of(config)) is not None:
+            tried(depth, self.config.layer, self.config.layers)
+
     def _layers(self, bench: Bench) -> tuple[int, ...]:
         from traitbench.controls.interventions import layers
 
-        depth = layers(bench.backend.model)
-        even = range(depth // 5, depth * 9 // 10 + 1, max(1, round(depth * 0.7 / 8)))
-        given = (self.config.layer,) if self.config.layer is not None else self.config.layers or tuple(even)
-        if strange := [layer for layer in given if not 0 <= layer < depth]:
-            raise BadData(f"layer {strange[0]} is out of range: this model has layers 0 to {depth - 1}")
-        return given
+        return tried(layers(bench.backend.model), self.config.layer, self.config.layers)
 
     def _choice(
         self,
@@ -185,10 +191,10 @@ class Residual(Method):
         fixed = self.config.strength
         signs = {trait: float(np.sign(level)) for trait, level in target.levels.items()}
         with TemporaryDirectory() as folder:
-            tried = {n: self._control(_added(poles, signs, n), n, Path(folder)) for n in layers}
+            drafts = {n: self._control(_added(poles, signs, n), n, Path(folder)) for n in layers}
             strengths = self.config.strengths if fixed is None else (fixed,)
             limit = self.config.max_perplexity if fixed is None else math.inf
-            return bench.deepest(tried, target, strengths, items, limit, self.config.within)
+            return bench.deepest(drafts, target, strengths, items, limit, self.config.within)
 
     def _control(self, shift: Shift, layer: int, folder: Path, fit: Fit | None = None) -> Control:
         strength = fit.strength if fit and fit.strength is not None else 1.0

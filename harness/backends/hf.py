@@ -89,8 +89,7 @@ class HuggingFace(Backend):
         stops = self.renderer.stops(ends(self.model.generation_config, self.tokenizer))
         self.model.generation_config.eos_token_id = stops or None
         self._positions = positions(self.model.config)
-        kind = "cpu" if self.model.device.type == "cpu" else "cuda"
-        self._row_tokens = _ROW_TOKENS[kind]
+        self._row_tokens = _ROW_TOKENS["cpu" if self.model.device.type == "cpu" else "cuda"]
         self.scorer = Scorer(self.model, packed=packed, tokens=self._row_tokens)
         self.writer = Writer(self.model, self.scorer, self._row_tokens, batch_size)
         named = first_tokens(self.model.config.get_text_config(decoder=True), self.tokenizer)
@@ -100,10 +99,9 @@ class HuggingFace(Backend):
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Load the model."""
         cls.check(spec, options)
-        given: dict[str, Any] = dict(options.arguments)
+        given: Any = options.arguments | options.model_dump(include={"device", "batch_size", "chat_template"})
         if revision := given.pop("revision", None):
             spec = spec.model_copy(update={"revision": str(revision)})
-        given |= options.model_dump(include={"device", "batch_size", "chat_template"})
         return cls(spec, **given)
 
     @property

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.weights import Weights
 from traitbench.errors import BadData, first_line
 
-__all__ = ["device_of", "ends", "load", "precision", "settings", "skeleton"]
+__all__ = ["configuration", "device_of", "ends", "load", "precision", "settings", "skeleton"]
 
 
 def ends(settings: GenerationConfig | None, tokenizer: Any) -> list[int]:
@@ -69,14 +70,20 @@ def settings(spec: ModelSpec, weights: Weights, trust: bool) -> tuple[Any, Any, 
     """Load what there is besides the weights: tokenizer, text config, and the tokens that end a reply."""
     source = _source(weights, trust)
     located = {key: source[key] for key in ("revision", "local_files_only")}
+    config = configuration(spec, weights, trust)
     with _told(spec, weights):
         tokenizer = AutoTokenizer.from_pretrained(**source)
-        config = AutoConfig.from_pretrained(**source).get_text_config(decoder=True)
         try:
             generation = GenerationConfig.from_pretrained(weights.path, **located)
         except OSError:
             generation = GenerationConfig.from_model_config(config)
     return tokenizer, config, ends(generation, tokenizer)
+
+
+def configuration(spec: ModelSpec, weights: Weights, trust: bool) -> Any:
+    """Load the text model's config alone: its sizes, before any weights."""
+    with _told(spec, weights):
+        return AutoConfig.from_pretrained(**_source(weights, trust)).get_text_config(decoder=True)
 
 
 def skeleton(spec: ModelSpec, weights: Weights) -> Any:
@@ -99,7 +106,7 @@ def _told(spec: ModelSpec, weights: Weights) -> Iterator[None]:
     """Say which model cannot be loaded, and what was expected."""
     try:
         yield
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         raise BadData(
             f"cannot load {spec.name} from {weights.path}: {first_line(error)}; expected a causal language model "
             "as transformers saves it (config.json, *.safetensors, tokenizer files)"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods import METHODS
 from traitbench.methods.method import Method
-from traitbench.types import Mode, Target
+from traitbench.types import Edit, Mode, Op, Target
 
-__all__ = ["check_matched", "check_strengths"]
+if TYPE_CHECKING:
+    from traitbench.backends.backend import Backend
+
+__all__ = ["check_edits", "check_matched", "check_strengths"]
 
 
 def check_strengths(name: str, method: Method, coefs: Sequence[float], scoring: Sequence[Mode]) -> None:
@@ -39,4 +43,18 @@ def check_matched(name: str, method: Method, aims: Sequence[Target | None]) -> N
         raise TraitbenchUsage(
             f"--matched: the instruction that all methods share has no words for {strange[0]}, only for "
             f"{', '.join(texts())}; leave --matched out"
+        )
+
+
+def check_edits(name: str, kind: type[Backend], edits: Iterable[Edit], ops: Iterable[Op] = ()) -> None:
+    """Refuse edits, and `ops` that are to come, of the method `name` that the backend cannot make."""
+    edits = tuple(edits)
+    if strange := {*ops, *(edit.op for edit in edits)} - kind.ops:
+        raise UnsupportedControl(
+            f"the method {name} makes edits that {', '.join(sorted(strange))}, which the backend {kind.name} "
+            f"cannot; it can {', '.join(sorted(kind.ops)) or 'do none'}; use --backend hf"
+        )
+    if not kind.conditional and any(edit.when is not None for edit in edits):
+        raise UnsupportedControl(
+            f"the method {name} makes edits on a condition, which the backend {kind.name} cannot; use --backend hf"
         )

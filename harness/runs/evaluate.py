@@ -25,6 +25,7 @@ from traitbench.progress import Progress
 from traitbench.runs.administer import administer, key_of
 from traitbench.runs.aims import left_out
 from traitbench.runs.checkout import git_hash
+from traitbench.runs.checks import check_edits
 from traitbench.runs.conditions import conditions, once
 from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
@@ -36,6 +37,7 @@ from traitbench.runs.reading import reading
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects import loaded, measured, refuse_unasked
 from traitbench.runs.stored import check_model, remarks
+from traitbench.runs.suited import check_suited
 from traitbench.runs.summary import summarise
 from traitbench.samples import Condition, Item
 from traitbench.targets import drawn
@@ -58,6 +60,7 @@ def evaluate(
     prepared = prepare(plan, given)
     kind = served(prepared)
     check_model(prepared)
+    check_suited(prepared)
     others = loaded(plan.side_effects, plan.include_path, plan.side_effects_limit, prepared.conditions, tell)
     judges = judges_of(prepared)
     folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
@@ -111,6 +114,8 @@ def served(prepared: Prepared) -> type[Backend]:
             f"the method {plan.method} makes adapters of rank {method.rank}, which the backend {prepared.backend} "
             f"cannot serve; it serves the ranks {', '.join(map(str, sorted(kind.ranks)))}"
         )
+    edits = (edit for _, control in prepared.conditions for edit in control.edits)
+    check_edits(plan.method, kind, edits, method.ops)
     if plan.mix_conditions and not kind.mixes:
         raise UnsupportedControl(
             f"--mix_conditions: the backend {prepared.backend} asks under one control at a time; leave it out"
@@ -148,11 +153,7 @@ def _fitted(prepared: Prepared, backend: Backend, tell: Callable[[str], None], p
         if told := before_fits(prepared, backend, bench):
             tell(told)
         made = _conditions(prepared, bench)
-        if ops := {edit.op for _, control in made for edit in control.edits} - backend.ops:
-            raise UnsupportedControl(
-                f"the method {plan.method} makes edits that {', '.join(sorted(ops))}, which the backend {backend.name} "
-                f"cannot; it can {', '.join(sorted(backend.ops)) or 'do none'}; use --backend hf"
-            )
+        check_edits(plan.method, type(backend), (edit for _, control in made for edit in control.edits))
         dose = {name: bench.dose(edits) for name, edits in _edited(made).items() if edits.edits}
         made = [(c.model_copy(update={"dose": dose.get(_bare(control).hash)}), control) for c, control in made]
         backend.prepare([control for _, control in made], opened)

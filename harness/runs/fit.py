@@ -12,6 +12,7 @@ from traitbench.runs.evaluate import fitter, served, workbench
 from traitbench.runs.plan import NOTHING, Given, Plan
 from traitbench.runs.prepare import prepare
 from traitbench.runs.reading import read
+from traitbench.runs.suited import check_suited
 from traitbench.types import Control
 
 __all__ = ["fit"]
@@ -44,6 +45,7 @@ def fit(
             "messages, `traitbench run` uses them"
         )
     kind = served(prepared)
+    check_suited(prepared)
     backend = fitter(prepared, kind.fits_on) if kind.fits_on else kind.make(prepared.spec, plan.options())
     try:
         read(backend, prepared.spec, tell)

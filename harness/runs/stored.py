@@ -15,7 +15,7 @@ from traitbench.methods.stored import Stored
 from traitbench.runs.aims import targets
 from traitbench.tasks import for_target
 from traitbench.tasks.task import Task
-from traitbench.types import TRAITS, Control, Fit, Target, is_name
+from traitbench.types import TRAITS, Control, Fit, Target, at_strength, is_name
 
 if TYPE_CHECKING:
     from traitbench.backends.models import ModelSpec
@@ -29,6 +29,8 @@ _FILE = "control.json"
 _EXPECTED = "expected the folder of a control, as `traitbench fit` prints it, or a folder of such folders"
 _ELSEWHERE = frozenset({"backend", "model", "source", "weights", "vllm", "compiled"})
 """Parts of an identity that say who computes, or name the weights, which are held against each other by themselves."""
+_DOES = {"add": "adds", "clamp": "clamps", "zero": "zeroes", "project_out": "projects out", "cap": "caps",
+         "rescale": "rescales"}  # fmt: skip
 
 
 def folders(given: Sequence[str]) -> list[Path]:
@@ -73,10 +75,11 @@ def read(place: Path) -> Control:
             "the folder another name if the change was meant"
         )
     chosen = control.fit.strength
-    if chosen and control.has_strength and control.at(chosen).edits != control.edits:
+    meant = control.edits if chosen is None else at_strength(control.edits, chosen)
+    if other := [edit for edit, as_chosen in zip(control.edits, meant, strict=True) if edit != as_chosen]:
         raise BadData(
-            f"{place}: method.json says that the strength {chosen:g} was chosen, and {_FILE} has another; put it back "
-            "and ask for others with --coefs"
+            f"{place}: {_FILE} {_DOES[other[0].op]} at strength {other[0].strength:g}, and method.json says that "
+            f"{chosen:g} was chosen; fit it again, or put it back and ask for others with --coefs"
         )
     return control.model_copy(update={"target": _target(place, control.fit)})
 

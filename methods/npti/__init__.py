@@ -50,7 +50,7 @@ from traitbench.methods.npti.sources import (
     texts,
 )
 from traitbench.methods.weakest import weakest
-from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Point, Target, Trait, Write
+from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Point, Site, Target, Trait, Write
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
@@ -76,11 +76,12 @@ class NPTI(Method):
     """Raise the neurons of the pole aimed at and silence those of the other; several traits are added up."""
 
     name = "npti"
-    version = "2"
+    version = "3"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True
     seeded = True
+    sites: ClassVar[frozenset[Site]] = frozenset({"gate"})
     strength = "gamma"
     presets: ClassVar[Mapping[str, Generation]] = PRESETS
 
@@ -145,8 +146,6 @@ class NPTI(Method):
             )
         with tempfile.TemporaryDirectory(dir=bench.cache) as draft:
             gamma, curve, items = self._gamma(controls.store(Path(draft), edits=edits, tensors=tensors), target, bench)
-        # At 0 the edits stay in the control, so that --coefs can still show the curve; Fit.strength says what is used.
-        at = [e.model_copy(update={"strength": gamma}) if e.op == "add" and gamma else e for e in edits]
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=config.model_dump(mode="json"), seed=bench.seed, strength=gamma, curve=curve,
@@ -160,7 +159,7 @@ class NPTI(Method):
             licence=self._licence(), seconds=time.perf_counter() - began,
             parameters=sum(v.size for v in tensors.values() if v.dtype.kind == "f"),
         )  # fmt: skip
-        return controls.store(bench.folder, edits=at, tensors=tensors, fit=fit)
+        return controls.store(bench.folder, edits=edits, tensors=tensors, fit=fit)
 
     def _scenes(self, trait: Trait, seed: int) -> Scenes:
         config = self.config

@@ -76,8 +76,8 @@ class PAS(Method):
     version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several", "person"})
-    needs_model = True
-    seeded = True
+    needs_model = seeded = True
+    sites = frozenset({"heads"})
     strength = "alpha"
 
     class Config(Record):

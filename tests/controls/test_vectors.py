@@ -12,8 +12,8 @@ import torch
 import transformers
 from numpy.typing import NDArray
 
-from traitbench.controls.interventions import applied
-from traitbench.controls.vectors import Vectors, fitting, read
+from traitbench.controls.interventions import applied, recorded
+from traitbench.controls.vectors import Vectors, check_width, fitting, read
 from traitbench.errors import BadData
 from traitbench.types import Edit
 
@@ -71,6 +71,56 @@ def test_steered_file_folds_the_coefficient_in(tmp_path: Path) -> None:
     assert found.made_for is None and list(found.layers) == [4, 5]
     np.testing.assert_array_equal(found.layers[4], -1.5 * vector(4))
     np.testing.assert_allclose(found.layers[5], vector(5), rtol=2**-8)
+
+
+def test_a_steered_vector_with_a_leading_1_is_read(tmp_path: Path) -> None:
+    path = steered(tmp_path / "s.pt", {"layers.1": entry(1, steering_vector=torch.from_numpy(vector(1))[None])})
+    np.testing.assert_array_equal(read(path).layers[1], 2 * vector(1))
+
+
+def rows(count: int, width: int = WIDTH) -> torch.Tensor:
+    return torch.stack([torch.from_numpy(vector(n, width)) for n in range(count)])
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda t: t, lambda t: {"axis": t, "n_roles": 3}, lambda t: {"vector": t, "type": "pos_3", "role": "sage"}]
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_tensor_has_a_row_a_layer_with_or_without_the_embeddings(tmp_path: Path, dtype: Any, wrap: Any) -> None:
+    whole = rows(LAYERS + 1).to(dtype)
+    for held, first in ((whole, 1), (whole[:LAYERS], 0)):
+        found = read(steered(tmp_path / "v.pt", wrap(held)))
+        assert found.rows and found.made_for is None
+        layers = fitting(found, LAYERS, WIDTH, "v.pt")
+        assert list(layers) == list(range(LAYERS))
+        for n, values in layers.items():
+            np.testing.assert_array_equal(values, held[n + first].float().numpy())
+
+
+@torch.no_grad()
+def test_rows_of_hidden_states_are_those_of_the_layers(tmp_path: Path) -> None:
+    """As persona vectors are made: a row for each of output_hidden_states, the embeddings first."""
+    model, ids = small("llama"), torch.arange(12).reshape(2, 6)
+    states = torch.stack([h.mean(dim=(0, 1)) for h in model(ids, output_hidden_states=True).hidden_states])
+    layers = fitting(read(steered(tmp_path / "v.pt", states)), LAYERS, WIDTH, "v.pt")
+    with recorded(model, "residual", lambda n, a: means.update({n: a.mean(dim=(0, 1)).numpy()})):
+        means: dict[int, Any] = {}
+        model(ids)
+    for n in range(LAYERS - 1):  # the last of hidden_states is behind the final norm
+        np.testing.assert_allclose(layers[n], means[n], rtol=1e-6)
+
+
+def test_rows_for_another_model_are_refused(tmp_path: Path) -> None:
+    found = read(steered(tmp_path / "v.pt", rows(LAYERS + 1)))
+    said = f"{LAYERS + 1} rows of {WIDTH} values; this model has"
+    for depth, width in ((LAYERS - 1, WIDTH), (LAYERS + 2, WIDTH), (LAYERS, WIDTH * 2)):
+        with pytest.raises(
+            BadData, match=rf"v\.pt was made for another model: it has {said} {depth} layers and {width}"
+        ):
+            fitting(found, depth, width, "v.pt")
+    with pytest.raises(BadData, match=f"{said} 32 values a layer"):
+        check_width(found, None, 32, "v.pt")
+    check_width(found, None, WIDTH, "v.pt")
 
 
 def small(kind: str) -> Any:
@@ -182,6 +232,12 @@ def test_damaged_gguf_files_are_refused(tmp_path: Path, content: bytes | str) ->
         ({"layers.1": entry(), "h.1": entry()}, "2 vectors for 1 layers"),
         ({"layers.1": torch.zeros(WIDTH)}, "expected a dict of hookpoint"),
         (torch.zeros(WIDTH), "holds Tensor"),
+        (torch.zeros(2, 3, WIDTH), r"shape \(2, 3, 16\); expected floats \(layers, width\)"),
+        (torch.zeros(2, WIDTH, dtype=torch.int64), "int64"),
+        ({"axis": torch.zeros(WIDTH)}, r"shape \(16,\); expected floats \(layers, width\)"),
+        (torch.full((2, WIDTH), float("nan")), "row 0 holds nan at place 0"),
+        (torch.zeros(0, WIDTH), "0 vectors"),
+        ([torch.zeros(WIDTH)], "holds list; expected a dict of hookpoint"),
         ({}, "0 vectors"),
         ({"layers.1": entry(extra=Path("x"))}, "as plain tensors"),
     ],

@@ -432,6 +432,11 @@ def test_no_gamma_within_the_limit_is_strength_0_and_keeps_the_edits(place: Plac
     control = fit(place, max_perplexity=1e-9)
     assert control.fit is not None and control.fit.strength == 0 and len(control.edits) == 2
     assert not control.at(control.fit.strength).edits
+    # What was chosen is what is stored: as it is read from disk it changes nothing, and clamps nothing.
+    again = controls.read(place.bench.folder / control.hash)
+    assert [e.strength for e in again.edits] == [0.0, 0.0] and {e.op for e in again.edits} == {"clamp", "add"}
+    assert leaning(place, again) == leaning(place, None)
+    assert leaning(place, again.at(2.0)) == leaning(place, fit(place, gamma=2.0)) != leaning(place, None)
 
 
 def test_a_share_of_the_raised_neurons_can_be_dropped(place: Place) -> None:

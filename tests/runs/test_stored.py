@@ -253,6 +253,13 @@ def broken(make: Make, what: str) -> str:
         text = (place / "control.json").read_text().replace('"strength": 2.0', '"strength": 3.0')
         (place / "control.json").write_text(text)
         place = place.rename(place.with_name("stronger"))
+    elif what == "live":
+        # As version 2 of npti left it: nothing was chosen, and the clamps are on.
+        clamp = Edit(layer=1, site="gate", op="clamp", tensor="top")
+        made = Fit.model_validate_json((place / "method.json").read_text())
+        live = controls.store(place.parent, edits=[clamp], tensors={"top": np.zeros(48, np.float32)})
+        place = place.parent / live.hash
+        (place / "method.json").write_text(made.model_copy(update={"strength": 0.0}).model_dump_json())
     elif what == "damaged":
         (place / "control.json").write_text("{")
     elif what == "part":
@@ -293,7 +300,8 @@ def broken(make: Make, what: str) -> str:
         ("no tensors", "cannot read .*tensors.safetensors"),
         ("no method", "holds no method.json, which says what the control is and what it aims at"),
         ("changed", "control.json was changed since it was fitted"),
-        ("strength", "the strength 2 was chosen, and control.json has another; .*--coefs"),
+        ("strength", "adds at strength 3, and method.json says that 2 was chosen; .*--coefs"),
+        ("live", "clamps at strength 1, and method.json says that 0 was chosen; fit it again"),
         ("damaged", "control.json, line 1"),
         ("part", "this is a part of the control"),
         ("run", "this is the folder of a run"),
