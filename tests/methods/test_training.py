@@ -203,7 +203,9 @@ def test_the_model_is_only_borrowed(make: Bencher, backend: HuggingFace) -> None
     assert model.config.to_dict() == config and model.generation_config.to_dict() == generation
 
 
-@pytest.mark.parametrize(("loss", "part"), [("sft", "arguments"), ("dpo", "_Pairs._prepare_dataset")])
+@pytest.mark.parametrize(
+    ("loss", "part"), [("sft", "trainers.arguments"), ("dpo", "preferences._Pairs._prepare_dataset")]
+)
 def test_a_trainer_that_cannot_be_made_leaves_the_model_as_it_was(
     loss: str, part: str, make: Bencher, backend: HuggingFace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +215,7 @@ def test_a_trainer_that_cannot_be_made_leaves_the_model_as_it_was(
     def refuse(*_: Any, **__: Any) -> Any:
         raise OSError("no space left")
 
-    monkeypatch.setattr(f"traitbench.methods.training.trainers.{part}", refuse)
+    monkeypatch.setattr(f"traitbench.methods.training.{part}", refuse)
     plan, dpo = (DPO, True) if loss == "dpo" else (SFT, False)
     with pytest.raises(OSError, match="no space"):
         train(make(), loss, plan, texts(backend, 8, dpo=dpo), texts(backend, 4, first=20, dpo=dpo))
