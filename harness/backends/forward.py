@@ -344,7 +344,8 @@ class Scorer:
 def _picked(sink: Along, places: torch.Tensor, layer: int, activations: torch.Tensor) -> None:
     """Hand over the activations at `places`, (3, tokens): row, column and answer of each."""
     rows, columns, of = places
-    sink(layer, activations[rows, columns], of)
+    # Of a model that lies on several GPUs a layer may be elsewhere.
+    sink(layer, activations[rows.to(activations.device), columns.to(activations.device)], of)
 
 
 def _mask(places: Sequence[int], length: int, device: Any) -> torch.Tensor:

@@ -347,7 +347,7 @@ def stored(control: Control) -> dict[str, set[int]]:
 def test_planted_neurons_are_found_by_reading(place: Place, target: Target, mine: str, other: str) -> None:
     control = fit(place, target)
     assert stored(control) == {"add": PLANTED[mine], "clamp": PLANTED[other]}
-    assert control.fit is not None and control.fit.strength and control.fit.version == "2"
+    assert control.fit is not None and control.fit.strength
     assert all((p.effect or 0) > 0 for p in control.fit.curve) and len(control.fit.curve) == 5
     details = control.fit.details["traits"][TRAIT]
     assert details["scenes"] == 12 and details["tokens"] == {"high": 132, "low": 132}
