@@ -47,16 +47,16 @@ class Case(NamedTuple):
 
 ITEMS, QUESTIONS = "inventories/ipip_neo_300.json", "methods/npti/questions.json"
 OPEN = "methods/dialogues/open.jsonl"
+WRITTEN: dict[str, Any] = {"search": "generate", "questions_per_pole": 4, "max_tokens": 3, "gammas": (1.0,)}
 ONE: dict[str, Any] = {"strengths": (1.0,), "max_perplexity": 1e9}
 CASES = {
     "residual": Case("residual", {"layers": (1,), **ONE}, "methods/prompting.json"),
     "vector": Case("vector", {"file": "v.gguf", **ONE}, ITEMS),
     "pas": Case("pas", {"heads": 2, "alphas": (1.0,)}, ITEMS),
     "pas, a person": Case("pas", {"heads": 2, "alphas": (1.0,), "turn": "user"}, ITEMS, PERSON, "i1"),
-    "npti": Case("npti", {"questions_per_pole": 4, "max_tokens": 3, "dev_questions": 1, "gammas": (1.0,)}, QUESTIONS),
-    "npti, items": Case(
-        "npti", {"questions_per_pole": 4, "max_tokens": 3, "dev": "items", "gammas": (1.0,)}, QUESTIONS
-    ),
+    "npti": Case("npti", {"scenes": 12, "gammas": (1.0,)}, OPEN),
+    "npti, questions": Case("npti", {**WRITTEN, "dev": "questions", "dev_questions": 1}, QUESTIONS),
+    "npti, questions from scenes": Case("npti", {**WRITTEN, "questions": "scenes", "descriptions": "own"}, OPEN),
     "sft": Case("sft", TRAINED, OPEN),
     "dpo": Case("dpo", {**TRAINED, "adapters": "each"}, OPEN),
     "bipo": Case("bipo", {**TRAINED, "layers": (1,), **ONE}, OPEN),
@@ -98,7 +98,7 @@ CHANGES: dict[str, Callable[[str, str], str]] = {
     "inventories/": _inventory,
     "harness/backends/neutral.json": _word(" the ", " that "),
     "methods/prompting.json": _prompting,
-    QUESTIONS: _word("?", "??"),
+    QUESTIONS: lambda text, _: text.replace("?", "??").replace("You ", "Oh, you "),
     OPEN: _word(" the ", " that "),
     "methods/persllm/questions.json": _word("?", "??"),
     "harness/targets/characters/": _word(".", " indeed."),
