@@ -43,7 +43,7 @@ def made_board() -> tuple[Leaderboard, dict[str, Results]]:
 def _filled(entry: Entry) -> Entry:
     out = entry
     for mode, metrics in entry.metrics.items():
-        if metrics.get("effect") is not None:
+        if metrics.get("effect") is not None and "specific" in metrics:
             out = with_metrics(out, mode, **_made(metrics))
     return out
 

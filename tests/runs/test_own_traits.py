@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
 import pytest
 
 from traitbench import inventories
@@ -178,7 +180,15 @@ def test_words_that_cannot_be_read(content: str, match: str, inventory: Path, tm
 
 
 def test_matched_needs_words_too(inventory: Path) -> None:
-    line = plan(inventory, model="smollm2", model_args={}, method="vector", target="Lie-1=high")
+    file = inventory.with_name("happy.gguf")
+    writer = gguf.GGUFWriter(file, "controlvector")
+    writer.add_tensor("direction.1", np.ones(576, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    given = {"file": str(file), "layer": "1", "strength": "4"}
+    line = plan(inventory, model="smollm2", model_args={}, method="vector", method_args=given, target="Lie-1=high")
     assert prepare(line).targets == [Target(levels={"Lie-1": 1.0})]
     with pytest.raises(TraitbenchUsage, match=r"--matched: .* no words for Lie-1, only for openness"):
         prepare(line.model_copy(update={"matched": True}))
