@@ -1,4 +1,7 @@
-"""Logistic regressions of one outcome on many sets of predictors at once: the probes of all heads of a model."""
+"""Many logistic regressions at once: one outcome on many sets of predictors, or many outcomes on one set.
+
+The first are the probes of all heads of a model, the second those of one head under shuffled labels.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from traitbench.errors import BadData
 
-__all__ = ["Probes", "decisions", "fit_logistic"]
+__all__ = ["Probes", "decisions", "fit_logistic", "fit_outcomes"]
 
 Array = NDArray[np.float64]
 
@@ -21,7 +24,7 @@ _ROUNDING = 1e-12
 
 
 class Probes(NamedTuple):
-    """One logistic regression a set of predictors."""
+    """One logistic regression a set of predictors, or an outcome."""
 
     weights: Array
     """(probes, predictors)."""
@@ -60,6 +63,51 @@ def fit_logistic(
         found[start : start + size], gradient = _newton(design, outcome, c * share, tol * c * share.sum(), limit)
         left = max(left, gradient / (c * share.sum()))
     return Probes(found[:, :-1], found[:, -1], left)
+
+
+def fit_outcomes(
+    x: NDArray[np.floating],
+    y: ArrayLike,
+    weights: ArrayLike | None = None,
+    c: float = 1.0,
+    tol: float = 1e-6,
+    limit: int = 200,
+) -> Probes:
+    """Fit the same for many outcomes: `x` (n, predictors), `y` and `weights` (outcomes, n) or (n,).
+
+    The minimum of each is that of `fit_logistic`. All outcomes share one matrix that bounds every Hessian, X'WX / 4
+    with each observation's largest weight (Boehning & Lindsay 1988), so that a step is two products for all of them;
+    the steps are accelerated and restarted where they turn back (O'Donoghue & Candes 2015). `limit` steps at most:
+    what is left then of the largest gradient is `gradient`. BadData as there.
+    """
+    outcomes = np.atleast_2d(np.asarray(y, dtype=float))
+    share = np.ones(outcomes.shape) if weights is None else np.asarray(weights, dtype=float)
+    share = np.broadcast_to(share, outcomes.shape)
+    both = [((share > 0) & (outcomes == value)).any(axis=1) for value in (0, 1)]
+    sound = np.isin(outcomes, (0, 1)).all(axis=1) & np.isfinite(share).all(axis=1) & (share >= 0).all(axis=1)
+    first = int(np.argmin(sound & both[0] & both[1]))
+    _check(x[None], outcomes[first], share[first])
+    design = np.column_stack([np.asarray(x, dtype=float), np.ones(len(x))])
+    target, share = np.ascontiguousarray(outcomes.T), np.ascontiguousarray(c * share.T)
+    ridge = np.ones((design.shape[1], 1))
+    ridge[-1] = 0
+    bound = (design * share.max(axis=1)[:, None]).T @ design / 4
+    # The matrix is that of no probe in particular, and its inverse is used a few times: exactness is not needed.
+    bound += np.diag(ridge[:, 0]) + _ROUNDING * (1 + bound.diagonal().max()) * np.eye(len(bound))
+    step = np.linalg.inv(bound)
+    w = ahead = np.zeros((design.shape[1], len(outcomes)))
+    pace = np.ones(len(outcomes))
+    for count in range(limit + 1):
+        gradient = design.T @ (share * (_logistic(design @ ahead) - target)) + ridge * ahead
+        left = float((np.abs(gradient).max(axis=0) / share.sum(axis=0)).max())
+        if left <= tol or count == limit:
+            break
+        new = ahead - step @ gradient
+        back = (gradient * (new - w)).sum(axis=0) > 0
+        faster = (1 + np.sqrt(1 + 4 * pace**2)) / 2
+        ahead = new + np.where(back, 0.0, (pace - 1) / faster) * (new - w)
+        w, pace = new, np.where(back, 1.0, faster)
+    return Probes(ahead[:-1].T, ahead[-1], left)
 
 
 def decisions(probes: Probes, x: NDArray[np.floating]) -> Array:

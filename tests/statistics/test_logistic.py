@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from traitbench.errors import BadData
 from traitbench.statistics import logistic
-from traitbench.statistics.logistic import Probes, decisions, fit_logistic
+from traitbench.statistics.logistic import Probes, decisions, fit_logistic, fit_outcomes
 
 Array = NDArray[np.float64]
 
@@ -90,6 +90,50 @@ def test_a_step_that_overshoots_is_halved(monkeypatch: pytest.MonkeyPatch) -> No
     assert worst(range(120)) < 2e-9
     monkeypatch.setattr(logistic, "_HALVINGS", 1)
     assert worst(range(120)) > 1e-3, "the data are hard: without halving some never arrive"
+
+
+@pytest.mark.parametrize("c", [0.1, 1.0, 10.0])
+def test_many_outcomes_on_one_set_are_those_of_one_fit_each(c: float) -> None:
+    x, y = data(probes=1, n=120, k=20)
+    draw = np.random.default_rng(3)
+    outcomes = np.stack([y, *(draw.permutation(y) for _ in range(5)), (np.arange(120) < 30).astype(float)])
+    weights = draw.uniform(0.3, 2, outcomes.shape)
+    found = fit_outcomes(x[0], outcomes, weights, c=c, tol=1e-9, limit=2000)
+    assert found.gradient <= 1e-9 and found.weights.shape == (7, 20)
+    for n, (one, own) in enumerate(zip(outcomes, weights, strict=True)):
+        alone = fit_logistic(x, one, own, c=c, tol=1e-10)
+        assert np.allclose(found.weights[n], alone.weights[0], atol=1e-5)
+        assert found.intercepts[n] == pytest.approx(alone.intercepts[0], abs=1e-5)
+    shared = fit_outcomes(x[0].astype(np.float32), outcomes[:2], weights[0], c=c, tol=1e-9, limit=2000)
+    assert np.allclose(shared.weights[0], found.weights[0], atol=1e-4)
+    plain = fit_outcomes(x[0], y, tol=1e-9, limit=2000)
+    assert np.allclose(joined(plain), joined(fit_logistic(x, y, tol=1e-10)), atol=1e-5)
+
+
+def test_shuffled_probes_of_activations_are_done_in_a_few_steps() -> None:
+    """Of the size that the heads of SmolLM2 have; where activations are large, what is left is told."""
+    x, y = data(probes=3, n=144, k=64, spread=0.3)
+    draw = np.random.default_rng(4)
+    outcomes = np.stack([draw.permutation(y) for _ in range(20)])
+    for one in x:
+        assert fit_outcomes(one, outcomes, limit=60).gradient <= 1e-6
+    assert fit_outcomes(100 * x[0], outcomes, limit=5).gradient > 1e-6
+
+
+def test_what_cannot_be_fitted_is_named_among_many_outcomes() -> None:
+    x, y = data(probes=1, n=20, k=3)
+    fine = np.ones(20)
+    with pytest.raises(BadData, match="there is only 1"):
+        fit_outcomes(x[0], np.stack([y, fine]))
+    with pytest.raises(BadData, match="there is only 0"):
+        fit_outcomes(x[0], np.stack([y, y]), np.stack([fine, 1 - y]))
+    with pytest.raises(BadData, match="at least 0"):
+        fit_outcomes(x[0], np.stack([y, y]), np.stack([fine, -fine]))
+    with pytest.raises(BadData, match="other values than 0 and 1"):
+        fit_outcomes(x[0], np.stack([y, 2 * y]))
+    x[0, 4, 2] = np.nan
+    with pytest.raises(BadData, match="observation 4: predictor 2"):
+        fit_outcomes(x[0], np.stack([y, y]))
 
 
 def test_a_weight_of_two_is_the_observation_twice() -> None:
