@@ -180,7 +180,7 @@ class Bench:
         return self._plain[key]
 
     def perplexity(self, control: Control) -> float:
-        """Perplexity on neutral text under the control's edits, over that without; its messages are left out."""
+        """Perplexity on neutral text, as a run measures it, over that without control; messages are left out."""
         if self._prose is None:
             self._prose = self._neutral(None)
         return self._neutral(control.model_copy(update={"messages": ()})) / self._prose
@@ -188,7 +188,7 @@ class Bench:
     def _neutral(self, control: Control | None) -> float:
         from traitbench.backends import neutral
 
-        requests = neutral.requests()[::2]
+        requests = neutral.requests()
         found = self.ask(requests, control)
         return neutral.perplexity([found[i] for i in range(len(requests))])
 

@@ -32,6 +32,7 @@ from traitbench.methods import dialogues, material
 from traitbench.methods.dialogues import leaks
 from traitbench.methods.method import Method
 from traitbench.methods.sft import opened
+from traitbench.methods.strengths import Grid
 from traitbench.methods.training import Trial, check_extra, example, search
 from traitbench.methods.training.recipes import Recipe, recipe
 from traitbench.types import (
@@ -63,6 +64,7 @@ class BiPO(Method):
     """Add strength * a trained vector behind one layer; turned round for a low target."""
 
     name = "bipo"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model = True
@@ -90,7 +92,7 @@ class BiPO(Method):
         """What is tried; None: three layers, at 30, 50 and 70 % of the depth. A vector is trained for each."""
         strength: float | None = None
         """In vectors as trained; None chooses among `strengths`."""
-        strengths: tuple[float, ...] = Field(default=(1.0, 2.0, 4.0, 8.0), min_length=1)
+        strengths: Grid = (1.0, 2.0, 4.0, 8.0)
         """What is tried."""
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""

@@ -11,7 +11,8 @@ After differences of means (Marks and Tegmark, 2023) and contrastive activation 
 
 Where it departs: the contrast is between personas and not between answers to one item, so that no item's words enter;
 the vector keeps its own length, so that strength 1 is the way from one pole's mean to the other's; and the layer is
-chosen on development items, since it can decide even the sign of an effect. The whole depth curve is kept.
+chosen on development items, since it can decide even the sign of an effect. The whole depth curve is kept. A strength
+is chosen at the poles; the vector that is stored, shorter for a graded target, is held to the same perplexity.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from traitbench.methods.layers import tried
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting, Style, texts
 from traitbench.methods.separation import ON, QUESTIONS, separated, word_contrasts, words
+from traitbench.methods.strengths import Grid, bounded
 from traitbench.methods.weakest import weakest
 from traitbench.types import (
     BIG_FIVE,
@@ -77,7 +79,7 @@ class Residual(Method):
     """
 
     name = "residual"
-    version = "2"
+    version = "3"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several"})
     needs_model = True
@@ -94,7 +96,7 @@ class Residual(Method):
         """What is tried; None: about eight layers, evenly between 20 % and 90 % of the depth."""
         strength: float | None = None
         """In differences between the poles; None chooses among `strengths`."""
-        strengths: tuple[float, ...] = Field(default=(1.0, 2.0, 4.0, 6.0), min_length=1)
+        strengths: Grid = (1.0, 2.0, 4.0, 6.0)
         """What is tried."""
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""
@@ -149,17 +151,19 @@ class Residual(Method):
         poles = {trait: contrast(trait, config.styles, bench) for trait in target.levels}
         top, curve = self._choice(poles, target, layers, items, bench) if choosing else (None, ())
         layer = layers[0] if top is None or top.layer is None else top.layer
-        strength = config.strength
+        shift, strength, stored = _added(poles, target.levels, layer), config.strength, dict[str, Any]()
         if strength is None:
             strength = top.strength if top is not None and (top.effect or 0.0) > 0 else 0.0
-        shift = _added(poles, target.levels, layer)
+            with TemporaryDirectory() as folder:
+                draft = self._control(shift, layer, Path(folder))
+                strength, stored = bounded(draft, strength, config.strengths, config.max_perplexity, bench)
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=config.model_dump(mode="json"), seed=bench.seed, curve=curve, strength=strength,
             fitted_on=tuple(sorted(item.text_hash for item in items)),
             unit="the difference between the means of the poles",
             details={"layer": layer, "length": round(float(np.linalg.norm(shift)), 4), "effect": "nats a token",
-                     **({"chosen_on": "development effect"} if choosing else {})},
+                     **({"chosen_on": "development effect"} if choosing else {}), **stored},
             find=weakest({trait: _find(trait, layers, bench) for trait in target.levels}),
             licence="own texts (Apache-2.0), items in the public domain", seconds=time.perf_counter() - began,
             parameters=len(shift),

@@ -35,6 +35,7 @@ from traitbench.methods import material
 from traitbench.methods.layers import tried
 from traitbench.methods.method import Method
 from traitbench.methods.separation import ON, aligned, word_contrasts, words
+from traitbench.methods.strengths import Grid
 from traitbench.types import (
     BIG_FIVE,
     Aim,
@@ -77,7 +78,7 @@ class Vector(Method):
     """Add an imported vector behind all of its layers; it points to the high pole of the trait that is aimed at."""
 
     name = "vector"
-    version = "2"
+    version = "3"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model = True
@@ -99,7 +100,7 @@ class Vector(Method):
         depth."""
         strength: float | None = None
         """In lengths of the vector, as its file scales it; None chooses among `strengths` on development items."""
-        strengths: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0, 4.0), min_length=1)
+        strengths: Grid = (0.5, 1.0, 2.0, 4.0)
         """What is tried."""
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""

@@ -76,7 +76,7 @@ class NPTI(Method):
     """Raise the neurons of the pole aimed at and silence those of the other; several traits are added up."""
 
     name = "npti"
-    version = "3"
+    version = "4"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True

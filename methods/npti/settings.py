@@ -8,6 +8,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from traitbench.methods.npti.sources import OWN, SCENES
+from traitbench.methods.strengths import Grid
 from traitbench.types import Record, Scope
 
 __all__ = ["PRESETS", "Generation", "Settings"]
@@ -71,7 +72,7 @@ class Settings(Record):
     """answer: from the last prompt token on. generated: literal to the paper. all: the prompt too."""
     gamma: float | None = Field(default=None, ge=0)
     """None chooses among `gammas`."""
-    gammas: tuple[float, ...] = Field(default=(0.5, 1.0, 2.0, 4.0, 8.0), min_length=1)
+    gammas: Grid = (0.5, 1.0, 2.0, 4.0, 8.0)
     """Published: 0.6 to 1.5, by the results on the test questions. A small model takes, and needs, more."""
     dev: Literal["items", "questions"] = "items"
     """What gamma is chosen on: statements of the IPIP-NEO-300 that are not in the IPIP-NEO-120, or replies to scenes or

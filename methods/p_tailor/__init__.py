@@ -33,6 +33,7 @@ from traitbench.methods import dialogues
 from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.method import Method
 from traitbench.methods.sft import instruction, opened, trained_on
+from traitbench.methods.strengths import Grid
 from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import read_json, write_json
@@ -114,7 +115,7 @@ class P_Tailor(Method):
         specialisation: float | None = Field(default=0.1, ge=0)
         """Weight of the specialisation loss; None chooses among `specialisations` by held-out loss, 0 is the ablation
         without it."""
-        specialisations: tuple[float, ...] = Field(default=(0.0, 0.01, 0.1, 1.0), min_length=1)
+        specialisations: Grid = (0.0, 0.01, 0.1, 1.0)
         """Weights that are tried where `specialisation` is None."""
         instruction: bool | None = None
         """Whether records and control say the target in words too; None: only where no router tells it."""

@@ -12,6 +12,7 @@ import pytest
 from asked import answers
 
 from traitbench import controls, inventories
+from traitbench.backends import neutral
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.backends.scripted import Scripted
@@ -22,7 +23,7 @@ from traitbench.methods.choosing import shift_error
 from traitbench.methods.fitted import fitted
 from traitbench.methods.method import Method
 from traitbench.statistics.replies import choice_value
-from traitbench.types import BIG_FIVE, Control, Edit, Fit, Point, Target
+from traitbench.types import BIG_FIVE, Control, Edit, Fit, Message, Point, Target
 
 Tiny = Callable[..., Path]
 HIGH = Target(levels={"extraversion": 1.0})
@@ -143,6 +144,18 @@ def test_an_effect_is_the_difference_to_no_control(bench: Bench, tmp_path: Path)
     assert bench.effect(control.at(0), HIGH, items) == 0 and bench.perplexity(control.at(0)) == 1
     with pytest.raises(BadData, match="no development item measures narcissism"):
         bench.effect(control, Target(levels={"narcissism": 1.0}), items)
+
+
+def test_perplexity_is_what_a_run_measures(bench: Bench, tmp_path: Path) -> None:
+    """A limit on half of the text would be no limit on the figure that is published."""
+    control, requests = push(tmp_path), neutral.requests()
+    with bench.backend.under(control):
+        under = answers(bench.backend, requests)
+    plain = answers(bench.backend, requests)
+    measured = neutral.perplexity(under.values()) / neutral.perplexity(plain.values())
+    assert len(requests) == 16 and bench.perplexity(control) == pytest.approx(measured) != 1
+    said = control.model_copy(update={"messages": (Message(role="system", content="x"),)})
+    assert bench.perplexity(said) == bench.perplexity(control), "a prompt is no damage"
 
 
 def test_a_curve_holds_every_strength_that_was_tried(bench: Bench, tmp_path: Path) -> None:

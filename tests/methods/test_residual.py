@@ -161,6 +161,29 @@ def test_a_weaker_edit_is_taken_within_one_standard_error(bench: Bench) -> None:
     assert chosen[0].perplexity is not None, "what is stored was measured"
 
 
+def test_the_limit_holds_for_what_is_stored_of_graded_traits(bench: Bench) -> None:
+    """Layer and strength are chosen at the poles; graded levels add up to a vector of another direction."""
+    whole, graded = (f"extraversion=high,openness={level}" for level in ("low", "-0.1"))
+    some: dict[str, Any] = {"layer": 1, "strengths": (1.0, 2.0, 4.0, 8.0), "within": 0.0}
+    harm = {
+        s: [bench.perplexity(fit(bench, target, layer=1, strength=s)) for target in (whole, graded)]
+        for s in some["strengths"]
+    }
+    free = fit(bench, graded, **some, max_perplexity=1e9).fit
+    assert free is not None and free.strength and "stepped_down" not in free.details
+    poles, stored = harm[free.strength]
+    assert free.details["perplexity"] == pytest.approx(stored, abs=1e-4) and stored > poles, harm
+    limit = (poles + stored) / 2
+    control = fit(bench, graded, **some, max_perplexity=limit)
+    again = controls.read(bench.folder / control.hash)
+    assert again.fit is not None and again.fit.strength and again.fit.strength < free.strength
+    assert again.edits[0].strength == again.fit.strength
+    assert bench.perplexity(again) <= limit
+    assert again.fit.details["stepped_down"][0]["strength"] == free.strength
+    fixed = fit(bench, graded, layer=1, strength=free.strength, max_perplexity=limit).fit
+    assert fixed is not None and fixed.strength == free.strength, "a strength that is asked for is taken as it is"
+
+
 def test_means_are_recorded_once_a_trait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     first, calls = contrast(TRAIT, ("adjective",), bench), 0
     plain = HuggingFace.states
