@@ -1,7 +1,9 @@
-"""Contrast activations: each item answered for the model with the highest and with the lowest value, in both orders.
+"""Contrast activations: of each item four texts, two that agree with it and two that disagree.
 
-They belong to a model and not to a target, so they are recorded once, kept in the bench's cache, and held in memory
-from person to person.
+Three wordings say so. `symbol`: the item is answered for the model with the symbol of the highest and of the lowest
+option, in both option orders. `text`: the same with the options' texts. `persona`: the item is said to be true or not
+true of somebody who is then asked one of two neutral questions. They belong to a model and not to a target, so they are
+recorded once, kept in the bench's cache, and held in memory from person to person.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import BadData
-from traitbench.types import Choose, Request, digest
+from traitbench.types import Choose, Doc, Message, Request, Write, digest
 
 if TYPE_CHECKING:
     from traitbench.backends.hf import HuggingFace
@@ -21,22 +23,28 @@ if TYPE_CHECKING:
     from traitbench.inventories import Item
     from traitbench.methods.bench import Bench
 
-__all__ = ["Contrasts", "record"]
+__all__ = ["WORDINGS", "Contrasts", "Wording", "personas", "record", "record_personas"]
 
 Array = NDArray[np.float32]
-Answer = Literal["symbol", "text"]
+Wording = Literal["symbol", "text", "persona"]
+WORDINGS: tuple[Wording, ...] = ("symbol", "text", "persona")
+
+TRUE = ("This is true of you", "This is not true of you")
+"""Who agrees, who disagrees: the same words but for one, so that the item's topic is on both sides."""
+QUESTIONS = ("How would you describe yourself in a few words?", "What is a normal day like for you?")
+"""What stands in the place of the two option orders."""
 
 
 class Contrasts:
     """The contrast activations at the input of the attention's output projection, by head."""
 
-    def __init__(self, answer: Answer = "symbol") -> None:
-        """Hold nothing yet; `answer` says whether an answer is an option's symbol or its text."""
-        self.answer = answer
+    def __init__(self, wording: Wording = "symbol") -> None:
+        """Hold nothing yet; `wording` says how agreeing and disagreeing are put."""
+        self.wording = wording
         self._held: dict[str, tuple[dict[str, int], Array]] = {}
 
     def of(self, items: Sequence[Item], inventory: str, bench: Bench) -> Array:
-        """Return those of `items`, (heads, items, 4, head_dim): highest in both orders, then lowest in both orders.
+        """Return those of `items`, (heads, items, 4, head_dim): two texts that agree, then two that disagree.
 
         They are taken from the first list that has all of them: the 120 known items, which all persons share, the
         half of the others that traits are fitted on, and `items` themselves.
@@ -44,26 +52,38 @@ class Contrasts:
         wanted = _keys(bench.requests(items, "choice", inventory))
         home = bench.inventory().id
         for members, source in ((bench.known_split()[0], home), (bench.halves()[0], home), (items, inventory)):
-            requests = bench.requests(members, "choice", source)
-            keys = _keys(requests)
+            keys = _keys(bench.requests(members, "choice", source))
             if not set(wanted) <= set(keys):
                 continue
-            name = digest([bench.backend.identity, keys, *([self.answer] if self.answer != "symbol" else [])])
+            said = [TRUE, QUESTIONS] if self.wording == "persona" else []
+            name = digest([bench.backend.identity, keys, self.wording, *said])
             if name not in self._held:
                 self._held[name] = (
                     {key: row for row, key in enumerate(keys)},
-                    _by_head(requests, name, bench, self._labels(bench, source)),
+                    self._by_head(members, source, name, bench),
                 )
             rows, texts = self._held[name]
             return texts[:, [rows[key] for key in wanted]]
         raise AssertionError("the last list holds itself")
 
-    def _labels(self, bench: Bench, inventory: str) -> tuple[str, str] | None:
-        """Texts of the highest and of the lowest option; None where the symbols are the answers."""
-        if self.answer == "symbol":
-            return None
-        labels = bench.inventory(inventory).response_scale.labels
-        return labels[-1], labels[0]
+    def _by_head(self, items: Sequence[Item], inventory: str, name: str, bench: Bench) -> Array:
+        """Read contrast activations (heads, items, 4, head_dim) from the cache, or record them now."""
+        from traitbench.controls.interventions import head_shape
+
+        def contrasts() -> dict[str, Array]:
+            with bench.progress(f"contrasts ({self.wording})", 4 * len(items)) as step:
+                if self.wording == "persona":
+                    found = record_personas(personas(items, inventory, bench), bench.backend)
+                else:
+                    labels = bench.inventory(inventory).response_scale.labels
+                    ends = (labels[-1], labels[0]) if self.wording == "text" else None
+                    found = record(bench.requests(items, "choice", inventory), bench.backend, ends)
+                step(4 * len(items))
+            return {"contrasts": found}
+
+        found = bench.once(f"contrasts-{name}", contrasts)["contrasts"]
+        width = head_shape(bench.backend.model)[1]
+        return np.ascontiguousarray(found.reshape(len(items), 4, -1, width).transpose(2, 0, 1, 3))
 
 
 def record(requests: Sequence[Request], backend: HuggingFace, labels: tuple[str, str] | None = None) -> Array:
@@ -78,15 +98,55 @@ def record(requests: Sequence[Request], backend: HuggingFace, labels: tuple[str,
     with backend.under(None):
         found = backend.states([_answered(request, backend, labels) for request in requests], "heads")
     whole = found.reshape(2, n, 2, *found.shape[1:]).transpose(1, 2, 0, 3, 4)
-    same = (whole[:, 0] == whole[:, 1]).all(axis=(2, 3))
-    if same.any():
-        item, order = np.argwhere(same)[0]
-        doc = requests[order * n + item].doc
+    if (at := _same(whole)) is not None:
+        doc = requests[at[1] * n + at[0]].doc
         raise BadData(
             f"item {doc.item} in {doc.order} order: the activations of {backend.spec.label} are the same for the "
             "highest and for the lowest answer; expected a model whose attention sees the answer's last token"
         )
     return np.ascontiguousarray(whole)
+
+
+def personas(items: Sequence[Item], inventory: str, bench: Bench) -> list[Write]:
+    """Ask somebody of whom an item is true, then somebody of whom it is not, either question: 4 requests an item."""
+    whole = bench.inventory(inventory)
+    return [
+        Write(
+            doc=Doc(task="pas", scoring="generate", item=item.id, trait=item.trait, facet=None, keyed=item.keyed),
+            messages=(
+                Message(role="system", content=f"{told}: {whole.statement(item)}"),
+                Message(role="user", content=question),
+            ),
+            cue="Answer:",
+        )
+        for item in items
+        for told in TRUE
+        for question in QUESTIONS
+    ]
+
+
+def record_personas(requests: Sequence[Write], backend: HuggingFace) -> Array:
+    """Record what `record` does at the last token before the reply to each of `personas`; the same shape.
+
+    BadData where it makes no difference whether an item is true of somebody.
+    """
+    from traitbench.backends.packing import Item as Texts
+
+    with backend.under(None):
+        found = backend.states([Texts(backend.encode_prompt(request), ()) for request in requests], "heads")
+    whole = found.reshape(-1, 2, 2, *found.shape[1:])
+    if (at := _same(whole)) is not None:
+        raise BadData(
+            f"item {requests[4 * at[0]].doc.item}: the activations of {backend.spec.label} are the same where it is "
+            "true of somebody and where it is not; is the chat template sound?"
+        )
+    return whole
+
+
+def _same(whole: Array) -> tuple[int, int] | None:
+    """Item and order (or question) at which agreeing and disagreeing leave the same in `whole`; None: nowhere."""
+    same = np.argwhere((whole[:, 0] == whole[:, 1]).all(axis=(2, 3)))
+    return (int(same[0][0]), int(same[0][1])) if len(same) else None
 
 
 def _answered(request: Request, backend: HuggingFace, labels: tuple[str, str] | None) -> Texts:
@@ -105,20 +165,6 @@ def _answered(request: Request, backend: HuggingFace, labels: tuple[str, str] | 
             f"{ends[1]!r} with the same tokens; expected symbols that differ"
         )
     return Texts(ids, (high, low))
-
-
-def _by_head(requests: Sequence[Request], name: str, bench: Bench, labels: tuple[str, str] | None) -> Array:
-    """Read contrast activations (heads, items, 4, head_dim) from the cache, or record them now."""
-    from traitbench.controls.interventions import head_shape
-
-    def contrasts() -> dict[str, Array]:
-        with bench.progress("contrasts", 2 * len(requests)) as step:
-            found = record(requests, bench.backend, labels)
-            step(2 * len(requests))
-        return {"contrasts": found}
-
-    found, n = bench.once(f"contrasts-{name}", contrasts)["contrasts"], len(requests) // 2
-    return np.ascontiguousarray(found.reshape(n, 4, -1, head_shape(bench.backend.model)[1]).transpose(2, 0, 1, 3))
 
 
 def _keys(requests: Sequence[Request]) -> list[str]:

@@ -2,9 +2,10 @@
 
 Run with `python tests/benchmarks/bench_pas.py`. The person is one of PAPI where TRAITBENCH_DATA holds it, else drawn.
 `pas_probes`: the probes of all heads against one LogisticRegression a head, both to tol 1e-9 on one core; fails where
-coefficients differ. `pas_person`: probes and directions from recorded contrast activations, read from disk, on one
-core, against one epoch of TRL's DPO (LoRA, r=8) on a pair an answer, on all cores; `pas_person_alpha`: the same with
-the strength chosen on a fold. Prints JSON lines and asserts nothing about time.
+coefficients differ. `pas_find`: the probes of all heads under 399 shuffles in three wordings, on one core.
+`pas_person`: probes and directions from recorded contrast activations, read from disk, on one core, against one epoch
+of TRL's DPO (LoRA, r=8) on a pair an answer, on all cores; `pas_person_alpha`: the same with the strength chosen on a
+fold. Prints JSON lines and asserts nothing about time.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ from traitbench.controls.interventions import head_shape
 from traitbench.errors import TraitbenchError
 from traitbench.methods.bench import Bench
 from traitbench.methods.pas import PAS
-from traitbench.methods.pas.contrasts import Contrasts
+from traitbench.methods.pas.chance import choose
+from traitbench.methods.pas.contrasts import WORDINGS, Contrasts
+from traitbench.methods.pas.goals import Goal
 from traitbench.methods.pas.heads import NEUTRAL, Heads, classes, parted, select, sided
 from traitbench.statistics.logistic import fit_logistic
 from traitbench.targets.papi import load_persons, unkeyed
@@ -150,6 +153,12 @@ def main() -> int:
         line = {"name": "pas_probes", "ratio": round(peer / ours, 1), "ours": round(ours, 4), "peer": round(peer, 3)}
         name = f"scikit-learn LogisticRegression, tol {TOL:g}, one a head"
         print(json.dumps({**line, "peer_name": name, "apart": apart, "texts": len(y), **shown}), flush=True)
+
+        goal = Goal(items, labels, [""] * len(items), inventory)
+        settings: dict[str, Any] = {"keep": 24, "split": 0.6, "c": 1.0, "draws": 399}
+        tested = best(lambda: choose(goal, WORDINGS, lambda wording: texts, "bench", **settings), 1)
+        line = {"name": "pas_find", "ours": round(tested, 2), "shuffles": 399, "wordings": len(WORDINGS)}
+        print(json.dumps({**line, **shown}), flush=True)
 
         def person() -> Heads:
             return select(Contrasts().of(items, inventory, bench), labels, names, sides)

@@ -26,11 +26,12 @@ from traitbench.errors import BadData, UnsupportedControl
 from traitbench.inventories import Item
 from traitbench.methods.bench import Bench
 from traitbench.methods.pas import PAS
-from traitbench.methods.pas.contrasts import Contrasts, record
+from traitbench.methods.pas.contrasts import TRUE, WORDINGS, Contrasts, personas, record, record_personas
 from traitbench.methods.pas.heads import AGREES, NEUTRAL, balance, classes, directions, parted, select, sided
+from traitbench.methods.strengths import bounded
 from traitbench.tasks import Administration
 from traitbench.tasks.questionnaire import Questionnaire
-from traitbench.types import Choose, Control, Mode, Person, Target
+from traitbench.types import BIG_FIVE, Choose, Control, Mode, Person, Target
 
 Array = NDArray[np.float64]
 TRAIT = "extraversion"
@@ -104,6 +105,25 @@ def test_sides_weigh_equally_however_many_items_they_have() -> None:
     moved = agree - disagree
     expected = moved[:, :9].mean(axis=1) - moved[:, 9:].mean(axis=1)
     assert np.allclose(unit, expected / np.linalg.norm(expected, axis=1, keepdims=True))
+
+
+def test_what_is_plain_agreement_is_taken_off_a_direction_only_where_it_is_the_larger_part() -> None:
+    draw = np.random.default_rng(0)
+    labels, yes = np.tile([1, 0], 30), np.eye(8)[1]
+    texts = draw.normal(size=(3, 60, 4, 8))
+    texts[:, :, :, 0] += np.where(classes(labels), 1, -1)
+    # Items differ in how readily they are agreed with, and by chance those that are agreed with more so.
+    readily = np.where(labels == 1, 1.0, 0.5)[:, None] * np.where(AGREES, 1, -1)
+    for head, size in enumerate((0.0, 0.4, 8.0)):
+        texts[head] += size * readily[:, :, None] * yes
+    same = np.ones(60)
+    stays, off = (directions(texts, labels, same, yes=kept)[0] for kept in (True, False))
+    assert np.array_equal(stays[:2], off[:2]), "there the labels tell more than agreeing does"
+    said = texts[:, :, AGREES].mean(axis=(1, 2)) - texts[:, :, ~AGREES].mean(axis=(1, 2))
+    cosines = [abs(each @ v) / np.linalg.norm(v) for each, v in zip(off, said, strict=True)]
+    assert abs(stays[2] @ yes) > 0.85 and cosines[2] < 1e-9 and off[2, 0] > 0.9
+    one_sided = np.ones(60, dtype=int)
+    assert np.array_equal(*(directions(texts, one_sided, same, yes=kept)[0] for kept in (True, False)))
 
 
 def test_the_opposite_target_takes_the_same_heads_the_other_way() -> None:
@@ -382,6 +402,34 @@ def test_a_trait_that_the_model_does_not_hold_finds_no_perfect_head(trait: Huggi
     assert set(control.fit.fitted_on) == {i.text_hash for i in Bench().halves()[0] if i.trait == "openness"}
 
 
+def test_a_fit_says_whether_it_found_anything_and_in_which_wording(trait: HuggingFace, tmp_path: Path) -> None:
+    bench, method = at(tmp_path, trait), PAS(PAS.Config(heads=1, alpha=2.0))
+    high, low = (method.fit(Target.parse(f"{TRAIT}={pole}"), bench).fit for pole in ("high", "low"))
+    assert high is not None and low is not None
+    assert high.find is not None and high.find.found and high.find.draws == 399
+    assert high.find.observed == 1 > 0.95 > high.find.null[1] and "half that is fitted on" in high.find.on
+    assert "accuracy of the 1 best heads" in high.find.statistic and "in the best wording" in high.find.statistic
+    assert low.find == high.find
+    assert high.details["wording"] == "symbol" and list(high.details["wordings"]) == list(WORDINGS)
+    assert high.details["wordings"]["symbol"]["accuracy"] == 1 and high.details["wordings"]["symbol"]["p"] <= 0.05
+    others = [method.fit(Target(levels={t: 1.0}), bench) for t in BIG_FIVE if t != TRAIT]
+    nothing = [c for c in others if c.fit and c.fit.find and not c.fit.find.found]
+    assert len(nothing) >= 3, "no head holds another trait; at 5 % two of four pass by chance once in 70 times"
+    again = controls.read(bench.folder / nothing[0].hash)
+    assert again.fit == nothing[0].fit and again.edits and again.edits[0].strength == 2, "it is made all the same"
+
+
+@pytest.mark.parametrize("answer", WORDINGS)
+def test_a_wording_can_be_asked_for(trait: HuggingFace, tmp_path: Path, answer: Any) -> None:
+    bench = at(tmp_path, trait)
+    fit = PAS(PAS.Config(heads=1, alpha=2.0, answer=answer, shuffles=19)).fit(Target.parse(f"{TRAIT}=high"), bench).fit
+    assert fit is not None and fit.find is not None and fit.details["wording"] == answer
+    assert list(fit.details["wordings"]) == [answer] and "best wording" not in fit.find.statistic
+    assert fit.find.p == pytest.approx(fit.details["wordings"][answer]["p"]) and fit.find.draws == 19
+    assert fit.find.observed == pytest.approx(fit.details["heads"][0][3], abs=1e-4), "of the head that is shifted"
+    assert len(list(bench.cache.iterdir())) == 1, "no other wording was recorded"
+
+
 def test_several_traits_share_one_control(trait: HuggingFace, tmp_path: Path) -> None:
     control = PAS(PAS.Config(heads=100, alpha=1.0)).fit(Target.parse(f"{TRAIT}=high,openness=low"), at(tmp_path, trait))
     assert [edit.layer for edit in control.edits] == [0, 1], "one edit a layer"
@@ -412,6 +460,83 @@ def test_a_person_is_found_and_the_fold_is_in_neither_prompt_nor_probes(someone:
     tried = [c for _, c in bench.asked[1:3] if c is not None]
     assert {c.contents for c in tried} == {less.contents} != {with_fold.contents}
     assert len(fold) == control.fit.details["fold"] == pytest.approx(24, abs=2)
+
+
+def test_a_person_is_told_from_chance_outside_the_fold(someone: HuggingFace, tmp_path: Path) -> None:
+    bench = at(tmp_path, someone)
+    chosen = PAS(PAS.Config(heads=1, messages=False, alphas=(0, 4))).fit(person(), bench).fit
+    assert chosen is not None and chosen.find is not None and chosen.find.p == 1 / 400
+    assert chosen.find.on == "the person's answers, without the fold" and chosen.details["wording"] == "symbol"
+    fixed = PAS(PAS.Config(heads=1, messages=False, alpha=4.0)).fit(person(), bench).fit
+    assert fixed is not None and fixed.find is not None and fixed.find.on == "the person's answers"
+    other = PAS(PAS.Config(heads=1, messages=False, alpha=4.0)).fit(person(answers_of(7)), bench).fit
+    assert other is not None and other.find is not None and not other.find.found, "the model holds someone else"
+    yes = PAS(PAS.Config(heads=1, messages=False, alpha=4.0)).fit(person(dict.fromkeys(answers_of(), 4)), bench).fit
+    assert yes is not None and yes.find is not None and yes.find.p == 1 and yes.details["yes"] == pytest.approx(1)
+
+
+def test_the_limit_holds_for_what_is_stored(someone: HuggingFace, tmp_path: Path) -> None:
+    """Alpha is chosen with heads that lack the fold; those of all answers can do more harm at the same alpha."""
+    bench, aim = at(tmp_path, someone), person(answers_of(1))
+    settings: dict[str, Any] = {"heads": 8, "messages": False, "answer": "symbol", "shuffles": 19}
+    alphas = (0.0, 2.0, 4.0)
+    free = PAS(PAS.Config(**settings, alphas=alphas, max_perplexity=1e9)).fit(aim, bench)
+    assert free.fit is not None and free.fit.strength
+    chosen, after = free.fit.strength, bench.perplexity(free)
+    before = next(point.perplexity for point in free.fit.curve if point.strength == chosen) or 1.0
+    assert after > 1.02 * before and "stepped_down" not in free.fit.details
+    limit = (before + after) / 2
+    bench.told.clear()
+    control = PAS(PAS.Config(**settings, alphas=alphas, max_perplexity=limit)).fit(aim, bench)
+    stored = controls.read(bench.folder / control.hash)
+    assert stored.fit is not None and stored.fit.strength and stored.fit.strength < chosen
+    assert bench.perplexity(stored.at(stored.fit.strength)) <= limit
+    assert {edit.strength for edit in stored.edits} == {stored.fit.strength}
+    first = stored.fit.details["stepped_down"][0]
+    assert first == {"strength": chosen, "perplexity": pytest.approx(after, abs=1e-3)}
+    assert next(p for p in stored.fit.curve if p.strength == chosen).perplexity == pytest.approx(before)
+    assert any("stepped down" in line for line in bench.told)
+    fixed = PAS(PAS.Config(**settings, alpha=chosen, max_perplexity=limit)).fit(aim, bench)
+    assert fixed.fit is not None and fixed.fit.strength == chosen, "an alpha that is asked for is taken as it is"
+    assert "stepped_down" not in fixed.fit.details
+
+
+def test_a_person_who_agrees_with_seventy_percent_is_not_steered_toward_yes(tiny: Any, tmp_path: Path) -> None:
+    """In a model that was never trained the words of an answer are all there is, and yes is the one large direction."""
+    bench = at(tmp_path, HuggingFace(resolve(str(tiny("llama"))), device="cpu"))
+    items = bench.known_split()[0]
+    draw = np.random.default_rng(0)
+    answers = {item.id: 5 if agrees else 1 for item, agrees in zip(items, draw.random(120) < 0.7, strict=True)}
+    texts = Contrasts("text").of(items, "ipip_neo_300", bench).reshape(3, 4, 120, 4, 8)
+    said = texts[:, :, :, AGREES].mean(axis=(2, 3)) - texts[:, :, :, ~AGREES].mean(axis=(2, 3))
+    for legacy in (False, True):
+        settings: dict[str, Any] = {"heads": 6, "answer": "text", "alpha": 1.0, "shuffles": 19, "messages": False}
+        control = PAS(PAS.Config(**settings, legacy=legacy)).fit(person(answers), bench)
+        held, shift, yes = controls.arrays(control), np.zeros((3, 32)), np.zeros((3, 32))
+        for edit in control.edits:
+            places = held[edit.units or ""]
+            shift[edit.layer, places] = held[edit.tensor or ""]
+            yes[edit.layer, places] = said.reshape(3, 32)[edit.layer, places]
+        cosine = float((shift * yes).sum() / np.linalg.norm(shift) / np.linalg.norm(yes))
+        assert control.fit is not None
+        told = control.fit.details["yes"]
+        assert min(cosine, told) > 0.9 if legacy else max(abs(cosine), abs(told)) < 0.5, (legacy, cosine, told)
+
+
+def test_a_strength_is_stepped_down_the_grid_until_it_keeps_the_limit(trait: HuggingFace, tmp_path: Path) -> None:
+    bench = at(tmp_path, trait)
+    control = PAS(PAS.Config(heads=8, alpha=1.0, shuffles=19)).fit(Target.parse(f"{TRAIT}=high"), bench)
+    grid = (0.0, -3.0, 20.0, 5.0, 10.0)
+    harm = {alpha: bench.perplexity(control.at(alpha)) for alpha in grid}
+    assert 1 < harm[5.0] < harm[10.0] < harm[20.0], "a stronger shift does more harm to this model"
+    limit = (harm[5.0] + harm[10.0]) / 2
+    strength, told = bounded(control, 20.0, grid, limit, bench)
+    assert strength == 5 and told["perplexity"] == pytest.approx(harm[5.0], abs=1e-4)
+    assert [each["strength"] for each in told["stepped_down"]] == [20, 10]
+    assert bounded(control, 20.0, grid, 1e9, bench) == (20, {"perplexity": pytest.approx(harm[20.0], abs=1e-4)})
+    assert bounded(control, 20.0, (20.0, -3.0), limit, bench)[0] == 0, "never to the other side"
+    assert bounded(control, -3.0, (*grid, -1.0), 1e-9, bench)[1]["stepped_down"][1]["strength"] == -1
+    assert bounded(control, 0.0, grid, limit, bench) == (0, {})
 
 
 def test_the_prompt_of_the_fold_leaves_its_items_out(someone: HuggingFace, tmp_path: Path) -> None:
@@ -487,6 +612,22 @@ def test_contrasts_of_the_options_texts_end_with_the_text(trait: HuggingFace, tm
             assert np.allclose(found[:, :, n % 3, answer, n // 3], plain, atol=1e-3)
     symbols = Contrasts().of(items, "ipip_neo_300", bench)
     assert len(list(bench.cache.iterdir())) == 2 and not np.allclose(symbols.ravel(), found.ravel(), atol=1e-3)
+
+
+def test_contrasts_of_personas_are_those_of_a_plain_forward(trait: HuggingFace, tmp_path: Path) -> None:
+    bench = at(tmp_path, trait)
+    items, whole = bench.known_split()[0][:3], inventories.load("ipip_neo_300")
+    found = Contrasts("persona").of(items, "ipip_neo_300", bench).reshape(2, COUNT, 3, 4, WIDTH)
+    asked = personas(items, "ipip_neo_300", bench)
+    for n, request in enumerate(asked):
+        item, text = items[n // 4], n % 4
+        assert request.messages[0].content == f"{TRUE[text // 2]}: {whole.statement(item)}"
+        plain = last(trait, trait.encode_prompt(request)).reshape(2, COUNT, WIDTH)
+        assert np.allclose(found[:, :, n // 4, text], plain, atol=1e-3)
+    assert len({request.messages[1].content for request in asked}) == 2
+    same = [asked[0], asked[1], asked[0], asked[1]]
+    with pytest.raises(BadData, match="the same where it is true of somebody"):
+        record_personas(same, trait)
 
 
 def test_contrasts_are_recorded_once(trait: HuggingFace, tmp_path: Path) -> None:

@@ -47,14 +47,14 @@ class Case(NamedTuple):
 
 ITEMS, QUESTIONS = "inventories/ipip_neo_300.json", "methods/npti/questions.json"
 OPEN = "methods/dialogues/open.jsonl"
-WRITTEN: dict[str, Any] = {"search": "generate", "questions_per_pole": 4, "max_tokens": 3, "gammas": (1.0,)}
-ONE: dict[str, Any] = {"strengths": (1.0,), "max_perplexity": 1e9}
+WRITTEN: dict[str, Any] = {"search": "generate", "questions_per_pole": 4, "max_tokens": 3, "gammas": (0, 1)}
+ONE: dict[str, Any] = {"strengths": (0.5, 1.0), "max_perplexity": 1e9}
 CASES = {
     "residual": Case("residual", {"layers": (1,), **ONE}, "methods/prompting.json"),
     "vector": Case("vector", {"file": "v.gguf", **ONE}, ITEMS),
-    "pas": Case("pas", {"heads": 2, "alphas": (1.0,)}, ITEMS),
-    "pas, a person": Case("pas", {"heads": 2, "alphas": (1.0,), "turn": "user"}, ITEMS, PERSON, "i1"),
-    "npti": Case("npti", {"scenes": 12, "gammas": (1.0,)}, OPEN),
+    "pas": Case("pas", {"heads": 2, "alphas": (0, 1), "shuffles": 19}, ITEMS),
+    "pas, a person": Case("pas", {"heads": 2, "alphas": (0, 1), "shuffles": 19, "turn": "user"}, ITEMS, PERSON, "i1"),
+    "npti": Case("npti", {"scenes": 12, "gammas": (0, 1)}, OPEN),
     "npti, questions": Case("npti", {**WRITTEN, "dev": "questions", "dev_questions": 1}, QUESTIONS),
     "npti, questions from scenes": Case("npti", {**WRITTEN, "questions": "scenes", "descriptions": "own"}, OPEN),
     "sft": Case("sft", TRAINED, OPEN),
@@ -217,7 +217,7 @@ def test_every_file_that_a_fit_reads_is_in_its_name_and_another_text_makes_anoth
         assert fitted(method(case), case.target, bench) == second
     assert first.fit and second.fit and first.fit.data.keys() == second.fit.data.keys()
     assert first.fit.data != second.fit.data
-    # Of a vector only the strength is chosen, here among one.
+    # Of a vector only the strength is chosen, here the same.
     assert (first.hash == second.hash) == (case.name == "vector")
 
 
