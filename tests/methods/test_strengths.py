@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from traitbench.errors import TraitbenchUsage
 from traitbench.methods import METHODS
 from traitbench.methods.strengths import Grid
-from traitbench.runs.plan import Plan, prepare
+from traitbench.runs.plan import Plan
+from traitbench.runs.prepare import prepare
 
 CHOICES = {
     "pas": ("alphas", "alpha"),
