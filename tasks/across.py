@@ -68,6 +68,10 @@ class Across:
         """
         return {}
 
+    def arrows(self, rows: Sequence[tuple[str, Entry]]) -> list[Figure]:
+        """The figures of what `beside` told: label and entry, whatever runs the parts come from."""
+        return []
+
     def cells(self, lines: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
         """Column -> cell, of what `beside` told of one row."""
         return {}

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from html import escape
 
 from traitbench.charts.chart import Figure
+from traitbench.leaderboard.joined import joined
 from traitbench.leaderboard.labels import labels
 from traitbench.report.parts import figure_html, table
 from traitbench.runs.results import Results
 from traitbench.tasks import ACROSS
 from traitbench.tasks.across import Joined
+from traitbench.tasks.board import Entry
 
 __all__ = ["ACROSS_ID", "ACROSS_TITLE", "across", "across_html"]
 
@@ -19,14 +21,14 @@ ACROSS_ID, ACROSS_TITLE = "across", "Across tasks"
 
 def across(sources: Mapping[str, Results]) -> dict[str, list[Figure]]:
     """Comparison of tasks -> its figures; `sources`: results by what the page calls them."""
-    told = _labels(sources)
-    return {
-        name: ACROSS.load(name)().figures(
-            [Joined(told[run], r.across[name], r) for run, r in sources.items() if name in r.across]
-        )
-        for name in ACROSS
-        if any(name in r.across for r in sources.values())
-    }
+    told, rows, out = _labels(sources), _rows(sources), {}
+    for name in ACROSS:
+        join = ACROSS.load(name)()
+        shown = [Joined(told[run], r.across[name], r) for run, r in sources.items() if name in r.across]
+        figures = [*(join.figures(shown) if shown else []), *join.arrows(rows)]
+        if shown or figures:
+            out[name] = figures
+    return out
 
 
 def across_html(sources: Mapping[str, Results]) -> str:
@@ -47,6 +49,14 @@ def across_html(sources: Mapping[str, Results]) -> str:
         f'<section id="{ACROSS_ID}" aria-labelledby="{ACROSS_ID}-h"><h2 id="{ACROSS_ID}-h">{ACROSS_TITLE}</h2>'
         f"{shown}\n{folded}</section>"
     )
+
+
+def _rows(sources: Mapping[str, Results]) -> list[tuple[str, Entry]]:
+    """Every task of every run as on the leaderboard, with what is told beside it, and its label."""
+    entries = joined([r.entry(task, run) for run, r in sources.items() for task in r.tasks], sources)
+    told = labels(entries)
+    several = len({r.model_name for r in sources.values()}) > 1
+    return [(told[e.task, e.run] + (f" · {e.model}" if several else ""), e) for e in entries]
 
 
 def _labels(sources: Mapping[str, Results]) -> dict[str, str]:

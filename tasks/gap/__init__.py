@@ -14,7 +14,7 @@ from traitbench.tables import Table
 from traitbench.tasks.across import Across, Joined, Told
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.board import Cell, Entry
-from traitbench.tasks.gap.board import apart, board_table, cells, lines
+from traitbench.tasks.gap.board import KEY, apart, board_table, cells, lines
 from traitbench.tasks.gap.effects import Pairing, Side, pairings
 from traitbench.tasks.gap.tables import gap_table
 from traitbench.tasks.task import Task
@@ -65,6 +65,15 @@ class Gaps(Across):
         from traitbench.tasks.gap.figures import gap_figures
 
         return gap_figures([(one.label, cast(GapBlock, one.block).pairings) for one in shown])
+
+    def arrows(self, rows: Sequence[tuple[str, Entry]]) -> list[Figure]:
+        """An arrow a run from no control to what its control did, a figure for each two that are set beside each other.
+
+        What a single run holds both of is drawn by `figures`, target by target.
+        """
+        from traitbench.tasks.gap.figures import gap_arrows
+
+        return gap_arrows([(label, entry.run, entry.task, entry.joined.get(KEY, {})) for label, entry in rows])
 
     def beside(self, told: Sequence[Told]) -> dict[tuple[str, str, str], list[dict[str, Any]]]:
         """The mean gap beside each row of self-report: of its own run, else of another one with the same controls."""

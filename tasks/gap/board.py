@@ -11,7 +11,7 @@ from traitbench.tasks.board import Cell, Entry
 from traitbench.tasks.gap.effects import MEAN, Pairing, Side, TargetGap, paired, pairings
 from traitbench.tasks.gap.tables import SCALE
 
-__all__ = ["apart", "board_table", "cells", "lines"]
+__all__ = ["KEY", "apart", "board_table", "cells", "lines"]
 
 KEY = "gap"
 """In `Entry.joined`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from quiet import Quiet
 
 from traitbench.errors import UnknownName
 from traitbench.leaderboard import build, render
-from traitbench.report.across import across_html
+from traitbench.report.across import across, across_html
 from traitbench.report.board import board_page
 from traitbench.runs.api import load_results
 from traitbench.runs.evaluate import evaluate
@@ -145,6 +146,16 @@ def test_it_is_shown_drawn_and_joined_over_runs(tmp_path: Path) -> None:
                       "published")  # fmt: skip
     for column in ("self-report (d)", "situations, statement (d)", "gap (d)"):
         assert column in html
+    # An arrow for what two runs hold; what one run holds alone is drawn by its targets, and needs a second beside it.
+    (arrows,) = across({each.name: load_results(each) for each in (said, done, lone)})["gap"]
+    (row,) = arrows.table.rows
+    assert row[1:2] == ["3"] and row[2].startswith(f"{line['self_report']:.2f} [") and row[5] == line["verdict"]
+    (value,) = arrows.spec["data"]["values"]
+    assert (value["x"], value["y"]) == pytest.approx((line["self_report"], line["behaviour"]))
+    assert math.tan(math.radians(value["angle"])) == pytest.approx(value["x"] / value["y"])
+    assert arrows._repr_svg_().startswith("<svg")
+    alone = across({path.name: both})["gap"]
+    assert [figure.kind for figure in alone] == ["gap"]
 
 
 def test_self_report_stands_beside_each_behaviour_where_their_targets_differ() -> None:
