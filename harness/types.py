@@ -25,6 +25,7 @@ __all__ = [
     "DESIRABILITY",
     "TRAITS",
     "Aim",
+    "Beginning",
     "Choose",
     "Continue",
     "Control",
@@ -39,6 +40,7 @@ __all__ = [
     "Op",
     "Person",
     "Point",
+    "Reading",
     "Record",
     "Request",
     "Response",
@@ -488,6 +490,31 @@ class Response(Record):
     error: str | None = None
     billed: tuple[int, int] | None = None
     """Of a server: tokens read and tokens written, as it counted them over all requests that the answer took."""
+
+
+class Beginning(Record):
+    """A token that texts may have begun with in training, and whether prompts do."""
+
+    token: str
+    id: int
+    written: Literal["by itself", "added", "left out"]
+    """By itself: tokenizer or chat template write it. Added: they do not, and the model reads clearly better with it.
+    Left out: it does not."""
+    with_it: float | None = None
+    """Perplexity a token of neutral text behind a prompt that begins with it; None where that was not asked."""
+    without: float | None = None
+    """The same where the prompt begins as tokenizer and template have it."""
+
+
+class Reading(Record):
+    """How well a model foresees neutral prose in a run's own rendering, without a control."""
+
+    perplexity: float
+    """A word: exp of the mean nats over the words of a few passages behind a prompt."""
+    words: int
+    """How many those are."""
+    beginning: Beginning | None = None
+    """Null where neither tokenizer nor configuration name such a token, or the backend does not look for one."""
 
 
 class Score(Record):

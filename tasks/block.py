@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from traitbench.backends.reading import Reading
 from traitbench.humans import Reference
 from traitbench.samples import Condition, Sample
-from traitbench.types import Fit, Record
+from traitbench.types import Fit, Reading, Record
 
 __all__ = ["Block", "Facts", "by_condition"]
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from traitbench.backends.reading import Reading
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import judge
 from traitbench.tasks.variation import FLAT, Variation
-from traitbench.types import Record
+from traitbench.types import Reading, Record
 
 __all__ = [
     "NO_RESPONDENTS",

@@ -10,9 +10,8 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from traitbench.backends.models import ModelSpec
-from traitbench.backends.reading import Beginning
 from traitbench.errors import refuse_others
-from traitbench.types import Control, Kind, Op, Record, Request, Response, Write
+from traitbench.types import Beginning, Control, Kind, Op, Record, Request, Response, Write
 
 __all__ = ["Asked", "Backend", "Options", "Work", "penalised"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -19,36 +19,11 @@ from traitbench.backends.rendering import Renderer
 from traitbench.errors import BadData
 from traitbench.statistics.thresholds import BEGINNING
 from traitbench.store import read_json, write_json
-from traitbench.types import Continue, Record, Response, digest
+from traitbench.types import Beginning, Continue, Response, digest
 
-__all__ = ["Beginning", "Reading", "begin", "compared", "first_tokens", "kept"]
+__all__ = ["begin", "compared", "first_tokens", "kept"]
 
 Ask = Callable[[Sequence[Continue]], Iterable[Mapping[int, Response]]]
-
-
-class Beginning(Record):
-    """A token that texts may have begun with in training, and whether prompts do."""
-
-    token: str
-    id: int
-    written: Literal["by itself", "added", "left out"]
-    """By itself: tokenizer or chat template write it. Added: they do not, and the model reads clearly better with it.
-    Left out: it does not."""
-    with_it: float | None = None
-    """Perplexity a token of neutral text behind a prompt that begins with it; None where that was not asked."""
-    without: float | None = None
-    """The same where the prompt begins as tokenizer and template have it."""
-
-
-class Reading(Record):
-    """How well a model foresees neutral prose in a run's own rendering, without a control."""
-
-    perplexity: float
-    """A word: exp of the mean nats over the words of a few passages behind a prompt."""
-    words: int
-    """How many those are."""
-    beginning: Beginning | None = None
-    """Null where neither tokenizer nor configuration name such a token, or the backend does not look for one."""
 
 
 def first_tokens(config: Any, tokenizer: Any) -> list[int]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from traitbench.backends.reading import Reading
 from traitbench.statistics.style import Style
 from traitbench.statistics.thresholds import THRESHOLDS, judge
 from traitbench.tasks.questionnaire.respondents import Reliability
@@ -27,7 +26,7 @@ from traitbench.tasks.verdict import (
     style_reasons,
     variation_reasons,
 )
-from traitbench.types import Trait
+from traitbench.types import Reading, Trait
 
 __all__ = ["verdict"]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from traitbench.backends.reading import Reading
 from traitbench.statistics.style import Style
 from traitbench.tasks.effects import aimed
 from traitbench.tasks.paired import style_reasons
 from traitbench.tasks.situations.effects import PairContrast
 from traitbench.tasks.variation import Variation
 from traitbench.tasks.verdict import Verdict, aim_reasons, damage_reasons, judged, reading_reasons, variation_reasons
+from traitbench.types import Reading
 
 __all__ = ["verdict"]
 

@@ -18,11 +18,11 @@ from tokenizers import processors
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.backends.neutral import FEW, a_word, passages, requests
-from traitbench.backends.reading import Beginning, begin, compared, first_tokens, kept
+from traitbench.backends.reading import begin, compared, first_tokens, kept
 from traitbench.backends.rendering import Renderer
 from traitbench.methods.training.examples import example
 from traitbench.statistics.thresholds import BEGINNING
-from traitbench.types import Choose, Response
+from traitbench.types import Beginning, Choose, Response
 
 Load = Callable[..., HuggingFace]
 BARE = CHATML.replace("<|im_start|>", "")

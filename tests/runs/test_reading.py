@@ -10,9 +10,9 @@ from blocks import modes
 from said import Say
 
 from traitbench import load_results
-from traitbench.backends.reading import Beginning, Reading
 from traitbench.runs.reading import tables
 from traitbench.tasks.verdict import reading_reasons
+from traitbench.types import Beginning, Reading
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 Tiny = Callable[..., Path]

@@ -20,7 +20,7 @@ from traitbench.backends.backend import Asked, Backend, Options, Work
 from traitbench.backends.lengths import longest
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
-from traitbench.backends.reading import Beginning, begin, first_tokens, kept
+from traitbench.backends.reading import begin, first_tokens, kept
 from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import along, nodes, pooled
 from traitbench.backends.vllm.batches import batches
@@ -31,7 +31,19 @@ from traitbench.backends.vllm.setup import BLOCK, CPU_BLOCK, RANKS, Setup, longe
 from traitbench.backends.vllm.texts import tail, uncached
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.errors import BadData
-from traitbench.types import Choose, Continue, Control, Kind, Op, Record, Request, Response, Write, prompt_hash
+from traitbench.types import (
+    Beginning,
+    Choose,
+    Continue,
+    Control,
+    Kind,
+    Op,
+    Record,
+    Request,
+    Response,
+    Write,
+    prompt_hash,
+)
 
 __all__ = ["VLLM"]
 
