@@ -20,10 +20,10 @@ PUBLISHED = Path(__file__).resolve().parents[1] / "results" / "published"
 
 
 def published(run: str, task: str) -> Results:
-    """The oldest published results of `run`, named without its digest, that hold `task`."""
+    """The oldest published results of `run`, named without its digest, that hold `task` and aim at poles of traits."""
     paths = sorted(PUBLISHED.glob(f"{run}+*/results_*.json"), key=lambda path: path.name)
     found = [Results.model_validate(read_json(path)) for path in paths]
-    return next(results for results in found if task in results.tasks)
+    return next(r for r in found if task in r.tasks and not any(c.profile for c in r.conditions))
 
 
 def shown(sources: Iterable[Results], task: str) -> list[Shown]:
