@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from traitbench.charts.theme import VERDICTS
 from traitbench.leaderboard import Leaderboard
+from traitbench.leaderboard.joined import side_by_side
 from traitbench.report.board import methods
 from traitbench.report.board.columns import Column, columns, record
 from traitbench.report.board.instruments import Instrument, instruments
@@ -38,6 +39,8 @@ UNFOUND = (
     "What was fitted does no better than under shuffled labels of the poles, adjusted over the run's targets. A "
     "result; its numbers are shown, and not ranked."
 )
+MOST_OPEN = 8
+"""Lines of the table side by side that are shown unasked."""
 _NOTHING = '<p class="empty">Nothing was controlled.</p>'
 
 
@@ -72,6 +75,7 @@ def board_page(board: Leaderboard, runs: Mapping[str, Results], where: str) -> s
         pickers=_pickers(found),
         first="".join(map(_article, first)) or '<p class="empty">No run here has a task that is ranked.</p>',
         matrix="".join(_matrix(one, one is found[0]) for one in found) or _NOTHING,
+        beside=_beside(board),
         others="".join(_folded(one) for one in others) or '<p class="empty">There is no other.</p>',
         glossary=_glossary(board, found),
         badges=" ".join(map(badge, VERDICTS)),
@@ -151,6 +155,16 @@ def _matrix(one: Instrument, main: bool) -> str:
     """Models beside methods on one instrument; shown while it is the chosen one."""
     inner = matrix(one) if one.lines else _NOTHING
     return f'<div data-matrix="{one.key}"{"" if main else " hidden"}>{inner}</div>'
+
+
+def _beside(board: Leaderboard) -> str:
+    """What each control did to self-report, behaviour and capability, in a line; folded where the lines are many."""
+    out = ""
+    for found in side_by_side(board.entries):
+        opened = " open" if len(found.rows) <= MOST_OPEN else ""
+        told = f"<summary>What a control did to all that was measured ({len(found.rows)})</summary>"
+        out += f'<details class="other"{opened}>{told}{table(found)}</details>'
+    return out or '<p class="empty">No run here has both self-report and behaviour, or a task of lm-eval.</p>'
 
 
 def _key(one: Instrument) -> str:

@@ -62,7 +62,7 @@ def columns(lines: Sequence[Standing]) -> list[Column]:
         Column("specific", "specific [95 %]", "The effect less what made all traits look better or worse.", _specific),
         Column("leakage", "leakage", "How far the other traits moved along.", _leakage),
         Column("damage", "damage", "Perplexity of plain prose, over that of the plain model: 1 is none.", _damage),
-        Column("capability", "capability [95 %]", _CAPABILITY, _capability),
+        Column("capability", "capability [95 %]", _CAPABILITY, _capability, False),
         Column("people", "distance to people", _PEOPLE, _people),
         Column(
             "cost", "fit time, stored", "Time that fitting took, all targets together; numbers that it stored.", _cost

@@ -65,7 +65,7 @@ def _groups(title: str, task: str, filter: str, entries: Sequence[Entry]) -> lis
     lines: list[Standing] = []
     for kind in dict.fromkeys(entry.kind for entry in entries):
         lines += views_of(kind).standings(filter, [entry for entry in entries if entry.kind == kind])
-    lines = [_tested(line._replace(beside={**line.beside, **beside(line.entry, filter)})) for line in lines]
+    lines = [_tested(line._replace(more={**line.more, **beside(line.entry, filter)})) for line in lines]
     groups: dict[str, list[Standing]] = {}
     for line in lines:
         if not line.trivial:
