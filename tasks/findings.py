@@ -17,8 +17,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from statistics import median
 
-from scipy import stats
-
 from traitbench.statistics.thresholds import FIND
 from traitbench.tables import number
 from traitbench.tasks.block import Facts
@@ -93,6 +91,8 @@ def findings(facts: Facts) -> Findings | None:
     groups: dict[tuple[Find, ...], list[str]] = {}
     for name, finds in tested.items():
         groups.setdefault(finds, []).append(name)
+    from scipy import stats  # a plan reads this module
+
     ps = [min(1.0, 2 * median(find.p for find in finds)) if len(finds) > 1 else finds[0].p for finds in groups]
     adjusted = stats.false_discovery_control(ps)
     tests = [

@@ -2,8 +2,9 @@
 
 from traitbench.backends.backend import Backend
 from traitbench.catalog import Catalog
+from traitbench.types import Kind
 
-__all__ = ["BACKENDS"]
+__all__ = ["APPLIES", "BACKENDS"]
 
 BACKENDS: Catalog[type[Backend]] = Catalog(
     "backend",
@@ -15,3 +16,12 @@ BACKENDS: Catalog[type[Backend]] = Catalog(
         "scripted": "traitbench.backends.scripted:Scripted",
     },
 )
+
+APPLIES: dict[str, frozenset[Kind]] = {
+    "endpoint": frozenset({"prompt"}),
+    "hf": frozenset({"prompt", "weights", "activations"}),
+    "lm_eval": frozenset({"prompt"}),
+    "vllm": frozenset({"prompt", "weights", "activations"}),
+    "scripted": frozenset({"prompt"}),
+}
+"""What each says that it `applies`, for a plan that is refused: to name the others imports none of them."""

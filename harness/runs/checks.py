@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from traitbench.backends import APPLIES, BACKENDS
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods import METHODS
 from traitbench.methods.method import Method
-from traitbench.types import Edit, Mode, Op, Target
+from traitbench.types import Edit, Kind, Mode, Op, Target
 
 if TYPE_CHECKING:
     from traitbench.backends.backend import Backend
 
-__all__ = ["check_edits", "check_matched", "check_strengths"]
+__all__ = ["check_edits", "check_kinds", "check_matched", "check_strengths"]
+
+
+def check_kinds(name: str, needed: Collection[Kind], backend: str) -> None:
+    """Refuse controls of a kind that the backend cannot apply; none but it is imported."""
+    if set(needed) - APPLIES[backend]:
+        able = [each for each in BACKENDS if APPLIES[each] >= set(needed)]
+        raise UnsupportedControl(
+            f"the method {name} makes {', '.join(sorted(needed))}, which the backend {backend} cannot apply; backends "
+            f"that can: {', '.join(able) or 'none'}"
+        )
 
 
 def check_strengths(name: str, method: Method, coefs: Sequence[float], scoring: Sequence[Mode]) -> None:

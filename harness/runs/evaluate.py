@@ -25,7 +25,7 @@ from traitbench.progress import Progress
 from traitbench.runs.administer import administer, key_of
 from traitbench.runs.aims import left_out
 from traitbench.runs.checkout import git_hash
-from traitbench.runs.checks import check_edits
+from traitbench.runs.checks import check_edits, check_kinds
 from traitbench.runs.conditions import conditions, once
 from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
@@ -102,13 +102,8 @@ def served(prepared: Prepared) -> type[Backend]:
     plan, method = prepared.plan, prepared.method
     made = {kind for _, control in prepared.conditions for kind in control.kinds}
     needed = method.makes if method.needs_model else frozenset(made)
+    check_kinds(plan.method, needed, prepared.backend)
     kind = BACKENDS.load(prepared.backend)
-    if needed - kind.applies:
-        able = [name for name in BACKENDS if BACKENDS.load(name).applies >= needed]
-        raise UnsupportedControl(
-            f"the method {plan.method} makes {', '.join(sorted(needed))}, which the backend {prepared.backend} "
-            f"cannot apply; backends that can: {', '.join(able) or 'none'}"
-        )
     if method.rank is not None and kind.ranks is not None and method.rank not in kind.ranks:
         raise UnsupportedControl(
             f"the method {plan.method} makes adapters of rank {method.rank}, which the backend {prepared.backend} "

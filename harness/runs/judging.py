@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
 from traitbench.errors import UnsupportedControl
-from traitbench.judges import Ask, Judge, Text, calibration, grade, made
+from traitbench.judges import Ask, Judge, Text, grade, made
 from traitbench.judges.asked import ask_once
 from traitbench.judges.pairs import Pair, drawn
 from traitbench.progress import Progress
@@ -89,6 +89,8 @@ class Judging:
         return {judge.name: self._card(judge) for judge in self.judges}
 
     def _card(self, judge: Judge) -> dict[str, Any]:
+        from traitbench.judges import calibration  # brings statistics that a plan without judges never needs
+
         card = judge.card
         if judge.model:
             card["families"] = {"judge": judge.family, "subject": self._subject}

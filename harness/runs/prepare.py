@@ -14,7 +14,7 @@ from traitbench.methods.method import Method
 from traitbench.methods.stored import Stored
 from traitbench.runs import stored
 from traitbench.runs.aims import meant, targets
-from traitbench.runs.checks import check_matched, check_strengths
+from traitbench.runs.checks import check_kinds, check_matched, check_strengths
 from traitbench.runs.conditions import conditions
 from traitbench.runs.owed import requests_owed
 from traitbench.runs.people import aimed_at, norms, people
@@ -48,6 +48,8 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     check_side_effects(plan.side_effects, plan.side_effects_limit, backend)
     administration = plan.administration()
     method, settings = make_method(plan.method, plan.method_args, given.method)
+    if method.needs_model:
+        check_kinds(plan.method, method.makes, backend)
     tasks, own = _tasks(plan, administration, given)
     if plan.norms:
         norms(plan.norms, [task.id for task in tasks])

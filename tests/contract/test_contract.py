@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from traitbench import inventories
-from traitbench.backends import BACKENDS
+from traitbench.backends import APPLIES, BACKENDS
 from traitbench.backends.backend import Backend
 from traitbench.catalog import Catalog
 from traitbench.errors import MissingExtra, UnknownName, UnsupportedControl
@@ -185,6 +185,7 @@ def test_backends_are_backends(name: str) -> None:
     kind = BACKENDS.load(name)
     assert issubclass(kind, Backend) and kind.name == name
     assert kind.applies and kind.applies <= {"prompt", "weights", "activations"}
+    assert kind.applies == APPLIES[name]
 
 
 def imported_by(*modules: str) -> set[str]:
@@ -201,6 +202,22 @@ def test_no_import_brings_torch() -> None:
     light += [f"traitbench.backends.{name}" for name in ("endpoint", "lm_eval", "scripted")]
     found = imported_by("traitbench", *light)
     assert "traitbench.runs.plan" in found and not found & {"torch", "transformers", "accelerate", "gguf"}
+
+
+def test_a_plan_that_no_backend_can_serve_is_refused_before_anything_heavy() -> None:
+    """No other backend is imported to name it, and no task: both take seconds."""
+    line = "run --model scripted:person --method npti --target extraversion=high --tasks mini_ipip"
+    script = (
+        "import sys; from traitbench.cli.commands import main\n"
+        f"try: code = main({line.split()!r})\n"
+        "except SystemExit as end: code = end.code\n"
+        "print(code, *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    code, *found = done.stdout.split()
+    assert code == "2" and "backends that can: hf, vllm" in done.stderr
+    heavy = {"torch", "transformers", "scipy.stats", "pandas", "traitbench.tasks.questionnaire.summary"}
+    assert "traitbench.runs.prepare" in found and not set(found) & heavy
 
 
 def test_what_reads_results_imports_no_backend() -> None:
