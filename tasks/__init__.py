@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import fnmatch
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from traitbench.catalog import Catalog
@@ -15,7 +16,7 @@ from traitbench.tasks.views import Views
 from traitbench.types import Evidence
 
 __all__ = ["ACROSS", "FOR_TARGETS", "SUITES", "TASKS", "Administration", "Block", "Facts", "Task", "block_of",
-           "evidence_of", "for_target", "load", "names", "views_of"]  # fmt: skip
+           "evidence_of", "for_target", "load", "matching", "names", "views_of"]  # fmt: skip
 
 _INVENTORIES = "questionnaire"
 """The kind that administers inventories: each of them is a task, the kind itself is none."""
@@ -74,6 +75,25 @@ def names() -> list[str]:
     from traitbench import inventories
 
     return sorted({*inventories.names(), *TASKS, *SUITES} - {_INVENTORIES})
+
+
+def matching(wanted: Sequence[str], include: Sequence[Path] = (), others: Collection[str] = ()) -> tuple[str, ...]:
+    """The same names, with each pattern (`mini_*`) replaced by the tasks that it matches, suites left out.
+
+    `others` are names besides those that are known. UnknownName for a pattern that matches none.
+    """
+    from traitbench import inventories
+
+    out: list[str] = []
+    for name in wanted:
+        if not set(name) & {*"*?["} or name in others or Path(name).is_file():
+            out.append(name)
+            continue
+        known = {*inventories.names(include), *TASKS} - {_INVENTORIES}
+        if not (found := fnmatch.filter(sorted(known), name)):
+            raise UnknownName(f"no task matches {name!r}; `traitbench ls tasks` lists them")
+        out += [each for each in found if each not in out]
+    return tuple(out)
 
 
 def load(name: str, administration: Administration, include: Sequence[Path] = (), texts: bool = True) -> list[Task]:

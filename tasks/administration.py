@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from math import ceil
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
 from traitbench.statistics.replies import option_variants
 from traitbench.tasks.biographies import MOST, biographies, chosen
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
 __all__ = [
-    "TEMPLATES", "Administration", "Order", "Presentation", "Wording", "item_request", "item_requests",
-    "presented_options", "symbols_for",
+    "TEMPLATES", "Administration", "Limit", "Order", "Presentation", "Wording", "item_request", "item_requests",
+    "limited", "presented_options", "symbols_for",
 ]  # fmt: skip
 
 Order = Literal["forward", "reverse"]
@@ -63,6 +64,26 @@ TEMPLATES = (
 """Our own phrasings; the first is the default, more are added with --templates N."""
 
 
+def _limit(value: Any) -> Any:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = 0.0
+    if isinstance(value, bool) or not (0 < number < 1 or (number >= 1 and number.is_integer())):
+        raise ValueError("expected how many items, 1 or more, or a share of them between 0 and 1")
+    return int(number) if number >= 1 else number
+
+
+Limit = Annotated[int | float, BeforeValidator(_limit)]
+"""Of items: the first so many, or a share of them."""
+T = TypeVar("T")
+
+
+def limited(limit: int | float) -> str:
+    """What a limit asks, in words."""
+    return f"first {limit} items" if isinstance(limit, int) else f"first {100 * limit:g} % of the items"
+
+
 class Administration(Record):
     """The grid in which every item is asked: flags of `traitbench run`, the last three fields those of --gen_kwargs."""
 
@@ -80,8 +101,8 @@ class Administration(Record):
     """Sampled replies to each prompt; only `generate` is repeated, since log-probabilities do not vary."""
     contexts: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     """What comes before the question, by the names of a task that has contexts; null: all of them."""
-    limit: int | None = Field(default=None, ge=1)
-    """The first so many items only."""
+    limit: Limit | None = None
+    """The first so many items only, or a share of them below 1."""
     max_tokens: int = Field(default=16, ge=1)
     """Longest written reply, in tokens; a task of free text may take more where nothing is given."""
     temperature: float = Field(default=0.0, ge=0)
@@ -94,6 +115,10 @@ class Administration(Record):
         """Leave a penalty of 1 out, so that runs without one keep their names and their rivals."""
         found: dict[str, Any] = dump(self)
         return {k: v for k, v in found.items() if k != "repetition_penalty" or v != 1}
+
+    def first(self, every: Sequence[T]) -> Sequence[T]:
+        """What the limit leaves of items: the first so many, or the first share, rounded up, as lm-eval has it."""
+        return every[: self.limit] if not isinstance(self.limit, float) else every[: ceil(self.limit * len(every))]
 
     def chosen_templates(self, seed: int) -> list[int]:
         """The first template and, where more are asked for, a seeded draw of the others."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from traitbench.tables import interval
+from traitbench.tasks.administration import Limit, limited
 from traitbench.tasks.findings import FOUND_NOTHING, Findings
 from traitbench.tasks.verdict import Word
 from traitbench.types import Record
@@ -167,7 +168,7 @@ class Entry(Record):
     """Simulated respondents; 0: the model answered as itself."""
     n: int
     """Items."""
-    limit: int | None
+    limit: Limit | None
     contaminated: int
     """Of these, items that the method was fitted on; if any, the run is not ranked."""
     findings: Findings | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -240,7 +241,7 @@ def rank_text(low: int | None, high: int | None) -> str:
 
 
 def unranked(
-    effect: float | None, ci: tuple[float, float] | None, verdict: str, limit: int | None, contaminated: int
+    effect: float | None, ci: tuple[float, float] | None, verdict: str, limit: Limit | None, contaminated: int
 ) -> str:
     """Why an effect in the direction aimed at has no rank; empty where it has one.
 
@@ -251,7 +252,7 @@ def unranked(
     if verdict == "not interpretable":
         return verdict
     if limit is not None:
-        return f"first {limit} items"
+        return limited(limit)
     if contaminated:
         return f"contaminated ({contaminated} items)"
     if ci is None:

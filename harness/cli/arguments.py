@@ -8,8 +8,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
+
+from traitbench.cli.theirs import FLAGS
 
 __all__ = ["COMMANDS", "normalised", "parser"]
 
@@ -55,6 +57,34 @@ _NORMS = "also z, T and percentile among people of one sex and age, e.g. F,30 (F
 _FORMATS = ("table", "markdown", "json")
 
 
+_SEVERAL = (
+    "method_args", "model_args", "gen_kwargs", "judge_args", "tasks", "include_path", "scoring", "orders", "symbols",
+    "contexts", "judge", "coefs", "side_effects",
+)  # fmt: skip
+"""Flags of `run` with several values."""
+
+
+class Several(argparse.Action):
+    """Values with commas or blanks between, and of a flag that is repeated those of all: as in lm-eval and Inspect."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Join them with commas."""
+        before = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, ",".join([*([before] if before else []), *values]))
+
+
+def _adder(p: argparse.ArgumentParser) -> Callable[..., Any]:
+    """`p.add_argument` that knows which flags have several values."""
+
+    def add(*names: str, **about: Any) -> Any:
+        several = {"action": Several, "nargs": "+"} if names[0].removeprefix("--") in _SEVERAL else {}
+        return p.add_argument(*names, **about, **several)
+
+    return add
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with the nearest flag or verb suggested for a wrong one."""
 
@@ -63,14 +93,17 @@ class Parser(argparse.ArgumentParser):
         found, extra = self.parse_known_args(args, namespace)
         if extra:
             wrong = next((e for e in extra if e.startswith("-")), extra[0])
-            self.error(f"unknown argument {wrong!r}{self._near(wrong.partition('=')[0], found)}")
+            flag = wrong.partition("=")[0]
+            theirs = f"; {FLAGS[flag]}" if flag in FLAGS else ""
+            self.error(f"unknown argument {wrong!r}{theirs or self._near(flag, found)}")
         return found
 
     def _near(self, wrong: str, found: argparse.Namespace) -> str:
         verb = getattr(found, "command", None)
         active = _subparsers(self).get(verb or "", self)
         flags = [flag for action in active._actions for flag in action.option_strings]
-        close = difflib.get_close_matches(wrong, flags, n=1, cutoff=0.5)
+        close = difflib.get_close_matches(wrong, flags, n=1, cutoff=0.8)
+        close = close or [flag for flag in flags if len(wrong) > 4 and flag.startswith(wrong)][:1]
         return (
             f"; did you mean {close[0]!r}?" if close else f"; see `traitbench {verb or ''} --help`".replace("  ", " ")
         )
@@ -135,7 +168,7 @@ _TARGETS = (
 
 def _fit(p: argparse.ArgumentParser) -> None:
     """The flags of `fit`: those of `run` that decide a control."""
-    add = p.add_argument
+    add = _adder(p)
     add("--model", "-M", metavar="NAME|HUB_ID|PATH", help="short name, hub id or local folder (smollm2)")
     add("--method", "-m", metavar="NAME", required=True, help="a method that is fitted on a model")
     add("--method_args", metavar="k=v,...", help="hyper-parameters of the method, e.g. preset=small,adapters=each")
@@ -153,7 +186,7 @@ def _fit(p: argparse.ArgumentParser) -> None:
 
 def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     """The flags of `run`; `prompt` takes those that decide a prompt. No default here: the plan has them."""
-    add = p.add_argument
+    add = _adder(p)
     add(
         "--model",
         "-M",
@@ -183,7 +216,7 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     add("--templates", metavar="N", help="phrasings of the request, 1 to 5 (1)")
     add("--respondents", metavar="N", help="simulated respondents, 0 to 500 (0: the model as itself)")
     add("--contexts", metavar="a,b", help="robustness: what comes before the question, e.g. now,drift,ladder (all)")
-    add("--limit", "-L", metavar="N", help="the first N items only; stamped on the results")
+    add("--limit", "-L", metavar="N", help="the first N items only, or a share of them (0.1); stamped on the results")
     add("--seed", metavar="N", help="templates, respondents, sampling and bootstrap (0)")
     add("--config", "-C", metavar="FILE", help="YAML or JSON with the same keys; the command line wins")
     if not prompt:
@@ -192,7 +225,7 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
 
 def _asking(p: argparse.ArgumentParser) -> None:
     """The flags of `run` that decide no prompt."""
-    add = p.add_argument
+    add = _adder(p)
     add("--model_args", "-a", metavar="k=v,...", help="e.g. dtype=bfloat16,revision=main; scripted: levels and style")
     add("--backend", metavar="NAME", help="auto, hf, vllm, endpoint, lm_eval, scripted (auto)")
     add("--batch_size", "-b", metavar="N|auto", help="items a pass (auto)")

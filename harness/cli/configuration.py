@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from traitbench.errors import BadData, UnknownName, refuse_others
+from traitbench.cli.theirs import model_of
+from traitbench.errors import BadData, TraitbenchUsage, UnknownName, refuse_others
 from traitbench.masking import masked, shown
 from traitbench.runs.flags import LISTS, listed, plan_of
 from traitbench.runs.plan import Plan
@@ -55,6 +56,9 @@ def from_command_line(flags: Mapping[str, Any]) -> Plan:
             values[key] = listed(value)
         else:
             values[key] = value
+    values, wrong = model_of(values)
+    if wrong:
+        raise TraitbenchUsage(wrong)
     return plan_of(values)
 
 

@@ -76,7 +76,7 @@ def _log(
         dataset=EvalDataset(name=task, samples=len(ids), sample_ids=ids),
         model=f"traitbench/{results.model_name}",
         model_args={name: value for name, value in results.model.items() if isinstance(value, str | bool | int)},
-        config=EvalConfig(limit=results.config.get("limit"), epochs=max((row.repeat + 1 for row in rows), default=1)),
+        config=EvalConfig(limit=_limit(results), epochs=max((row.repeat + 1 for row in rows), default=1)),
         packages={"traitbench": _version()},
         metadata={
             "run": run,
@@ -198,3 +198,9 @@ def _version() -> str:
     from traitbench import __version__
 
     return __version__
+
+
+def _limit(results: Results) -> int | None:
+    """How many items a limited run asked; Inspect knows no shares."""
+    limit = results.config.get("limit")
+    return max(n["effective"] for n in results.n_samples.values()) if isinstance(limit, float) else limit

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from traitbench.tables import plain
+from traitbench.tasks.administration import limited
 from traitbench.tasks.board import Entry
 
 __all__ = ["labelled", "labels", "left_out"]
@@ -71,7 +72,7 @@ def _name(entry: Entry, shared: Mapping[str, Any]) -> str:
     parts += [f" + {_WORDS.get(key, key)}" for key, value in own.items() if value is True]
     parts += [", profiles" if entry.profiles else ""]
     parts += [f", {entry.respondents} respondents" if entry.respondents else ""]
-    parts += [f", first {entry.limit} items" if entry.limit is not None else ""]
+    parts += [f", {limited(entry.limit)}" if entry.limit is not None else ""]
     return "".join(parts)
 
 

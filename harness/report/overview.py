@@ -9,6 +9,7 @@ from traitbench.charts.theme import VERDICTS
 from traitbench.report.parts import badge
 from traitbench.runs.results import Results
 from traitbench.tasks import views_of
+from traitbench.tasks.administration import limited
 from traitbench.tasks.board import Cell, Entry, capability_cell, standing
 from traitbench.tasks.findings import FOUND_NOTHING, evidence
 from traitbench.tasks.views import setup
@@ -82,7 +83,7 @@ def _options(values: Iterable[str]) -> str:
 
 def _row(entry: Entry, mode: str, cells: Mapping[str, Cell], columns: Sequence[str]) -> str:
     name = entry.method + setup(entry.settings, entry.profiles, entry.respondents)
-    limit = f" · first {entry.limit} items" if entry.limit is not None else ""
+    limit = f" · {limited(entry.limit)}" if entry.limit is not None else ""
     word, reasons = _judged(entry, mode)
     place = VERDICTS.index(word) if word in VERDICTS else len(VERDICTS)
     parts = [

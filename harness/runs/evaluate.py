@@ -41,6 +41,7 @@ from traitbench.runs.suited import check_suited
 from traitbench.runs.summary import summarise
 from traitbench.samples import Condition, Item
 from traitbench.targets import drawn
+from traitbench.tasks.administration import limited
 from traitbench.tasks.block import Facts
 from traitbench.tasks.findings import unfound
 from traitbench.types import Control, Fit, Response
@@ -217,7 +218,7 @@ def _damage(
 def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost: Mapping[str, Any]) -> Facts:
     plan = prepared.plan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    limited = [f"--limit {plan.limit}: the first {plan.limit} items only, not a score of the instrument"]
+    cut = [f"--limit {plan.limit}: the {limited(plan.limit)} only, not a score of the instrument"] if plan.limit else []
     notes = [note for task in prepared.tasks for note in task.notes()]
     config = shown(plan.model_dump(mode="json", exclude={"write_out", "no_resume", "output_path"}))
     told = list(prepared.participants.notes) if prepared.participants else []
@@ -250,7 +251,7 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost
         total_evaluation_time_seconds=time.time() - started,
         cost={"fit_seconds": sum(seconds.values()), **cost,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
-        warnings=(limited if plan.limit else []) + _unmeasured(prepared) + _alike(prepared) + notes + told
+        warnings=cut + _unmeasured(prepared) + _alike(prepared) + notes + told
         + remarks(prepared.method, identity),
     )  # fmt: skip
 

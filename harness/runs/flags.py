@@ -65,4 +65,4 @@ def _usage(error: ValidationError, dashes: str, help: str) -> TraitbenchUsage | 
     if first["type"] == "literal_error" and isinstance(value, str):
         names = [word.strip("' ") for word in allowed.replace(" or ", ",").split(",")]
         return unknown(f"value of {dashes}{flag}", value, names)
-    return TraitbenchUsage(f"{dashes}{flag} {value!r}: {first['msg']}{help}")
+    return TraitbenchUsage(f"{dashes}{flag} {value!r}: {first['msg'].removeprefix('Value error, ')}{help}")

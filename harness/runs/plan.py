@@ -16,6 +16,7 @@ from traitbench.methods import METHODS
 from traitbench.methods.method import Method
 from traitbench.samples import Condition
 from traitbench.tasks import Administration, for_target
+from traitbench.tasks.administration import Limit
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Mode, Record, Request, Target
 
@@ -49,7 +50,7 @@ class Plan(Record):
     backend: str = "auto"
     """Name of a backend; auto: scripted for scripted respondents, endpoint for servers, lm_eval for lm-eval's models;
     for weights vllm where it is installed and a GPU is there, else hf."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: Limit | None = None
     batch_size: int | None = Field(default=None, ge=1)
     device: str | None = None
     output_path: str = "results/runs"

@@ -14,7 +14,7 @@ from traitbench.methods.method import Method
 from traitbench.methods.stored import Stored
 from traitbench.runs import stored
 from traitbench.runs.aims import meant, targets
-from traitbench.runs.checks import check_kinds, check_matched, check_strengths
+from traitbench.runs.checks import check_device, check_kinds, check_matched, check_strengths
 from traitbench.runs.conditions import conditions
 from traitbench.runs.owed import requests_owed
 from traitbench.runs.people import aimed_at, norms, people
@@ -22,7 +22,7 @@ from traitbench.runs.plan import NOTHING, Argument, Given, Plan, Prepared, valid
 from traitbench.runs.refits import check_fits
 from traitbench.runs.side_effects import check as check_side_effects
 from traitbench.targets import drawn
-from traitbench.tasks import Administration, load
+from traitbench.tasks import Administration, load, matching
 from traitbench.tasks.task import Task
 from traitbench.types import is_name
 
@@ -35,6 +35,8 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     `given` holds what the plan names and no table does. UnknownName with a suggestion for a wrong name,
     UnsupportedControl for parts that do not go together.
     """
+    check_device(plan.device)
+    plan = plan.model_copy(update={"tasks": matching(plan.tasks, [*map(Path, plan.include_path)], given.tasks)})
     if plan.control:
         plan, given = stored.taken(plan, given)
     spec = resolve(plan.model, plan.model_args)
@@ -46,11 +48,10 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
             f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
         )
     check_side_effects(plan.side_effects, plan.side_effects_limit, backend)
-    administration = plan.administration()
     method, settings = make_method(plan.method, plan.method_args, given.method)
     if method.needs_model:
         check_kinds(plan.method, method.makes, backend)
-    tasks, own = _tasks(plan, administration, given)
+    plan, tasks, own = _tasks(plan, given)
     if plan.norms:
         norms(plan.norms, [task.id for task in tasks])
     instruments = [task.inventory for task in tasks if task.inventory is not None]
@@ -105,8 +106,19 @@ def make_method(
     return given if isinstance(given, Method) else kind(config), changed
 
 
-def _tasks(plan: Plan, administration: Administration, given: Given) -> tuple[list[Task], dict[str, str]]:
-    """Make the tasks; id -> name in the plan of those that are the caller's own."""
+def _tasks(plan: Plan, given: Given) -> tuple[Plan, list[Task], dict[str, str]]:
+    """Make the tasks; id -> name in the plan of those that are the caller's own.
+
+    A limit that leaves nothing out is none: the plan comes back without it, so that the run is that of the whole.
+    """
+    tasks, own = _limited(plan, plan.administration(), given)
+    if plan.limit is not None and all(task.original == len(task.items) for task in tasks):
+        plan = plan.model_copy(update={"limit": None})
+        tasks, own = _limited(plan, plan.administration(), given)
+    return plan, tasks, own
+
+
+def _limited(plan: Plan, administration: Administration, given: Given) -> tuple[list[Task], dict[str, str]]:
     include = [Path(folder) for folder in plan.include_path]
     found: list[Task] = []
     own: dict[str, str] = {}

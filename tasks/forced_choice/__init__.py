@@ -51,7 +51,7 @@ class ForcedChoice(Task):
             )
         self.administration = administration
         every = load()
-        self.items = every[: administration.limit]
+        self.items = administration.first(every)
         self.original = len(every)
         held = {own.trait for pair in self.items for own in (pair.first, pair.second)}
         self.traits = tuple(trait for trait in BIG_FIVE if trait in held)

@@ -61,7 +61,7 @@ class PersonAlignment(Task):
         self.instrument = self.loaded()
         rest = {item.id for item in self.tested()}
         every = tuple(item for item in self.instrument.items if item.id in rest)
-        self.items = every[: administration.limit]
+        self.items = administration.first(every)
         self.original = len(every)
         self.version = self.instrument.version
         self.restricted = self.instrument.restricted

@@ -99,8 +99,8 @@ class PersonaConsistency(Task):
         if find_spec("sacrebleu") is None:
             raise MissingExtra(f"{NAME} needs sacrebleu, which is not installed: pip install 'traitbench[lm-eval]'")
         self.administration = administration
-        self.questions = questions().questions[: administration.limit]
-        self.premises = questions().premises[: administration.limit]
+        self.questions = administration.first(questions().questions)
+        self.premises = administration.first(questions().premises)
         asked = {q.id for q in self.questions} | {p.id for p in self.premises}
         every = _asked()
         self.items = tuple(item for item in every if item.id in asked)

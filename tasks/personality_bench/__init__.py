@@ -63,7 +63,7 @@ class PersonalityBench(Task):
                 "out, or run the inventories on their own"
             )
         self.administration = administration
-        self.items = tuple(every[: administration.limit])
+        self.items = tuple(administration.first(every))
         self.original = len(every)
         self.traits = tuple(dict.fromkeys(question.trait for question in self.items))
 

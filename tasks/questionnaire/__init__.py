@@ -44,7 +44,7 @@ class Questionnaire(Task):
         self.inventory = inventory
         self.administration = administration
         self.id, self.version = inventory.id, inventory.version
-        self.items = inventory.items[: administration.limit]
+        self.items = administration.first(inventory.items)
         self.original = len(inventory.items)
         measured = {item.trait for item in self.items}
         self.traits = tuple(trait for trait in inventory.traits if trait in measured)

@@ -44,7 +44,7 @@ class Robustness(Task):
         """Take the grid; UnknownName for a context that there is not, UnsupportedControl for written answers only."""
         self.administration = administration
         self.instrument = inventories.load(ITEMS)
-        self.items = self.instrument.items[: administration.limit]
+        self.items = administration.first(self.instrument.items)
         self.original = len(self.instrument.items)
         self.traits = tuple(dict.fromkeys(item.trait for item in self.items))
         self.about = About(

@@ -58,7 +58,7 @@ class Situations(Task):
             )
         self.administration = administration
         every = load(split)
-        self.items = every[: administration.limit]
+        self.items = administration.first(every)
         self.original = len(every)
         self.traits = tuple(dict.fromkeys(pair.trait for pair in self.items))
         self.judged = "generate" in administration.scoring

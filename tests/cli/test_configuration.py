@@ -65,8 +65,8 @@ def test_batch_size_auto_is_the_default_on_the_line_and_in_a_file(tmp_path: Path
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"limit": "0"}, "--limit '0': .*greater than or equal to 1"),
-        ({"limit": "many"}, "--limit 'many': .*integer"),
+        ({"limit": "0"}, "--limit '0': expected how many items, 1 or more, or a share of them between 0 and 1"),
+        ({"limit": "many"}, "--limit 'many': expected how many items"),
         ({"seed": "1.5"}, "--seed '1.5': .*integer"),
         ({"batch_size": "0"}, "--batch_size '0'"),
         ({"bootstrap_iters": "1"}, "--bootstrap_iters '1': .*greater than or equal to 2"),
