@@ -66,7 +66,7 @@ class Bench:
         self.begin = begin or (lambda what, total: lambda n: None)
         self.fresh = fresh
         self._plain: dict[tuple[Mode, str], float] = {}
-        self._damage = Damage(self.ask)
+        self._damage = Damage(self.ask, self._unsteered)
 
     @property
     def backend(self) -> HuggingFace:
@@ -177,11 +177,14 @@ class Bench:
         if against is not None:
             return self.values(items, scoring, against)
         if missing := [item for item in items if (scoring, item.id) not in self._plain]:
-            asked = [request.content() for request in self.requests(missing, scoring)]
-            name = digest(["plain", self.backend.identity, scoring, asked])
-            found = self.once(f"plain-{name}", lambda: {"values": self.values(missing, scoring, None)})["values"]
+            asked = digest([request.content() for request in self.requests(missing, scoring)])
+            found = self._unsteered(asked, lambda: {"values": self.values(missing, scoring, None)})["values"]
             self._plain |= {(scoring, item.id): float(value) for item, value in zip(missing, found, strict=True)}
         return np.array([self._plain[scoring, item.id] for item in items])
+
+    def _unsteered(self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
+        """Keep what the model answers without a control, for every fit on it; `name` is of what it is asked."""
+        return self.once(f"plain-{digest([self.backend.identity, name])}", make)
 
     def criterion(
         self,
@@ -239,8 +242,8 @@ class Bench:
     ) -> tuple[float, tuple[Point, ...]]:
         """Try `strengths` and return the weakest within `within` SE of the largest effect on `items`, and the curve.
 
-        A strength counts only while the perplexity of neutral text stays under `limit` times that without a control.
-        Where none moves the items the right way it is 0: the messages alone. `sweep` as in `halving`.
+        A strength counts only while the perplexity of neutral text stays under `limit` times that without a control. It
+        is 0, the messages alone, where none moves the items the right way. `sweep` as in `halving`.
         """
         tried = [Candidate(control.at(strength), strength) for strength in sorted(set(strengths))]
         found, curve = settle(tried, self.criterion(target, items, scoring, limit, within), sweep)
@@ -256,10 +259,9 @@ class Bench:
         within: float = 1.0,
         sweep: Sweep = "halving",
     ) -> tuple[Point | None, tuple[Point, ...]]:
-        """Try `strengths` at each of `layers`; return the point that is chosen by effect on `items`, and all of them.
+        """Try `strengths` at each of `layers`; return the point that is chosen, None without any, and all of them.
 
-        Statement scoring; the choice is that of `strongest`, of equal strengths the layer with the largest effect. No
-        point where none stays under the limit.
+        Statement scoring; the choice is that of `strongest`, of equal strengths the layer with the largest effect.
         """
         tried = [
             Candidate(control.at(strength), strength, layer)

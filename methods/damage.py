@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traitbench.backends import neutral
-from traitbench.types import Control, Request, Response
+from traitbench.types import Control, Request, Response, digest
 
 __all__ = ["Damage", "Harm"]
 
 Ask = Callable[[Sequence[Request], Control | None], Mapping[int, Response]]
+Arrays = Mapping[str, NDArray[Any]]
+Once = Callable[[str, Callable[[], Arrays]], Arrays]
 
 
 class Harm(NamedTuple):
@@ -29,9 +32,9 @@ class Harm(NamedTuple):
 class Damage:
     """The answers to neutral passages under controls, which are kept in memory."""
 
-    def __init__(self, ask: Ask) -> None:
-        """`ask` answers requests under a control, None for no control."""
-        self._ask = ask
+    def __init__(self, ask: Ask, once: Once) -> None:
+        """`ask` answers requests under a control, None for no control; `once` keeps arrays by a name."""
+        self._ask, self._once = ask, once
         self._held: dict[str, list[Response]] = {}
 
     def of(self, control: Control, passages: int | None = None) -> Harm:
@@ -42,11 +45,25 @@ class Damage:
         control = control.model_copy(update={"messages": ()})
         under = self._answers(control.hash, control, passages or whole)
         count = len(under)
-        plain = self._answers("", None, count)[:count]
+        plain = self._plain()[:count]
         ratio = neutral.perplexity(under) / neutral.perplexity(plain)
         return Harm(ratio) if count == whole else Harm(ratio, _error(under, plain, whole), count)
 
-    def _answers(self, name: str, control: Control | None, count: int) -> list[Response]:
+    def _plain(self) -> list[Response]:
+        """The answers without a control, which all fits on a model share."""
+        if not (held := self._held.setdefault("", [])):
+            asked = neutral.requests()
+
+            def said() -> dict[str, NDArray[np.float64]]:
+                found = self._ask(asked, None)
+                neutral.perplexity(found.values())  # refuses answers that say nothing, before they are kept
+                return {"said": np.array([[found[i].loglik, found[i].tokens] for i in range(len(asked))], dtype=float)}
+
+            name = digest(["prose", [request.content() for request in asked]])
+            held += [Response(loglik=float(x), tokens=int(n)) for x, n in self._once(name, said)["said"]]
+        return held
+
+    def _answers(self, name: str, control: Control, count: int) -> list[Response]:
         """The answers to `count` passages, or more where more are there."""
         held = self._held.setdefault(name, [])
         if asked := neutral.requests()[len(held) : count]:
