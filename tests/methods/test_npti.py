@@ -454,14 +454,16 @@ def test_the_preference_and_its_error_by_hand() -> None:
 
 
 def test_gamma_on_held_out_replies_follows_the_same_rule(place: Place) -> None:
-    largest, weaker = (fit(place, gammas=(0.5, 1.0, 2.0), within=within).fit for within in (0.0, 50.0))
+    some: dict[str, Any] = {"gammas": (0.5, 1.0, 2.0), "sweep": "exhaustive"}
+    largest, weaker = (fit(place, within=within, **some).fit for within in (0.0, 50.0))
     assert largest is not None and weaker is not None and largest.strength is not None and weaker.strength is not None
     assert all(point.se is not None for point in largest.curve) and largest.details["chosen_on"] == "held-out replies"
     effects = {point.strength: point.effect or 0.0 for point in largest.curve}
     assert largest.strength == max(effects, key=effects.__getitem__)
     assert weaker.strength == min(gamma for gamma, effect in effects.items() if effect > 0) <= largest.strength
-    full = fit(place, gammas=(0.5, 1.0, 2.0), within=0.0, sweep="exhaustive").fit
-    assert full is not None and full.strength == largest.strength and all(p.perplexity for p in full.curve)
+    for within, full in ((0.0, largest), (50.0, weaker)):
+        halved = fit(place, within=within, gammas=(0.5, 1.0, 2.0)).fit
+        assert halved is not None and halved.strength == full.strength
 
 
 def test_a_share_of_the_raised_neurons_can_be_dropped(place: Place) -> None:
