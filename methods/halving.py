@@ -35,7 +35,7 @@ __all__ = ["CERTAIN", "Candidate", "Criterion", "Sweep", "settle"]
 Array = NDArray[np.float64]
 Sweep = Literal["halving", "exhaustive"]
 
-CERTAIN = 2.5
+CERTAIN = 3.0
 """Standard errors by which what is known in part may be off."""
 SHARES = (0.25, 0.5)
 """Of the items, before all of them."""
@@ -128,13 +128,15 @@ class _Trial:
         return not self.over
 
     def reach(self, most: _Trial) -> float:
-        """The largest effect that it may have, by how it differs from `most` on the items that it was measured on."""
+        """The largest effect that it may have, by its own items or by how it differs from `most` on the same ones."""
         known = len(self.moved)
+        left = CERTAIN * math.sqrt(1 - known / self.by.size)
         apart = self.moved - most.moved[:known]
-        error = self.by.error(apart)
-        return math.inf if error is None else (
-            most.effect + self.by.effect(apart) + CERTAIN * error * math.sqrt(1 - known / self.by.size)
-        )  # fmt: skip
+        own, paired = self.by.error(self.moved), self.by.error(apart)
+        return min(
+            math.inf if own is None else self.effect + left * own,
+            math.inf if paired is None else most.effect + self.by.effect(apart) + left * paired,
+        )
 
 
 def settle(
