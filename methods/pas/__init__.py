@@ -255,12 +255,11 @@ class PAS(Method):
         answers = np.array([person.answers[item.id] for item in fold], dtype=float)
 
         def missed(at: Control, start: int, stop: int) -> NDArray[np.float64]:
-            said = bench.values(fold[start:stop], "choice", at, inventory=person.inventory)
-            return -np.abs(said - answers[start:stop])
+            return bench.values(fold[start:stop], "choice", at, inventory=person.inventory) - answers[start:stop]
 
         # Each is asked of the whole fold: most of its cost is the prompt with the answers, which every part has again.
         by = Criterion(
-            size=len(fold), moved=missed, effect=lambda found: float(found.mean()), error=lambda found: None,
+            size=len(fold), moved=missed, effect=lambda off: -float(np.abs(off).mean()), error=lambda off: None,
             harm=bench.harm, limit=self.config.max_perplexity, shares=(),
         )  # fmt: skip
         with TemporaryDirectory() as folder, bench.progress("alpha", len(self.config.alphas)) as step:
