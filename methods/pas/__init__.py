@@ -255,16 +255,20 @@ class PAS(Method):
         answers = np.array([person.answers[item.id] for item in fold], dtype=float)
 
         def missed(at: Control, start: int, stop: int) -> NDArray[np.float64]:
-            return bench.values(fold[start:stop], "choice", at, inventory=person.inventory) - answers[start:stop]
+            off: NDArray[np.float64] = (
+                bench.values(fold[start:stop], "choice", at, person.inventory) - answers[start:stop]
+            )
+            return off
 
-        # Each is asked of the whole fold: most of its cost is the prompt with the answers, which every part has again.
+        # Each is asked of the whole fold: the prompt with the answers costs most, and every part would have it again.
         by = Criterion(
             size=len(fold), moved=missed, effect=lambda off: -float(np.abs(off).mean()), error=lambda off: None,
             harm=bench.harm, limit=self.config.max_perplexity, shares=(),
         )  # fmt: skip
-        with TemporaryDirectory() as folder, bench.progress("alpha", len(self.config.alphas)) as step:
+        grid = sorted(set(self.config.alphas))
+        with TemporaryDirectory() as folder, bench.progress("alpha", len(grid)) as step:
             control = shifting(Path(folder), self._messages(others, bench), heads, 1.0, bench)
-            tried = [Candidate(control.at(alpha), alpha) for alpha in sorted(set(self.config.alphas))]
+            tried = [Candidate(control.at(alpha), alpha) for alpha in grid]
             found, curve = settle(tried, by, self.config.sweep, step)
         return (found.strength if found else 0.0), curve
 
