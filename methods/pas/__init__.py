@@ -25,7 +25,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from traitbench.errors import BadData, UnsupportedControl
@@ -35,7 +34,7 @@ from traitbench.methods.method import Method
 from traitbench.methods.pas.chance import Chosen, choose
 from traitbench.methods.pas.contrasts import QUESTIONS, TRUE, WORDINGS, Contrasts, Wording
 from traitbench.methods.pas.goals import LEAST, Goal, aimed, answered
-from traitbench.methods.pas.heads import Heads, parted, select, yes_saying
+from traitbench.methods.pas.heads import Array, Heads, parted, select, yes_saying
 from traitbench.methods.pas.shift import shifting
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.strengths import Grid, bounded
@@ -254,10 +253,8 @@ class PAS(Method):
         """Choose alpha on a fold of the answers that neither the prompt, of the `others`, nor `heads` have seen."""
         answers = np.array([person.answers[item.id] for item in fold], dtype=float)
 
-        def missed(at: Control, start: int, stop: int) -> NDArray[np.float64]:
-            off: NDArray[np.float64] = (
-                bench.values(fold[start:stop], "choice", at, person.inventory) - answers[start:stop]
-            )
+        def missed(at: Control, start: int, stop: int) -> Array:
+            off: Array = bench.values(fold[start:stop], "choice", at, person.inventory) - answers[start:stop]
             return off
 
         # Each is asked of the whole fold: the prompt with the answers costs most, and every part would have it again.
