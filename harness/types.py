@@ -271,6 +271,10 @@ class Point(Record):
     """Where the method also chooses one."""
     se: float | None = Field(default=None, exclude_if=lambda value: value is None)
     """Of the effect, over the items or questions that it was measured on; written where it is known."""
+    items: int | None = Field(default=None, exclude_if=lambda value: value is None)
+    """On how many development items or questions the effect was measured, where these were not all."""
+    passages: int | None = Field(default=None, exclude_if=lambda value: value is None)
+    """On how many passages the perplexity was measured, where these were not all."""
 
 
 class Find(Record):

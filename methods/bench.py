@@ -2,13 +2,12 @@
 
 Everything that is chosen here is chosen on development items: of the IPIP-NEO-300 the 180 that are not in the
 IPIP-NEO-120, in halves. A strength is the smallest whose effect is within one standard error of the largest, among
-those that leave the model's prose in order (`choosing`).
+those that leave the model's prose in order (`choosing`); what cannot be chosen is measured in part (`halving`).
 """
 
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -22,11 +21,14 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from traitbench.errors import BadData, UnsupportedControl
-from traitbench.methods.choosing import best, near, shift_error, target_shift, top, weakness
+from traitbench.methods.choosing import best, shift_error, spread, target_shift, top
+from traitbench.methods.damage import Damage, Harm
+from traitbench.methods.development import DEVELOPMENT, halves
+from traitbench.methods.halving import Candidate, Criterion, Sweep, settle
 from traitbench.statistics.replies import choice_value
 from traitbench.targets.papi import split
 from traitbench.tasks.administration import Administration, item_requests
-from traitbench.types import Choose, Control, Point, Request, Response, Target
+from traitbench.types import Choose, Control, Point, Request, Response, Target, digest
 
 if TYPE_CHECKING:
     from traitbench.backends.backend import Backend
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Bench", "best", "halves", "target_shift", "top"]
 
 Array = NDArray[np.float64]
-DEVELOPMENT = "ipip_neo_300"
 
 
 class Bench:
@@ -64,8 +65,8 @@ class Bench:
         self.tell = tell or (lambda line: None)
         self.begin = begin or (lambda what, total: lambda n: None)
         self.fresh = fresh
-        self._plain: dict[tuple[Mode, tuple[str, ...]], Array] = {}
-        self._prose: float | None = None
+        self._plain: dict[tuple[Mode, str], float] = {}
+        self._damage = Damage(self.ask, self._unsteered)
 
     @property
     def backend(self) -> HuggingFace:
@@ -171,26 +172,56 @@ class Bench:
         moved = self.values(mine, scoring, control) - self._reference(mine, scoring, against)
         return target_shift(moved, mine, target), shift_error(moved, mine, target)
 
-    def _reference(self, items: Sequence[Item], scoring: Mode, against: Control | None) -> Array:
+    def _reference(self, items: Sequence[Item], scoring: Mode, against: Control | None = None) -> Array:
+        """Values under `against`; without any control they are kept, for every target that is asked the same."""
         if against is not None:
             return self.values(items, scoring, against)
-        key = (scoring, tuple(item.id for item in items))
-        if key not in self._plain:
-            self._plain[key] = self.values(items, scoring, None)
-        return self._plain[key]
+        if missing := [item for item in items if (scoring, item.id) not in self._plain]:
+            asked = digest([request.content() for request in self.requests(missing, scoring)])
+            found = self._unsteered(asked, lambda: {"values": self.values(missing, scoring, None)})["values"]
+            self._plain |= {(scoring, item.id): float(value) for item, value in zip(missing, found, strict=True)}
+        return np.array([self._plain[scoring, item.id] for item in items])
+
+    def _unsteered(self, name: str, make: Callable[[], Mapping[str, NDArray[Any]]]) -> Mapping[str, NDArray[Any]]:
+        """Keep what the model answers without a control, for every fit on it; `name` is of what it is asked."""
+        return self.once(f"plain-{digest([self.backend.identity, name])}", make)
+
+    def criterion(
+        self,
+        target: Target,
+        items: Sequence[Item],
+        scoring: Mode = "statement",
+        limit: float = 2.0,
+        within: float = 1.0,
+    ) -> Criterion:
+        """What candidates for `target` are judged by: `measured` on `items` of its traits, and `perplexity`."""
+        mine = spread([i for i in items if i.trait in target.levels], lambda item: (item.trait, item.keyed))
+        if not mine:
+            raise BadData(f"no development item measures {', '.join(target.levels)}; expected Big Five traits")
+
+        def moved(control: Control, start: int, stop: int) -> Array:
+            if not control.kinds:
+                return np.zeros(stop - start)
+            plain = self._reference(mine, scoring)[start:stop]
+            return self.values(mine[start:stop], scoring, control) - plain
+
+        return Criterion(
+            size=len(mine),
+            moved=moved,
+            effect=lambda moved: target_shift(moved, mine[: len(moved)], target),
+            error=lambda moved: shift_error(moved, mine[: len(moved)], target),
+            harm=self.harm,
+            limit=limit,
+            within=within,
+        )
 
     def perplexity(self, control: Control) -> float:
         """Perplexity on neutral text, as a run measures it, over that without control; messages are left out."""
-        if self._prose is None:
-            self._prose = self._neutral(None)
-        return self._neutral(control.model_copy(update={"messages": ()})) / self._prose
+        return self.harm(control).ratio
 
-    def _neutral(self, control: Control | None) -> float:
-        from traitbench.backends import neutral
-
-        requests = neutral.requests()
-        found = self.ask(requests, control)
-        return neutral.perplexity([found[i] for i in range(len(requests))])
+    def harm(self, control: Control, passages: int | None = None) -> Harm:
+        """`perplexity` on the first `passages`, None: all, with its error; no passage is asked twice of a control."""
+        return self._damage.of(control, passages)
 
     def dose(self, control: Control) -> float | None:
         """How large the edits are beside what they change, on neutral text; None for a control without edits."""
@@ -207,18 +238,16 @@ class Bench:
         scoring: Mode = "statement",
         limit: float = 2.0,
         within: float = 1.0,
+        sweep: Sweep = "halving",
     ) -> tuple[float, tuple[Point, ...]]:
         """Try `strengths` and return the weakest within `within` SE of the largest effect on `items`, and the curve.
 
-        A strength counts only while the perplexity of neutral text stays under `limit` times that without a control.
-        Where none moves the items the right way it is 0: the messages alone.
+        A strength counts only while the perplexity of neutral text stays under `limit` times that without a control. It
+        is 0, the messages alone, where none moves the items the right way. `sweep` as in `halving`.
         """
-        curve = []
-        for strength in sorted(set(strengths)):
-            at = control.at(strength)
-            moved, se = self.measured(at, target, items, scoring)
-            curve.append(Point(strength=strength, effect=moved, se=se, perplexity=self.perplexity(at)))
-        return best(curve, limit, within).strength, tuple(curve)
+        tried = [Candidate(control.at(strength), strength) for strength in sorted(set(strengths))]
+        found, curve = settle(tried, self.criterion(target, items, scoring, limit, within), sweep)
+        return found.strength if found is not None and (found.effect or 0.0) > 0 else 0.0, curve
 
     def deepest(
         self,
@@ -228,34 +257,19 @@ class Bench:
         items: Sequence[Item],
         limit: float = 2.0,
         within: float = 1.0,
+        sweep: Sweep = "halving",
     ) -> tuple[Point | None, tuple[Point, ...]]:
-        """Try `strengths` at each of `layers`; return the point that is chosen by effect on `items`, and all of them.
+        """Try `strengths` at each of `layers`; return the point that is chosen, None without any, and all of them.
 
-        Statement scoring. The perplexity of neutral text is measured in falling order of effect, until a point stays
-        under `limit` times that without a control; then of weaker ones within `within` SE of it, from the weakest on,
-        until one does, which is chosen. The others have none. No point where none stays under the limit.
+        Statement scoring; the choice is that of `strongest`, of equal strengths the layer with the largest effect.
         """
-        tried = [(layer, strength) for layer in layers for strength in sorted(set(strengths))]
-        points = []
+        tried = [
+            Candidate(control.at(strength), strength, layer)
+            for layer, control in layers.items()
+            for strength in sorted(set(strengths))
+        ]
         with self.progress(f"layers and strengths, {target.name}", len(tried)) as step:
-            for layer, strength in tried:
-                moved, se = self.measured(layers[layer].at(strength), target, items)
-                points.append(Point(strength=strength, effect=moved, se=se, layer=layer))
-                step(1)
-
-        def sound(order: Sequence[int]) -> Point | None:
-            for n in order:
-                if points[n].perplexity is None:
-                    found = self.perplexity(layers[tried[n][0]].at(points[n].strength))
-                    points[n] = points[n].model_copy(update={"perplexity": found})
-                if (points[n].perplexity or 0.0) <= limit:
-                    return points[n]
-            return None
-
-        if (most := sound(sorted(range(len(points)), key=lambda n: -(points[n].effect or 0.0)))) is None:
-            return None, tuple(points)
-        others = [n for n, point in enumerate(points) if near(point, most, within)]
-        return sound(sorted(others, key=lambda n: weakness(points[n]))), tuple(points)
+            return settle(tried, self.criterion(target, items, "statement", limit, within), sweep, step)
 
     def ask(self, requests: Sequence[Request], control: Control | None) -> dict[int, Response]:
         """Answer `requests` under `control`: index -> response."""
@@ -264,20 +278,6 @@ class Bench:
             for batch in self.backend.run(requests):
                 held.update(batch)
         return held
-
-
-def halves(seed: int) -> tuple[list[Item], list[Item]]:
-    """Part the 180 in halves by facet and key, seeded, so that both halves hold every facet and both keys."""
-    draw = random.Random(f"halves {seed}")
-    parts: tuple[list[Item], list[Item]] = ([], [])
-    rest = split()[1]
-    facets = dict.fromkeys((item.facet, item.keyed) for item in rest)
-    for turn, (facet, keyed) in enumerate(facets):
-        mine = [i for i in rest if (i.facet, i.keyed) == (facet, keyed)]
-        draw.shuffle(mine)
-        for place, item in enumerate(mine):
-            parts[(place + turn) % 2].append(item)
-    return sorted(parts[0], key=lambda i: i.number), sorted(parts[1], key=lambda i: i.number)
 
 
 @cache

@@ -30,6 +30,7 @@ from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import dialogues, material
 from traitbench.methods.dialogues import leaks
+from traitbench.methods.halving import Sweep
 from traitbench.methods.method import Method
 from traitbench.methods.sft import opened
 from traitbench.methods.strengths import Grid
@@ -64,7 +65,7 @@ class BiPO(Method):
     """Add strength * a trained vector behind one layer; turned round for a low target."""
 
     name = "bipo"
-    version = "2"
+    version = "3"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model = True
@@ -99,6 +100,8 @@ class BiPO(Method):
         within: float = Field(default=1.0, ge=0)
         """The weakest strength is chosen whose effect is so many standard errors, or fewer, below the largest; 0: that
         of the largest."""
+        sweep: Sweep = "halving"
+        """How layers and strengths are tried: by halving or exhaustive (see `halving`)."""
         lr: tuple[float, ...] | float | None = None
         """Learning rate at the peak; several: short runs at the middle layer choose between them, and go on beyond."""
         widen: int | None = Field(default=None, ge=0)
@@ -257,7 +260,7 @@ class BiPO(Method):
             tried = {n: self._control(vector, n, 1.0, Path(folder)) for n, vector in vectors.items()}
             strengths = config.strengths if config.strength is None else (config.strength,)
             limit = config.max_perplexity if config.strength is None else math.inf
-            return bench.deepest(tried, target, strengths, items, limit, config.within)
+            return bench.deepest(tried, target, strengths, items, limit, config.within, config.sweep)
 
     def _find(
         self, bench: Bench, trait: Trait, plan: Recipe, layer: int,

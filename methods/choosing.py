@@ -6,7 +6,8 @@ of it, since damage and leakage grow with strength.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,10 @@ from traitbench.inventories import Item
 from traitbench.statistics.intervals import stratified_mean
 from traitbench.types import Point, Target
 
-__all__ = ["best", "near", "shift_error", "target_shift", "top", "weakness"]
+__all__ = ["best", "halves_error", "near", "shift_error", "spread", "target_shift", "top", "weakness"]
 
 Array = NDArray[np.float64]
+Thing = TypeVar("Thing")
 
 
 def top(curve: Sequence[Point], limit: float, within: float = 1.0) -> Point | None:
@@ -60,11 +62,30 @@ def target_shift(moved: Array, items: Sequence[Item], target: Target) -> float:
 
 def shift_error(moved: Array, items: Sequence[Item], target: Target) -> float | None:
     """Standard error of `target_shift` over items drawn by key, or over facets where that is larger; traits add up."""
-    errors = []
-    for trait in target.levels:
-        mine = [(i, i.keyed * m) for m, i in zip(moved, items, strict=True) if i.trait == trait]
-        if mine:
-            keys, facets = [i.keyed for i, _ in mine], [i.facet for i, _ in mine]
-            errors.append(stratified_mean([m for _, m in mine], keys, "halves", clusters=facets).se)
+    mine = [[(i.keyed * m, i.keyed, i.facet) for m, i in zip(moved, items, strict=True) if i.trait == t]
+            for t in target.levels]  # fmt: skip
+    return halves_error([rows for rows in mine if rows])
+
+
+def halves_error(groups: Sequence[Sequence[tuple[float, int, Hashable]]]) -> float | None:
+    """Standard error of the mean over groups of the mean of a group's two sides; None where one has none.
+
+    A group holds (value, side, cluster) of what is drawn by side, or by cluster where that varies more.
+    """
+    errors = [
+        stratified_mean(
+            [v for v, _, _ in rows], [side for _, side, _ in rows], "halves", clusters=[c for *_, c in rows]
+        ).se
+        for rows in groups
+    ]
     known = [error for error in errors if error is not None]
     return float(np.sqrt(np.sum(np.square(known)))) / len(known) if known and len(known) == len(errors) else None
+
+
+def spread(things: Sequence[Thing], kind: Callable[[Thing], Hashable]) -> list[Thing]:
+    """Order things so that every beginning holds its share of each kind; those of a kind stay in their order."""
+    kinds: dict[Hashable, list[int]] = {}
+    for place, thing in enumerate(things):
+        kinds.setdefault(kind(thing), []).append(place)
+    depth = {place: (n + 0.5) / len(mine) for mine in kinds.values() for n, place in enumerate(mine)}
+    return [things[place] for place in sorted(depth, key=lambda place: (depth[place], place))]

@@ -4,8 +4,8 @@ After differences of means (Marks and Tegmark, 2023) and contrastive activation 
 
 1. Ask neutral questions under a persona of either pole; record every layer's output at the last prompt token.
 2. The vector of a layer is the mean under the high pole less the mean under the low one.
-3. Try layers and strengths on development items; keep the weakest whose effect is within one standard error of the
-   largest, among those whose prose stays in order.
+3. Try layers and strengths on development items, by halving; keep the weakest whose effect is within one standard
+   error of the largest, among those whose prose stays in order.
 4. Add strength * vector behind that layer, at every position; turned round for a low target, summed over traits.
 5. Test on single words of the poles whether such a direction tells apart a pair that it was not made of (`separation`).
 
@@ -31,6 +31,7 @@ from pydantic import Field
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import material
+from traitbench.methods.halving import Sweep
 from traitbench.methods.layers import tried
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting, Style, texts
@@ -79,7 +80,7 @@ class Residual(Method):
     """
 
     name = "residual"
-    version = "3"
+    version = "4"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several"})
     needs_model = True
@@ -103,6 +104,9 @@ class Residual(Method):
         within: float = Field(default=1.0, ge=0)
         """The weakest strength is chosen whose effect is so many standard errors, or fewer, below the largest; 0: that
         of the largest."""
+        sweep: Sweep = "halving"
+        """How layers and strengths are tried: by halving, so that what cannot be chosen is measured in part, or
+        exhaustive."""
         positions: Scope = "all"
         """all; answer: from the last prompt token on; generated: only what the model writes."""
         styles: tuple[Literal["adjective", "instruction", "p2"], ...] = Field(default=("adjective",), min_length=1)
@@ -198,7 +202,7 @@ class Residual(Method):
             drafts = {n: self._control(_added(poles, signs, n), n, Path(folder)) for n in layers}
             strengths = self.config.strengths if fixed is None else (fixed,)
             limit = self.config.max_perplexity if fixed is None else math.inf
-            return bench.deepest(drafts, target, strengths, items, limit, self.config.within)
+            return bench.deepest(drafts, target, strengths, items, limit, self.config.within, self.config.sweep)
 
     def _control(self, shift: Shift, layer: int, folder: Path, fit: Fit | None = None) -> Control:
         strength = fit.strength if fit and fit.strength is not None else 1.0

@@ -32,6 +32,7 @@ from traitbench.controls import vectors
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.inventories import Item
 from traitbench.methods import material
+from traitbench.methods.halving import Sweep
 from traitbench.methods.layers import tried
 from traitbench.methods.method import Method
 from traitbench.methods.separation import ON, aligned, word_contrasts, words
@@ -78,7 +79,7 @@ class Vector(Method):
     """Add an imported vector behind all of its layers; it points to the high pole of the trait that is aimed at."""
 
     name = "vector"
-    version = "3"
+    version = "4"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model = True
@@ -107,6 +108,9 @@ class Vector(Method):
         within: float = Field(default=1.0, ge=0)
         """The weakest strength is chosen whose effect is so many standard errors, or fewer, below the largest; 0: that
         of the largest."""
+        sweep: Sweep = "halving"
+        """How layers and strengths are tried: by halving, so that what cannot be chosen is measured in part, or
+        exhaustive."""
         positions: Scope = "all"
         """all; answer: from the last prompt token on; generated: only what the model writes."""
 
@@ -217,13 +221,14 @@ class Vector(Method):
             if len(places) == 1:
                 plain = self._control(shifts, places[0], 1.0, Path(folder))
                 found = bench.strongest(
-                    plain, target, config.strengths, items, limit=config.max_perplexity, within=config.within
-                )
+                    plain, target, config.strengths, items, "statement", config.max_perplexity, config.within,
+                    config.sweep,
+                )  # fmt: skip
                 return _Choice(places[0], *found)
             drafts = {place[0]: self._control(shifts, place, 1.0, Path(folder)) for place in places}
             strengths = config.strengths if fixed is None else (fixed,)
             limit = config.max_perplexity if fixed is None else math.inf
-            top, curve = bench.deepest(drafts, target, strengths, items, limit, config.within)
+            top, curve = bench.deepest(drafts, target, strengths, items, limit, config.within, config.sweep)
         layer = places[0][0] if top is None or top.layer is None else top.layer
         helps = top is not None and (top.effect or 0.0) > 0
         strength = fixed if fixed is not None else top.strength if top is not None and helps else 0.0

@@ -22,10 +22,12 @@ from traitbench.tables import number
 from traitbench.tasks.block import Facts
 from traitbench.types import Find, Fit, Record
 
-__all__ = ["FOUND_NOTHING", "Findings", "FitTest", "evidence", "findings", "unfound"]
+__all__ = ["FOUND_NOTHING", "Findings", "FitTest", "evidence", "findings", "unfound", "untested"]
 
 MOST_NAMED = 6
 FOUND_NOTHING = "found nothing on this model"
+NOT_TESTED = "not tested"
+"""How a fit begins to say why it has no test."""
 
 
 class FitTest(Record):
@@ -120,10 +122,25 @@ def evidence(found: Findings) -> Iterator[str]:
 
 
 def unfound(facts: Facts) -> list[str]:
-    """What a run warns of: that nothing was found, or for whom."""
+    """What a run warns of: that nothing was found, or for whom, and what could not be tested."""
     found = findings(facts)
     if found is None or not found.nothing:
-        return []
+        return untested(facts)
     if found.whole:
         return [f"{facts.method['name']} {FOUND_NOTHING}: a result; its numbers are shown, and not ranked"]
-    return [f"{facts.method['name']} {FOUND_NOTHING} for {found.lacking}"]
+    return [f"{facts.method['name']} {FOUND_NOTHING} for {found.lacking}", *untested(facts)]
+
+
+def untested(facts: Facts) -> list[str]:
+    """A line for each reason why fits could not be tested, where they give one (`details`, find, test)."""
+    reasons: dict[str, list[str]] = {}
+    for name, fit in facts.fits.items():
+        told = fit.details.get("find")
+        reason = str(told.get("test") or "") if isinstance(told, dict) else ""
+        if fit.find is None and reason.startswith(NOT_TESTED):
+            reasons.setdefault(reason.removeprefix(NOT_TESTED).lstrip(" :,"), []).append(name)
+    return [
+        f"whether {facts.method['name']} found anything is not tested for {', '.join(names[:MOST_NAMED])}"
+        f"{f' and {len(names) - MOST_NAMED} more' if len(names) > MOST_NAMED else ''}: {reason}"
+        for reason, names in reasons.items()
+    ]

@@ -18,9 +18,9 @@ from safetensors.numpy import load_file, save_file
 from traitbench.controls.adapters import Base, adapter_digest, copy_adapter
 from traitbench.errors import BadData
 from traitbench.store import read_json, write_json
-from traitbench.types import Control, Edit, Fit, Message, Op, at_strength
+from traitbench.types import Control, Edit, Fit, Message, Op, at_strength, digest
 
-__all__ = ["DIRECTED", "arrays", "keep", "read", "store", "units_of", "where"]
+__all__ = ["DIRECTED", "arrays", "home", "keep", "read", "store", "units_of", "where"]
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -41,7 +41,7 @@ def store(
     base: Base | None = None,
     fit: Fit | None = None,
 ) -> Control:
-    """Write a control below `folder`, in a folder named by its hash, and return it.
+    """Write a control below `folder`, in a folder named by its hash (see `home`), and return it.
 
     `tensors` are what `edits` name: float arrays (n,), integer arrays (n,) for `units`. `adapter` is a PEFT folder,
     which is copied; `base` is written into its config as the model that it is for. Edits are stored at the strength
@@ -57,7 +57,7 @@ def store(
         messages=tuple(messages), edits=tuple(edits), contents=_digest(given) if edits else None, fit=fit,
         weights=adapter_digest(adapter) if adapter else None,
     )  # fmt: skip
-    place = folder / control.hash
+    place = home(control, folder)
     if adapter:
         copy_adapter(adapter, place / _ADAPTER, base)
         control = control.model_copy(update={"adapter": place / _ADAPTER})
@@ -73,9 +73,31 @@ def store(
     return control
 
 
+def home(control: Control, folder: Path) -> Path:
+    """Where `control` is, or is to be kept, below `folder`: in a folder named by its hash.
+
+    Where another fit left the same contents, of another target or with other settings, its method.json stays as it is,
+    and this control gets a folder of its own, whose name ends in eight digits of how it was fitted.
+    """
+    place, fit = folder / control.hash, control.fit
+    told = place / "method.json"
+    if fit is None or not told.is_file():
+        return place
+    try:
+        other = _way(Fit.model_validate(read_json(told)))
+    except (ValidationError, BadData):
+        return place
+    return place if other == _way(fit) else folder / f"{control.hash}-{_way(fit)[:8]}"
+
+
+def _way(fit: Fit) -> str:
+    """Digest what was fitted and how, without what came out of it."""
+    return digest(fit.model_dump(mode="json", include={"method", "version", "model", "target", "config", "seed"}))
+
+
 def keep(control: Control, folder: Path) -> Path:
     """Write `control` as it is now below `folder`, its tensors included; return its folder."""
-    place = folder / control.hash
+    place = home(control, folder)
     write_json(place / "control.json", control.model_dump(mode="json"))
     if control.tensors is not None and control.tensors != place / _TENSORS:
         shutil.copyfile(control.tensors, place / _TENSORS)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from traitbench.controls import home
 from traitbench.errors import TraitbenchUsage
 from traitbench.methods.fitted import fitted
 from traitbench.runs.evaluate import fitter, served, workbench
@@ -52,7 +53,7 @@ def fit(
         bench = workbench(plan, backend, tell, begin)
         for target in prepared.targets:
             control = fitted(prepared.method, target, bench)
-            place = bench.folder / control.hash
+            place = home(control, bench.folder)
             if os.environ.get("RANK", "0") != "0":
                 continue  # accelerate started several processes, and the first one tells
             what = target.name if target else plan.method

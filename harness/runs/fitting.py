@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from traitbench.runs.trained import ALL, Stage, adapted, remarks
 from traitbench.statistics.thresholds import FIND
 from traitbench.tables import Table, number, ratio
-from traitbench.tasks.findings import findings, unfound
+from traitbench.tasks.findings import findings, unfound, untested
 
 if TYPE_CHECKING:
     from traitbench.tasks.block import Facts
@@ -85,6 +85,7 @@ def choices(facts: Facts) -> list[Table]:
                 "Strength: chosen on development items or questions only. Perplexity: of neutral text under the edits, "
                 "over that without. Dose: size of the edits beside the activations that they change.",
                 *(f"A strength of 1 is {unit}." for unit in units),
+                *(f"{line[0].upper()}{line[1:]}." for line in untested(facts)),
                 *_contaminated(facts),
             ],
         )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["aims", "check_model", "check_shapes", "check_weights", "folders", "read", "remarks", "taken"]
 
-_HASH = re.compile(r"[0-9a-f]{16}")
+_HASH = re.compile(r"([0-9a-f]{16})(-[0-9a-f]{8})?")
 _FILE = "control.json"
 _EXPECTED = "expected the folder of a control, as `traitbench fit` prints it, or a folder of such folders"
 _ELSEWHERE = frozenset({"backend", "model", "source", "weights", "vllm", "compiled"})
@@ -69,7 +69,8 @@ def read(place: Path) -> Control:
     control = controls.read(place)
     if control.fit is None:
         raise BadData(f"{place} holds no method.json, which says what the control is and what it aims at; {_EXPECTED}")
-    if _HASH.fullmatch(place.resolve().name) and place.resolve().name != control.hash:
+    named = _HASH.fullmatch(place.resolve().name)
+    if named and named[1] != control.hash:
         raise BadData(
             f"{place} holds the control {control.hash}: {_FILE} was changed since it was fitted; fit it again, or give "
             "the folder another name if the change was meant"

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = ["NPTI"]
 
 CHOSEN_ON = {"items": "development effect", "questions": "held-out replies"}
+UNTESTED = "not tested: the neurons were given, so that there are no two halves of a search to compare"
 PUBLISHED_NEURONS = 32 * 14_336
 """Of Llama-3-8B, where `least` neurons were kept."""
 
@@ -76,7 +77,7 @@ class NPTI(Method):
     """Raise the neurons of the pole aimed at and silence those of the other; several traits are added up."""
 
     name = "npti"
-    version = "4"
+    version = "5"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True
@@ -154,6 +155,7 @@ class NPTI(Method):
             details={
                 "effect": EFFECTS[config.dev], "traits": {trait: pair.details for trait, pair in found.items()},
                 **({"chosen_on": CHOSEN_ON[config.dev]} if config.gamma is None else {}),
+                **({"find": {"test": UNTESTED}} if config.imported else {}),
             },
             find=weakest({trait: pair.find for trait, pair in found.items()}),
             licence=self._licence(), seconds=time.perf_counter() - began,
@@ -263,7 +265,7 @@ class NPTI(Method):
         if config.dev == "items":
             items = [item for item in bench.halves()[1] if item.trait in target.levels]
             gamma, curve = bench.strongest(
-                control, target, config.gammas, items, limit=config.max_perplexity, within=config.within
+                control, target, config.gammas, items, "statement", config.max_perplexity, config.within, config.sweep
             )
             return gamma, curve, [item.text_hash for item in items]
         replies = []
@@ -274,7 +276,7 @@ class NPTI(Method):
             pairs = self._draw(trait, bench.seed).development
             high, low = ([self._write(trait, pole, pair) for pair in pairs] for pole in ("high", "low"))
             replies += held_out(bench, trait, level, [asked(pair.question) for pair in pairs], high, low)
-        return (*sweep(bench, control, config.gammas, replies, config.max_perplexity), [])
+        return (*sweep(bench, control, config.gammas, replies, config.max_perplexity, config.within, config.sweep), [])
 
     def _leaked(self, target: Target) -> tuple[str, ...]:
         """Text hashes of items that stand whole in the dialogues that were read."""

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traitbench.errors import BadData
-from traitbench.methods.bench import best
+from traitbench.methods.choosing import halves_error, spread
+from traitbench.methods.halving import Candidate, Criterion, Sweep, settle
 from traitbench.store import read_json, write_json
 from traitbench.types import Continue, Control, Doc, Message, Point, Trait, Write, digest
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CUE", "EFFECTS", "Reply", "asked", "held_out", "known", "preference", "sweep", "write"]
 
+Array = NDArray[np.float64]
 ASK = "Answer in the first person, in two or three sentences."
 CUE = "Answer:"
 """For models without a chat template."""
@@ -89,11 +92,8 @@ def held_out(
     return replies
 
 
-def preference(bench: Bench, replies: Sequence[Reply], control: Control | None) -> float:
-    """How much likelier replies of the pole aimed at are than those of the other, without any description.
-
-    Nats a token: a mean over replies for each trait and pole, the poles' difference, a mean over traits.
-    """
+def likelihoods(bench: Bench, replies: Sequence[Reply], control: Control | None) -> Array:
+    """How likely each reply is without any description, nats a token, (replies,)."""
     requests = [
         Continue(
             doc=_doc(reply.trait, reply.said, "statement"), messages=(Message(role="user", content=reply.said),),
@@ -102,31 +102,58 @@ def preference(bench: Bench, replies: Sequence[Reply], control: Control | None) 
         for reply in replies
     ]  # fmt: skip
     answers = bench.ask(requests, control)
+    return np.array([(answers[i].loglik or 0.0) / (answers[i].tokens or 1) for i in range(len(requests))])
+
+
+def preference(moved: Array, replies: Sequence[Reply]) -> float:
+    """How much more likely replies of the pole aimed at became than those of the other, nats a token.
+
+    moved: of each reply, (replies,). A mean over replies for each trait and pole, the poles' difference, a mean over
+    traits; a pole without a reply counts as unmoved.
+    """
     differences = []
     for trait in dict.fromkeys(reply.trait for reply in replies):
-        means = []
-        for sign in (1, -1):
-            mine = [answers[i] for i, reply in enumerate(replies) if (reply.trait, reply.sign) == (trait, sign)]
-            means.append(np.mean([(a.loglik or 0.0) / (a.tokens or 1) for a in mine]))
-        differences.append(means[0] - means[1])
+        mine = [(reply.sign, m) for reply, m in zip(replies, moved, strict=True) if reply.trait == trait]
+        sides = [[m for s, m in mine if s == sign] for sign in (1, -1)]
+        differences.append(sum(sign * float(np.mean(side)) for sign, side in zip((1, -1), sides, strict=True) if side))
     return float(np.mean(differences))
 
 
-def sweep(
-    bench: Bench, control: Control, gammas: Sequence[float], replies: Sequence[Reply], limit: float
-) -> tuple[float, tuple[Point, ...]]:
-    """Try `gammas`: the one that raises the preference most while the perplexity stays within `limit`, and the curve.
+def preference_error(moved: Array, replies: Sequence[Reply]) -> float | None:
+    """Standard error of `preference` over replies, or over what they reply to where that varies more; or None."""
+    groups: dict[Trait, list[tuple[float, int, str]]] = {}
+    for reply, m in zip(replies, moved, strict=True):
+        groups.setdefault(reply.trait, []).append((reply.sign * m, reply.sign, reply.said))
+    error = halves_error(list(groups.values()))
+    return None if error is None else 2 * error
 
-    0 where none raises it.
+
+def sweep(
+    bench: Bench,
+    control: Control,
+    gammas: Sequence[float],
+    replies: Sequence[Reply],
+    limit: float,
+    within: float = 1.0,
+    how: Sweep = "halving",
+) -> tuple[float, tuple[Point, ...]]:
+    """Try `gammas`: the weakest within `within` SE of what raises the preference most under `limit`, and the curve.
+
+    limit: of the perplexity of neutral text, over that without control. 0 where none raises the preference.
     """
-    before, curve = preference(bench, replies, None), list[Point]()
-    with bench.progress("gamma", len(set(gammas))) as step:
-        for gamma in sorted(set(gammas)):
-            at = control.at(gamma)
-            moved = preference(bench, replies, at) - before
-            curve.append(Point(strength=gamma, effect=moved, perplexity=bench.perplexity(at)))
-            step(1)
-    return best(curve, limit).strength, tuple(curve)
+    mine = spread(replies, lambda reply: (reply.trait, reply.sign))
+    before = likelihoods(bench, mine, None)
+    by = Criterion(
+        size=len(mine),
+        moved=lambda at, start, stop: likelihoods(bench, mine[start:stop], at) - before[start:stop],
+        effect=lambda moved: preference(moved, mine[: len(moved)]),
+        error=lambda moved: preference_error(moved, mine[: len(moved)]),
+        harm=bench.harm, limit=limit, within=within,
+    )  # fmt: skip
+    tried = [Candidate(control.at(gamma), gamma) for gamma in sorted(set(gammas))]
+    with bench.progress("gamma", len(tried)) as step:
+        found, curve = settle(tried, by, how, step)
+    return found.strength if found is not None and (found.effect or 0.0) > 0 else 0.0, curve
 
 
 def _doc(trait: Trait, question: str, scoring: Literal["generate", "statement"]) -> Doc:

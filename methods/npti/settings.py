@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from traitbench.methods.halving import Sweep
 from traitbench.methods.npti.sources import OWN, SCENES
 from traitbench.methods.strengths import Grid
 from traitbench.types import Record, Scope
@@ -82,8 +83,10 @@ class Settings(Record):
     max_perplexity: float = Field(default=2.0, gt=0)
     """Of neutral text, over that without control: what a chosen gamma may cause."""
     within: float = Field(default=1.0, ge=0)
-    """dev=items: the weakest gamma is chosen whose effect is so many standard errors, or fewer, below the largest; 0:
-    that of the largest."""
+    """The weakest gamma is chosen whose effect is so many standard errors, or fewer, below the largest; 0: that of the
+    largest."""
+    sweep: Sweep = "halving"
+    """How gammas are tried: by halving, so that what cannot be chosen is measured in part, or exhaustive."""
     legacy_dropout: float = Field(default=0.0, ge=0, lt=1)
     """A seeded share of the raised neurons is dropped, once. The published code drops 10 %, drawn anew without a seed
     for every layer and token, so that its runs cannot be repeated; on average that raises each by 0.9."""

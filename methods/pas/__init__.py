@@ -29,12 +29,12 @@ from pydantic import Field
 
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import material
-from traitbench.methods.bench import top
+from traitbench.methods.halving import Candidate, Criterion, Sweep, settle
 from traitbench.methods.method import Method
 from traitbench.methods.pas.chance import Chosen, choose
 from traitbench.methods.pas.contrasts import QUESTIONS, TRUE, WORDINGS, Contrasts, Wording
 from traitbench.methods.pas.goals import LEAST, Goal, aimed, answered
-from traitbench.methods.pas.heads import Heads, parted, select, yes_saying
+from traitbench.methods.pas.heads import Array, Heads, parted, select, yes_saying
 from traitbench.methods.pas.shift import shifting
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.strengths import Grid, bounded
@@ -77,7 +77,7 @@ class PAS(Method):
     """Static shifts of the best-probed attention heads, at every position; for a person their answers as well."""
 
     name = "pas"
-    version = "3"
+    version = "4"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several", "person"})
     needs_model = seeded = True
@@ -110,6 +110,8 @@ class PAS(Method):
         """Trait: how the development items are asked on which alpha is chosen."""
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen shift may cause."""
+        sweep: Sweep = "halving"
+        """How alphas are tried: by halving, so that what cannot be chosen is measured in part, or exhaustive."""
         messages: bool = True
         """Person: put the answers into the prompt as well."""
         turn: Literal["system", "user"] = "system"
@@ -213,7 +215,7 @@ class PAS(Method):
             with TemporaryDirectory() as folder:
                 control = shifting(Path(folder), (), heads, 1.0, bench)
                 alpha, curve = bench.strongest(
-                    control, target, config.alphas, second, config.dev_scoring, config.max_perplexity
+                    control, target, config.alphas, second, config.dev_scoring, config.max_perplexity, 1.0, config.sweep
                 )
         return _Work((), heads, alpha, curve, chosen.find, used, details, bench.inventory().licence)
 
@@ -250,22 +252,22 @@ class PAS(Method):
     ) -> tuple[float, tuple[Point, ...]]:
         """Choose alpha on a fold of the answers that neither the prompt, of the `others`, nor `heads` have seen."""
         answers = np.array([person.answers[item.id] for item in fold], dtype=float)
-        curve = []
-        with TemporaryDirectory() as folder, bench.progress("alpha", len(self.config.alphas)) as step:
+
+        def missed(at: Control, start: int, stop: int) -> Array:
+            off: Array = bench.values(fold[start:stop], "choice", at, person.inventory) - answers[start:stop]
+            return off
+
+        # Each is asked of the whole fold: the prompt with the answers costs most, and every part would have it again.
+        by = Criterion(
+            size=len(fold), moved=missed, effect=lambda off: -float(np.abs(off).mean()), error=lambda off: None,
+            harm=bench.harm, limit=self.config.max_perplexity, shares=(),
+        )  # fmt: skip
+        grid = sorted(set(self.config.alphas))
+        with TemporaryDirectory() as folder, bench.progress("alpha", len(grid)) as step:
             control = shifting(Path(folder), self._messages(others, bench), heads, 1.0, bench)
-            for alpha in sorted(set(self.config.alphas)):
-                at = control.at(alpha)
-                missed = np.abs(bench.values(fold, "choice", at, inventory=person.inventory) - answers)
-                curve.append(
-                    Point(
-                        strength=alpha,
-                        effect=-float(missed.mean()),
-                        perplexity=bench.perplexity(at) if at.edits else None,
-                    )
-                )
-                step(1)
-        found = top(curve, self.config.max_perplexity)
-        return (found.strength if found else 0.0), tuple(curve)
+            tried = [Candidate(control.at(alpha), alpha) for alpha in grid]
+            found, curve = settle(tried, by, self.config.sweep, step)
+        return (found.strength if found else 0.0), curve
 
     def _heads(self, goal: Goal, wording: Wording, bench: Bench) -> Heads:
         texts, config = self._contrasts[wording].of(goal.items, goal.inventory, bench), self.config

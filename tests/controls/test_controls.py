@@ -41,6 +41,24 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_two_fits_of_the_same_contents_keep_what_each_says(tmp_path: Path) -> None:
+    """Two persons without enough answers, two targets at strength 0: the later one left no word of the first."""
+    fits = [FIT.model_copy(update={"target": f"extraversion={pole}"}) for pole in ("high", "low")]
+    first, second = (stored(tmp_path, fit=fit) for fit in fits)
+    places = [controls.home(control, tmp_path) for control in (first, second)]
+    assert first.hash == second.hash and places[0] == tmp_path / first.hash
+    assert places[1].parent == tmp_path and places[1].name.startswith(f"{first.hash}-")
+    assert [controls.read(place).fit for place in places] == fits
+    told = [fit.model_copy(update={"data": {"items": "x"}, "seconds": 9.0}) for fit in fits]
+    kept = [
+        controls.keep(c.model_copy(update={"fit": f}), tmp_path) for c, f in zip((first, second), told, strict=True)
+    ]
+    assert kept == places and [controls.read(place).fit for place in places] == told
+    assert len(list(tmp_path.iterdir())) == 2
+    (places[0] / "method.json").write_text("{")
+    assert controls.home(first, tmp_path) == places[0], "what is damaged is written again"
+
+
 def test_the_hash_is_of_the_contents(tmp_path: Path) -> None:
     control = stored(tmp_path / "a")
     assert stored(tmp_path / "b", fit=None).hash == control.hash

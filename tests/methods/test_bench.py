@@ -158,14 +158,46 @@ def test_perplexity_is_what_a_run_measures(bench: Bench, tmp_path: Path) -> None
     assert bench.perplexity(said) == bench.perplexity(control), "a prompt is no damage"
 
 
+def test_no_passage_is_asked_twice(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    control, asked = push(tmp_path), list[int]()
+    whole = Bench(0, bench.backend, tmp_path / "c", tmp_path / "d").perplexity(control)
+    real = HuggingFace.run
+    monkeypatch.setattr(
+        HuggingFace, "run", lambda self, some, done=(): (asked.append(len(some)), real(self, some, done))[1]
+    )
+    few = bench.harm(control, 4)
+    assert few.passages == 4 and few.error > 0 and asked == [4, 16], "without a control all at once, for every fit"
+    assert bench.perplexity(control) == pytest.approx(whole, rel=1e-5) and asked == [4, 16, 12]
+    assert bench.harm(control, 4) == bench.harm(control) and bench.harm(control).error == 0 and asked == [4, 16, 12]
+    again = Bench(0, bench.backend, bench.folder, bench.cache)
+    assert again.perplexity(control) == pytest.approx(whole, rel=1e-5) and asked == [4, 16, 12, 16]
+    assert bench.harm(Control()) == (1.0, 0.0, None)
+
+
+def test_a_criterion_measured_in_parts_is_the_effect(bench: Bench, tmp_path: Path) -> None:
+    control, items = push(tmp_path), halves(0)[1]
+    by = bench.criterion(HIGH, items)
+    moved = np.concatenate([by.moved(control, start, min(start + 6, by.size)) for start in range(0, by.size, 6)])
+    effect, se = bench.measured(control, HIGH, items)
+    assert by.size == len([i for i in items if i.trait == "extraversion"]) and by.effect(moved) == pytest.approx(
+        effect, abs=1e-5
+    )
+    assert se is not None and by.error(moved) == pytest.approx(se, rel=1e-3)
+    with pytest.raises(BadData, match="no development item measures narcissism"):
+        bench.criterion(Target(levels={"narcissism": 1.0}), items)
+
+
 def test_a_curve_holds_every_strength_that_was_tried(bench: Bench, tmp_path: Path) -> None:
     items = [i for i in halves(0)[1] if i.trait == "extraversion"][:4]
-    strength, curve = bench.strongest(push(tmp_path), HIGH, (2.0, 0.0, 1.0), items, limit=1e9)
+    whole: dict[str, Any] = {"limit": 1e9, "sweep": "exhaustive"}
+    strength, curve = bench.strongest(push(tmp_path), HIGH, (2.0, 0.0, 1.0), items, **whole)
     assert [p.strength for p in curve] == [0, 1, 2] and curve[0].effect == 0 and curve[0].perplexity == 1
     assert curve[2].effect == pytest.approx(bench.effect(push(tmp_path).at(2.0), HIGH, items))
     assert strength == best(curve, 1e9).strength
-    largest, again = bench.strongest(push(tmp_path), HIGH, (2.0, 0.0, 1.0), items, limit=1e9, within=0)
+    largest, again = bench.strongest(push(tmp_path), HIGH, (2.0, 0.0, 1.0), items, within=0, **whole)
     assert again == curve and largest == max(curve, key=lambda p: p.effect or 0).strength
+    halved, part = bench.strongest(push(tmp_path), HIGH, (2.0, 0.0, 1.0), items, limit=1e9)
+    assert halved == strength and [p.strength for p in part] == [0, 1, 2] and part[0].perplexity == 1
 
 
 class Push(Method):

@@ -29,6 +29,7 @@ from traitbench.methods.bench import Bench
 from traitbench.methods.npti import NPTI
 from traitbench.methods.npti import search as npti_search
 from traitbench.methods.npti.counting import Activity, Tally, choose, overlap
+from traitbench.methods.npti.gamma import Reply, preference, preference_error
 from traitbench.methods.npti.search import Asked, replies
 from traitbench.methods.npti.sources import Neurons, Texts, draw, own, read_neurons, texts
 from traitbench.methods.prompting import texts as prompting
@@ -439,6 +440,32 @@ def test_no_gamma_within_the_limit_is_strength_0_and_keeps_the_edits(place: Plac
     assert leaning(place, again.at(2.0)) == leaning(place, fit(place, gamma=2.0)) != leaning(place, None)
 
 
+def test_the_preference_and_its_error_by_hand() -> None:
+    """The mean gain of the pole aimed at less that of the other; variances of both means add up, traits halve it."""
+    replies = [Reply(t, f"s{n}", sign, "x") for t in ("extraversion", "openness") for n in range(3) for sign in (1, -1)]
+    moved = np.random.default_rng(0).normal(size=len(replies))
+    table = moved.reshape(2, 3, 2)
+    assert preference(moved, replies) == pytest.approx((table[:, :, 0] - table[:, :, 1]).mean())
+    sides = [[table[t, :, s] for s in (0, 1)] for t in (0, 1)]
+    # Fewer than five of a side: one variance for both sides of a trait.
+    pooled = [sum(((x - x.mean()) ** 2).sum() for x in mine) / 4 for mine in sides]
+    assert preference_error(moved, replies) == pytest.approx(np.sqrt(sum(v * 2 / 3 for v in pooled)) / 2)
+    assert preference_error(moved[:2], replies[:2]) is None
+
+
+def test_gamma_on_held_out_replies_follows_the_same_rule(place: Place) -> None:
+    some: dict[str, Any] = {"gammas": (0.5, 1.0, 2.0), "sweep": "exhaustive"}
+    largest, weaker = (fit(place, within=within, **some).fit for within in (0.0, 50.0))
+    assert largest is not None and weaker is not None and largest.strength is not None and weaker.strength is not None
+    assert all(point.se is not None for point in largest.curve) and largest.details["chosen_on"] == "held-out replies"
+    effects = {point.strength: point.effect or 0.0 for point in largest.curve}
+    assert largest.strength == max(effects, key=effects.__getitem__)
+    assert weaker.strength == min(gamma for gamma, effect in effects.items() if effect > 0) <= largest.strength
+    for within, full in ((0.0, largest), (50.0, weaker)):
+        halved = fit(place, within=within, gammas=(0.5, 1.0, 2.0)).fit
+        assert halved is not None and halved.strength == full.strength
+
+
 def test_a_share_of_the_raised_neurons_can_be_dropped(place: Place) -> None:
     whole, part = (stored(fit(place, gamma=1.0, legacy_dropout=share)) for share in (0.0, 0.34))
     assert len(part["add"]) == 2 and part["add"].items() < whole["add"].items() and part["clamp"] == whole["clamp"]
@@ -532,6 +559,7 @@ def test_imported_lists_work_without_a_search(
     assert set(stored(high)["clamp"]) == PLANTED["low"] and set(stored(low)["add"]) == PLANTED["low"]
     assert leaning(place, low) < leaning(place, None) < leaning(place, high)
     assert high.fit is not None and high.fit.licence == "of the imported list"
+    assert high.fit.find is None and high.fit.details["find"]["test"].startswith("not tested: the neurons were given")
     alone = fit(place, gamma=1.0, neurons=lists["neurons"])
     assert set(stored(alone)) == {"add"}
     with pytest.raises(BadData, match="reversed=FILE, which is not given"):

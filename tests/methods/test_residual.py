@@ -164,7 +164,7 @@ def test_a_weaker_edit_is_taken_within_one_standard_error(bench: Bench) -> None:
 def test_the_limit_holds_for_what_is_stored_of_graded_traits(bench: Bench) -> None:
     """Layer and strength are chosen at the poles; graded levels add up to a vector of another direction."""
     whole, graded = (f"extraversion=high,openness={level}" for level in ("low", "-0.1"))
-    some: dict[str, Any] = {"layer": 1, "strengths": (1.0, 2.0, 4.0, 8.0), "within": 0.0}
+    some: dict[str, Any] = {"layer": 1, "strengths": (0.5, 1.0, 2.0, 4.0, 8.0), "within": 0.0}
     harm = {
         s: [bench.perplexity(fit(bench, target, layer=1, strength=s)) for target in (whole, graded)]
         for s in some["strengths"]
@@ -175,13 +175,40 @@ def test_the_limit_holds_for_what_is_stored_of_graded_traits(bench: Bench) -> No
     assert free.details["perplexity"] == pytest.approx(stored, abs=1e-4) and stored > poles, harm
     limit = (poles + stored) / 2
     control = fit(bench, graded, **some, max_perplexity=limit)
-    again = controls.read(bench.folder / control.hash)
+    again = controls.read(controls.home(control, bench.folder))
     assert again.fit is not None and again.fit.strength and again.fit.strength < free.strength
     assert again.edits[0].strength == again.fit.strength
     assert bench.perplexity(again) <= limit
     assert again.fit.details["stepped_down"][0]["strength"] == free.strength
     fixed = fit(bench, graded, layer=1, strength=free.strength, max_perplexity=limit).fit
     assert fixed is not None and fixed.strength == free.strength, "a strength that is asked for is taken as it is"
+
+
+def test_halving_chooses_what_the_exhaustive_search_chooses(bench: Bench) -> None:
+    for target in (HIGH, LOW):
+        for within in (0.0, 1.0):
+            some: dict[str, Any] = {"strengths": (1.0, 2.0, 4.0), "max_perplexity": 1.2, "within": within}
+            halved, full = (fit(bench, target, **some, sweep=sweep).fit for sweep in ("halving", "exhaustive"))
+            assert halved is not None and full is not None
+            assert (halved.strength, halved.details["layer"]) == (full.strength, full.details["layer"])
+            assert all(p.perplexity and p.items is None and p.passages is None for p in full.curve)
+
+
+def test_both_poles_share_what_they_read(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A low target after a high one, on another bench: nothing is asked without a control but what is there."""
+    fit(bench, HIGH, **MANY)
+    again = Bench(0, bench.backend, bench.folder, bench.cache)
+    plain: list[Any] = []
+    real = HuggingFace.run
+
+    def run(self: HuggingFace, requests: Any, done: Any = ()) -> Any:
+        plain.extend(r.doc.task for r in requests if not self.scorer.applied)
+        return real(self, requests, done)
+
+    monkeypatch.setattr(HuggingFace, "run", run)
+    monkeypatch.setattr(HuggingFace, "states", lambda *_: pytest.fail("activations were recorded again"))
+    fit(again, LOW, **MANY)
+    assert plain == []
 
 
 def test_means_are_recorded_once_a_trait(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,11 +12,11 @@ from made_runs import person_run, strength_run
 from traitbench.leaderboard import board_of, render
 from traitbench.report.board import board_page
 from traitbench.report.overview import overview
-from traitbench.runs.fitting import finds
+from traitbench.runs.fitting import choices, finds
 from traitbench.runs.results import Results
 from traitbench.runs.tables import tables
 from traitbench.tasks.board import Contender, Row, standing
-from traitbench.tasks.findings import FOUND_NOTHING, Findings, FitTest, evidence, findings, unfound
+from traitbench.tasks.findings import FOUND_NOTHING, Findings, FitTest, evidence, findings, unfound, untested
 from traitbench.types import Find, Fit
 
 
@@ -46,6 +46,22 @@ def test_without_tests_there_is_no_finding(run: Results) -> None:
     assert findings(run) is None and unfound(run) == [] and finds(run) == []
     entry = run.entry("mini_ipip", "a/results_1.json")
     assert entry.findings is None and "findings" not in entry.model_dump(mode="json")
+
+
+def test_a_fit_that_cannot_be_tested_says_why(run: Results) -> None:
+    """The neurons of imported lists come from no search."""
+    told = {"find": {"test": "not tested: the neurons were given"}}
+    fits = {n: fit.model_copy(update={"details": {**fit.details, **told}}) for n, fit in run.fits.items()}
+    given = run.model_copy(update={"fits": fits})
+    (line,) = untested(given)
+    assert line.endswith(": the neurons were given") and all(name in line for name in list(fits)[:6])
+    assert unfound(given) == [line] and finds(given) == []
+    (table,) = choices(given)
+    assert any(line[1:] in note for note in table.notes)
+    off = {
+        n: fit.model_copy(update={"details": {"find": {"test": "left out (find=false)"}}}) for n, fit in fits.items()
+    }
+    assert unfound(run.model_copy(update={"fits": off})) == [], "who leaves the test out knows it"
 
 
 def test_both_poles_of_a_trait_are_one_test(run: Results) -> None:
