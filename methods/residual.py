@@ -3,7 +3,8 @@
 After differences of means (Marks and Tegmark, 2023) and contrastive activation addition (Rimsky et al., 2024).
 
 1. Ask neutral questions under a persona of either pole; record every layer's output at the last prompt token.
-2. The vector of a layer is the mean under the high pole less the mean under the low one.
+2. The vector of a layer is the mean under the high pole less the mean under the low one, or along the first principal
+   component of the pairs (`axes`).
 3. Try layers and strengths on development items; keep the weakest whose effect is within one standard error of the
    largest, among those whose prose stays in order.
 4. Add strength * vector behind that layer, at every position; turned round for a low target, summed over traits.
@@ -213,7 +214,8 @@ class Residual(Method):
 def contrast(trait: Trait, styles: Sequence[Style], bench: Bench, direction: Direction = "mean") -> Shifts:
     """What lies between the last prompt token under the low pole and that under the high one, (layers, width).
 
-    A pair is a style with one of QUESTIONS (see `axes`). Kept in the bench's cache. BadData where both poles leave the same activations.
+    A pair is a style with one of QUESTIONS (see `axes`). Kept in the bench's cache. BadData where both poles leave the
+    same activations.
     """
     from traitbench.backends.packing import Item as Text
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
     from traitbench.methods.persona_vectors.settings import Settings
 
-__all__ = ["Poles", "tested", "vectors"]
+__all__ = ["Poles", "separates", "vectors"]
 
 FEWEST = 6
 """Groups that a test needs: with fewer no p can be .05."""
@@ -62,11 +62,11 @@ def vectors(trait: Trait, config: Settings, layers: Sequence[int], bench: Bench)
         "tokens": {"high": high, "low": low, "written": said.written},
     }  # fmt: skip
     what, on = _GROUPS[config.replies]
-    find = tested(apart.differences, [pair.group for pair in said.pairs], layers, what, on)
+    find = separates(apart.differences, [pair.group for pair in said.pairs], layers, what, on)
     return Poles(shifts, find, details)
 
 
-def tested(
+def separates(
     differences: NDArray[np.float32], groups: Sequence[int], layers: Sequence[int], what: str, on: str
 ) -> Find | None:
     """Test whether the vector of all groups but one tells that one's poles apart (`separation.separated`).
