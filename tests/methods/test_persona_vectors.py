@@ -14,7 +14,7 @@ import transformers
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from sklearn.decomposition import PCA
-from tiny_models import tokenizer
+from tiny_models import CONFIGS, tokenizer
 
 from traitbench import controls
 from traitbench.backends.hf import HuggingFace
@@ -83,6 +83,21 @@ def lean(leaning: Path, tmp_path: Path) -> Bench:
     return Bench(0, HuggingFace(resolve(str(leaning)), device="cpu"), tmp_path / "controls", tmp_path / "cache")
 
 
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("untrained")
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(CONFIGS["llama"]()).save_pretrained(path)
+    tokenizer().save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def speaking(untrained: Path, tmp_path: Path) -> Bench:
+    """On a model that answers with something."""
+    return Bench(0, HuggingFace(resolve(str(untrained)), device="cpu"), tmp_path / "controls", tmp_path / "cache")
+
+
 def test_the_two_directions_are_those_of_numpy_and_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     rows = (rng.normal(size=(12, 3, 8)) + 2 * rng.normal(size=(3, 8))).astype(np.float32)
@@ -128,10 +143,10 @@ def test_noise_is_called_nothing() -> None:
     assert separates(rows, [n % 5 for n in range(24)], range(3), "descriptions", "noise") is None, "too few to tell"
 
 
-def test_differences_are_means_over_the_tokens_of_replies(lean: Bench) -> None:
-    said = replies(TRAIT, config(**WRITTEN), lean)
-    found = read(TRAIT, said.pairs, lean)
-    backend = lean.backend
+def test_differences_are_means_over_the_tokens_of_replies(speaking: Bench) -> None:
+    said = replies(TRAIT, config(**WRITTEN), speaking)
+    found = read(TRAIT, said.pairs, speaking)
+    backend = speaking.backend
     for n, pair in enumerate(said.pairs[:3]):
         means = []
         for request in shown(TRAIT, pair):
@@ -146,77 +161,79 @@ def test_differences_are_means_over_the_tokens_of_replies(lean: Bench) -> None:
         np.testing.assert_allclose(found.differences[n, 1], means[0] - means[1], rtol=1e-3, atol=2e-5)
 
 
-def test_a_reply_counts_where_it_is_likelier_under_its_pole(lean: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reply_counts_where_it_is_likelier_under_its_pole(speaking: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gap of a reply between the poles' descriptions, from the middle of all."""
-    said = replies(TRAIT, config(**WRITTEN), lean).pairs
+    said = replies(TRAIT, config(**WRITTEN), speaking).pairs
     assert all({*pair.other}.isdisjoint(pair.described or ()) for pair in said)
-    mask = keeping.showing(TRAIT, said, "likelihood", lean)
+    mask = keeping.showing(TRAIT, said, "likelihood", speaking)
     gaps = []
     for pair in said:
         for reply in (pair.high, pair.low):
             asked = [keeping.behind(TRAIT, description, pair.said, reply) for description in pair.other]
-            answers = lean.ask(asked, None)
+            answers = speaking.ask(asked, None)
             high, low = ((answers[n].loglik or 0.0) / (answers[n].tokens or 1) for n in (0, 1))
             gaps.append(high - low)
     from_middle = (np.array(gaps) - np.mean(gaps)).reshape(-1, 2)
     assert (mask[:, 0] == (from_middle[:, 0] > 0)).all() and (mask[:, 1] == (from_middle[:, 1] < 0)).all()
-    assert keeping.showing(TRAIT, said, "all", lean).all()
+    assert keeping.showing(TRAIT, said, "all", speaking).all()
 
 
-def test_only_pairs_that_show_both_poles_make_the_vector(lean: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = replies(TRAIT, config(**WRITTEN), lean).pairs
+def test_only_pairs_that_show_both_poles_make_the_vector(speaking: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = replies(TRAIT, config(**WRITTEN), speaking).pairs
     masks = np.ones((len(said), 2), dtype=bool)
     masks[0, 1] = masks[3] = False
     monkeypatch.setattr(poles, "showing", lambda *_: masks)
-    found = vectors(TRAIT, config(**WRITTEN), (1,), lean)
+    found = vectors(TRAIT, config(**WRITTEN), (1,), speaking)
     kept = [n for n in range(len(said)) if n not in (0, 3)]
-    np.testing.assert_allclose(found.shifts, read(TRAIT, said, lean).differences[kept].mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(found.shifts, read(TRAIT, said, speaking).differences[kept].mean(axis=0), atol=1e-6)
     count = len(said)
     assert {name: found.details[name] for name in ("pairs", "kept", "high", "low")} == {
         "pairs": count, "kept": count - 2, "high": count - 1, "low": count - 2,
     }  # fmt: skip
 
 
-def test_no_reply_that_shows_its_pole_is_an_error(lean: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_reply_that_shows_its_pole_is_an_error(speaking: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(poles, "showing", lambda trait, said, *_: np.tile([True, False], (len(said), 1)))
     said = r"found nothing .* of (\d+) pairs .* keep=likelihood \(high: \1, low: 0\); take more questions"
     with pytest.raises(BadData, match=said):
-        fit(lean, **WRITTEN)
+        fit(speaking, **WRITTEN)
 
 
-def test_a_fit_is_stored_and_says_what_it_was_made_of(lean: Bench) -> None:
-    control = fit(lean, **WRITTEN)
-    again = controls.read(lean.folder / control.hash)
+def test_a_fit_is_stored_and_says_what_it_was_made_of(speaking: Bench) -> None:
+    control = fit(speaking, **WRITTEN)
+    again = controls.read(speaking.folder / control.hash)
     assert again.edits == control.edits and again.fit == control.fit and control.fit
     told = control.fit.details["replies"][TRAIT]
     assert 1 <= told["kept"] <= told["pairs"] <= 12 and told["tokens"]["written"] > 0
     assert [(e.layer, e.op, e.site, e.strength) for e in control.edits] == [(1, "add", "residual", 1.0)]
-    low = fit(lean, Target(levels={TRAIT: -1.0}), **WRITTEN)
+    low = fit(speaking, Target(levels={TRAIT: -1.0}), **WRITTEN)
     np.testing.assert_allclose(_vector(low), -_vector(control))
-    graded = fit(lean, Target(levels={TRAIT: 0.5, "openness": -1.0}), **WRITTEN)
+    graded = fit(speaking, Target(levels={TRAIT: 0.5, "openness": -1.0}), **WRITTEN)
     assert graded.fit and [*graded.fit.details["replies"]] == [TRAIT, "openness"]
 
 
-def test_several_layers_at_once_add_up_to_the_last(lean: Bench) -> None:
+def test_several_layers_at_once_add_up_to_the_last(speaking: Bench) -> None:
     given = {**WRITTEN, "layer": None, "layers": (2, 0), "at_once": True}
-    control = fit(lean, **given, op="rescale")
+    control = fit(speaking, **given, op="rescale")
     assert [(e.layer, e.op) for e in control.edits] == [(0, "rescale"), (2, "rescale")] and control.tensors
     held = load_file(control.tensors)
-    whole = vectors(TRAIT, config(**given), (0, 2), lean).shifts
+    whole = vectors(TRAIT, config(**given), (0, 2), speaking).shifts
     np.testing.assert_allclose(held["layer.0"], whole[0], atol=1e-6)
     np.testing.assert_allclose(held["layer.0"] + held["layer.2"], whole[2], atol=1e-5)
 
 
-def test_layer_and_strength_are_chosen_by_development_effect(lean: Bench) -> None:
+def test_layer_and_strength_are_chosen_by_development_effect(speaking: Bench) -> None:
     given = {**WRITTEN, "layer": None, "strength": None, "layers": (0, 1), "strengths": (1.0, 2.0)}
-    control = fit(lean, **given, max_perplexity=1e9)
+    control = fit(speaking, **given, max_perplexity=1e9)
     assert control.fit and len(control.fit.curve) == 4 and control.fit.details["chosen_on"] == "development effect"
     assert {(p.layer, p.strength) for p in control.fit.curve} == {(n, s) for n in (0, 1) for s in (1.0, 2.0)}
     assert control.fit.fitted_on
 
 
-def test_residual_takes_the_other_direction_too(lean: Bench) -> None:
-    made = [Residual(Residual.Config(layer=1, strength=1.0, direction=way)).fit(HIGH, lean) for way in ("mean", "pca")]  # type: ignore[arg-type]
+def test_residual_takes_the_other_direction_too(speaking: Bench) -> None:
+    made = [
+        Residual(Residual.Config(layer=1, strength=1.0, direction=way)).fit(HIGH, speaking) for way in ("mean", "pca")
+    ]  # type: ignore[arg-type]
     mean, pca = (next(iter(load_file(each.tensors).values())) for each in made if each.tensors)
     assert mean @ pca > 0 and not np.allclose(mean, pca)
     # As far as the means lie apart along it.
@@ -249,9 +266,9 @@ def test_what_cannot_be_fitted_is_refused_before_a_model_loads(talk: Path, monke
     assert "narcissism" in (PersonaVectors(config(layer=1, strength=1.0)).knows or ())
 
 
-def test_traits_without_development_items_need_layer_and_strength(lean: Bench) -> None:
+def test_traits_without_development_items_need_layer_and_strength(speaking: Bench) -> None:
     with pytest.raises(UnsupportedControl, match="none measures narcissism"):
-        fit(lean, Target(levels={"narcissism": 1.0}))
+        fit(speaking, Target(levels={"narcissism": 1.0}))
 
 
 def _vector(control: Control) -> NDArray[np.float32]:

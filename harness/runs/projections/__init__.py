@@ -51,6 +51,10 @@ def project(
     UnsupportedControl for a control without a direction on the residual stream, and for a run whose model has no
     activations to look into, without replies or without prompts; BadData for a control of another model.
     """
+    if not (on / "control.json").is_file():
+        raise BadData(
+            f"--on {on} is no control (control.json); expected the folder of one, as `traitbench fit` prints it"
+        )
     control = stored.read(on)
     axes = axes_of(control, str(on))
     out = []
@@ -61,6 +65,8 @@ def project(
         stored.check_weights(control, spec, str(on))
         some = groups(found.samples, of, limit, path)
         own, notes = made_by(some, found.kept, path.parent)
+        silent = [c.name for c in found.kept.conditions if c.name not in {group.condition for group in some}]
+        notes += [f"{', '.join(silent)}: no reply that can be read"] if silent else []
         for note in notes:
             tell(note)
         backend = _loaded(spec, plan)
