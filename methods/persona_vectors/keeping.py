@@ -68,8 +68,8 @@ def _scored(trait: Trait, pairs: Sequence[Two], judge: Judge) -> Masks:
 def _likelier(trait: Trait, pairs: Sequence[Two], bench: Bench) -> Masks:
     """Hold the likelihood of a reply under a high description against that under a low one.
 
-    The gap is that of the summed log-likelihoods a token. A pole's description can raise all replies, so that gaps are
-    seen from the middle between the means of both poles.
+    The gap is that of the log-likelihoods a token. What is asked and which descriptions they are move the gaps of both
+    replies of a pair alike, and far more than their pole does, so that each is seen from the mean of the two.
     """
     requests = [
         behind(trait, description, pair.said, reply)
@@ -84,7 +84,7 @@ def _likelier(trait: Trait, pairs: Sequence[Two], bench: Bench) -> Masks:
     name = digest(["keeping", backend.identity, [[backend.prompt(request), request.text] for request in requests]])
     nats = np.asarray(bench.once(f"persona-{name}", told)["nats"]).reshape(-1, 2, 2)
     gaps = nats[..., 0] - nats[..., 1]
-    found: Masks = (gaps - gaps.mean()) * np.array([1.0, -1.0]) > 0
+    found: Masks = (gaps - gaps.mean(axis=1, keepdims=True)) * np.array([1.0, -1.0]) > 0
     return found
 
 

@@ -58,8 +58,8 @@ class Settings(Record):
     """dialogues: scenes that are read at most."""
     keep: Keep = "likelihood"
     """Of which pairs the direction is made: those whose replies both show their pole. likelihood: a description of the
-    pole, not the one that it was written under, raises the likelihood of a reply more than one of the other pole does,
-    beside the middle of all replies. scorer:text, scorer:minilm: the text scorer of the behaviour tasks says so, which
+    high pole, not the one that stood over it, raises the likelihood of the high pole's reply more than that of the low
+    pole's, beside one of the low pole. scorer:text, scorer:minilm: the text scorer of the behaviour tasks says so, which
     also drops what repeats itself. all: every pair."""
     direction: Direction = "mean"
     """mean: difference of the means, as published. pca: first principal component of the pairs, as repeng."""

@@ -79,13 +79,10 @@ def by_hand(model: Path, prompt: str, reply: str | None, added: bool) -> float:
     net = backend.model
     before = list(backend.renderer.encode(prompt))
     after = list(backend.renderer.answer(prompt, tuple(before), reply)) if reply is not None else []
-    shift = torch.tensor(VECTOR) if added else torch.zeros(32)
-    hook = net.model.layers[1].register_forward_hook(
-        lambda _, args, out: (out[0] + shift, *out[1:]) if isinstance(out, tuple) else out + shift
-    )
     with torch.no_grad():
         states = net(torch.tensor([before + after]), output_hidden_states=True).hidden_states[2][0].double()
-    hook.remove()
+    # Nothing is changed before that layer.
+    states = states + torch.tensor(VECTOR).double() * added
     mine = states[len(before) :] if reply is not None else states[-1:]
     return float((mine @ torch.tensor(VECTOR).double()).mean() / np.linalg.norm(VECTOR.astype(np.float64)))
 
