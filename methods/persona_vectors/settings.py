@@ -59,8 +59,8 @@ class Settings(Record):
     keep: Keep = "likelihood"
     """Of which pairs the direction is made: those whose replies both show their pole. likelihood: a description of the
     high pole, not the one that stood over it, raises the likelihood of the high pole's reply more than that of the low
-    pole's, beside one of the low pole. scorer:text, scorer:minilm: the text scorer of the behaviour tasks says so, which
-    also drops what repeats itself. all: every pair."""
+    pole's, beside one of the low pole. scorer:text, scorer:minilm: the text scorer of the behaviour tasks says so, and
+    drops what repeats itself too. all: every pair."""
     direction: Direction = "mean"
     """mean: difference of the means, as published. pca: first principal component of the pairs, as repeng."""
     op: Literal["add", "rescale", "project_out"] = "add"
