@@ -16,6 +16,7 @@ METHODS: Catalog[type[Method]] = Catalog(
         "p_tailor": "traitbench.methods.p_tailor:P_Tailor",
         "pas": "traitbench.methods.pas:PAS",
         "persllm": "traitbench.methods.persllm:PersLLM",
+        "persona_vectors": "traitbench.methods.persona_vectors:PersonaVectors",
         "prompting": "traitbench.methods.prompting:Prompting",
         "residual": "traitbench.methods.residual:Residual",
         "sft": "traitbench.methods.sft:Sft",

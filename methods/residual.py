@@ -3,7 +3,8 @@
 After differences of means (Marks and Tegmark, 2023) and contrastive activation addition (Rimsky et al., 2024).
 
 1. Ask neutral questions under a persona of either pole; record every layer's output at the last prompt token.
-2. The vector of a layer is the mean under the high pole less the mean under the low one.
+2. The vector of a layer is the mean under the high pole less the mean under the low one, or along the first principal
+   component of the pairs (`axes`).
 3. Try layers and strengths on development items, by halving; keep the weakest whose effect is within one standard
    error of the largest, among those whose prose stays in order.
 4. Add strength * vector behind that layer, at every position; turned round for a low target, summed over traits.
@@ -31,6 +32,7 @@ from pydantic import Field
 from traitbench import controls
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import material
+from traitbench.methods.axes import Direction, between
 from traitbench.methods.halving import Sweep
 from traitbench.methods.layers import tried
 from traitbench.methods.method import Method
@@ -112,6 +114,8 @@ class Residual(Method):
         styles: tuple[Literal["adjective", "instruction", "p2"], ...] = Field(default=("adjective",), min_length=1)
         """The personas that stand for a pole, as `prompting` words them. On SmolLM2 the differences under p2 point away
         from those under adjectives (cosine -.3 in most layers) and move the statements the wrong way."""
+        direction: Direction = "mean"
+        """mean: difference of the means. pca: first principal component of the pairs of personas, as repeng."""
 
     config: Config
     otherwise = (
@@ -152,7 +156,7 @@ class Residual(Method):
                 f"residual chooses layer and strength on development items, and none measures {', '.join(missing)}; "
                 "give both, e.g. --method_args layer=15,strength=1"
             )
-        poles = {trait: contrast(trait, config.styles, bench) for trait in target.levels}
+        poles = {trait: contrast(trait, config.styles, bench, config.direction) for trait in target.levels}
         top, curve = self._choice(poles, target, layers, items, bench) if choosing else (None, ())
         layer = layers[0] if top is None or top.layer is None else top.layer
         shift, strength, stored = _added(poles, target.levels, layer), config.strength, dict[str, Any]()
@@ -211,22 +215,23 @@ class Residual(Method):
         return controls.store(folder, edits=[edit], tensors={"shift": shift}, fit=fit)
 
 
-def contrast(trait: Trait, styles: Sequence[Style], bench: Bench) -> Shifts:
-    """Mean at the last prompt token under the high pole minus that under the low, (layers, width).
+def contrast(trait: Trait, styles: Sequence[Style], bench: Bench, direction: Direction = "mean") -> Shifts:
+    """What lies between the last prompt token under the low pole and that under the high one, (layers, width).
 
-    A mean is over styles x QUESTIONS. Kept in the bench's cache. BadData where both poles leave the same activations.
+    A pair is a style with one of QUESTIONS (see `axes`). Kept in the bench's cache. BadData where both poles leave the
+    same activations.
     """
     from traitbench.backends.packing import Item as Text
 
     requests = _asked(trait, styles, bench)
 
-    def means() -> dict[str, Shifts]:
+    def found() -> dict[str, Shifts]:
         states = bench.backend.states([Text(bench.backend.encode_prompt(r), ()) for r in requests], "residual")
-        return {"means": states.reshape(2, -1, *states.shape[1:]).mean(axis=1)}
+        high, low = np.split(states, 2)
+        return {"between": between(high - low, direction)}
 
     name = digest([bench.backend.identity, [request.content() for request in requests]])
-    high, low = bench.once(f"residual-{name}", means)["means"]
-    difference: Shifts = high - low
+    difference: Shifts = bench.once(f"residual-{direction}-{name}", found)["between"]
     if not difference.any(axis=1).all():
         raise BadData(f"the personas of high and low {trait} leave the same activations; is the chat template sound?")
     return difference

@@ -116,9 +116,9 @@ class Administration(Record):
         found: dict[str, Any] = dump(self)
         return {k: v for k, v in found.items() if k != "repetition_penalty" or v != 1}
 
-    def first(self, every: Sequence[T]) -> Sequence[T]:
+    def first(self, every: Sequence[T]) -> tuple[T, ...]:
         """What the limit leaves of items: the first so many, or the first share, rounded up, as lm-eval has it."""
-        return every[: self.limit] if not isinstance(self.limit, float) else every[: ceil(self.limit * len(every))]
+        return tuple(every[: ceil(self.limit * len(every)) if isinstance(self.limit, float) else self.limit])
 
     def chosen_templates(self, seed: int) -> list[int]:
         """The first template and, where more are asked for, a seeded draw of the others."""

@@ -164,10 +164,14 @@ class HuggingFace(Backend):
         The sink gets a layer, activations (tokens, width) and the index of the request (tokens,) that each belongs to,
         `step` the number of requests done. Neighbours with one prompt share it. BadData for a text that is too long.
         """
+        texts = [(self.prompt(request), self.renderer.continuation(request.text)) for request in requests]
+        self.behind(texts, site, sink, step)
+
+    def behind(self, texts: Sequence[tuple[str, str]], site: Site, sink: Along, step: Callable[[int], None]) -> None:
+        """Do as `along` with texts behind rendered prompts, both as they stand."""
         each = []
-        for request in requests:
-            prompt = self.prompt(request)
-            ((answer,),) = self.renderer.options(request, prompt, ids := self._encode(prompt))
+        for prompt, text in texts:
+            answer = self.renderer.answer(prompt, ids := self._encode(prompt), text)
             check_positions(len(ids) + len(answer), self._positions, self.spec.label)
             each.append(Item(ids, ((*answer, 0),)))  # the scorer runs all but an answer's last token
         items, members = zip(*joined(each, self.batch_size), strict=True)

@@ -24,6 +24,7 @@ COMMANDS = {
     "score": "compute every number of a run again from its samples, without a model",
     "analyze": "reliability and structure of a table of people's answers, of any size",
     "judge": "calibrate judges of written replies, or have people rate replies beside them",
+    "project": "project a run's replies or prompts on the direction of a stored control",
     "compare": "set two runs beside each other, item by item, or a run beside people",
     "reproduce": "recompute published figures, and say why they differ",
     "export": "publish a run without restricted texts, or write a run or a control in another tool's format",
@@ -41,6 +42,7 @@ _EXAMPLES = {
     "score": "traitbench score results/runs/smollm2@prompting",
     "analyze": "traitbench analyze answers.csv --inventory ipip_neo_120 --raw",
     "judge": "traitbench judge calibrate --judge smollm2,planted:honest",
+    "project": "traitbench project results/runs/smollm2@persona_vectors --on results/runs/controls/3f2a9c0e7d1b4a65",
     "compare": "traitbench compare results/runs/smollm2@prompting results/runs/smollm2@prompting,style=p2",
     "reproduce": "traitbench reproduce papi-baselines --papi DIR --format json",
     "export": "traitbench export results/runs/smollm2@prompting --to results/published",
@@ -79,7 +81,7 @@ def _adder(p: argparse.ArgumentParser) -> Callable[..., Any]:
     """`p.add_argument` that knows which flags have several values."""
 
     def add(*names: str, **about: Any) -> Any:
-        several = {"action": Several, "nargs": "+"} if names[0].removeprefix("--") in _SEVERAL else {}
+        several: dict[str, Any] = {"action": Several, "nargs": "+"} if names[0].removeprefix("--") in _SEVERAL else {}
         return p.add_argument(*names, **about, **several)
 
     return add
@@ -294,6 +296,13 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     compare("--missing", action="append", default=[], metavar="CODES", help="its answers that count as missing: -9,99")
     compare("--columns", metavar="MAP", help="its other column names: JSON or CSV, column -> item id")
     compare("--format", choices=_FORMATS, default="table")
+    project = made["project"].add_argument
+    project("run", help=_FOLDER)
+    project("--on", required=True, metavar="DIR", help="folder of a control that edits the residual stream")
+    project("--of", choices=["replies", "prompts"], default="replies", help="what is projected (%(default)s)")
+    project("--limit", "-L", metavar="N", type=int, help="the first N items of each task (all)")
+    project("--output_path", "-o", metavar="DIR", help="where projections_*.json goes (the run's folder)")
+    project("--format", choices=_FORMATS, default="table")
     _export(made["export"])
     made["report"].add_argument("folder", nargs="+", help=f"{_FOLDER}; several share one page")
     made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder, where it is one")

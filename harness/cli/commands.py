@@ -197,6 +197,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _project(arguments: argparse.Namespace) -> int:
+    from traitbench.cli.projecting import project_run
+
+    return project_run(arguments)
+
+
 def _reproduce(arguments: argparse.Namespace) -> int:
     from traitbench.reproduce import as_json, reproduce, tables
 
@@ -274,6 +280,7 @@ _HANDLERS: dict[str, Callable[[Any], int]] = {
     "reproduce": _reproduce,
     "export": _export,
     "leaderboard": _leaderboard,
+    "project": _project,
     "report": _report,
     "data": _data,
 }

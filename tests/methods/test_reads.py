@@ -48,6 +48,7 @@ class Case(NamedTuple):
 ITEMS, QUESTIONS = "inventories/ipip_neo_300.json", "methods/npti/questions.json"
 OPEN = "methods/dialogues/open.jsonl"
 WRITTEN: dict[str, Any] = {"search": "generate", "questions_per_pole": 4, "max_tokens": 3, "gammas": (0, 1)}
+ANSWERED: dict[str, Any] = {"questions_per_pole": 6, "max_tokens": 3, "keep": "all"}
 ONE: dict[str, Any] = {"strengths": (0.5, 1.0), "max_perplexity": 1e9}
 CASES = {
     "residual": Case("residual", {"layers": (1,), **ONE}, "methods/prompting.json"),
@@ -57,6 +58,10 @@ CASES = {
     "npti": Case("npti", {"scenes": 12, "gammas": (0, 1)}, OPEN),
     "npti, questions": Case("npti", {**WRITTEN, "dev": "questions", "dev_questions": 1}, QUESTIONS),
     "npti, questions from scenes": Case("npti", {**WRITTEN, "questions": "scenes", "descriptions": "own"}, OPEN),
+    "persona_vectors": Case("persona_vectors", {**ANSWERED, "layers": (1,), **ONE}, QUESTIONS),
+    "persona_vectors, dialogues": Case(
+        "persona_vectors", {"replies": "dialogues", "scenes": 12, "layers": (1,), **ONE}, OPEN
+    ),
     "sft": Case("sft", TRAINED, OPEN),
     "dpo": Case("dpo", {**TRAINED, "adapters": "each"}, OPEN),
     "bipo": Case("bipo", {**TRAINED, "layers": (1,), **ONE}, OPEN),

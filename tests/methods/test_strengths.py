@@ -19,6 +19,7 @@ CHOICES = {
     "residual": ("strengths", "strength"),
     "vector": ("strengths", "strength"),
     "bipo": ("strengths", "strength"),
+    "persona_vectors": ("strengths", "strength"),
     "p_tailor": ("specialisations", "specialisation"),
 }
 

@@ -1,0 +1,33 @@
+"""The verb `project`: the texts of a run on the direction of a stored control."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from traitbench.cli.showing import say, show_tables
+
+__all__ = ["project_run"]
+
+
+def project_run(arguments: argparse.Namespace) -> int:
+    """Project, keep what was found beside the run or where --output_path says, and show it."""
+    import json
+
+    from traitbench.errors import TraitbenchUsage
+    from traitbench.progress import Bar
+    from traitbench.runs.projections import project, tables
+
+    if arguments.limit is not None and arguments.limit < 1:
+        raise TraitbenchUsage(f"--limit {arguments.limit}: expected a number of items of 1 or more")
+    on, to = (Path(given).expanduser() if given else None for given in (arguments.on, arguments.output_path))
+    assert on is not None
+    with Bar() as bar:
+        found = project(arguments.run, on, arguments.of, to, arguments.limit, say, bar)
+    show_tables(
+        lambda: [table for one, _ in found for table in tables(one)], arguments.format,
+        lambda: json.dumps([one.model_dump(mode="json") for one, _ in found], indent=2, ensure_ascii=False),
+    )  # fmt: skip
+    for _, path in found:
+        say(f"kept in {path}")
+    return 0
