@@ -254,7 +254,7 @@ class PAS(Method):
         answers = np.array([person.answers[item.id] for item in fold], dtype=float)
 
         def missed(at: Control, start: int, stop: int) -> Array:
-            off: Array = bench.values(fold[start:stop], "choice", at, person.inventory) - answers[start:stop]
+            off: Array = bench.values(fold[start:stop], "choice", at, inventory=person.inventory) - answers[start:stop]
             return off
 
         # Each is asked of the whole fold: the prompt with the answers costs most, and every part would have it again.
