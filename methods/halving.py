@@ -128,15 +128,15 @@ class _Trial:
         return not self.over
 
     def reach(self, most: _Trial) -> float:
-        """The largest effect that it may have, by its own items or by how it differs from `most` on the same ones."""
+        """The largest effect that it may have, by how it differs from `most` on the same items.
+
+        Its own error would not do: that of a few items that happen to be alike is next to nothing.
+        """
         known = len(self.moved)
         left = CERTAIN * math.sqrt(1 - known / self.by.size)
         apart = self.moved - most.moved[:known]
-        own, paired = self.by.error(self.moved), self.by.error(apart)
-        return min(
-            math.inf if own is None else self.effect + left * own,
-            math.inf if paired is None else most.effect + self.by.effect(apart) + left * paired,
-        )
+        paired = self.by.error(apart)
+        return math.inf if paired is None else most.effect + self.by.effect(apart) + left * paired
 
 
 def settle(

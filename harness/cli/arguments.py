@@ -66,14 +66,18 @@ _SEVERAL = (
 """Flags of `run` with several values."""
 
 
+_MERGED = ("method_args", "model_args", "gen_kwargs", "judge_args")
+"""Those of names and values, which add up where the flag is repeated; of other flags the last one counts."""
+
+
 class Several(argparse.Action):
-    """Values with commas or blanks between, and of a flag that is repeated those of all: as in lm-eval and Inspect."""
+    """Values with commas or blanks between, and pairs from a flag that is repeated: as in lm-eval and Inspect."""
 
     def __call__(
         self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
     ) -> None:
         """Join them with commas."""
-        before = getattr(namespace, self.dest)
+        before = getattr(namespace, self.dest) if self.dest in _MERGED else None
         setattr(namespace, self.dest, ",".join([*([before] if before else []), *values]))
 
 

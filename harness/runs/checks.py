@@ -32,7 +32,7 @@ def check_device(name: str | None) -> None:
 
 def check_kinds(name: str, needed: Collection[Kind], backend: str) -> None:
     """Refuse controls of a kind that the backend cannot apply; none but it is imported."""
-    if set(needed) - APPLIES[backend]:
+    if set(needed) - (APPLIES[backend] if backend in APPLIES else BACKENDS.load(backend).applies):
         able = [each for each in BACKENDS if APPLIES[each] >= set(needed)]
         raise UnsupportedControl(
             f"the method {name} makes {', '.join(sorted(needed))}, which the backend {backend} cannot apply; backends "

@@ -36,7 +36,8 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     UnsupportedControl for parts that do not go together.
     """
     check_device(plan.device)
-    plan = plan.model_copy(update={"tasks": matching(plan.tasks, [*map(Path, plan.include_path)], given.tasks)})
+    if (names := matching(plan.tasks, [*map(Path, plan.include_path)], given.tasks)) != plan.tasks:
+        plan = plan.model_copy(update={"tasks": names})
     if plan.control:
         plan, given = stored.taken(plan, given)
     spec = resolve(plan.model, plan.model_args)

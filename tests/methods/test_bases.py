@@ -109,5 +109,5 @@ def test_an_adapter_from_elsewhere_keeps_the_base_that_it_names(tiny: Callable[.
         config = json.loads((source / CONFIG).read_text()) | {"base_model_name_or_path": named}
         (tmp_path / str(named).replace("/", "-") / CONFIG).write_text(json.dumps(config))
         made = fitted(kind(kind.Config(folder=str(tmp_path / str(named).replace("/", "-")))), HIGH, bench)
-        held = json.loads((bench.folder / made.hash / "adapter" / CONFIG).read_text())
+        held = json.loads((controls.home(made, bench.folder) / "adapter" / CONFIG).read_text())
         assert held["base_model_name_or_path"] == wanted

@@ -347,7 +347,8 @@ def leaning(place: Place, control: Control | None) -> float:
 def test_planted_neurons_are_found_and_move_the_answer(
     place: Place, target: Target, mine: str, other: str, sign: int
 ) -> None:
-    control = fit(place, target)
+    control = fit(place, target, sweep="exhaustive")
+    assert fit(place, target).fit.strength == control.fit.strength  # type: ignore[union-attr]
     held = stored(control)
     assert set(held["add"]) == PLANTED[mine] and set(held["clamp"]) == PLANTED[other]
     assert set(held["clamp"].values()) == {0.0} and min(held["add"].values()) > 0

@@ -97,14 +97,14 @@ def make(tmp_path: Path, identity: dict[str, Any]) -> Make:
 
 def test_a_stored_control_is_measured_like_the_fit_that_made_it(model: Path, tmp_path: Path) -> None:
     asked = {
-        "model": str(model), "method": "residual", "method_args": {"layer": 1, "strengths": (0.5,)},
+        "model": str(model), "method": "residual", "method_args": {"layer": 1, "strength": 0.5},
         "target": f"{HIGH},openness=low", "output_path": str(tmp_path / "runs"), "coefs": (1.0,),
     }  # fmt: skip
     (place,) = fit(plan(**asked), lambda line: None, lambda what, total: lambda n: None)
     whole, _ = run(plan(**asked))
     given = {"model": str(model), "output_path": str(tmp_path / "again"), "coefs": (1.0,)}
     found, path = run(plan(**given, control=str(place)))
-    assert path.parent.name.startswith(f"{model.name}@residual,layer=1,strengths=0.5+")
+    assert path.parent.name.startswith(f"{model.name}@residual,layer=1,strength=0.5+")
     for name in ("method", "conditions", "fits", "controls", "contaminated", "results", "higher_is_better"):
         assert getattr(found, name) == getattr(whole, name), name
     assert modes(found) == modes(whole)
