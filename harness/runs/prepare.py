@@ -36,8 +36,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     UnsupportedControl for parts that do not go together.
     """
     check_device(plan.device)
-    if (names := matching(plan.tasks, [*map(Path, plan.include_path)], given.tasks)) != plan.tasks:
-        plan = plan.model_copy(update={"tasks": names})
+    plan = _spelt(plan, given)
     if plan.control:
         plan, given = stored.taken(plan, given)
     spec = resolve(plan.model, plan.model_args)
@@ -80,6 +79,12 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
         plan=plan, spec=spec, backend=backend, tasks=tasks, requests=requests, own=own, method=method,
         settings=settings, targets=aims, conditions=made, reference=reference, participants=participants,
     )  # fmt: skip
+
+
+def _spelt(plan: Plan, given: Given) -> Plan:
+    """The plan with patterns of tasks replaced by what they match; the same where there is none."""
+    names = matching(plan.tasks, [Path(folder) for folder in plan.include_path], given.tasks)
+    return plan if names == plan.tasks else plan.model_copy(update={"tasks": names})
 
 
 def make_method(
