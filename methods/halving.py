@@ -35,7 +35,7 @@ __all__ = ["CERTAIN", "Candidate", "Criterion", "Sweep", "settle"]
 Array = NDArray[np.float64]
 Sweep = Literal["halving", "exhaustive"]
 
-CERTAIN = 3.0
+CERTAIN = 2.0
 """Standard errors by which what is known in part may be off."""
 SHARES = (0.25, 0.5)
 """Of the items, before all of them."""
@@ -128,15 +128,20 @@ class _Trial:
         return not self.over
 
     def reach(self, most: _Trial) -> float:
-        """The largest effect that it may have, by how it differs from `most` on the same items.
+        """The largest effect that it may have, by its own items or by how it differs from `most` on the same ones.
 
-        Its own error would not do: that of a few items that happen to be alike is next to nothing.
+        Its own error is that of `most` on as many items at the least: that of a few items which happen to be
+        alike is next to nothing.
         """
-        known = len(self.moved)
-        left = CERTAIN * math.sqrt(1 - known / self.by.size)
+        known, size = len(self.moved), self.by.size
+        left = CERTAIN * math.sqrt(1 - known / size)
         apart = self.moved - most.moved[:known]
-        paired = self.by.error(apart)
-        return math.inf if paired is None else most.effect + self.by.effect(apart) + left * paired
+        own, paired, whole = self.by.error(self.moved), self.by.error(apart), self.by.error(most.moved)
+        alone = None if own is None or whole is None else max(own, whole * math.sqrt(size / known))
+        return min(
+            math.inf if alone is None else self.effect + left * alone,
+            math.inf if paired is None else most.effect + self.by.effect(apart) + left * paired,
+        )
 
 
 def settle(
