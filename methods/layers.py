@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from traitbench.errors import BadData
 
-__all__ = ["tried"]
+__all__ = ["check", "tried", "within"]
 
 
 def tried(depth: int, layer: int | None, layers: Sequence[int] | None) -> tuple[int, ...]:
@@ -19,3 +20,18 @@ def tried(depth: int, layer: int | None, layers: Sequence[int] | None) -> tuple[
     if strange := [n for n in given if not 0 <= n < depth]:
         raise BadData(f"layer {strange[0]} is out of range: this model has layers 0 to {depth - 1}")
     return given
+
+
+def within(model: Any, layer: int | None, layers: Sequence[int] | None) -> tuple[int, ...]:
+    """The same of a model that is loaded."""
+    from traitbench.controls.interventions import layers as count
+
+    return tried(count(model), layer, layers)
+
+
+def check(config: Any, layer: int | None, layers: Sequence[int] | None) -> None:
+    """Refuse a layer that the model of this config lacks, as far as the config tells; nothing is loaded."""
+    from traitbench.controls.architectures import depth_of
+
+    if (depth := depth_of(config)) is not None:
+        tried(depth, layer, layers)

@@ -34,7 +34,7 @@ from traitbench.errors import BadData, UnsupportedControl
 from traitbench.methods import material
 from traitbench.methods.axes import Direction, between
 from traitbench.methods.halving import Sweep
-from traitbench.methods.layers import tried
+from traitbench.methods.layers import check, within
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting, Style, texts
 from traitbench.methods.separation import ON, QUESTIONS, separated, word_contrasts, words
@@ -148,7 +148,7 @@ class Residual(Method):
         """
         assert target is not None
         began, config = time.perf_counter(), self.config
-        layers = self._layers(bench)
+        layers = within(bench.backend.model, config.layer, config.layers)
         choosing = config.strength is None or len(layers) > 1
         items = [item for item in bench.halves()[1] if choosing and item.trait in target.levels]
         if choosing and (missing := sorted(target.levels.keys() - {item.trait for item in items})):
@@ -180,16 +180,8 @@ class Residual(Method):
 
     def check_model(self, config: Any, label: str) -> None:
         """Refuse an architecture whose layers are not known, and a layer that the model lacks."""
-        from traitbench.controls.architectures import depth_of
-
         super().check_model(config, label)
-        if (depth := depth_of(config)) is not None:
-            tried(depth, self.config.layer, self.config.layers)
-
-    def _layers(self, bench: Bench) -> tuple[int, ...]:
-        from traitbench.controls.interventions import layers
-
-        return tried(layers(bench.backend.model), self.config.layer, self.config.layers)
+        check(config, self.config.layer, self.config.layers)
 
     def _choice(
         self,

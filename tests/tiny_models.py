@@ -118,3 +118,26 @@ def saved(folder: Path, config: Any, template: str | None = CHATML) -> Path:
     transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     tokenizer(template).save_pretrained(folder)
     return folder
+
+
+def stirred(config: Any) -> Any:
+    """An untrained model of `config` whose weights are large enough for edits to show; it writes on and on."""
+    torch.manual_seed(7)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() > 1 or name.endswith("bias"):
+                weight.normal_(0, 0.2)
+    model.generation_config.eos_token_id = None
+    model.generation_config.pad_token_id = 0
+    return model
+
+
+def roomy(folder: Path) -> Path:
+    """An untrained Llama with room for the prompts of a run, saved in `folder`."""
+    config = CONFIGS["llama"]()
+    config.max_position_embeddings = 2048
+    torch.manual_seed(0)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder

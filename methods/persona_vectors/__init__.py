@@ -35,7 +35,7 @@ from traitbench import controls
 from traitbench.errors import UnsupportedControl
 from traitbench.methods import material
 from traitbench.methods.dialogues import leaks
-from traitbench.methods.layers import tried
+from traitbench.methods.layers import check, within
 from traitbench.methods.method import Method
 from traitbench.methods.npti.scenes import opened, scenes
 from traitbench.methods.npti.sources import OWN, SCENES, own, texts
@@ -145,11 +145,8 @@ class PersonaVectors(Method):
 
     def check_model(self, config: Any, label: str) -> None:
         """Refuse an architecture whose layers are not known, and a layer that the model lacks."""
-        from traitbench.controls.architectures import depth_of
-
         super().check_model(config, label)
-        if (depth := depth_of(config)) is not None:
-            tried(depth, self.config.layer, self.config.layers)
+        check(config, self.config.layer, self.config.layers)
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
         """Questions and descriptions, or dialogues; the scorer; where something is chosen, what it is chosen on."""
@@ -177,7 +174,7 @@ class PersonaVectors(Method):
         """
         assert target is not None
         began, config = time.perf_counter(), self.config
-        layers = self._layers(bench)
+        layers = within(bench.backend.model, config.layer, config.layers)
         items = [item for item in bench.halves()[1] if config.chooses() and item.trait in target.levels]
         missing = sorted(target.levels.keys() - {item.trait for item in items}) if config.chooses() else []
         if missing:
@@ -206,11 +203,6 @@ class PersonaVectors(Method):
             licence=self._licence(), seconds=time.perf_counter() - began, parameters=sum(map(len, shifts.values())),
         )  # fmt: skip
         return self._control(shifts, bench.folder, fit)
-
-    def _layers(self, bench: Bench) -> tuple[int, ...]:
-        from traitbench.controls.interventions import layers
-
-        return tried(layers(bench.backend.model), self.config.layer, self.config.layers)
 
     def _choice(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tiny_models import stirred
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -79,16 +80,7 @@ WRITES = [kind for kind in CONFIGS if kind != "mpt"]
 @functools.cache
 def tiny(kind: str) -> Any:
     """An untrained model of three layers, its weights large enough for edits to show."""
-    torch.manual_seed(7)
-    config = AutoConfig.for_model(kind, **CONFIGS[kind])
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.dim() > 1 or name.endswith("bias"):
-                weight.normal_(0, 0.2)
-    model.generation_config.eos_token_id = None
-    model.generation_config.pad_token_id = 0
-    return model
+    return stirred(AutoConfig.for_model(kind, **CONFIGS[kind]))
 
 
 def words(rows: int = 2, tokens: int = 9, seed: int = 0) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from tiny_models import stirred
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
@@ -52,16 +53,7 @@ def tiny(kind: str, tied: bool | None = None) -> Any:
     """An untrained model of three layers, its weights large enough for edits to show."""
     given = {**_GPT, "bos_token_id": 1, "eos_token_id": 2} if kind in ("gpt2", "gptj") else _COMMON
     given = {**given, **_OWN.get(kind, {}), **({} if tied is None else {"tie_word_embeddings": tied})}
-    config = AutoConfig.for_model(kind, **given)
-    torch.manual_seed(7)
-    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
-    with torch.no_grad():
-        for name, weight in model.named_parameters():
-            if weight.dim() > 1 or name.endswith("bias"):
-                weight.normal_(0, 0.2)
-    model.generation_config.eos_token_id = None
-    model.generation_config.pad_token_id = 0
-    return model
+    return stirred(AutoConfig.for_model(kind, **given))
 
 
 def words(rows: int = 2, tokens: int = 9, seed: int = 0) -> Tensor:

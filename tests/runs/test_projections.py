@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from quiet import Quiet
 from said import Say
-from tiny_models import CONFIGS, tokenizer
+from tiny_models import roomy
 
 from traitbench import controls
 from traitbench.backends.hf import HuggingFace
@@ -43,13 +42,7 @@ def spoken(model: Path, to: Path, **given: Any) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    config = CONFIGS["llama"]()
-    config.max_position_embeddings = 2048
-    torch.manual_seed(0)
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+    return roomy(tmp_path_factory.mktemp("model"))
 
 
 def stored(model: Path, to: Path, **given: Any) -> Path:

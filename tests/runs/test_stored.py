@@ -16,7 +16,7 @@ import transformers
 from blocks import modes
 from quiet import Quiet
 from said import Say
-from tiny_models import CONFIGS, tokenizer
+from tiny_models import CONFIGS, roomy, tokenizer
 
 import traitbench
 from traitbench import controls, inventories
@@ -49,13 +49,7 @@ def run(asked: Plan) -> tuple[Results, Path]:
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An untrained Llama with room for the prompts of a run."""
-    folder = tmp_path_factory.mktemp("model")
-    config = CONFIGS["llama"]()
-    config.max_position_embeddings = 2048
-    torch.manual_seed(0)
-    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
-    return folder
+    return roomy(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture
