@@ -1,8 +1,4 @@
-"""The folder of a run: append-only responses while it runs, atomic files when it ends.
-
-A run killed at any moment resumes from responses.jsonl. Only its last line can be incomplete, and it is asked again;
-damage anywhere else is an error that names file and line.
-"""
+"""Files that are whole or not there: written atomically, locked against a second writer, read with clear errors."""
 
 from __future__ import annotations
 
@@ -15,76 +11,28 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from io import FileIO, StringIO
+from io import StringIO
 from pathlib import Path
-from threading import Lock
 from typing import IO, Any, TypeVar
 
-from pydantic import ValidationError
-
 from traitbench.errors import BadData
-from traitbench.types import Record, Response
+from traitbench.types import Record
 
 __all__ = [
-    "RunFolder",
     "check_samples",
     "contents",
+    "guarded",
     "locked",
     "read_json",
     "read_lines",
     "samples_file",
+    "write_bytes",
     "write_json",
     "write_lines",
     "write_text",
 ]
 
 R = TypeVar("R", bound=Record)
-
-
-class RunFolder:
-    """One run's folder, locked against a second run."""
-
-    def __init__(self, path: Path) -> None:
-        """Name the folder; nothing is made until `open`."""
-        self.path = path
-        self._one = Lock()
-
-    @contextmanager
-    def open(self, fresh: bool = False) -> Iterator[dict[str, Response]]:
-        """Make and lock the folder, and yield the responses it already holds, by key.
-
-        `fresh` sets an earlier responses.jsonl aside under another name instead of resuming from it. BadData where
-        the folder cannot be written or another run holds it.
-        """
-        with locked(self.path, "give this one its own folder with --output_path"):
-            journal = self.path / "responses.jsonl"
-            if fresh and journal.exists():
-                journal.rename(_unused(journal))
-            held = _read_journal(journal)
-            # Unbuffered: a buffer that a full disk refused would be written again, and fail again, at close.
-            self._journal: FileIO = _guard(lambda: journal.open("ab", buffering=0), journal)
-            try:
-                yield held
-            finally:
-                self._journal.close()
-
-    def append(self, responses: Mapping[str, Response]) -> None:
-        """Keep `responses` (key -> response): one write a batch, handed to the disk before it returns.
-
-        A judge may keep its own while the model is asked.
-        """
-        lines = [
-            json.dumps({"key": key, **response.model_dump(mode="json", exclude_defaults=True)}, ensure_ascii=False)
-            for key, response in responses.items()
-        ]
-        if lines:
-            with self._one:
-                _guard(lambda: self._append("".join(f"{line}\n" for line in lines).encode()), self.path)
-
-    def _append(self, data: bytes) -> None:
-        while data:
-            data = data[self._journal.write(data) :]
-        os.fsync(self._journal.fileno())
 
 
 @contextmanager
@@ -101,7 +49,7 @@ def locked(folder: Path, otherwise: str) -> Iterator[None]:
             raise BadData(f"another run is writing to {folder}; wait until it ends, or {otherwise}") from None
         return handle
 
-    lock = _guard(take, folder)
+    lock = guarded(take, folder)
     try:
         yield
     finally:
@@ -121,7 +69,7 @@ def contents(settings: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _guard(action: Any, path: Path) -> Any:
+def guarded(action: Any, path: Path) -> Any:
     """Run `action`, turning what a disk can do wrong into a message that says what to type next."""
     try:
         return action()
@@ -139,57 +87,14 @@ def _guard(action: Any, path: Path) -> Any:
         raise BadData(f"cannot write to {error.filename or path}: {reason}") from None
 
 
-def _unused(path: Path) -> Path:
-    """Return a name beside `path` that is free: responses.1.jsonl, responses.2.jsonl, ..."""
-    number = 1
-    while (aside := path.with_suffix(f".{number}.jsonl")).exists():
-        number += 1
-    return aside
-
-
-def _read_journal(path: Path) -> dict[str, Response]:
-    """Read the kept responses, cutting an incomplete last line off the file.
-
-    The first of a key counts; failed calls are left out, so that they are made again.
-    """
-    if not path.exists():
-        return {}
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    held: dict[str, Response] = {}
-    lines = data[:whole].splitlines()
-    for number, line in enumerate(lines, 1):
-        try:
-            row = json.loads(line)
-            key, response = row.pop("key"), Response.model_validate(row)
-            if response.status != "error":
-                held.setdefault(key, response)
-        except (ValueError, KeyError, AttributeError, TypeError) as error:
-            if number == len(lines) and whole == len(data):
-                whole -= len(line) + 1
-                break
-            raise _damaged(path, number, error) from None
-    if whole < len(data):
-        _guard(lambda: os.truncate(path, whole), path)
-    return held
-
-
-def _damaged(path: Path, number: int, error: Exception) -> BadData:
-    detail = str(error).splitlines()[0] if not isinstance(error, ValidationError) else "not a record of this version"
-    return BadData(
-        f"{path}, line {number} is damaged ({detail}); expected one JSON object a line; restore the file, or start "
-        "again with --no_resume, which sets it aside"
-    )
-
-
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; the same value gives the same bytes."""
-    _write(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode())
 
 
 def write_text(path: Path, text: str) -> None:
     """Write text atomically."""
-    _write(path, text.encode())
+    write_bytes(path, text.encode())
 
 
 def write_lines(path: Path, rows: Iterable[Record]) -> str:
@@ -198,11 +103,11 @@ def write_lines(path: Path, rows: Iterable[Record]) -> str:
     Returns the sha256 of the lines, uncompressed.
     """
     data = "".join(f"{row.model_dump_json(exclude_none=True)}\n" for row in rows).encode()
-    _write(path, data)
+    write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes) -> None:
     """Temporary file, fsync, rename: readers see the old file or the new one."""
     if path.suffix == ".gz":
         data = gzip.compress(data, mtime=0)
@@ -219,7 +124,7 @@ def _write(path: Path, data: bytes) -> None:
         finally:
             temporary.unlink(missing_ok=True)
 
-    _guard(go, path)
+    guarded(go, path)
 
 
 def read_json(path: Path) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import gzip
+import json
+import math
 import os
 import resource
 import subprocess
@@ -17,8 +19,9 @@ import pytest
 
 from traitbench.backends.scripted import Respondent
 from traitbench.errors import BadData
+from traitbench.journal import RunFolder
 from traitbench.samples import Sample
-from traitbench.store import RunFolder, read_json, read_lines, write_json, write_lines
+from traitbench.store import read_json, read_lines, write_json, write_lines
 from traitbench.types import Response
 
 ANSWERS = {f"key{i}": Response(option_logprobs=(-0.1 * i, -2.0), prompt_hash="ab") for i in range(5)}
@@ -42,9 +45,9 @@ def rows(administer: Any) -> list[Sample]:
 
 @contextmanager
 def small_disk() -> Iterator[None]:
-    """No file may grow beyond 500 bytes: the kernel itself refuses the write half way."""
+    """No file may grow beyond 700 bytes: the kernel itself refuses the write half way."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (700, hard))
     try:
         yield
     finally:
@@ -78,16 +81,58 @@ def test_a_damaged_last_line_is_dropped(folder: RunFolder) -> None:
     assert held(folder) == ANSWERS and journal.read_bytes() == whole
 
 
-@pytest.mark.parametrize("line", [b"{", b"[1]", b'{"key": "x", "loglik": "?"}', b'{"loglik": 1.0}', b"\xff"])
-def test_damage_in_the_middle_names_file_and_line(folder: RunFolder, line: bytes) -> None:
+DAMAGE = [b"{", b"[1]", b'{"key": "x", "loglik": "?"}', b'{"loglik": 1.0}', b"\xff", b"", b"[" * 100_000]
+
+
+@pytest.mark.parametrize("line", DAMAGE)
+def test_a_damaged_line_is_set_aside_and_the_others_count(folder: RunFolder, line: bytes) -> None:
     journal = folder.path / "responses.jsonl"
     lines = journal.read_bytes().splitlines()
-    lines[2] = line
+    lost, lines[2] = lines[2], line
     journal.write_bytes(b"\n".join(lines) + b"\n")
-    with pytest.raises(BadData, match=r"responses\.jsonl, line 3 is damaged.*--no_resume"):
-        held(folder)
-    with folder.open(fresh=True) as answers:
-        assert answers == {}
+    with folder.open() as answers:
+        assert answers == {key: ANSWERS[key] for key in ANSWERS if key != "key2"}
+        assert folder.damaged == [3] and "line 3 was damaged" in folder.told
+        folder.append({"key2": ANSWERS["key2"]})
+    assert (folder.path / "responses.damaged.jsonl").read_bytes() == line + b"\n"
+    assert journal.read_bytes().splitlines() == [*lines[:2], *lines[3:], lost]
+    assert held(folder) == ANSWERS and folder.damaged == []
+
+
+def test_a_line_that_was_changed_is_found_whatever_was_changed(folder: RunFolder) -> None:
+    """Every byte of every line, one at a time, and lines whose ends were exchanged."""
+    journal = folder.path / "responses.jsonl"
+    whole = journal.read_bytes()
+    lines = whole.splitlines()
+    for number, line in enumerate(lines):
+        for place in range(0, len(line), 7):
+            for bit in (1, 16):
+                torn = line[:place] + bytes([line[place] ^ bit]) + line[place + 1 :]
+                if b"\n" in torn or torn.endswith(b"\r"):
+                    continue
+                journal.write_bytes(b"\n".join([*lines[:number], torn, *lines[number + 1 :]]) + b"\n")
+                found = held(folder)
+                assert found == {k: v for k, v in ANSWERS.items() if k in found} and len(found) == len(ANSWERS) - 1
+    ends = [line[-19:] for line in lines]
+    journal.write_bytes(
+        b"".join(line[:-19] + end + b"\n" for line, end in zip(lines, ends[1:] + ends[:1], strict=True))
+    )
+    assert held(folder) == {} and len(folder.damaged) == len(lines)
+
+
+def test_lines_of_before_there_were_checksums_are_read(folder: RunFolder) -> None:
+    journal = folder.path / "responses.jsonl"
+    rows = [json.loads(line) for line in journal.read_text().splitlines()]
+    journal.write_text("".join(json.dumps({k: v for k, v in row.items() if k != "sum"}) + "\n" for row in rows))
+    assert held(folder) == ANSWERS and folder.damaged == []
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_not_finite_is_never_kept(folder: RunFolder, number: float) -> None:
+    before = (folder.path / "responses.jsonl").read_bytes()
+    with folder.open(), pytest.raises(BadData, match=r"not finite.*dtype=float32"):
+        folder.append({"good": ANSWERS["key1"], "bad": Response(loglik=number, tokens=3)})
+    assert (folder.path / "responses.jsonl").read_bytes() == before
 
 
 def test_fresh_keeps_every_old_file(folder: RunFolder) -> None:
@@ -105,7 +150,7 @@ def test_a_second_run_is_refused_until_the_first_ends(folder: RunFolder) -> None
     with folder.open():
         with pytest.raises(BadData, match=r"another run is writing to .*run; wait .*--output_path"):
             held(RunFolder(folder.path))
-        script = f"from pathlib import Path; from traitbench.store import RunFolder; RunFolder(Path({str(folder.path)!r})).open().__enter__()"  # noqa: E501
+        script = f"from pathlib import Path; from traitbench.journal import RunFolder; RunFolder(Path({str(folder.path)!r})).open().__enter__()"  # noqa: E501
         other = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         assert other.returncode == 1 and "another run is writing" in other.stderr
     assert held(RunFolder(folder.path)) == ANSWERS
@@ -126,10 +171,10 @@ def test_a_full_disk_keeps_what_was_whole(folder: RunFolder) -> None:
     more = {f"more{i}": ANSWERS["key1"] for i in range(20)}
     with small_disk(), pytest.raises(BadData, match="cannot write to"), folder.open():
         folder.append(more)
-    assert (folder.path / "responses.jsonl").stat().st_size == 500
+    assert (folder.path / "responses.jsonl").stat().st_size == 700
     again = held(folder)
     assert ANSWERS.items() < again.items() < (ANSWERS | more).items()
-    assert (folder.path / "responses.jsonl").stat().st_size < 500
+    assert (folder.path / "responses.jsonl").stat().st_size < 700
 
 
 def test_no_space_says_what_to_do(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,6 +64,13 @@ def perplexity(responses: Iterable[Response]) -> float:
     return _exp(nats / tokens)
 
 
+def floored(response: Response) -> Response:
+    """The response as it can be kept: a likelihood that is not finite is the lowest that counts (`perplexity`)."""
+    if response.loglik is None or math.isfinite(response.loglik):
+        return response
+    return response.model_copy(update={"loglik": -_LARGEST * (response.tokens or 1)})
+
+
 def a_word(asked: Iterable[Continue], responses: Iterable[Response]) -> float | None:
     """Return the perplexity a word over responses to `asked`, which no tokenizer has a part in; None without all."""
     nats, words = 0.0, 0

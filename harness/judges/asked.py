@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from traitbench.errors import BadData
+from traitbench.journal import RunFolder
 from traitbench.judges.judge import Judge
 from traitbench.judges.records import Ask
-from traitbench.store import RunFolder
 from traitbench.types import Response
 
 __all__ = ["ask_once"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from traitbench.backends.fingerprints import cache_folder
+from traitbench.journal import RunFolder
 from traitbench.judges.asked import ask_once
 from traitbench.judges.grading import grade
 from traitbench.judges.indices import Ratings, abstained, indices
@@ -19,7 +20,7 @@ from traitbench.samples import Condition, Sample, graded, make_sample
 from traitbench.statistics.discrimination import auc
 from traitbench.statistics.judge_probes import Probe
 from traitbench.statistics.proportions import Share
-from traitbench.store import RunFolder, read_json, write_json
+from traitbench.store import read_json, write_json
 from traitbench.types import Record, Trait, digest
 
 __all__ = ["Calibrated", "Calibration", "Cited", "calibrate", "cited", "default_folder", "summarise"]

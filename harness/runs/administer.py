@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from traitbench.backends.backend import Backend
 from traitbench.errors import BadData
 from traitbench.interrupts import handed_on
+from traitbench.journal import RunFolder
 from traitbench.progress import Progress
 from traitbench.runs.estimate import foresee
 from traitbench.runs.judging import Judging
 from traitbench.runs.owed import requests_owed
 from traitbench.runs.paces import Meter
 from traitbench.samples import Condition, Item, Sample, graded, make_sample
-from traitbench.store import RunFolder
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Request, Response, digest
 
@@ -132,6 +133,8 @@ def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[
         for batch in desk.meter.timed(batches, every):
             desk.progress.condition(names[max(once[i] for i in batch)])
             new = {keys[once[i]]: response for i, response in batch.items() if keys[once[i]] not in held}
+            for i, response in batch.items():
+                _check(response, names[once[i]], backend)
             desk.folder.append(new)
             held.update(new)
             desk.progress.done(sum(len(places[keys[once[i]]]) for i in set(batch) - done))
@@ -142,6 +145,18 @@ def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[
         with _under(backend, control, group):
             out.append([_sample(desk, condition, request, held[next(answered)]) for request in mine])
     return out
+
+
+def _check(response: Response, condition: str, backend: Backend) -> None:
+    """Refuse numbers that are not finite before they are kept: no score can be made of them."""
+    numbers = [*(response.option_logprobs or ()), response.loglik]
+    if wrong := [number for number in numbers if number is not None and not math.isfinite(number)]:
+        dtype = backend.identity.get("dtype")
+        raise BadData(
+            f"{condition}: the model answers with {wrong[0]} where a log-probability should be"
+            f"{f' (dtype {dtype})' if dtype else ''}; nothing of that batch is kept. Half precision overflows in some "
+            "models: use --model_args dtype=float32 or bfloat16; under a control, a weaker one"
+        )
 
 
 def _sample(desk: _Desk, condition: Condition, request: Request, response: Response) -> Sample:

@@ -18,6 +18,7 @@ from traitbench import store
 from traitbench.backends import BACKENDS, neutral
 from traitbench.backends.backend import Backend
 from traitbench.errors import UnsupportedControl
+from traitbench.journal import RunFolder
 from traitbench.judges.families import family
 from traitbench.masking import shown
 from traitbench.methods.bench import Bench
@@ -64,8 +65,10 @@ def evaluate(
     check_suited(prepared)
     others = loaded(plan.side_effects, plan.include_path, plan.side_effects_limit, prepared.conditions, tell)
     judges = judges_of(prepared)
-    folder = store.RunFolder(Path(plan.output_path) / run_name(prepared))
+    folder = RunFolder(Path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
+        if folder.damaged:
+            tell(folder.told)
         told = {"plan": shown(prepared.plan.model_dump(mode="json")), "version": version("traitbench")}
         store.write_json(folder.path / "run.json", told)
         for judge in judges:
@@ -188,7 +191,7 @@ def _conditions(prepared: Prepared, bench: Bench) -> list[tuple[Condition, Contr
 
 
 def _damage(
-    prepared: Prepared, backend: Backend, folder: store.RunFolder, held: dict[str, Response], progress: Progress
+    prepared: Prepared, backend: Backend, folder: RunFolder, held: dict[str, Response], progress: Progress
 ) -> list[tuple[Condition, Control]]:
     """Measure what edits or an adapter do to neutral text: its perplexity."""
     requests = neutral.requests()
@@ -200,7 +203,7 @@ def _damage(
         done = [i for i, key in enumerate(keys) if key in held]
         with backend.under(control):
             for batch in backend.run(requests, done):
-                new = {keys[i]: response for i, response in batch.items() if keys[i] not in held}
+                new = {keys[i]: neutral.floored(response) for i, response in batch.items() if keys[i] not in held}
                 folder.append(new)
                 held.update(new)
         perplexity[control.hash] = neutral.perplexity(held[key] for key in keys)

@@ -8,13 +8,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self
 
 from traitbench.errors import UnsupportedControl
+from traitbench.journal import RunFolder
 from traitbench.judges import Ask, Judge, Text, grade, made
 from traitbench.judges.asked import ask_once
 from traitbench.judges.pairs import Pair, drawn
 from traitbench.progress import Progress
 from traitbench.runs.plan import Prepared
 from traitbench.samples import Condition, Sample, graded, make_sample
-from traitbench.store import RunFolder
 from traitbench.tasks.task import Task
 from traitbench.types import Response, Trait
 

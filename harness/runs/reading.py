@@ -7,9 +7,9 @@ from collections.abc import Callable
 from traitbench.backends import neutral
 from traitbench.backends.backend import Backend
 from traitbench.backends.models import ModelSpec
+from traitbench.journal import RunFolder
 from traitbench.runs.administer import key_of
 from traitbench.statistics.thresholds import judge
-from traitbench.store import RunFolder
 from traitbench.tables import Table, number
 from traitbench.tasks.verdict import reading_reasons
 from traitbench.types import Control, Reading, Response

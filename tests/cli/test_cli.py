@@ -29,6 +29,7 @@ from traitbench.backends.scripted import Scripted
 from traitbench.cli import arguments
 from traitbench.cli.configuration import from_command_line
 from traitbench.errors import TraitbenchError
+from traitbench.journal import RunFolder
 from traitbench.runs.folders import run_name
 from traitbench.runs.prepare import prepare
 from traitbench.types import Request, Response
@@ -323,7 +324,7 @@ def test_a_disk_that_fills_up_says_so(say: Say, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_two_runs_on_one_folder(say: Say) -> None:
-    with store.RunFolder(FOLDER).open():
+    with RunFolder(FOLDER).open():
         said = say(RUN)
     assert said.code == 1
     assert f"another run is writing to {FOLDER}; wait until it ends, or give this one its own folder" in said.err

@@ -13,11 +13,12 @@ from traitbench import inventories
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.scripted import Scripted
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.journal import RunFolder
 from traitbench.runs.administer import administer
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Given, Plan
 from traitbench.runs.prepare import prepare
-from traitbench.store import RunFolder, read_json
+from traitbench.store import read_json
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.tasks.task import Task

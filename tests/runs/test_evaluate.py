@@ -348,3 +348,39 @@ class Empty(Task):
 
     def summarise(self, facts: Any, samples: Any) -> Any:
         raise AssertionError
+
+
+def test_a_changed_answer_is_set_aside_said_and_asked_again(tmp_path: Path) -> None:
+    first, _ = evaluate(plan(tmp_path, method="prompting", limit=10), Watcher(), lambda line: None)
+    journal = next(tmp_path.rglob("responses.jsonl"))
+    lines = journal.read_text().splitlines(keepends=True)
+    lines[4] = lines[4].replace("-", "-1", 1)
+    journal.write_text("".join(lines))
+    told: list[str] = []
+    again, _ = evaluate(plan(tmp_path, method="prompting", limit=10), Watcher(), told.append)
+    assert any("line 5 was damaged" in line and "asked again" in line for line in told)
+    assert again.results == first.results and len(journal.read_text().splitlines()) == len(lines)
+    assert journal.with_suffix(".damaged.jsonl").read_text() == lines[4]
+
+
+def test_numbers_that_are_not_finite_are_refused_with_their_condition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of half precision that overflows, from the second condition on; what was kept before is read again."""
+    from traitbench.backends.scripted import Scripted
+
+    answer = Scripted._answer
+
+    def overflown(self: Scripted, request: Any) -> Any:
+        found, told = answer(self, request), self._control is not None and self._control.messages
+        return found.model_copy(update={"option_logprobs": (float("nan"),) * 5}) if told else found
+
+    made = plan(tmp_path / "cut", method="prompting", target="extraversion=low", limit=10, scoring=("choice",))
+    whole, _ = evaluate(made.model_copy(update={"output_path": str(tmp_path / "whole")}), Watcher(), lambda line: None)
+    monkeypatch.setattr(Scripted, "_answer", overflown)
+    with pytest.raises(BadData, match=r"extraversion=low: the model answers with nan .*dtype=float32"):
+        evaluate(made, Watcher(), lambda line: None)
+    kept = next((tmp_path / "cut").rglob("responses.jsonl")).read_text()
+    assert kept.count("\n") == 20 and "NaN" not in kept
+    monkeypatch.setattr(Scripted, "_answer", answer)
+    assert evaluate(made, Watcher(), lambda line: None)[0].results == whole.results

@@ -12,6 +12,7 @@ from quiet import Quiet
 
 from traitbench.backends.scripted import Scripted
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.journal import RunFolder
 from traitbench.judges import Judge, Text, named
 from traitbench.judges.asking import rating, rubrics
 from traitbench.judges.grading import ABSTAINED, grade
@@ -20,7 +21,6 @@ from traitbench.runs.judging import Judging, judges_of
 from traitbench.runs.plan import Given, Plan, Prepared
 from traitbench.runs.prepare import prepare
 from traitbench.samples import Grade, Sample
-from traitbench.store import RunFolder
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.types import BIG_FIVE, Choose, Response, Trait

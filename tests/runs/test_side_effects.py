@@ -22,6 +22,7 @@ from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.controls.adapters import copy_adapter
 from traitbench.errors import BadData, MissingExtra, TraitbenchUsage, UnknownName, UnsupportedControl
+from traitbench.journal import RunFolder
 from traitbench.leaderboard import board_of
 from traitbench.report.board.columns import columns
 from traitbench.runs import side_effects
@@ -33,7 +34,7 @@ from traitbench.runs.side_effects.records import Graded, Measured, Measurement, 
 from traitbench.runs.tables import tables
 from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
-from traitbench.store import RunFolder, read_json
+from traitbench.store import read_json
 from traitbench.tasks import views_of
 from traitbench.types import Control, Edit, Message
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
+from traitbench.journal import RunFolder
 from traitbench.runs.side_effects.records import SideEffects
 from traitbench.samples import Condition
-from traitbench.store import RunFolder, check_samples, read_lines, write_lines
+from traitbench.store import check_samples, read_lines, write_lines
 from traitbench.types import Control, Response
 
 if TYPE_CHECKING:

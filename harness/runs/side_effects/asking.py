@@ -21,12 +21,13 @@ from lm_eval.api.model import LM
 from traitbench.backends.backend import Backend
 from traitbench.backends.lm_eval.controlled import Controlled
 from traitbench.backends.lm_eval.kinds import installed, quiet, unlogged
+from traitbench.backends.neutral import floored
 from traitbench.errors import BadData, TraitbenchError, first_line
+from traitbench.journal import RunFolder
 from traitbench.progress import Progress
 from traitbench.runs.side_effects.records import Graded
 from traitbench.runs.side_effects.tasks import Loaded, reseeded
 from traitbench.samples import Condition
-from traitbench.store import RunFolder
 from traitbench.types import Control, Response, digest
 
 __all__ = ["Outcome", "measure"]
@@ -180,7 +181,7 @@ class _Kept(LM):  # type: ignore[misc]
             asked = [missing[key] for key in chunk]
             with _drawing(chunk[0]):
                 answers = getattr(self._inner, kind)(asked, disable_tqdm=True)
-            new = {key: keep(answer) for key, answer in zip(chunk, answers, strict=True)}
+            new = {key: floored(keep(answer)) for key, answer in zip(chunk, answers, strict=True)}
             self._folder.append(new)
             self._held.update(new)
             self._done(asked)

@@ -16,9 +16,9 @@ from faulty_server import Server, served
 from quiet import Quiet
 
 from traitbench.interrupts import Stopped, stoppable
+from traitbench.journal import RunFolder
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Plan
-from traitbench.store import RunFolder
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,163 @@
+"""The folder of a run while it runs: append-only responses.
+
+A run killed at any moment resumes from responses.jsonl, each line of which has a checksum. What a line lost, or what
+was changed in it, is asked again: the line is set aside, the others count. Only the last one can be incomplete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from io import FileIO
+from pathlib import Path
+from threading import Lock
+
+from traitbench.errors import BadData
+from traitbench.store import guarded, locked, write_bytes
+from traitbench.types import Response
+
+__all__ = ["RunFolder"]
+
+
+class RunFolder:
+    """One run's folder, locked against a second run."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; nothing is made until `open`."""
+        self.path = path
+        self.damaged: list[int] = []
+        """Lines of responses.jsonl that `open` set aside, counted from 1."""
+        self._one = Lock()
+
+    @property
+    def told(self) -> str:
+        """What is to be said of damaged lines."""
+        first, many = self.damaged[0], len(self.damaged)
+        which = f"line {first}" if many == 1 else f"{many} lines, the first of them {first},"
+        return (
+            f"{self.path / 'responses.jsonl'}: {which} {'was' if many == 1 else 'were'} damaged and stand"
+            f"{'s' if many == 1 else ''} in responses.damaged.jsonl now; what {'it' if many == 1 else 'they'} held is "
+            "asked again, the other answers count"
+        )
+
+    @contextmanager
+    def open(self, fresh: bool = False) -> Iterator[dict[str, Response]]:
+        """Make and lock the folder, and yield the responses it already holds, by key.
+
+        `fresh` sets an earlier responses.jsonl aside under another name instead of resuming from it. Damaged lines go
+        to responses.damaged.jsonl (`damaged`). BadData where the folder cannot be written or another run holds it.
+        """
+        with locked(self.path, "give this one its own folder with --output_path"):
+            journal = self.path / "responses.jsonl"
+            if fresh and journal.exists():
+                journal.rename(_unused(journal))
+            held, self.damaged = _read_journal(journal)
+            # Unbuffered: a buffer that a full disk refused would be written again, and fail again, at close.
+            self._journal: FileIO = guarded(lambda: journal.open("ab", buffering=0), journal)
+            try:
+                yield held
+            finally:
+                self._journal.close()
+
+    def append(self, responses: Mapping[str, Response]) -> None:
+        """Keep `responses` (key -> response): one write a batch, handed to the disk before it returns.
+
+        A judge may keep its own while the model is asked. BadData, and nothing is kept, where a number in one of them
+        is not finite.
+        """
+        lines = [_sealed(key, response) for key, response in responses.items()]
+        if lines:
+            with self._one:
+                guarded(lambda: self._append("".join(f"{line}\n" for line in lines).encode()), self.path)
+
+    def _append(self, data: bytes) -> None:
+        while data:
+            data = data[self._journal.write(data) :]
+        os.fsync(self._journal.fileno())
+
+
+def _unused(path: Path) -> Path:
+    """Return a name beside `path` that is free: responses.1.jsonl, responses.2.jsonl, ..."""
+    number = 1
+    while (aside := path.with_suffix(f".{number}.jsonl")).exists():
+        number += 1
+    return aside
+
+
+_SEAL = re.compile(rb', "sum": "([0-9a-f]{16})"}$')
+"""The end of a line: the beginning of the sha256 of what stands before it."""
+
+
+def _sealed(key: str, response: Response) -> str:
+    row = {"key": key, **response.model_dump(mode="json", exclude_defaults=True)}
+    try:
+        line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        raise BadData(
+            f"the answer to {key[:12]} holds a number that is not finite, so that nothing of its batch is kept; with "
+            "half precision numbers may overflow: try --model_args dtype=float32 or bfloat16"
+        ) from None
+    return f'{line[:-1]}, "sum": "{_sum(line[:-1].encode())}"}}'
+
+
+def _sum(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()[:16]
+
+
+def _read_journal(path: Path) -> tuple[dict[str, Response], list[int]]:
+    """Read the kept responses, and the numbers of the damaged lines, which are moved to responses.damaged.jsonl.
+
+    An incomplete last line, as a kill leaves it, is cut off. The first of a key counts; failed calls are left out, so
+    that they are made again. Lines of before there were checksums have none.
+    """
+    if not path.exists():
+        return {}, []
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    held: dict[str, Response] = {}
+    lines, wrong = data[:whole].split(b"\n")[:-1], list[int]()
+    for number, line in enumerate(lines, 1):
+        if (found := _response(line)) is None:
+            wrong.append(number)
+        elif found[1].status != "error":
+            held.setdefault(*found)
+    if wrong and whole == len(data) and wrong == [len(lines)]:
+        whole, wrong = whole - len(lines[-1]) - 1, []
+    if wrong:
+        _set_aside(path, lines, wrong)
+    elif whole < len(data):
+        guarded(lambda: os.truncate(path, whole), path)
+    return held, wrong
+
+
+def _response(line: bytes) -> tuple[str, Response] | None:
+    """Key and response of a line; None where it is damaged."""
+    seal = _SEAL.search(line)
+    if seal and _sum(line[: seal.start()]) != seal[1].decode():
+        return None
+    try:
+        row = json.loads(line)
+        if row.pop("sum", None) is not None and not seal:
+            return None
+        return str(row.pop("key")), Response.model_validate(row)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
+        return None
+
+
+def _set_aside(path: Path, lines: Sequence[bytes], wrong: Sequence[int]) -> None:
+    """Move damaged lines to a file beside: first they are written there, then the others in place of all."""
+    aside = path.with_suffix(".damaged.jsonl")
+    bad = set(wrong)
+
+    def keep() -> None:
+        with aside.open("ab") as handle:
+            handle.write(b"".join(line + b"\n" for n, line in enumerate(lines, 1) if n in bad))
+            handle.flush()
+            os.fsync(handle.fileno())
+
+    guarded(keep, aside)
+    write_bytes(path, b"".join(line + b"\n" for n, line in enumerate(lines, 1) if n not in bad))
