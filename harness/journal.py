@@ -6,10 +6,8 @@ was changed in it, is asked again: the line is set aside, the others count. Only
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import FileIO
@@ -17,10 +15,10 @@ from pathlib import Path
 from threading import Lock
 
 from traitbench.errors import BadData
-from traitbench.store import guarded, locked, write_bytes
+from traitbench.store import guarded, locked, sealed, unsealed, write_bytes
 from traitbench.types import Response
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "damaged"]
 
 
 class RunFolder:
@@ -88,10 +86,6 @@ def _unused(path: Path) -> Path:
     return aside
 
 
-_SEAL = re.compile(rb', "sum": "([0-9a-f]{16})"}$')
-"""The end of a line: the beginning of the sha256 of what stands before it."""
-
-
 def _sealed(key: str, response: Response) -> str:
     row = {"key": key, **response.model_dump(mode="json", exclude_defaults=True)}
     try:
@@ -101,11 +95,16 @@ def _sealed(key: str, response: Response) -> str:
             f"the answer to {key[:12]} holds a number that is not finite, so that nothing of its batch is kept; with "
             "half precision numbers may overflow: try --model_args dtype=float32 or bfloat16"
         ) from None
-    return f'{line[:-1]}, "sum": "{_sum(line[:-1].encode())}"}}'
+    return sealed(line)
 
 
-def _sum(line: bytes) -> str:
-    return hashlib.sha256(line).hexdigest()[:16]
+def damaged(path: Path) -> tuple[int, list[int]]:
+    """How many lines a responses.jsonl has, and which of them are damaged, counted from 1; nothing is changed.
+
+    An incomplete last line, as a kill leaves it, is none of them.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return len(lines), [number for number, line in enumerate(lines, 1) if _response(line) is None]
 
 
 def _read_journal(path: Path) -> tuple[dict[str, Response], list[int]]:
@@ -136,12 +135,10 @@ def _read_journal(path: Path) -> tuple[dict[str, Response], list[int]]:
 
 def _response(line: bytes) -> tuple[str, Response] | None:
     """Key and response of a line; None where it is damaged."""
-    seal = _SEAL.search(line)
-    if seal and _sum(line[: seal.start()]) != seal[1].decode():
-        return None
+    body, holds = unsealed(line)
     try:
-        row = json.loads(line)
-        if row.pop("sum", None) is not None and not seal:
+        row = json.loads(body)
+        if holds is False or "sum" in row:
             return None
         return str(row.pop("key")), Response.model_validate(row)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError):

@@ -106,6 +106,8 @@ class Sample(Record):
     """`value_raw` with minus-keyed items reversed; null for statement, which has no absolute level."""
     value_bounds: tuple[float, float] | None = None
     """Choice with `option_bounds`: the least and the most that the expected value can be; `value_raw` is halfway."""
+    sum: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """In a file: the beginning of the sha256 of what stands before it in the line. Null once it was read."""
 
     @property
     def place(self) -> Doc:

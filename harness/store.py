@@ -8,10 +8,10 @@ import gzip
 import hashlib
 import json
 import os
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from io import StringIO
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -26,6 +26,8 @@ __all__ = [
     "read_json",
     "read_lines",
     "samples_file",
+    "sealed",
+    "unsealed",
     "write_bytes",
     "write_json",
     "write_lines",
@@ -97,12 +99,33 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+_SEAL = re.compile(rb', ?"sum": ?"([0-9a-f]{16})"\}$')
+
+
+def sealed(line: str) -> str:
+    """A line that holds a JSON object, with the beginning of the sha256 of what stands before as `sum` at its end."""
+    return f'{line[:-1]}, "sum": "{_sum(line[:-1].encode())}"}}'
+
+
+def unsealed(line: bytes) -> tuple[bytes, bool | None]:
+    """A line without its checksum, and whether that holds; None where it has none, as those of older versions."""
+    found = _SEAL.search(line)
+    if found is None:
+        return line, None
+    body = line[: found.start()]
+    return body + b"}", _sum(body) == found[1].decode()
+
+
+def _sum(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
 def write_lines(path: Path, rows: Iterable[Record]) -> str:
-    """Write a line a record, atomically; gzipped, without a time stamp, where the name ends in .gz.
+    """Write a line a record, each with a checksum, atomically; gzipped, without a time stamp, if the name ends in .gz.
 
     Returns the sha256 of the lines, uncompressed.
     """
-    data = "".join(f"{row.model_dump_json(exclude_none=True)}\n" for row in rows).encode()
+    data = "".join(f"{sealed(row.model_dump_json(exclude_none=True))}\n" for row in rows).encode()
     write_bytes(path, data)
     return hashlib.sha256(data).hexdigest()
 
@@ -144,8 +167,13 @@ def read_lines(path: Path, kind: type[R]) -> list[R]:
     copy is incomplete, and scoring the rest would change the numbers.
     """
     rows = []
-    for number, line in enumerate(StringIO(_text(path)), 1):  # splitlines would also part a reply at U+2028
+    for number, raw in enumerate(_bytes(path).split(b"\n"), 1):
+        line, holds = unsealed(raw)
+        if not raw:
+            continue  # behind the last line
         try:
+            if holds is False:
+                raise ValueError("its checksum is another: it was changed")
             rows.append(kind.model_validate_json(line))
         except ValueError as error:
             detail = str(error).splitlines()[0]
@@ -166,12 +194,15 @@ def samples_file(folder: Path, task: str, stamp: str) -> Path:
 
 def check_samples(path: Path, expected: str | None) -> str:
     """Digest the lines of a samples file (sha256, uncompressed); BadData where it is not `expected` (None: any is)."""
-    found = hashlib.sha256(_bytes(path)).hexdigest()
+    data = _bytes(path)
+    found = hashlib.sha256(data).hexdigest()
     if expected not in (None, found):
+        wrong = next((n for n, line in enumerate(data.split(b"\n"), 1) if unsealed(line)[1] is False), None)
+        how = f"line {wrong} was changed" if wrong else "it was changed or swapped"
         raise BadData(
             f"{path} is not the file that the results beside it were computed from (sha256 {found[:12]}, expected "
-            f"{str(expected)[:12]}): it was changed or swapped; copy it again, or repeat the `traitbench run` that "
-            "made it: its responses are kept, so this takes seconds"
+            f"{str(expected)[:12]}): {how}; copy it again, or repeat the `traitbench run` that made it: its responses "
+            "are kept, so this takes seconds"
         )
     return found
 

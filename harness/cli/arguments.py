@@ -22,6 +22,7 @@ COMMANDS = {
     "prompt": "show a control's messages and the prompts of a task, without loading a model",
     "fit": "fit a method's controls and keep them, without measuring anything",
     "score": "compute every number of a run again from its samples, without a model",
+    "verify": "whether runs and controls are as they were written; nothing is computed",
     "analyze": "reliability and structure of a table of people's answers, of any size",
     "judge": "calibrate judges of written replies, or have people rate replies beside them",
     "project": "project a run's replies or prompts on the direction of a stored control",
@@ -40,6 +41,7 @@ _EXAMPLES = {
     "prompt": "traitbench prompt --method prompting --target extraversion=high --tasks mini_ipip",
     "fit": "traitbench fit --method dpo --target openness=high --method_args adapters=each,preset=small",
     "score": "traitbench score results/runs/smollm2@prompting",
+    "verify": "traitbench verify results/published",
     "analyze": "traitbench analyze answers.csv --inventory ipip_neo_120 --raw",
     "judge": "traitbench judge calibrate --judge smollm2,planted:honest",
     "project": "traitbench project results/runs/smollm2@persona_vectors --on results/runs/controls/3f2a9c0e7d1b4a65",
@@ -284,6 +286,7 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     made["score"].add_argument("folder", help=_FOLDER)
     made["score"].add_argument("--norms", metavar="SEX,AGE", help=_NORMS)
     made["score"].add_argument("--format", choices=_FORMATS, default="table")
+    made["verify"].add_argument("folder", nargs="+", help="folder of one run or of many, or the beginning of its name")
     compare = made["compare"].add_argument
     compare("a", help=f"{_FOLDER}; or samples of lm-eval (folder, samples_*.jsonl), or logs of Inspect (folder, .eval)")
     compare(

@@ -174,6 +174,21 @@ def _score(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from traitbench.progress import Bar
+    from traitbench.runs.verify import verify
+
+    code = 0
+    for folder in arguments.folder:
+        with Bar() as bar:
+            found = verify(folder, bar.begin)
+        for fault in found.faults:
+            say(f"fault: {fault}")
+        print(f"{folder}: {found.text}")
+        code = 1 if found.faults else code
+    return code
+
+
 def _analyze(arguments: argparse.Namespace) -> int:
     from traitbench.cli.answers import analyze_table
 
@@ -274,6 +289,7 @@ _HANDLERS: dict[str, Callable[[Any], int]] = {
     "validate": _validate,
     "prompt": _prompt,
     "score": _score,
+    "verify": _verify,
     "analyze": _analyze,
     "judge": _judge,
     "compare": _compare,

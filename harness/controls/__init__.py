@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -73,6 +74,10 @@ def store(
     return control
 
 
+_HASHED = re.compile(r"[0-9a-f]{16}(-[0-9a-f]{8})?")
+"""Name of a folder that `store` made; one that was renamed says nothing."""
+
+
 def home(control: Control, folder: Path) -> Path:
     """Where `control` is, or is to be kept, below `folder`: in a folder named by its hash.
 
@@ -117,6 +122,8 @@ def read(folder: Path) -> Control:
     except ValidationError as error:
         raise BadData(f"{folder} holds no control of this version: {str(error).splitlines()[0]}; {again}") from None
     control = control.model_copy(update={"fit": fit})
+    if _HASHED.fullmatch(folder.name) and folder.name[:16] != control.hash:
+        raise BadData(f"{folder} is named by another hash than that of the control in it, {control.hash}; {again}")
     if control.weights:
         if (found := adapter_digest(folder / _ADAPTER)) != control.weights:
             raise BadData(f"{folder / _ADAPTER} has the digest {found}, control.json says {control.weights}; {again}")

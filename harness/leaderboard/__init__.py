@@ -13,7 +13,7 @@ from traitbench.leaderboard.labels import labelled, left_out
 from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
 from traitbench.runs.results import SCHEMA_VERSION as CURRENT
-from traitbench.runs.results import Results, check_version, expected_sha256
+from traitbench.runs.results import Results, expected_sha256, opened
 from traitbench.runs.side_effects import checked
 from traitbench.store import check_samples, read_json, samples_file
 from traitbench.tables import escaped, markdown
@@ -63,9 +63,8 @@ def published_results(published: Path) -> dict[str, Results]:
     found = {}
     for path in paths:
         held = read_json(path)
-        check_version(path, held)
         try:
-            results = Results.model_validate(held)
+            results = opened(path, held)
             if results.schema_version < CURRENT:
                 raise ValueError(f"its schema version is {results.schema_version}, not {CURRENT}")
         except ValueError as error:

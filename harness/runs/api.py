@@ -19,7 +19,7 @@ from traitbench.runs.finished import current, rescore
 from traitbench.runs.flags import listed, plan_of
 from traitbench.runs.plan import Given, Plan
 from traitbench.runs.prepare import prepare
-from traitbench.runs.results import SCHEMA_VERSION, Results, expected_sha256
+from traitbench.runs.results import SCHEMA_VERSION, Results, expected_sha256, opened
 from traitbench.store import check_samples, read_json
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Target
@@ -112,7 +112,7 @@ def load_results(run: str | Path) -> Results:
     if held.get("schema_version") != SCHEMA_VERSION:
         return rescore(path).kept_at(path)
     try:
-        results = Results.model_validate(held).kept_at(path)
+        results = opened(path, held).kept_at(path)
     except ValueError as error:
         detail = str(error).splitlines()[0]
         raise BadData(f"{path} is damaged: {detail}; `traitbench score '{path}'` computes it again") from None

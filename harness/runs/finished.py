@@ -11,7 +11,7 @@ from traitbench import store, tasks
 from traitbench.errors import BadData, TraitbenchError, UnknownName
 from traitbench.runs.folders import UNDECIDING, find_run
 from traitbench.runs.owed import grade_of
-from traitbench.runs.results import Kept, Results, check_version, expected_sha256
+from traitbench.runs.results import Kept, Results, check_file, expected_sha256
 from traitbench.runs.side_effects import again
 from traitbench.runs.summary import beside, summarise
 from traitbench.samples import Sample
@@ -92,7 +92,7 @@ def _apart(kept: Kept, best: Kept) -> str:
 
 def _read(path: Path) -> Kept:
     held = store.read_json(path)
-    check_version(path, held)
+    check_file(path, held)
     try:
         return Kept.model_validate(held)
     except ValueError as error:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from traitbench import store
-from traitbench.runs.results import Results
+from traitbench.runs.results import Results, written
 from traitbench.runs.side_effects import kept
 from traitbench.runs.side_effects.records import SideEffects
 from traitbench.runs.summary import beside
@@ -26,11 +26,11 @@ def keep(
 ) -> tuple[Results, Path]:
     """Write all of it into `folder`, and return the results as they are kept, and their file."""
     stamp = at.strftime("%Y-%m-%dT%H-%M-%S.%f")
-    written = {t: store.write_lines(folder / f"samples_{t}_{stamp}.jsonl", rows) for t, rows in samples.items()}
-    results = results.model_copy(update={"samples_sha256": written})
+    digests = {t: store.write_lines(folder / f"samples_{t}_{stamp}.jsonl", rows) for t, rows in samples.items()}
+    results = results.model_copy(update={"samples_sha256": digests})
     if beyond is not None:
         found, lines = beyond
         results = beside(results, kept(found, lines, folder, stamp, results.conditions))
     path = folder / f"results_{stamp}.json"
-    store.write_json(path, results.model_dump(mode="json", by_alias=True))
+    store.write_json(path, written(results))
     return results, path

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from traitbench.runs.finished import computed, graded
-from traitbench.runs.results import Results
+from traitbench.runs.results import Results, written
 from traitbench.runs.side_effects import passed_on
 from traitbench.samples import Sample, without_texts
 from traitbench.store import read_json, write_json, write_lines
@@ -28,7 +28,7 @@ def publish(path: Path, to: Path) -> Path:
     results = computed(path, found)
     folder = to / path.resolve().parent.name
     stamp = path.stem.removeprefix("results_")
-    written = {}
+    digests = {}
     for task, rows in found.samples.items():
         restricted = found.tasks[task].restricted
         name = f"prompts_{task}_{stamp}.json.gz"
@@ -38,10 +38,10 @@ def publish(path: Path, to: Path) -> Path:
         if any(prompts.values()):
             write_json(folder / name, prompts)
         sent = [cleared(row, restricted) for row in rows]
-        written[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", sent)
+        digests[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", sent)
     passed_on(path, results.side_effects, folder)
-    results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": written})
-    write_json(folder / path.name, results.model_dump(mode="json", by_alias=True))
+    results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": digests})
+    write_json(folder / path.name, written(results))
     return folder / path.name
 
 
