@@ -50,9 +50,7 @@ def choice_bounds(
     return min(found), max(found)
 
 
-_REASONING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.S | re.I)
-_CLOSED_REASONING = re.compile(r"</(?:think|thinking|reasoning)>", re.I)
-_OPEN_REASONING = re.compile(r"<(think|thinking|reasoning)>", re.I)
+_TAG = re.compile(r"<(/?)(think|thinking|reasoning)>", re.I)
 _REFUSAL = re.compile(
     r"\b(i('| a)?m sorry|i apologi[sz]e|as an ai|as a language model|i (can(no|')t|am (not able|unable)|do(n't| not) "
     r"have (personal|feelings|a personality|opinions))|i('m| am) (just |only )?(an ai|a language model|not able))",
@@ -68,9 +66,7 @@ def parse_reply(
     Text inside a reasoning block is not an answer. Anything else is `refusal`, `truncated` or `unparsed`, and has no
     value.
     """
-    # A template may have opened the block itself, so what stands before a lone closing tag is reasoning too.
-    reply = _CLOSED_REASONING.split(_REASONING.sub("", text))[-1]
-    unfinished = _OPEN_REASONING.search(reply) is not None
+    reply, unfinished = _answer(text)
     reply = reply.strip().strip("*_`\"' \n\t").strip()
     if unfinished:
         return "truncated", None
@@ -90,6 +86,34 @@ def parse_reply(
     if refuses(reply):
         return "refusal", None
     return ("truncated" if truncated else "unparsed"), None
+
+
+def _answer(text: str) -> tuple[str, bool]:
+    """What a reply says outside of its reasoning, and whether a block of reasoning was begun and not ended.
+
+    A template may have opened the block itself, so what stands before a lone closing tag is reasoning too. One pass over
+    the tags: a reply may hold thousands that nothing closes.
+    """
+    tags = [(tag.start(), tag.end(), bool(tag[1]), tag[2].lower()) for tag in _TAG.finditer(text)]
+    ends: dict[str, list[int]] = {}
+    for _, end, closing, name in reversed(tags):
+        if closing:
+            ends.setdefault(name, []).append(end)
+    parts, at, unfinished = list[str](), 0, False
+    for start, end, closing, name in tags:
+        if start < at:
+            continue  # within a block
+        rest = ends.get(name, [])
+        while rest and rest[-1] <= start:
+            rest.pop()
+        if closing:
+            parts, at, unfinished = [], end, False
+        elif rest:
+            parts.append(text[at:start])
+            at = rest[-1]
+        else:
+            unfinished = True
+    return "".join(parts) + text[at:], unfinished
 
 
 def refuses(text: str) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 
 import pytest
 
+from traitbench.statistics import replies
 from traitbench.statistics.replies import choice_value, parse_reply
 
 ACCURACY = ("Very Inaccurate", "Moderately Inaccurate", "Neither Accurate Nor Inaccurate", "Moderately Accurate",
@@ -127,3 +130,17 @@ def test_the_value_is_that_of_the_place() -> None:
     assert parse_reply("A", reverse, range(5, 0, -1)) == ("valid", 5)
     assert parse_reply("A. Very Inaccurate", reverse, range(5, 0, -1)) == ("unparsed", None)
     assert parse_reply("Very Inaccurate", reverse, range(5, 0, -1)) == ("valid", 1)
+
+
+def test_reasoning_is_left_out_as_by_the_definition_and_in_one_pass() -> None:
+    """Beside the definition as regular expressions, over all short orders of tags; then the longest replies."""
+    block = re.compile(r"<(think|reasoning)>.*?</\1>", re.S)
+    pieces = ["A", "<think>", "</think>", "<reasoning>", "</reasoning>", "B"]
+    for size in range(1, 6):
+        for chosen in itertools.product(pieces, repeat=size):
+            text = "".join(chosen)
+            rest = re.split(r"</(?:think|reasoning)>", block.sub("", text))[-1]
+            assert replies._answer(text) == (rest, re.search("<(think|reasoning)>", rest) is not None), text
+    # Pairs of tags would take hours to try.
+    assert parse_reply("<think>" * 300_000, FIVE, range(1, 6)) == ("truncated", None)
+    assert parse_reply("<think>" * 300_000 + "</think>B", FIVE, range(1, 6)) == ("valid", 2)
