@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
 
-__all__ = ["visible"]
+__all__ = ["lenient", "visible"]
 
 
 def visible(text: str) -> str:
-    """Show what would steer a terminal, escapes above all, as a mark in its place; line breaks and tabs stay."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
+    """Show what would steer a terminal or turn text round, as a mark in its place; line breaks and tabs stay.
+
+    Escapes above all, and marks of direction, behind which a reader sees another order than what is there.
+    """
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", "\ufffd", text)
+
+
+def lenient() -> None:
+    """Let a terminal that has not all signs show another one in their place, rather than end a command."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")

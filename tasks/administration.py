@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer
 
+from traitbench.errors import TraitbenchUsage
 from traitbench.statistics.replies import option_variants
 from traitbench.tasks.biographies import MOST, biographies, chosen
 from traitbench.types import Choose, Continue, Doc, Message, Mode, Record, Request, Write, digest
@@ -156,10 +157,12 @@ class Presentation(NamedTuple):
 
 
 def symbols_for(kind: Symbols, n: int) -> tuple[str, ...]:
-    """The first `n` answer symbols, at most 26 letters or 9 numbers ("1" would be a prefix of "10")."""
+    """The first `n` answer symbols: at most 26 letters, or 9 numbers, since "1" would be a prefix of "10"."""
     pool = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if kind == "letters" else "123456789"
     if n > len(pool):
-        raise ValueError(f"{n} options are more than the {len(pool)} {kind} that can be told apart; use letters")
+        letters = kind == "numbers" and n <= 26
+        other = "use --symbols letters" if letters else "use --scoring statement, which shows none"
+        raise TraitbenchUsage(f"{n} options are more than the {len(pool)} {kind} that can be told apart; {other}")
     return tuple(pool[:n])
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitbench.cli.arguments import COMMANDS, normalised, parser
 from traitbench.cli.showing import say, show_results, show_tables
+from traitbench.terminal import lenient
 
 if TYPE_CHECKING:
     from traitbench.runs.plan import Plan
@@ -24,6 +25,7 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    lenient()
     words = normalised(sys.argv[1:] if argv is None else argv)
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         from traitbench.errors import unknown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -32,7 +33,10 @@ def say(line: str) -> None:
 def show_tables(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:
     """Print tables to a person, as Markdown, or what they were made of as JSON."""
     if form == "json":
-        print(as_json())
+        text = as_json()
+        if not (sys.stdout.encoding or "").lower().startswith("utf"):
+            text = json.dumps(json.loads(text), indent=2)  # what the terminal lacks is escaped
+        print(text)
         return
     from traitbench.tables import markdown, show
 

@@ -91,8 +91,8 @@ def parse_reply(
 def _answer(text: str) -> tuple[str, bool]:
     """What a reply says outside of its reasoning, and whether a block of reasoning was begun and not ended.
 
-    A template may have opened the block itself, so what stands before a lone closing tag is reasoning too. One pass over
-    the tags: a reply may hold thousands that nothing closes.
+    A template may have opened the block itself, so what stands before a lone closing tag is reasoning too. One pass
+    over the tags: a reply may hold thousands that nothing closes.
     """
     tags = [(tag.start(), tag.end(), bool(tag[1]), tag[2].lower()) for tag in _TAG.finditer(text)]
     ends: dict[str, list[int]] = {}
