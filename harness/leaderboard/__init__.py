@@ -13,7 +13,8 @@ from traitbench.leaderboard.labels import labelled, left_out
 from traitbench.leaderboard.ranking import ranked
 from traitbench.runs.folders import without_digest
 from traitbench.runs.results import SCHEMA_VERSION as CURRENT
-from traitbench.runs.results import Results, expected_sha256, opened
+from traitbench.runs.results import Results, expected_sha256
+from traitbench.runs.sealed import opened
 from traitbench.runs.side_effects import checked
 from traitbench.store import check_samples, read_json, samples_file
 from traitbench.tables import escaped, markdown

@@ -19,7 +19,8 @@ from traitbench.runs.finished import current, rescore
 from traitbench.runs.flags import listed, plan_of
 from traitbench.runs.plan import Given, Plan
 from traitbench.runs.prepare import prepare
-from traitbench.runs.results import SCHEMA_VERSION, Results, expected_sha256, opened
+from traitbench.runs.results import SCHEMA_VERSION, Results, expected_sha256
+from traitbench.runs.sealed import opened
 from traitbench.store import check_samples, read_json
 from traitbench.tasks.task import Task
 from traitbench.types import Control, Target

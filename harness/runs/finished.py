@@ -11,7 +11,8 @@ from traitbench import store, tasks
 from traitbench.errors import BadData, TraitbenchError, UnknownName
 from traitbench.runs.folders import UNDECIDING, find_run
 from traitbench.runs.owed import grade_of
-from traitbench.runs.results import Kept, Results, check_file, expected_sha256
+from traitbench.runs.results import Kept, Results, expected_sha256
+from traitbench.runs.sealed import check_file
 from traitbench.runs.side_effects import again
 from traitbench.runs.summary import beside, summarise
 from traitbench.samples import Sample

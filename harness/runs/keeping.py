@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from traitbench import store
-from traitbench.runs.results import Results, written
+from traitbench.runs.results import Results
+from traitbench.runs.sealed import written
 from traitbench.runs.side_effects import kept
 from traitbench.runs.side_effects.records import SideEffects
 from traitbench.runs.summary import beside

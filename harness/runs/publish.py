@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from traitbench.runs.finished import computed, graded
-from traitbench.runs.results import Results, written
+from traitbench.runs.results import Results
+from traitbench.runs.sealed import written
 from traitbench.runs.side_effects import passed_on
 from traitbench.samples import Sample, without_texts
 from traitbench.store import read_json, write_json, write_lines

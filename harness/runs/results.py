@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,11 +31,8 @@ __all__ = [
     "Kept",
     "Results",
     "UnknownBlock",
-    "check_file",
     "expected_sha256",
-    "opened",
     "row_name",
-    "written",
 ]
 
 SCHEMA_VERSION = 5
@@ -87,7 +84,7 @@ class Results(Facts):
     """task -> calls that ended in an error; `run` then exits with 3."""
     task_hashes: dict[str, str]
     checksum: str = ""
-    """In a file: the beginning of the sha256 of all that stands beside it (`written`). Empty once it was read."""
+    """In a file: the beginning of the sha256 of all that stands beside it (`runs.sealed`). Empty once it was read."""
     uncertainty: dict[str, Any]
     """What all intervals share; a block says what its own are over."""
     tasks: dict[str, SerializeAsAny[Block]]
@@ -246,43 +243,6 @@ class Results(Facts):
         target = str(self.config.get("target") or "all").rpartition("/")[2]
         asked = {name: value for name, value in self.administration.items() if name != "scoring"}
         return {"target": target, **asked, "fit_seeds": self.config.get("fit_seeds", 1)}
-
-
-def written(results: Results) -> dict[str, Any]:
-    """What a results file holds, with its checksum."""
-    held = results.model_dump(mode="json", by_alias=True)
-    return {**held, "checksum": _checksum(held)}
-
-
-def opened(path: Path, held: Any) -> Results:
-    """The results in a file, as they were before they were written. BadData, or ValueError for other content."""
-    check_file(path, held)
-    return Results.model_validate({**held, "checksum": ""})
-
-
-def _checksum(held: Mapping[str, Any]) -> str:
-    return digest({name: value for name, value in held.items() if name != "checksum"})
-
-
-def check_file(path: Path, held: Any) -> None:
-    """Refuse what a newer version wrote to `path`, and what was changed since it was written: BadData."""
-    _check_version(path, held)
-    if isinstance(held, dict) and held.get("checksum") and held["checksum"] != _checksum(held):
-        raise BadData(
-            f"{path} is not as it was written (its checksum is {held['checksum']}, and what it holds has "
-            f"{_checksum(held)}): copy it again, or repeat the `traitbench run` that made it: its responses are kept, "
-            "so this takes seconds"
-        )
-
-
-def _check_version(path: Path, held: Any) -> None:
-    """Refuse what a newer version wrote to `path`, which this one would read as its own: BadData."""
-    found = held.get("schema_version") if isinstance(held, dict) else None
-    if isinstance(found, int) and found > SCHEMA_VERSION:
-        raise BadData(
-            f"{path} was made by a newer traitbench: its schema version is {found}, and this one reads up to "
-            f"{SCHEMA_VERSION}; upgrade: pip install --upgrade traitbench"
-        )
 
 
 def expected_sha256(path: Path, held: Kept | Results, task: str) -> str | None:

@@ -14,7 +14,8 @@ from traitbench import controls
 from traitbench.errors import BadData
 from traitbench.journal import damaged
 from traitbench.runs.folders import find_run
-from traitbench.runs.results import Results, expected_sha256, opened
+from traitbench.runs.results import Results, expected_sha256
+from traitbench.runs.sealed import opened
 from traitbench.runs.side_effects import checked
 from traitbench.samples import Sample
 from traitbench.store import check_samples, read_json, read_lines, samples_file
