@@ -9,7 +9,11 @@ from pydantic import Field
 from traitbench.errors import TraitbenchUsage
 from traitbench.types import Choose, Continue, Doc, Mode, Record, Request, Response, Status, Trait, Write, prompt_hash
 
-__all__ = ["Condition", "Grade", "Item", "Sample", "graded", "make_sample", "without_texts"]
+__all__ = ["BASELINE", "Condition", "Grade", "Item", "Sample", "graded", "make_sample", "without_texts"]
+
+
+BASELINE = "baseline"
+"""The condition without a control."""
 
 
 class Condition(Record):

@@ -19,9 +19,11 @@ __all__ = [
     "Effort",
     "Entry",
     "Part",
+    "Projection",
     "Ranked",
     "Row",
     "capability_cell",
+    "projection_cell",
     "rank_text",
     "standing",
     "unranked",
@@ -117,6 +119,25 @@ class Capability(Record):
         return named + (f", first {self.limit}" if self.limit is not None else "")
 
 
+class Projection(Record):
+    """How far a run's texts moved along directions that aim at its targets (`traitbench project`).
+
+    In standard deviations of the baseline's texts: the mean over targets, each on its own direction, and layers.
+    """
+
+    of: Literal["replies", "prompts"]
+    method: str | None = None
+    """That made the directions."""
+    targets: int
+    said: float | None = None
+    """Of the replies read by the model without a control: whether the words follow. Prompts have none."""
+    said_ci: tuple[float, float] | None = None
+    """95 %, over items."""
+    inside: float | None = None
+    """Of the texts read under the control."""
+    inside_ci: tuple[float, float] | None = None
+
+
 class Effort(Record):
     """What the fits of a run took, and by what they were chosen."""
 
@@ -179,6 +200,8 @@ class Entry(Record):
     """Comparison of tasks -> filter -> what it tells beside the row; written where there is anything."""
     capability: Capability | None = None
     """Of the whole run, whatever the task (`--side_effects`); null where nothing was measured."""
+    projection: Projection | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of the whole run, whatever the task (`traitbench project`); written where it was measured."""
     evaluation_seconds: float | None
     fit_seconds: float | None
     """Over all targets; null where nothing was fitted."""
@@ -216,6 +239,18 @@ def capability_cell(entry: Entry) -> Cell:
     if found is None or found.value is None:
         return Cell("–")
     return Cell(found.text, found.value, unit=" ".join([*sorted(found.metrics), str(found.limit)]), small=found.about)
+
+
+def projection_cell(entry: Entry) -> Cell:
+    """How far the texts moved along the directions of the targets; a dash where that was not looked at."""
+    found = entry.projection
+    if found is None:
+        return Cell("–")
+    aside = f"{found.of} along {found.method or 'a control'}"
+    if found.said is None:
+        return Cell(interval(found.inside, found.inside_ci), found.inside, unit=aside, small=aside)
+    small = f"{aside}; inside {interval(found.inside, found.inside_ci)}" if found.inside is not None else aside
+    return Cell(interval(found.said, found.said_ci), found.said, unit=aside, small=small)
 
 
 def standing(entry: Entry, filter: str, unranked: str = "") -> str:

@@ -305,10 +305,13 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     compare("--format", choices=_FORMATS, default="table")
     project = made["project"].add_argument
     project("run", help=_FOLDER)
-    project("--on", required=True, metavar="DIR", help="folder of a control that edits the residual stream")
+    project(
+        "--on", nargs="+", default=[], metavar="DIR",
+        help="folders of controls that edit the residual stream (the run's own)",
+    )  # fmt: skip
     project("--of", choices=["replies", "prompts"], default="replies", help="what is projected (%(default)s)")
     project("--limit", "-L", metavar="N", type=int, help="the first N items of each task (all)")
-    project("--output_path", "-o", metavar="DIR", help="where projections_*.json goes (the run's folder)")
+    project("--output_path", "-o", metavar="DIR", help="where projections_*.jsonl goes (the run's folder)")
     project("--format", choices=_FORMATS, default="table")
     _export(made["export"])
     made["report"].add_argument("folder", nargs="+", help=f"{_FOLDER}; several share one page")

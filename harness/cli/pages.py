@@ -40,7 +40,7 @@ def report(arguments: argparse.Namespace) -> int:
     paths = list(dict.fromkeys(path for folder in folders for path in current(folder, say)))
     to, names = Path(arguments.output_path or paths[0].parent), [path.resolve().parent.name for path in paths]
     title = names[0] if len(set(names)) == 1 else f"{len(set(names))} runs"
-    sources = {f"{name}/{path.name}": rescore(path) for name, path in zip(names, paths, strict=True)}
+    sources = {f"{name}/{path.name}": rescore(path).kept_at(path) for name, path in zip(names, paths, strict=True)}
     with Bar() as bar:
         files = write_report(sources, to / "report.html", title, begin=bar.begin)
     say(f"{files[0]}: one page that needs no network; {len(files) - 1} figures beside it")

@@ -16,18 +16,19 @@ def project_run(arguments: argparse.Namespace) -> int:
 
     from traitbench.errors import TraitbenchUsage
     from traitbench.progress import Bar
-    from traitbench.runs.projections import project, tables
+    from traitbench.runs.projected import tables
+    from traitbench.runs.projections import project
 
     if arguments.limit is not None and arguments.limit < 1:
         raise TraitbenchUsage(f"--limit {arguments.limit}: expected a number of items of 1 or more")
-    on, to = (Path(given).expanduser() if given else None for given in (arguments.on, arguments.output_path))
-    assert on is not None
+    on = [Path(given).expanduser() for given in arguments.on]
+    to = Path(arguments.output_path).expanduser() if arguments.output_path else None
     with Bar() as bar:
         found = project(arguments.run, on, arguments.of, to, arguments.limit, say, bar)
     show_tables(
         lambda: [table for one, _ in found for table in tables(one)], arguments.format,
         lambda: json.dumps([one.model_dump(mode="json") for one, _ in found], indent=2, ensure_ascii=False),
     )  # fmt: skip
-    for _, path in found:
+    for path in dict.fromkeys(path for _, path in found):
         say(f"kept in {path}")
     return 0

@@ -77,7 +77,7 @@ def published_results(published: Path) -> dict[str, Results]:
             stamp = path.stem.removeprefix("results_")
             check_samples(samples_file(path.parent, task, stamp), expected_sha256(path, results, task))
         checked(path, results.side_effects)
-        found[path.relative_to(published).as_posix()] = results
+        found[path.relative_to(published).as_posix()] = results.kept_at(path)
     return found
 
 

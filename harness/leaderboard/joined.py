@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
+from traitbench.runs.projected import kept, summed
 from traitbench.runs.results import Results
 from traitbench.tables import Table
 from traitbench.tasks import ACROSS, evidence_of
 from traitbench.tasks.across import Told
-from traitbench.tasks.board import Capability, Cell, Entry, capability_cell, standing
+from traitbench.tasks.board import Capability, Cell, Entry, Projection, capability_cell, projection_cell, standing
 from traitbench.types import digest
 
 __all__ = ["beside", "joined", "side_by_side"]
 
+F = TypeVar("F")
+
 
 def joined(entries: Sequence[Entry], runs: Mapping[str, Results]) -> list[Entry]:
-    """The same entries, each with what is told beside its rows, and with the damage that its controls did elsewhere.
+    """The same entries, each with what is told beside its rows, and with what its controls did elsewhere.
 
     `runs`: results by what the entries call them.
     """
     controls = {run: _controls(run, results) for run, results in runs.items()}
-    harm = _harm(runs, controls)
+    harm = _elsewhere(runs, controls, _harm, lambda found: found.n)
+    moved = _elsewhere(runs, controls, _moved, lambda found: found.targets)
     entries = [
-        entry if entry.capability else entry.model_copy(update={"capability": harm(entry.run)}) for entry in entries
-    ]
+        entry.model_copy(
+            update={
+                "capability": entry.capability or harm(entry.run), "projection": entry.projection or moved(entry.run)
+            }
+        )
+        for entry in entries
+    ]  # fmt: skip
     told = [
         Told(entry.run, entry.task, filter, evidence_of(entry.kind), _made(runs[entry.run]), controls[entry.run], row)
         for entry in sorted(entries, key=lambda e: (e.place, e.run))
@@ -59,9 +69,10 @@ def side_by_side(entries: Sequence[Entry]) -> list[Table]:
                 for name, held in entry.joined.items():
                     if name in ACROSS and (more := held.get(filter)):
                         told = [{**one, **each} for one in told for each in ACROSS.load(name)().apart(more)]
-                harm = capability_cell(entry)
-                if harm.value is not None:
-                    told = [{**one, "capability [95 %]": harm} for one in told]
+                whole = {"capability [95 %]": capability_cell(entry), "projection [95 %], SD": projection_cell(entry)}
+                for column, cell in whole.items():
+                    if cell.value is not None:
+                        told = [{**one, column: cell} for one in told]
                 lines += [(entry, filter, one) for one in told if any(cell.value is not None for cell in one.values())]
     names = list(dict.fromkeys(name for *_, cells in lines for name in cells))
     rows = [
@@ -80,16 +91,30 @@ def _text(cell: Cell) -> str:
     return cell.text + (f" ({cell.small})" if cell.small else "")
 
 
-def _harm(runs: Mapping[str, Results], controls: Mapping[str, Mapping[str, str]]) -> Callable[[str], Capability | None]:
-    """Find what the controls of a run did to lm-eval's tasks in another run of the same: in that which asked most."""
-    held: dict[str, Capability] = {}
+def _elsewhere(
+    runs: Mapping[str, Results],
+    controls: Mapping[str, Mapping[str, str]],
+    find: Callable[[Results], F | None],
+    much: Callable[[F], int],
+) -> Callable[[str], F | None]:
+    """Find what the controls of a run did in another run of the same: in that which has most of it."""
+    held: dict[str, F] = {}
     for run in sorted(runs):
-        effects = runs[run].side_effects
-        found = effects.capability if effects else None
-        if found and controls[run]:
+        found = find(runs[run])
+        if found is not None and controls[run]:
             name = _named(runs[run], controls[run])
-            held[name] = max(held.get(name, found), found, key=lambda one: one.n)
+            held[name] = max(held.get(name, found), found, key=much)
     return lambda run: held.get(_named(runs[run], controls[run]))
+
+
+def _harm(results: Results) -> Capability | None:
+    """What controls took from lm-eval's tasks, or added to them."""
+    return results.side_effects.capability if results.side_effects else None
+
+
+def _moved(results: Results) -> Projection | None:
+    """How far texts moved along the directions of their targets."""
+    return summed(kept(results.path), results.conditions) if results.path else None
 
 
 def _named(results: Results, controls: Mapping[str, str]) -> str:

@@ -24,6 +24,8 @@ from traitbench.report.overview import overview
 from traitbench.report.parts import badge, count, digest_of, figure_html, in_script, json_data, part
 from traitbench.report.parts import table as table_html
 from traitbench.report.training import training
+from traitbench.runs.projected import kept
+from traitbench.runs.projected.figures import projected
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects.figures import damages
 from traitbench.runs.trained import spent
@@ -95,13 +97,15 @@ def _figures(task: str, sources: Mapping[str, Results]) -> list[Figure]:
         out += views_of(kind).figures([one for one in shown if one.block.kind == kind])
     first = {id(r) for r in sources.values() if next(iter(r.tasks), None) == task}
     mine = [one for one in shown if id(one.facts) in first]
-    return [*out, *development(mine), *training(mine), *(each for one in mine for each in _damages(one))]
+    return [*out, *development(mine), *training(mine), *(each for one in mine for each in _beyond(one))]
 
 
-def _damages(one: Shown) -> list[Figure]:
-    """What the controls of a run did to lm-eval's tasks."""
-    assert isinstance(one.facts, Results)
-    return damages(one.facts.side_effects, one.facts.conditions, one.label)
+def _beyond(one: Shown) -> list[Figure]:
+    """What the controls of a run did to lm-eval's tasks, and how far its texts lie along directions."""
+    results = one.facts
+    assert isinstance(results, Results)
+    along = projected(kept(results.path), results.conditions, one.label) if results.path else []
+    return [*damages(results.side_effects, results.conditions, one.label), *along]
 
 
 def _export(figure: Figure, folder: Path) -> list[Path]:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 from traitbench.errors import UnsupportedControl
 from traitbench.methods.fitted import fitted
 from traitbench.methods.method import Method
-from traitbench.samples import Condition
+from traitbench.samples import BASELINE, Condition
 from traitbench.types import Control, Target
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["BASELINE", "conditions", "once"]
+__all__ = ["conditions", "once"]
 
-BASELINE = "baseline"
 Made = tuple[Condition, Control]
 
 

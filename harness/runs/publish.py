@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from traitbench.runs import projected
 from traitbench.runs.finished import computed, graded
 from traitbench.runs.results import Results
 from traitbench.runs.sealed import written
@@ -41,6 +42,7 @@ def publish(path: Path, to: Path) -> Path:
         sent = [cleared(row, restricted) for row in rows]
         digests[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", sent)
     passed_on(path, results.side_effects, folder)
+    projected.passed_on(path, folder)
     results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": digests})
     write_json(folder / path.name, written(results))
     return folder / path.name

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SerializeAsAny, field_valid
 
 from traitbench.errors import BadData
 from traitbench.runs.folders import without_digest
+from traitbench.runs.projected import kept, summed
 from traitbench.runs.side_effects.records import SideEffects
 from traitbench.runs.trained import effort, spent
 from traitbench.store import check_samples, samples_file
@@ -83,8 +84,8 @@ class Results(Facts):
     n_failed: dict[str, int]
     """task -> calls that ended in an error; `run` then exits with 3."""
     task_hashes: dict[str, str]
-    checksum: str = ""
-    """In a file: the beginning of the sha256 of all that stands beside it (`runs.sealed`). Empty once it was read."""
+    checksum: str = Field(default="", exclude_if=lambda value: not value)
+    """In a file: the beginning of the sha256 of all that stands beside it (`runs.sealed`). Not kept once read."""
     uncertainty: dict[str, Any]
     """What all intervals share; a block says what its own are over."""
     tasks: dict[str, SerializeAsAny[Block]]
@@ -94,6 +95,11 @@ class Results(Facts):
     side_effects: SideEffects | None = None
     """What the controls did to lm-eval's tasks (`--side_effects`); null where none was asked."""
     _path: Path | None = PrivateAttr(None)
+
+    @field_validator("checksum", mode="after")
+    @classmethod
+    def _read(cls, given: str) -> str:
+        return ""
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -189,10 +195,11 @@ class Results(Facts):
         return entry_frame(self.entry(task, run) for task in self.tasks)
 
     def figures(self) -> list[Figure]:
-        """Return what the tasks, what joins them and lm-eval's tasks draw of the run, each with its numbers.
+        """Return what the tasks, what joins them, lm-eval's tasks and projections draw of the run, with numbers.
 
         A notebook shows a figure as it is.
         """
+        from traitbench.runs.projected.figures import projected
         from traitbench.runs.side_effects.figures import damages
 
         out: list[Figure] = []
@@ -201,7 +208,8 @@ class Results(Facts):
         for name, block in self.across.items():
             if name in ACROSS:
                 out += ACROSS.load(name)().figures([Joined(self.method["name"], block, self)])
-        return [*out, *damages(self.side_effects, self.conditions, self.method["name"])]
+        out += damages(self.side_effects, self.conditions, self.method["name"])
+        return [*out, *(projected(kept(self.path), self.conditions, self.method["name"]) if self.path else ())]
 
     def entry(self, task: str, run: str) -> Entry:
         """Return one task of the run as a row of the leaderboard, without a rank; `run` names the results file."""
@@ -227,6 +235,7 @@ class Results(Facts):
             findings=found,
             metrics={filter: row.metrics for filter, row in rows.items()},
             capability=self.side_effects.capability if self.side_effects else None,
+            projection=summed(kept(self.path), self.conditions) if self.path else None,
             evaluation_seconds=self.cost.get("evaluation_seconds"),
             fit_seconds=cost[0] if cost else None,
             stored_parameters=cost[1] if cost else None,

@@ -14,6 +14,7 @@ from traitbench import controls
 from traitbench.errors import BadData
 from traitbench.journal import damaged
 from traitbench.runs.folders import find_run
+from traitbench.runs.projected import kept
 from traitbench.runs.results import Results, expected_sha256
 from traitbench.runs.sealed import opened
 from traitbench.runs.side_effects import checked
@@ -83,6 +84,7 @@ def _results(found: Found, path: Path) -> None:
         if len(rows) != held.n_responses[task]:
             raise BadData(f"{source} holds {len(rows)} samples, but {path.name} says {held.n_responses[task]}")
     checked(path, held.side_effects)
+    kept(path)
 
 
 def _answers(found: Found, path: Path) -> None:

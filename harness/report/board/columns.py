@@ -13,7 +13,7 @@ from traitbench.report.board.drawings import Scale
 from traitbench.report.board.words import duration, lead, many, tied
 from traitbench.report.overview import verdict
 from traitbench.tables import ratio
-from traitbench.tasks.board import Capability, Cell, capability_cell
+from traitbench.tasks.board import Capability, Cell, Projection, capability_cell, projection_cell
 from traitbench.tasks.standing import Standing
 
 __all__ = ["Column", "Context", "columns", "doubts", "record"]
@@ -63,6 +63,7 @@ def columns(lines: Sequence[Standing]) -> list[Column]:
         Column("leakage", "leakage", "How far the other traits moved along.", _leakage),
         Column("damage", "damage", "Perplexity of plain prose, over that of the plain model: 1 is none.", _damage),
         Column("capability", "capability [95 %]", _CAPABILITY, _capability, False),
+        Column("projection", "projection [95 %], SD", _PROJECTION, _projection, False),
         Column("people", "distance to people", _PEOPLE, _people),
         Column(
             "cost", "fit time, stored", "Time that fitting took, all targets together; numbers that it stored.", _cost
@@ -81,6 +82,10 @@ _EXPLAINS = {
 _CAPABILITY = (
     "Points of accuracy that tasks of lm-eval lost (below zero) or gained under the controls, mean over tasks and "
     "targets. Runs on other tasks, or on fewer documents, are not comparable."
+)
+_PROJECTION = (
+    "How far the texts lie from the baseline's along directions that aim at the targets, in standard deviations of "
+    "these. Replies are read by the model without the control: whether words follow."
 )
 _PEOPLE = (
     "Of the correlations among traits. Band: people themselves, in samples of the same size; line: unrelated traits. "
@@ -142,7 +147,14 @@ def _damage(line: Standing, context: Context) -> tuple[str, float | None]:
 
 
 def _capability(line: Standing, context: Context) -> tuple[str, float | None]:
-    found = capability_cell(line.entry)
+    return _whole(capability_cell(line.entry))
+
+
+def _projection(line: Standing, context: Context) -> tuple[str, float | None]:
+    return _whole(projection_cell(line.entry))
+
+
+def _whole(found: Cell) -> tuple[str, float | None]:
     small = f' <span class="small below">{escape(found.small)}</span>' if found.small else ""
     return escape(found.text) + small, found.value
 
@@ -195,6 +207,7 @@ def record(line: Standing, task: str, filter: str) -> dict[str, Any]:
         **{k: v for dot in line.dots for k, v in (_ends(dot.label, dot.shift) | {f"{dot.label}_ok": dot.ok}).items()},
         **_ends("specific", line.specific), "leakage": line.leakage, "damage": line.damage,
         **_ends("capability", _estimate(entry.capability)),
+        **_along(entry.projection),
         "people_distance": people.distance if people else None, "people_identity": people.identity if people else None,
         **_ends("people_sampled", people.sampled if people else Estimate(None)),
         "fit_seconds": entry.fit_seconds, "stored_parameters": entry.stored_parameters,
@@ -209,6 +222,14 @@ def record(line: Standing, task: str, filter: str) -> dict[str, Any]:
 
 def _estimate(found: Capability | None) -> Estimate:
     return Estimate(None) if found is None else Estimate(found.value, *(found.ci or (None, None)))
+
+
+def _along(found: Projection | None) -> dict[str, float | None]:
+    """Of the texts and inside; nothing where it was not looked at."""
+    if found is None:
+        return {}
+    said, inside = Estimate(found.said, *(found.said_ci or ())), Estimate(found.inside, *(found.inside_ci or ()))
+    return {**_ends("projection_said", said), **_ends("projection_inside", inside)}
 
 
 def _ends(name: str, value: Estimate) -> dict[str, float | None]:

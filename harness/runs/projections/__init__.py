@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,69 +22,116 @@ from traitbench.backends.weights import known_as, locate
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.progress import Progress
 from traitbench.runs import stored
-from traitbench.runs.conditions import BASELINE
 from traitbench.runs.finished import Graded, current, graded
 from traitbench.runs.plan import Plan
+from traitbench.runs.projected import Along, Of, Projections, Read, Row, keep
 from traitbench.runs.projections.controlled import made_by
-from traitbench.runs.projections.records import Along, Of, Projections, Row, tables
 from traitbench.runs.projections.texts import Group, Shown, groups
+from traitbench.samples import BASELINE, Condition
 from traitbench.statistics.intervals import stratified_mean
-from traitbench.store import write_json
 from traitbench.types import Control
 
 if TYPE_CHECKING:
     from traitbench.backends.hf import HuggingFace
 
-__all__ = ["Projections", "axes_of", "measured", "project", "tables"]
+__all__ = ["axes_of", "measured", "project"]
 
-Axes = Mapping[int, NDArray[np.float64]]
-"""Layer -> direction of length 1, (width,)."""
 Array = NDArray[np.float64]
-Read = Literal["alone", "controlled"]
+
+
+class Aimed(NamedTuple):
+    """A control whose directions texts are projected on, and what it aims at."""
+
+    aim: str | None
+    control: Control
+
+
+class Axis(NamedTuple):
+    """What texts are projected on."""
+
+    control: int
+    """Which of the controls its direction is of."""
+    layer: int
+    direction: Array
+    """Of length 1, (width,)."""
 
 
 def project(
-    named: str, on: Path, of: Of, to: Path | None, limit: int | None, tell: Callable[[str], None], progress: Progress
+    named: str,
+    on: Sequence[Path],
+    of: Of,
+    to: Path | None,
+    limit: int | None,
+    tell: Callable[[str], None],
+    progress: Progress,
 ) -> list[tuple[Projections, Path]]:
     """Project the texts of every results file of a run that counts, and write what was found beside it, or into `to`.
 
-    UnsupportedControl for a control without a direction on the residual stream, and for a run whose model has no
-    activations to look into, without replies or without prompts; BadData for a control of another model.
+    `on` are folders of controls; none: those of the run's own that have a direction. UnsupportedControl for a control
+    without a direction on the residual stream, and for a run whose model has no activations to look into, without
+    replies or without prompts; BadData for a control of another model.
     """
-    if not (on / "control.json").is_file():
-        raise BadData(
-            f"--on {on} is no control (control.json); expected the folder of one, as `traitbench fit` prints it"
-        )
-    control = stored.read(on)
-    axes = axes_of(control, str(on))
+    onto = dict(map(_read, on))
     out = []
     for path in current(named, tell):
         found = graded(path)
         plan = Plan.model_validate({**found.kept.config, "backend": "auto"})
         spec = _model(found, plan, path)
-        stored.check_weights(control, spec, str(on))
+        for where, (_, control) in onto.items():
+            stored.check_weights(control, spec, where)
         some = groups(found.samples, of, limit, path)
         own, notes = made_by(some, found.kept, path.parent)
         silent = [c.name for c in found.kept.conditions if c.name not in {group.condition for group in some}]
         notes += [f"{', '.join(silent)}: no reply that can be read"] if silent else []
         for note in notes:
             tell(note)
+        aimed = [*onto.values()] or _own(own, found.kept.conditions, path)
+        axes = [Axis(n, layer, a) for n, (_, c) in enumerate(aimed) for layer, a in axes_of(c, str(path)).items()]
         backend = _loaded(spec, plan)
         try:
             layers = _layers(backend, some, own, axes, progress)
         finally:
             backend.close()
-        made = Projections(
-            run=path.name, model=found.kept.model_name, control=control.hash,
-            aim=control.target.name if control.target else None, of=of, layers=layers, notes=notes,
-        )  # fmt: skip
-        file = (to or path.parent) / f"projections_{of}_{control.hash[:8]}_{path.stem.removeprefix('results_')}.json"
-        write_json(file, made.model_dump(mode="json"))
-        out.append((made, file))
+        made = [
+            Projections(
+                run=path.name, model=found.kept.model_name, control=control.hash,
+                method=control.fit.method if control.fit else None, aim=aim, of=of,
+                layers=[along for axis, along in zip(axes, layers, strict=True) if axis.control == n], notes=notes,
+            )
+            for n, (aim, control) in enumerate(aimed)
+        ]  # fmt: skip
+        file = keep(path, made, to)
+        out += [(one, file) for one in made]
     return out
 
 
-def axes_of(control: Control, where: str) -> Axes:
+def _read(place: Path) -> tuple[str, Aimed]:
+    """A control that is named, by where it lies."""
+    if not (place / "control.json").is_file():
+        raise BadData(
+            f"--on {place} is no control (control.json); expected the folder of one, as `traitbench fit` prints it"
+        )
+    control = stored.read(place)
+    axes_of(control, str(place))
+    return str(place), Aimed(control.target.name if control.target else None, control)
+
+
+def _own(own: Mapping[str, Control], conditions: Sequence[Condition], path: Path) -> list[Aimed]:
+    """The run's own controls that have a direction, one a target."""
+    found: dict[str, Aimed] = {}
+    for condition in conditions:
+        control = own.get(condition.control_hash or "")
+        if control is not None and condition.headline and any(edit.site == "residual" for edit in control.edits):
+            found.setdefault(condition.name, Aimed(condition.name, control))
+    if not found:
+        raise UnsupportedControl(
+            f"the controls of {path} hold no direction on the residual stream to project on; name one: --on DIR, the "
+            "folder of a control that persona_vectors, residual, vector or bipo made"
+        )
+    return [*found.values()]
+
+
+def axes_of(control: Control, where: str) -> dict[int, Array]:
     """The directions of a control's edits: layer -> a vector of length 1 that points to what it aims at.
 
     UnsupportedControl where it has none: no edit along a whole vector of the residual stream, or a vector of zeros.
@@ -129,9 +176,9 @@ def _loaded(spec: ModelSpec, plan: Plan) -> HuggingFace:
 
 
 def _layers(
-    backend: HuggingFace, some: Sequence[Group], own: Mapping[str, Control], axes: Axes, progress: Progress
+    backend: HuggingFace, some: Sequence[Group], own: Mapping[str, Control], axes: Sequence[Axis], progress: Progress
 ) -> list[Along]:
-    """Read every group alone and, where its control is at hand, under it."""
+    """Read every group alone and, where its control is at hand, under it; one for each axis."""
     read: dict[tuple[str, Read], list[tuple[Shown, Array]]] = {}
     total = sum(len(group.plain) + len(group.own) for group in some)
     step = progress.begin("projections", total)
@@ -146,35 +193,35 @@ def _layers(
             values = measured(backend, group.own, axes, own[group.control])
             read.setdefault((group.condition, "controlled"), []).extend(zip(group.own, values, strict=True))
         step(len(group.own))
-    return [_along(layer, {key: [(s, float(v[n])) for s, v in values] for key, values in read.items()})
-            for n, layer in enumerate(axes)]  # fmt: skip
+    return [_along(axis.layer, {key: [(s, float(v[n])) for s, v in values] for key, values in read.items()})
+            for n, axis in enumerate(axes)]  # fmt: skip
 
 
-def measured(backend: HuggingFace, texts: Sequence[Shown], axes: Axes, control: Control | None) -> Array:
+def measured(backend: HuggingFace, texts: Sequence[Shown], axes: Sequence[Axis], control: Control | None) -> Array:
     """Project texts under the edits and the adapter of `control`, (texts, axes): over a reply, or at a prompt's end."""
     from traitbench.backends.packing import Item
 
     bare = control.model_copy(update={"messages": ()}) if control is not None else None
     if not texts:
         return np.zeros((0, len(axes)))
+    layers = sorted({axis.layer for axis in axes})
     with backend.under(bare):
         if texts[0].reply is None:
             items = [Item(backend.renderer.encode(text.prompt), ()) for text in texts]
-            states = backend.states(items, "residual", list(axes)).astype(np.float64)
-            return np.stack([states[:, n] @ axis for n, axis in enumerate(axes.values())], axis=1)
-        sums, counts, places = (
-            np.zeros((len(texts), len(axes))),
-            np.zeros(len(texts)),
-            {n: p for p, n in enumerate(axes)},
-        )
+            states = backend.states(items, "residual", layers).astype(np.float64)
+            return np.stack([states[:, layers.index(axis.layer)] @ axis.direction for axis in axes], axis=1)
+        sums, counts = np.zeros((len(texts), len(axes))), np.zeros(len(texts))
 
         def sink(layer: int, activations: Any, whose: Any) -> None:
-            if (place := places.get(layer)) is None:
+            mine = [n for n, axis in enumerate(axes) if axis.layer == layer]
+            if not mine:
                 return
-            along = activations.float().cpu().numpy().astype(np.float64) @ axes[layer]
-            np.add.at(sums[:, place], whose.cpu().numpy(), along)
-            if place == 0:
-                np.add.at(counts, whose.cpu().numpy(), 1)
+            along = activations.float().cpu().numpy().astype(np.float64)
+            owner = whose.cpu().numpy()
+            for n in mine:
+                np.add.at(sums[:, n], owner, along @ axes[n].direction)
+            if layer == layers[0]:
+                np.add.at(counts, owner, 1)
 
         backend.behind([(text.prompt, text.reply or "") for text in texts], "residual", sink, lambda n: None)
     return sums / counts[:, None]
@@ -194,7 +241,7 @@ def _along(layer: int, read: Mapping[tuple[str, Read], Sequence[tuple[Shown, flo
         assert here[0] is not None
         rows.append(
             Row(
-                condition=condition, read=how, texts=len(values), items=len(mine), value=here[0], ci=here[1],
+                condition=condition, read=how, texts=len(values), items=mine, value=here[0], ci=here[1],
                 shift=shift[0], shift_ci=shift[1],
                 sds=shift[0] / spread if shift[0] is not None and spread > 0 else None,
             )

@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from traitbench.errors import UnsupportedControl
-from traitbench.runs.conditions import BASELINE
-from traitbench.runs.projections.records import Of
-from traitbench.samples import Sample
+from traitbench.runs.projected import Of
+from traitbench.samples import BASELINE, Sample
 
 __all__ = ["Group", "Shown", "groups"]
 
