@@ -10,19 +10,23 @@ from traitbench.errors import BadData
 from traitbench.runs.results import SCHEMA_VERSION, Results
 from traitbench.types import digest
 
-__all__ = ["check_file", "opened", "written"]
+__all__ = ["check_file", "opened", "sealed", "written"]
 
 
 def written(results: Results) -> dict[str, Any]:
     """What a results file holds, with its checksum."""
-    held = results.model_dump(mode="json", by_alias=True)
+    return sealed(results.model_dump(mode="json", by_alias=True))
+
+
+def sealed(held: Mapping[str, Any]) -> dict[str, Any]:
+    """The same content with the checksum that belongs to it."""
     return {**held, "checksum": _checksum(held)}
 
 
 def opened(path: Path, held: Any) -> Results:
     """The results in a file, as they were before they were written. BadData, or ValueError for other content."""
     check_file(path, held)
-    return Results.model_validate({**held, "checksum": ""})
+    return Results.model_validate(held)
 
 
 def _checksum(held: Mapping[str, Any]) -> str:

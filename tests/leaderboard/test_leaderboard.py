@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from result_files import rewrite
 from scipy import stats
 
 from traitbench import inventories
 from traitbench.cli.commands import main
 from traitbench.errors import BadData
 from traitbench.leaderboard import Leaderboard, build, render
-from traitbench.store import read_json, write_json
+from traitbench.store import read_json
 from traitbench.tasks.board import Entry
 from traitbench.tasks.questionnaire.metrics import Metrics
 
@@ -313,7 +314,7 @@ def spoilt(published: Path, to: Path, run: str, **changed: Any) -> Leaderboard:
     for folder in published.iterdir():
         for file in folder.glob("results_*.json"):
             read = read_json(file)
-            write_json(to / folder.name / file.name, {**read, **(changed if folder.name == run else {})})
+            rewrite(to / folder.name / file.name, {**read, **(changed if folder.name == run else {})})
         for file in folder.glob("samples_*"):
             shutil.copy(file, to / folder.name)
     return build(to)
@@ -381,7 +382,7 @@ def test_no_runs_is_an_error_that_says_how_to_publish_one(tmp_path: Path) -> Non
 )
 def test_a_models_name_cannot_leave_its_cell(published: Path, tmp_path: Path, name: str, shown: str) -> None:
     target = copied(published, tmp_path)
-    write_json(target, {**read_json(target), "model_name": name})
+    rewrite(target, {**read_json(target), "model_name": name})
     text = render(build(tmp_path))
     assert f"| 1 | {shown} | prompting | 40.00" in text
     assert "<script" not in text

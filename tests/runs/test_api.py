@@ -17,6 +17,7 @@ import pandas
 import pytest
 import torch
 import transformers
+from result_files import held, rewrite
 from tiny_models import CONFIGS, tokenizer
 
 import traitbench
@@ -60,7 +61,7 @@ from traitbench.runs.frames import (
     score_frame,
 )
 from traitbench.runs.publish import publish
-from traitbench.store import read_json, write_json
+from traitbench.store import write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 PERSON: dict[str, Any] = {
@@ -230,7 +231,7 @@ def test_evaluate_gives_what_the_command_gives(
     assert results.path is not None and [p.name for p in (here / "command").glob("scripted*")] == [
         results.path.parent.name
     ]
-    assert read_json(results.path) == results.model_dump(mode="json", by_alias=True), "the path is not in the file"
+    assert held(results.path) == results.model_dump(mode="json", by_alias=True), "the path is not in the file"
 
 
 def test_a_plan_is_as_good_as_its_flags(results: Results, here: Path) -> None:
@@ -617,12 +618,12 @@ def test_results_are_found_by_folder_prefix_and_file(
 
 def test_a_file_of_an_earlier_version_is_computed_again(results: Results, here: Path) -> None:
     assert results.path is not None
-    old = read_json(results.path)
+    old = held(results.path)
     for later in ("tasks", "across"):
         del old[later]
     write_json(results.path, {**old, "schema_version": 3, "scores": {"of": "another form"}})
     assert lasting(load_results(results.path.parent)) == lasting(results)
-    write_json(results.path, {**old, "tasks": {"mini_ipip": {"kind": "questionnaire"}}})
+    rewrite(results.path, {**old, "tasks": {"mini_ipip": {"kind": "questionnaire"}}})
     with pytest.raises(BadData, match="traitbench score"):
         load_results(results.path)
 

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from result_files import rewrite
 from scipy import stats
 
 from traitbench import store
@@ -403,7 +404,7 @@ def test_side_effects_are_compared_document_by_document(tmp_path: Path) -> None:
             sha256=written,
         )  # fmt: skip
         held = json.loads(path.read_text())
-        path.write_text(json.dumps({**held, "side_effects": told.model_dump(mode="json")}))
+        rewrite(path, {**held, "side_effects": told.model_dump(mode="json")})
     found = compare(folders["mine"], folders["other"], print)
     (pair,) = [pair for pair in found.pairs if pair.task == "sums"]
     assert (pair.scoring, pair.target, pair.design, pair.unit) == ("acc", "extraversion=high", "baseline", SHARE)
@@ -419,7 +420,7 @@ def test_side_effects_are_compared_document_by_document(tmp_path: Path) -> None:
     path = next(folders["other"].glob("results_*.json"))
     held = json.loads(path.read_text())
     held["side_effects"]["tasks"]["sums"]["version"] = "2"
-    path.write_text(json.dumps(held))
+    rewrite(path, held)
     said: list[str] = []
     rest = compare(folders["mine"], folders["other"], said.append)
     assert {pair.task for pair in rest.pairs} == {"mini_ipip"}

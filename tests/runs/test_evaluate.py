@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from blocks import modes
+from result_files import held, resealed, rewrite
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, UnsupportedControl
@@ -59,10 +60,10 @@ def run(folder: Path, watcher: Watcher | None = None, **changes: Any) -> tuple[R
 
 
 def comparable(path: Path) -> dict[str, Any]:
-    ours = read_json(path)
+    ours = held(path)
     for changing in ("date", "total_evaluation_time_seconds", "cost"):
         del ours[changing]
-    return ours  # type: ignore[no-any-return]
+    return ours
 
 
 def samples(path: Path) -> bytes:
@@ -159,12 +160,12 @@ def test_rescoring_does_not_believe_stored_values(tmp_path: Path) -> None:
     changed = [line.replace('"value_raw":', '"value_raw":9').replace('_mass":', '_mass":9') for line in choice]
     changed += [line.replace('"status":"valid"', '"status":"refusal"') for line in written]
     assert not set(changed) & {*choice, *written}
-    file.write_text("\n".join(changed) + "\n")
+    file.write_text(resealed("\n".join(changed)))
     with pytest.raises(BadData, match="was changed or swapped"):
         rescore(path)
-    older = read_json(path)
+    older = held(path)
     del older["samples_sha256"]
-    write_json(path, older)
+    rewrite(path, older)
     with pytest.raises(BadData, match="lacks the sha256 of the samples of mini_ipip"):
         rescore(path)
     write_json(path, {**older, "schema_version": 3})

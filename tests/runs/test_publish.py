@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from result_files import held, resealed, rewrite
 
 from traitbench import inventories, load_results
 from traitbench.backends.scripted import Scripted
@@ -116,7 +117,7 @@ def resps(path: Path) -> list[str]:
 
 def numbers(made: Any) -> dict[str, Any]:
     """Results, or those of a file, without the digest of the samples: published ones hold no texts, so have another."""
-    dumped: dict[str, Any] = read_json(made) if isinstance(made, Path) else made.model_dump(mode="json", by_alias=True)
+    dumped: dict[str, Any] = held(made) if isinstance(made, Path) else made.model_dump(mode="json", by_alias=True)
     assert set(dumped.pop("samples_sha256")) == set(dumped["versions"])
     return dumped
 
@@ -126,7 +127,7 @@ def test_the_published_folder_scores_to_the_same_numbers(public: Path, tmp_path:
     assert made == tmp_path / public.parent.name / public.name
     assert numbers(made) == numbers(rescore(made)) == numbers(public)
     assert main(["score", str(made.parent), "--format", "json"]) == 0
-    assert json.loads(capsys.readouterr().out) == read_json(made)
+    assert json.loads(capsys.readouterr().out) == held(made)
 
 
 def test_results_hold_the_digest_of_the_samples_beside_them(public: Path, tmp_path: Path) -> None:
@@ -148,7 +149,7 @@ def test_changed_or_swapped_samples_are_refused_by_every_command_that_uses_them(
     digit = re.sub(r'("option_logprobs":\[-\d\.)(\d)', lambda m: m[1] + str((int(m[2]) + 1) % 10), text, count=1)
     assert digit != text
     run, to = made.parent, tmp_path / "to"
-    for data in (gzip.compress(digit.encode()), next(other.parent.glob("samples_*")).read_bytes()):
+    for data in (gzip.compress(resealed(digit).encode()), next(other.parent.glob("samples_*")).read_bytes()):
         source.write_bytes(data)
         for line in (["score", run], ["export", run, "--to", to], ["report", run, "-o", to], ["compare", run, run],
                      ["leaderboard", "--published", run.parent, "-o", to]):  # fmt: skip
@@ -162,7 +163,7 @@ def test_changed_or_swapped_samples_are_refused_by_every_command_that_uses_them(
 
 def test_results_of_an_older_version_name_no_digest_and_are_read(public: Path, tmp_path: Path) -> None:
     made = publish(public, tmp_path)
-    old = read_json(made)
+    old = held(made)
     del old["samples_sha256"]
     made.write_text(json.dumps({**old, "schema_version": 3}))
     assert numbers(rescore(made)) == numbers(public)
@@ -179,7 +180,7 @@ def test_a_file_without_its_digests_or_of_a_newer_version_is_refused_by_every_co
     public: Path, tmp_path: Path, capsys: Any, changed: dict[str, Any], told: str
 ) -> None:
     made = publish(public, tmp_path / "published")
-    made.write_text(json.dumps({**read_json(made), **changed}))
+    rewrite(made, {**read_json(made), **changed})
     run, to = made.parent, tmp_path / "to"
     for line in (["score", run], ["export", run, "--to", to], ["report", run, "-o", to], ["compare", run, run],
                  ["leaderboard", "--published", run.parent, "-o", to]):  # fmt: skip
@@ -196,7 +197,7 @@ def test_a_published_file_that_says_it_is_older_is_no_way_round_its_digests(
     public: Path, tmp_path: Path, capsys: Any
 ) -> None:
     made = publish(public, tmp_path / "published")
-    made.write_text(json.dumps({**read_json(made), "samples_sha256": {}, "schema_version": 3}))
+    made.write_text(json.dumps({**held(made), "samples_sha256": {}, "schema_version": 3}))
     assert main(["leaderboard", "--published", str(tmp_path / "published"), "-o", str(tmp_path / "to")]) == 1
     assert "its schema version is 3, not 5; compute it again with `traitbench export" in capsys.readouterr().err
 
@@ -299,8 +300,8 @@ def test_numbers_are_computed_again_and_not_copied(public: Path, tmp_path: Path)
     copy.mkdir()
     for file in public.parent.glob("*.json*"):
         (copy / file.name).write_bytes(file.read_bytes())
-    forged = read_json(public)
+    forged = held(public)
     forged["results"]["mini_ipip"]["extraversion,choice"] = 5.0
-    (copy / public.name).write_text(json.dumps(forged))
+    rewrite(copy / public.name, forged)
     made = publish(copy / public.name, tmp_path / "published")
     assert numbers(made) == numbers(public)

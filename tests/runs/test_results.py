@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+import result_files
 
 from traitbench.cli.commands import main
 from traitbench.runs.results import Results, UnknownBlock
@@ -18,7 +19,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("runs")
     line = "run -M scripted:person -a obedience=0.2 -m prompting --target openness=high -t mini_ipip --scoring choice"
     assert main([*line.split(), "--bootstrap_iters", "20", "-o", str(out)]) == 0
-    held: dict[str, Any] = json.loads(next(out.glob("*/results_*.json")).read_text("utf-8"))
+    held: dict[str, Any] = result_files.held(next(out.glob("*/results_*.json")))
     held["tasks"]["mini_ipip"] = {"kind": "of_another_time", "version": "7", "anything": {"deep": [1, None, "x"]}}
     held["across"] = {"together": {"kind": "joined_otherwise", "version": "1", "r": 0.5}}
     return held
