@@ -1,9 +1,12 @@
 """A LoRA that was trained elsewhere, as a PEFT folder.
 
-After LoRA (Hu et al., 2021): a trained product of two thin matrices is added to linear layers.
+After LoRA (Hu et al., 2021): a trained product of two thin matrices is added to linear layers. What else PEFT trains
+with it is taken, too: DoRA, biases, embeddings, single tokens, modules as a whole.
 
-1. Read the folder and refuse whatever is more than such a sum with the base model's weights.
-2. Keep a copy of its two files as the control, named by a digest of settings and weights.
+1. Read the folder and refuse whatever takes a part of the base model's own weights away, tensors that are not finite,
+   and ranks other than the config's.
+2. Before anything is asked, have PEFT put it on: the tensors must be exactly those that the config calls for.
+3. Keep a copy of its two files as the control, named by a digest of settings and weights.
 
 Where it departs: nothing is trained, and what the adapter aims at is the user's word.
 """
@@ -16,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from traitbench import controls
-from traitbench.controls.adapters import adapter_digest, parameters, rank_of, read_config
+from traitbench.controls.adapters import adapter_digest, check_tensors, parameters, rank_of, read_config
 from traitbench.errors import TraitbenchUsage
 from traitbench.methods.method import Method
 from traitbench.types import Aim, Control, Fit, Kind, Record, Target
@@ -49,13 +52,13 @@ class Adapter(Method):
         return rank_of(self._folder()) if self.config.folder else None
 
     def check(self, targets: Sequence[Target | None]) -> None:
-        """Read the adapter's config; TraitbenchUsage for several targets, BadData for a folder that is no adapter."""
+        """Read config and tensors; TraitbenchUsage for several targets, BadData for a folder that is no adapter."""
         if len(targets) > 1:
             raise TraitbenchUsage("one adapter aims at one target; name it, e.g. --target extraversion=high")
-        read_config(self._folder())
+        check_tensors(self._folder())
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
-        """Take the adapter as it is; whether it fits the model is checked when it is put on."""
+        """Take the adapter as it is; whether it fits the model is checked before anything is asked."""
         assert target is not None
         began, here, folder = time.perf_counter(), bench.backend.identity["model"], self._folder()
         named = read_config(folder).get("base_model_name_or_path")

@@ -125,7 +125,7 @@ def lora(hf: HuggingFace, folder: Path, rank: int) -> Path:
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from traitbench.controls.adapters import restored
+    from traitbench.controls.wearing import restored
 
     with restored(hf.model):
         torch.manual_seed(rank)

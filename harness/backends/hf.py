@@ -28,8 +28,9 @@ from traitbench.backends.trie import pooled
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.backends.writing import Writer
 from traitbench.controls import arrays
-from traitbench.controls.adapters import Base, worn
+from traitbench.controls.adapters import Base
 from traitbench.controls.interventions import applied, layers
+from traitbench.controls.wearing import check_adapter, worn
 from traitbench.types import Continue, Control, Kind, Op, Record, Request, Response, Site, Write, prompt_hash
 
 __all__ = ["HuggingFace"]
@@ -118,6 +119,11 @@ class HuggingFace(Backend):
     def base(self) -> Base:
         """Where the weights are, for whoever loads them elsewhere."""
         return Base(self.weights.path, self.weights.revision)
+
+    def prepare(self, wanted: Sequence[Control], fitter: Backend | None = None) -> None:
+        """Put each adapter on once, so that one that is not for this model is refused before anything is asked."""
+        for control in {control.weights: control for control in wanted if control.adapter}.values():
+            check_adapter(self.model, control)
 
     @contextmanager
     def under(self, control: Control | None) -> Iterator[None]:

@@ -122,8 +122,11 @@ def read(folder: Path) -> Control:
     except ValidationError as error:
         raise BadData(f"{folder} holds no control of this version: {str(error).splitlines()[0]}; {again}") from None
     control = control.model_copy(update={"fit": fit})
-    if _HASHED.fullmatch(folder.name) and folder.name[:16] != control.hash:
-        raise BadData(f"{folder} is named by another hash than that of the control in it, {control.hash}; {again}")
+    if _HASHED.fullmatch(name := folder.resolve().name) and name[:16] != control.hash:
+        raise BadData(
+            f"{folder} is named by another hash than that of the control in it, {control.hash}: control.json was "
+            "changed since it was fitted; fit it again, or give the folder another name if the change was meant"
+        )
     if control.weights:
         if (found := adapter_digest(folder / _ADAPTER)) != control.weights:
             raise BadData(f"{folder / _ADAPTER} has the digest {found}, control.json says {control.weights}; {again}")

@@ -1,28 +1,25 @@
-"""Adapters on disk and in a model: PEFT folders, checked before they are loaded, put on and taken off again."""
+"""Adapters on disk: PEFT folders, checked before anything is loaded."""
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 
-from traitbench.errors import BadData, MissingExtra
+from traitbench.errors import BadData
 from traitbench.store import read_json, write_json
 
-if TYPE_CHECKING:
-    from traitbench.types import Control
-
 __all__ = [
-    "CONFIG", "WEIGHTS", "Base", "adapter_digest", "base_of", "check_adapter", "copy_adapter", "parameters", "rank_of",
-    "read_config", "restored", "touched", "worn",
+    "CONFIG", "WEIGHTS", "Base", "adapter_digest", "base_of", "beyond_lora", "check_tensors", "copy_adapter",
+    "parameters", "rank_of", "read_config", "shapes", "touched",
 ]  # fmt: skip
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -40,6 +37,15 @@ _OTHERWISE = {
     "alora_invocation_tokens": "is off until its invocation tokens are met",
 }
 """Settings that make of a LoRA something else than a sum with the base model's weights."""
+
+_BEYOND = (
+    "use_dora", "modules_to_save", "lora_bias", "trainable_token_indices", "target_parameters", "rank_pattern",
+    "alpha_pattern", "use_qalora", "use_bdlora", "monteclora_config", "velora_config", "arrow_config",
+)  # fmt: skip
+"""Settings that PEFT takes and a program that knows two matrices, one rank and one scale a module does not."""
+
+_FACTOR = re.compile(r"^(?:base_model\.model\.)?(.*?)\.lora_(A|B|embedding_A|embedding_B)(?:\.weight)?$")
+"""Name of one of the two matrices of a module; an A has the rank as its rows, a B as its columns."""
 
 
 class Base(NamedTuple):
@@ -59,7 +65,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not (folder / WEIGHTS).is_file():
         pickled = " adapter_model.bin is a pickle and is not read." if (folder / "adapter_model.bin").is_file() else ""
         raise BadData(f"{folder} holds no {WEIGHTS}.{pickled} {wanted[0].upper()}{wanted[1:]}")
-    config: dict[str, Any] = read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG)
+    if not isinstance(config, dict):
+        raise BadData(f"{folder / CONFIG} holds {type(config).__name__}; {wanted}")
     if config.get("peft_type") != "LORA":
         raise BadData(f"{folder} holds an adapter of the type {config.get('peft_type')!r}; expected LORA")
     if (init := config.get("init_lora_weights")) not in _BESIDE:
@@ -69,7 +77,7 @@ def read_config(folder: Path) -> dict[str, Any]:
             "save_pretrained(path_initial_model_for_weight_conversion=...)"
         )
     for key, what in _OTHERWISE.items():
-        if config.get(key):
+        if config.get(key) not in (None, [], False):
             raise BadData(f"the adapter {folder} {what} ({key}); expected a plain LoRA; train one without {key}")
     return config
 
@@ -83,8 +91,18 @@ def base_of(folder: Path) -> Base | None:
 
 def rank_of(folder: Path) -> int:
     """The largest rank that the adapter's config names."""
-    config = read_config(folder)
-    return max([int(config["r"]), *map(int, (config.get("rank_pattern") or {}).values())])
+    return max(_ranks(folder, read_config(folder)).values())
+
+
+def _ranks(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
+    """The ranks that a config names: pattern of modules' names -> rank, "" for all others."""
+    try:
+        ranks = {"": int(config.get("r", 8)), **{k: int(v) for k, v in (config.get("rank_pattern") or {}).items()}}
+    except (AttributeError, TypeError, ValueError):
+        ranks = {"": 0}
+    if min(ranks.values()) < 1:
+        raise BadData(f"{folder / CONFIG} names no rank (r, rank_pattern); expected whole numbers from 1")
+    return ranks
 
 
 def adapter_digest(folder: Path) -> str:
@@ -114,132 +132,61 @@ def copy_adapter(source: Path, place: Path, base: Base | None = None) -> None:
 
 
 def parameters(folder: Path) -> int:
-    """Count the numbers that an adapter stores."""
-    return sum(rows * columns for rows, columns in _shapes(folder).values())
+    """Count the numbers that an adapter stores, without the base model's that PEFT keeps beside an embedding's."""
+    return sum(prod(shape) for name, shape in shapes(folder).items() if not name.endswith(".base_layer.weight"))
 
 
 def touched(folder: Path) -> set[str]:
     """The last names of the modules that an adapter changes, such as q_proj."""
-    return {name.partition(".lora_")[0].rpartition(".")[2] for name in _shapes(folder)}
+    return {name.partition(".lora_")[0].rpartition(".")[2] for name in shapes(folder) if ".lora_" in name}
 
 
-@contextmanager
-def worn(model: Any, control: Control) -> Iterator[None]:
-    """Put the control's adapter on `model` for the block; the modules are the same objects again afterwards.
+def beyond_lora(folder: Path) -> list[str]:
+    """The settings, as key=value, that make an adapter more than two matrices a module, all of one rank and scale."""
+    config = read_config(folder)
+    found = [f"{key}={config[key]!r}" for key in _BEYOND if config.get(key)]
+    return found + [f"bias={bias!r}" for bias in [config.get("bias")] if bias not in (None, "none")]
 
-    BadData where the adapter is not one for this model, MissingExtra without PEFT.
+
+def check_tensors(folder: Path) -> None:
+    """Check the tensors of an adapter by themselves; which ones there must be, the model says that it is put on.
+
+    BadData where there are none, for a number that is not finite, a matrix without the other one of its module, and a
+    rank other than that of the config.
     """
-    assert control.adapter is not None
-    try:
-        from peft import PeftModel
-    except ImportError as error:
-        raise MissingExtra("adapters need PEFT: pip install 'traitbench[train]'") from error
-    check_adapter(model, control)
-    with restored(model):
-        PeftModel.from_pretrained(model, control.adapter, is_trainable=False).eval()
-        yield
-
-
-@contextmanager
-def restored(model: Any) -> Iterator[None]:
-    """Give the model back after the block as it was, whatever PEFT and TRL did to it, also where they failed half-way.
-
-    Its modules, parameters, hooks, attributes and settings are the same again, and no gradient is left; its own weights
-    are put back where they were replaced. BadData where they were overwritten.
-    """
-    # TRL gives the model a forward of its own and never takes it back.
-    attributes, config = dict(vars(model)), dict(vars(model.config))
-    generation = copy.deepcopy(model.generation_config)
-    parts = [(m, dict(m._modules), dict(m._parameters), set(m._forward_hooks)) for m in model.modules()]
-    weights = [(name, p, p.data, p.requires_grad, _checksum(p.data)) for name, p in model.named_parameters()]
-    checkpointing = model.is_gradient_checkpointing
-    try:
-        yield
-    finally:
-        for module, children, own, hooks in parts:
-            module._modules.clear()
-            module._modules.update(children)
-            module._parameters.clear()
-            module._parameters.update(own)
-            # Each time that checkpointing is turned on the embeddings get a hook; only the last has a name to go by.
-            for number in module._forward_hooks.keys() - hooks:
-                del module._forward_hooks[number]
-        vars(model).clear()
-        vars(model).update(attributes)
-        if model.is_gradient_checkpointing and not checkpointing:
-            model.gradient_checkpointing_disable()
-        vars(model.config).clear()
-        vars(model.config).update(config)
-        model.generation_config = generation
-        model.train(model.training)
-        for _, parameter, data, trained, _ in weights:
-            parameter.data, parameter.grad = data, None
-            parameter.requires_grad_(trained)
-        if changed := [name for name, _, data, _, before in weights if _checksum(data) != before]:
-            raise BadData(
-                f"{len(changed)} of the model's own weights were overwritten while an adapter was on (first "
-                f"{changed[0]}), so it is another model now; expected the adapter alone to change; run again without it"
-            )
-
-
-def _checksum(tensor: Any) -> int:
-    """Add up the bits of a tensor, eight bytes at a time: a pass over memory, where a cryptographic hash takes ten."""
     import torch
 
-    if tensor.device.type == "meta":
-        return 0
-    flat = tensor.detach().flatten()
-    # Eight bytes at a time need a start at one of eight.
-    data = (flat if flat.storage_offset() * flat.element_size() % 8 == 0 else flat.clone()).view(torch.uint8)
-    whole = len(data) // 8 * 8
-    return int(data[:whole].view(torch.int64).sum()) + int(data[whole:].sum())
-
-
-def check_adapter(model: Any, control: Control) -> None:
-    """Hold the shapes of the control's adapter against the modules they belong to, without loading its weights.
-
-    BadData where it is for another model.
-    """
-    folder = control.adapter
-    assert folder is not None
-    made_for = control.fit.model.get("model") if control.fit else None
-    read_config(folder)
-    told = f" (it was made for {made_for})" if made_for else ""
-    for name, shape in _shapes(folder).items():
-        where, _, rest = name.removeprefix("base_model.model.").partition(".lora_")
-        try:
-            module = model.get_submodule(where)
-        except AttributeError:
+    config, held, place = read_config(folder), shapes(folder), folder / WEIGHTS
+    again = "expected an adapter as it was saved; copy it, or train it, again"
+    if not held:
+        raise BadData(f"{place} holds no tensors; {again}")
+    with safe_open(str(place), "pt") as file:
+        for name in held:
+            tensor = file.get_tensor(name).float()
+            if not torch.isfinite(tensor).all():
+                value = float(tensor[~torch.isfinite(tensor)][0])
+                raise BadData(f"{place}: {name} holds {value}; expected finite numbers; {again}")
+    factors = {match.groups(): held[name] for name in held if (match := _FACTOR.match(name))}
+    ranks = _ranks(folder, config)
+    for (module, kind), shape in factors.items():
+        other = kind[:-1] + ("B" if kind.endswith("A") else "A")
+        if (module, other) not in factors:
+            raise BadData(f"{place} holds lora_{kind} of {module} and no lora_{other}; {again}")
+        key = next((key for key in ranks if key and re.match(rf"(.*\.)?({key})$", module)), "")
+        rank = shape[0] if kind.endswith("A") else shape[-1]
+        if rank != ranks[key] and not any(config.get(way) for way in ("target_parameters", "use_bdlora")):
             raise BadData(
-                f"the adapter {folder} is for another model{told}: it changes {where}, which this one has not; "
-                "fit it on this model, or run the model it was made for"
-            ) from None
-        weight = getattr(module, "base_layer", module).weight
-        # An A is (rank, inputs) and a B (outputs, rank); Linear stores (outputs, inputs), Conv1D the other way.
-        width = shape[1] if rest.startswith("A") else shape[0]
-        if width not in tuple(weight.shape) and not hasattr(weight, "quant_state"):
-            raise BadData(
-                f"the adapter {folder} is for another model{told}: at {where} it is {width} wide, this model's weight "
-                f"is {' x '.join(map(str, weight.shape))}; fit it on this model, or run the model it was made for"
+                f"{folder / CONFIG} says rank {ranks[key]} (r), and lora_{kind} of {module} has {rank}; {again}"
             )
 
 
-def _shapes(folder: Path) -> dict[str, tuple[int, int]]:
-    """Shapes of the LoRA matrices by name."""
+def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Shapes of an adapter's tensors by name; BadData where the file cannot be read."""
     try:
         with safe_open(str(folder / WEIGHTS), "numpy") as file:
-            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise BadData(f"cannot read {folder / WEIGHTS}: {error}; fit the control again") from None
-    # PEFT turns the factors of an embedding round, and keeps the embedding itself beside them unless it is told not to.
-    if embedded := [name for name in found if ".lora_embedding_" in name]:
-        raise BadData(
-            f"{folder / WEIGHTS} holds {embedded[0]!r}; an adapter of embeddings is not taken; leave them "
-            "out of the target_modules (embed_tokens) and train it again"
-        )
-    if strange := [name for name, shape in found.items() if ".lora_" not in name or len(shape) != 2]:
-        raise BadData(f"{folder / WEIGHTS} holds {strange[0]!r}; expected LoRA matrices alone")
-    return {name: (shape[0], shape[1]) for name, shape in found.items()}
 
 
 def _sorted(config: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench import controls
 from traitbench.backends.weights import known_as, locate
-from traitbench.controls.adapters import check_adapter
+from traitbench.controls.wearing import check_adapter
 from traitbench.errors import BadData, TraitbenchUsage
 from traitbench.methods.stored import Stored
 from traitbench.runs.aims import targets
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["aims", "check_model", "check_shapes", "check_weights", "folders", "read", "remarks", "taken"]
 
-_HASH = re.compile(r"([0-9a-f]{16})(-[0-9a-f]{8})?")
 _FILE = "control.json"
 _EXPECTED = "expected the folder of a control, as `traitbench fit` prints it, or a folder of such folders"
 _ELSEWHERE = frozenset({"backend", "model", "source", "weights", "vllm", "compiled"})
@@ -69,12 +67,6 @@ def read(place: Path) -> Control:
     control = controls.read(place)
     if control.fit is None:
         raise BadData(f"{place} holds no method.json, which says what the control is and what it aims at; {_EXPECTED}")
-    named = _HASH.fullmatch(place.resolve().name)
-    if named and named[1] != control.hash:
-        raise BadData(
-            f"{place} holds the control {control.hash}: {_FILE} was changed since it was fitted; fit it again, or give "
-            "the folder another name if the change was meant"
-        )
     chosen = control.fit.strength
     meant = control.edits if chosen is None else at_strength(control.edits, chosen)
     if other := [edit for edit, as_chosen in zip(control.edits, meant, strict=True) if edit != as_chosen]:

@@ -109,7 +109,8 @@ def likelihoods(bench: Bench, folder: Path, held: Sequence[Example], size: int) 
     """
     import torch
 
-    from traitbench.controls.adapters import adapter_digest, worn
+    from traitbench.controls.adapters import adapter_digest
+    from traitbench.controls.wearing import worn
     from traitbench.methods.training.likelihoods import reply_sums
 
     model = bench.backend.model

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import transformers
 
-from traitbench.controls.adapters import restored
+from traitbench.controls.wearing import restored
 
 __all__ = ["lent", "quiet", "unrounded"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tiny_models import CONFIGS
 
-from traitbench.controls.adapters import CONFIG, adapter_digest, read_config, restored, worn
+from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest, check_tensors, read_config
+from traitbench.controls.wearing import check_adapter, restored, worn
 from traitbench.errors import BadData
 from traitbench.types import Control
 
@@ -157,17 +160,191 @@ def test_one_bit_is_noticed(dtype: torch.dtype, base: Callable[[], Any]) -> None
     unchanged(model, base())
 
 
-@pytest.mark.parametrize("whole", [False, True])
-def test_an_adapter_of_embeddings_is_refused_as_what_it_is(
-    whole: bool, base: Callable[[], Any], tmp_path: Path
-) -> None:
-    """Their factors are turned round, and would pass for another model's."""
+def stirred(made: Any) -> Any:
+    """Give everything that was trained other values."""
+    torch.manual_seed(2)
+    for parameter in made.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.3 * torch.randn_like(parameter)
+    return made
+
+
+def table_of(model: Any) -> str:
+    """The last name of the embedding."""
+    (name,) = (n for n, m in model.named_modules() if m is model.get_input_embeddings())
+    return str(name.rpartition(".")[2])
+
+
+KINDS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "dora": lambda _: {"use_dora": True},
+    "modules_to_save": lambda _: {"modules_to_save": ["lm_head"]},
+    "lora_bias": lambda _: {"lora_bias": True},
+    "bias": lambda _: {"bias": "all"},
+    "tokens": lambda _: {"trainable_token_indices": [5, 9, 200]},
+    "embeddings": lambda table: {"target_modules": [table, "c_attn", "q_proj"]},
+    "embeddings and dora": lambda table: {"target_modules": [table, "c_attn", "q_proj"], "use_dora": True},
+    "ranks": lambda table: {
+        "rank_pattern": {"down_proj" if table == "embed_tokens" else "mlp.c_proj": 2},
+        "alpha_pattern": {"q_proj" if table == "embed_tokens" else "c_attn": 32},
+    },
+    "rslora": lambda _: {"use_rslora": True},
+}
+
+
+def adapter_of(kind: str, base: Callable[[], Any], folder: Path) -> Control:
     model = base()
-    (table,) = (n for n, m in model.named_modules() if m is model.get_input_embeddings())
-    made = peft.get_peft_model(model, peft.LoraConfig(r=4, target_modules=[table.rpartition(".")[2]]))
-    made.save_pretrained(tmp_path, save_embedding_layers=whole)
-    with (
-        pytest.raises(BadData, match="an adapter of embeddings is not taken; leave them out"),
-        worn(base(), Control(adapter=tmp_path, weights=adapter_digest(tmp_path))),
-    ):
-        pass
+    turned = any("Conv1D" in type(module).__name__ for module in model.modules())
+    given = {"target_modules": "all-linear", "fan_in_fan_out": turned, **KINDS[kind](table_of(model))}
+    made = stirred(peft.get_peft_model(model, peft.LoraConfig(r=4, **given)))
+    made.save_pretrained(folder, save_embedding_layers=kind == "embeddings")
+    return Control(adapter=folder, weights=adapter_digest(folder))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", KINDS)
+def test_whatever_plain_peft_takes_is_taken_and_comes_off_without_a_trace(
+    kind: str, base: Callable[[], Any], tmp_path: Path
+) -> None:
+    control = adapter_of(kind, base, tmp_path)
+    model, fresh = base(), base()
+    plain = peft.PeftModel.from_pretrained(base(), tmp_path).eval()
+    with worn(model, control):
+        assert perplexity(model) == pytest.approx(perplexity(plain), rel=1e-6) != perplexity(fresh)
+    unchanged(model, fresh)
+    with torch.device("meta"):
+        bones = transformers.AutoModelForCausalLM.from_config(fresh.config).eval()
+    check_adapter(bones, control)
+    assert [n for n, _ in bones.named_parameters()] == [n for n, _ in fresh.named_parameters()]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_an_embedding_that_was_saved_beside_its_adapter_is_loaded_and_taken_back(
+    base: Callable[[], Any], tmp_path: Path
+) -> None:
+    """PEFT writes it into the base model's own memory."""
+    control = adapter_of("embeddings", base, tmp_path)
+    held = load_file(tmp_path / WEIGHTS)
+    (name,) = (name for name in held if name.endswith(".base_layer.weight"))
+    held[name] = held[name] + 0.5
+    save_file(held, tmp_path / WEIGHTS)
+    model = base()
+    plain = peft.PeftModel.from_pretrained(base(), tmp_path).eval()
+    with worn(model, control):
+        assert perplexity(model) == pytest.approx(perplexity(plain), rel=1e-6)
+    unchanged(model, base())
+
+
+def halved(held: dict[str, Any]) -> dict[str, Any]:
+    return {name: tensor for name, tensor in held.items() if ".0." not in name}
+
+
+def with_first(change: Callable[[Any], Any], part: str = "lora_B") -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def go(held: dict[str, Any]) -> dict[str, Any]:
+        name = next(name for name in sorted(held) if part in name)
+        return {**held, name: change(held[name].clone())}
+
+    return go
+
+
+def put(value: float) -> Callable[[Any], Any]:
+    def go(tensor: Any) -> Any:
+        tensor.view(-1)[3] = value
+        return tensor
+
+    return go
+
+
+WRONG: dict[str, tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = {
+    "none": (lambda held: {}, "holds no tensors"),
+    "half": (halved, r"lacks \d+ tensors that adapter_config.json calls for"),
+    "no B": (lambda held: {n: t for n, t in held.items() if "lora_B" not in n}, "lora_A of .* and no lora_B"),
+    "nan": (with_first(put(float("nan"))), "lora_B.* holds nan; expected finite numbers"),
+    "inf": (with_first(put(float("-inf")), "lora_A"), "lora_A.* holds -inf; expected finite numbers"),
+    "more": (lambda held: {**held, "base_model.model.spare.weight": torch.ones(2)}, "holds 1 tensors that .*spare"),
+    "elsewhere": (
+        lambda held: {name.replace(".0.", ".7."): tensor for name, tensor in held.items()},
+        "is for another model: it changes .*7.*, which this one has not",
+    ),
+    "wider": (with_first(lambda tensor: torch.cat([tensor, tensor])), "is for another model: at .* wide"),
+    "rank": (
+        lambda held: {
+            n: torch.cat([t, t], 0 if "lora_A" in n else 1) if ".0." in n else t for n, t in held.items()
+        },
+        r"says rank 4 \(r\), and lora_A of .* has 8",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_other_tensors_than_the_config_calls_for_are_refused_in_one_line(
+    how: str, base: Callable[[], Any], tmp_path: Path
+) -> None:
+    change, told = WRONG[how]
+    trained(wrapped(base(), True)).save_pretrained(tmp_path)
+    save_file(change(load_file(tmp_path / WEIGHTS)), tmp_path / WEIGHTS)
+    control, model = Control(adapter=tmp_path, weights=adapter_digest(tmp_path)), base()
+    with torch.device("meta"):
+        bones = transformers.AutoModelForCausalLM.from_config(model.config).eval()
+    for each in (model, bones):
+        with pytest.raises(BadData, match=told) as caught:
+            check_adapter(each, control)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
+    unchanged(model, base())
+
+
+def test_a_rank_other_than_the_config_says_is_refused_whichever_is_wrong(
+    base: Callable[[], Any], tmp_path: Path
+) -> None:
+    trained(wrapped(base(), True)).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    for r, told in [(16, r"says rank 16 \(r\), and lora_A of .* has 4"), (0, "names no rank"), ("x", "names no rank")]:
+        (tmp_path / CONFIG).write_text(json.dumps({**config, "r": r}))
+        with pytest.raises(BadData, match=told):
+            check_tensors(tmp_path)
+    (tmp_path / CONFIG).write_text(json.dumps([config]))
+    with pytest.raises(BadData, match="holds list; expected a PEFT folder"):
+        check_tensors(tmp_path)
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    check_tensors(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_modules_that_were_trained_whole_are_missed_where_they_are_missing(
+    base: Callable[[], Any], tmp_path: Path
+) -> None:
+    control = adapter_of("modules_to_save", base, tmp_path)
+    held = load_file(tmp_path / WEIGHTS)
+    save_file({n: t for n, t in held.items() if "lm_head" not in n}, tmp_path / WEIGHTS)
+    with pytest.raises(BadData, match=r"lacks 1 tensors .*lm_head\.weight"):
+        check_adapter(base(), control)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_each_way_to_begin_that_peft_knows_leaves_the_base_model_alone_or_is_refused(
+    base: Callable[[], Any], tmp_path: Path
+) -> None:
+    """Those that need data or quantised weights are refused with the rest."""
+    annotation = typing.get_type_hints(peft.LoraConfig)["init_lora_weights"]
+    known = {value for part in typing.get_args(annotation) for value in typing.get_args(part)} | {True, False}
+    aside = {"corda", "loftq"}
+    assert known >= {"pissa", "olora", *aside}
+    for init in (known | {"pissa_niter_4"}) - {*aside, "pissa_niter_[number of iters]"}:
+        model = base()
+        before = {name: p.clone() for name, p in model.named_parameters()}
+        folder = tmp_path / str(init)
+        wrapped(model, init).save_pretrained(folder)
+        after = {name.replace("base_layer.", ""): p for name, p in model.named_parameters()}
+        same = all(torch.equal(after[name], p) for name, p in before.items())
+        if same:
+            assert read_config(folder)
+        else:
+            with pytest.raises(BadData, match="changes the base model's own weights"):
+                read_config(folder)
+
+
+def test_numbers_that_only_changed_places_are_noticed(base: Callable[[], Any]) -> None:
+    for swap in (lambda w: w.flip(0), lambda w: w.flip(1), lambda w: w.roll(4, 1)):
+        model = base()
+        weight = model.get_input_embeddings().weight
+        with pytest.raises(BadData, match="overwritten"), restored(model):
+            weight.data.copy_(swap(weight.data.clone()))

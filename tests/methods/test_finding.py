@@ -15,7 +15,8 @@ import torch
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
-from traitbench.controls.adapters import adapter_digest, worn
+from traitbench.controls.adapters import adapter_digest
+from traitbench.controls.wearing import worn
 from traitbench.errors import TraitbenchUsage
 from traitbench.methods import METHODS, dialogues
 from traitbench.methods.bench import Bench

@@ -20,7 +20,7 @@ from torch import Tensor
 from traitbench import controls
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
-from traitbench.controls.adapters import restored
+from traitbench.controls.wearing import restored
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.methods.bench import Bench
 from traitbench.methods.fitted import fitted

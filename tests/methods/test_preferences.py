@@ -13,7 +13,8 @@ from torch.nn.functional import logsigmoid
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
-from traitbench.controls.adapters import adapter_digest, worn
+from traitbench.controls.adapters import adapter_digest
+from traitbench.controls.wearing import worn
 from traitbench.errors import BadData, TraitbenchUsage
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench

@@ -23,7 +23,8 @@ from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.backends.rendering import Renderer
 from traitbench.backends.weights import locate
-from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest, worn
+from traitbench.controls.adapters import CONFIG, WEIGHTS, adapter_digest
+from traitbench.controls.wearing import worn
 from traitbench.errors import BadData
 from traitbench.methods import training
 from traitbench.methods.bench import Bench

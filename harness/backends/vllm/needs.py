@@ -8,9 +8,10 @@ from typing import Any
 from traitbench import controls
 from traitbench.backends.vllm.setup import RANKS, Needs
 from traitbench.controls import where
-from traitbench.controls.adapters import check_adapter, rank_of, touched
+from traitbench.controls.adapters import beyond_lora, rank_of, touched
 from traitbench.controls.architectures import SERVED, site_width
 from traitbench.controls.edits import is_plain, merge, staged
+from traitbench.controls.wearing import check_adapter
 from traitbench.errors import BadData
 from traitbench.types import Control, Site
 
@@ -32,6 +33,12 @@ def needs(wanted: Sequence[Control], config: Any, dtype: str, ranks: int = 1) ->
             f"activations of the architecture {config.model_type!r} cannot be edited under vllm; known there: "
             f"{', '.join(sorted(SERVED))}; use --backend hf"
         )
+    for folder in adapters.values():
+        if more := beyond_lora(folder):
+            raise BadData(
+                f"the adapter {folder} has {', '.join(more)}, which vLLM does not serve: it knows two "
+                "matrices a module, all of one rank and scale; use --backend hf"
+            )
     if edits or adapters:
         skeleton = _skeleton(config, dtype)
         for control in wanted:

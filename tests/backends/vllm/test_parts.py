@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,9 +18,10 @@ from traitbench import controls
 from traitbench.backends.vllm import setup
 from traitbench.backends.vllm.needs import needs
 from traitbench.backends.vllm.points import Points
+from traitbench.controls.adapters import adapter_digest
 from traitbench.controls.edits import merge, rows
 from traitbench.errors import BadData, MissingExtra
-from traitbench.types import Edit, Op, Scope, Site, When
+from traitbench.types import Control, Edit, Op, Scope, Site, When
 
 HIDDEN, HEADS, NEURONS, LAYERS = 6, 4, 10, 3
 
@@ -288,3 +290,41 @@ def test_an_engine_that_does_not_start_names_what_to_change(
     monkeypatch.setattr(setup, "on_cpu", lambda: cpu)
     asked = setup.Setup(path="model", dtype="float32", max_model_len=512, adapters=3)
     assert re.search(told, setup.cure(asked, RuntimeError(error)))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"use_dora": True}, "use_dora=True"),
+        ({"lora_bias": True}, "lora_bias=True"),
+        ({"modules_to_save": ["lm_head"]}, r"modules_to_save=\['lm_head'\]"),
+        ({"trainable_token_indices": [1, 2]}, r"trainable_token_indices=\[1, 2\]"),
+        ({"rank_pattern": {"q_proj": 2}}, r"rank_pattern=\{'q_proj': 2\}"),
+        ({"alpha_pattern": {"q_proj": 2}}, r"alpha_pattern=\{'q_proj': 2\}"),
+    ],
+)
+def test_an_adapter_that_is_more_than_two_matrices_a_module_is_refused_by_name(
+    given: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    peft = pytest.importorskip("peft")
+    config = LlamaConfig(
+        vocab_size=16, hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2,
+    )  # fmt: skip
+    made = peft.LoraConfig(r=4, target_modules=["q_proj"], **given)
+    peft.get_peft_model(LlamaForCausalLM(config), made).save_pretrained(tmp_path)
+    control = Control(adapter=tmp_path, weights=adapter_digest(tmp_path))
+    with pytest.raises(BadData, match=f"{told}, which vLLM does not serve.*use --backend hf"):
+        needs([control], config, "float32")
+
+
+def test_an_adapter_of_embeddings_is_refused_by_name(tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft")
+    config = LlamaConfig(
+        vocab_size=16, hidden_size=8, intermediate_size=12, num_hidden_layers=1, num_attention_heads=2,
+    )  # fmt: skip
+    made = peft.LoraConfig(r=4, target_modules=["embed_tokens"])
+    peft.get_peft_model(LlamaForCausalLM(config), made).save_pretrained(tmp_path, save_embedding_layers=False)
+    control = Control(adapter=tmp_path, weights=adapter_digest(tmp_path))
+    with pytest.raises(BadData, match="changes embed_tokens, which is not served here; use --backend hf"):
+        needs([control], config, "float32")
