@@ -18,12 +18,12 @@ from traitbench.backends import counting
 from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.drawing import Ask
 from traitbench.backends.forward import Along, Scorer
-from traitbench.backends.lengths import check_positions, longest, positions
+from traitbench.backends.lengths import check_answer, check_positions, longest, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, joined
 from traitbench.backends.reading import begin, compared, first_tokens
-from traitbench.backends.rendering import Renderer, Tokens, draw_seed
+from traitbench.backends.rendering import Renderer, Tokens, draw_seed, padding
 from traitbench.backends.trie import pooled
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.backends.writing import Writer
@@ -87,6 +87,7 @@ class HuggingFace(Backend):
         self.tokenizer, self.model = load(spec, self.weights, self.device, dtype, trust_remote_code)
         unchanged(spec, self.weights)
         self.renderer = Renderer(self.tokenizer, chat_template)
+        self.renderer.known = getattr(self.model.get_input_embeddings(), "num_embeddings", None)
         stops = self.renderer.stops(ends(self.model.generation_config, self.tokenizer))
         self.model.generation_config.eos_token_id = stops or None
         self._positions = positions(self.model.config)
@@ -213,9 +214,13 @@ class HuggingFace(Backend):
         return counting.alone(self.renderer, requests, control)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
-        """Raise BadData where the longest prompts do not fit into the model's positions."""
-        for _, prompt in longest(self.renderer, requests, control, self._positions):
-            self._encode(prompt)
+        """Raise BadData where the longest prompts do not fit into the model's positions with their answers."""
+        for request, prompt in longest(self.renderer, requests, control, self._positions):
+            ids = self.renderer.encode(prompt)
+            if isinstance(request, Write):
+                check_answer(request, len(ids), request.max_tokens, self._positions, self.spec.label)
+            else:
+                self._answers(request, prompt, ids)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
@@ -244,7 +249,7 @@ class HuggingFace(Backend):
         each: list[Item] = []
         options: list[list[list[Tokens]]] = []
         for i, prompt in zip(which, prompts, strict=True):
-            options.append(self.renderer.options(requests[i], prompt, ids := self._encode(prompt)))
+            options.append(self._answers(requests[i], prompt, ids := self.renderer.encode(prompt)))
             each.append(Item(ids, tuple(dict.fromkeys(answer for option in options[-1] for answer in option))))
         items, members = zip(*joined(each, self.batch_size), strict=True)
         plan = self.scorer.plan(items)
@@ -259,6 +264,14 @@ class HuggingFace(Backend):
                     for logprobs in [dict(zip(items[n].answers, values, strict=True))]
                     for m in members[n]
                 }
+
+    def _answers(self, request: Request, prompt: str, ids: Tokens) -> list[list[Tokens]]:
+        """Tokenise the answers to a prompt; BadData where the longest does not fit behind it."""
+        found = self.renderer.options(request, prompt, ids)
+        # The last token of an answer is only looked up.
+        most = max(len(answer) for option in found for answer in option) - 1
+        check_answer(request, len(ids), most, self._positions, self.spec.label)
+        return found
 
     def encode_prompt(self, request: Request) -> Tokens:
         """Tokenise the prompt of `request` under the present control; BadData where it is too long for the model."""
@@ -293,7 +306,7 @@ class HuggingFace(Backend):
 
     def _write_batch(self, asks: Sequence[Ask]) -> list[Response]:
         stops = ends(self.model.generation_config, self.tokenizer)
-        pad = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else (stops or [0])[0]
+        pad = padding(self.tokenizer, self.renderer.known, stops)
         return [
             Response(
                 status="valid" if reply.ended else "truncated",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from traitbench.backends.rendering import Renderer
 from traitbench.errors import BadData
-from traitbench.types import Choose, Continue, Control, Request
+from traitbench.types import Choose, Continue, Control, Request, Write
 
-__all__ = ["check_positions", "longest", "positions"]
+__all__ = ["check_answer", "check_positions", "longest", "named", "positions"]
 
 _MANY = 4
 """Prompts of each kind that are looked at: the one of most characters need not be that of most tokens."""
@@ -49,6 +50,29 @@ def check_positions(tokens: int, most: int | None, label: str) -> None:
             f"a prompt of {tokens} tokens does not fit into the {most} positions of {label}; "
             "shorten the control or the item, or take a model with a longer context"
         )
+
+
+def check_answer(request: Request, prompt: int, behind: int, most: int | None, label: str) -> None:
+    """Raise BadData where a prompt of so many tokens and `behind` more, which are run, do not fit; names the item."""
+    with named(request):
+        check_positions(prompt, most, label)
+        if most is not None and prompt + behind > most:
+            what, ways = f"an answer with {behind} tokens before its last", "shorten the control or the item"
+            if isinstance(request, Write):
+                what, ways = f"max_tokens={behind}", f"{ways}, lower --gen_kwargs max_tokens (to {most - prompt})"
+            raise BadData(
+                f"a prompt of {prompt} tokens and {what} do not fit into the {most} positions of {label}; {ways}, or "
+                "take a model with a longer context"
+            )
+
+
+@contextmanager
+def named(request: Request) -> Iterator[None]:
+    """Say of which item a refusal is."""
+    try:
+        yield
+    except BadData as error:
+        raise BadData(f"item {request.doc.item} of {request.doc.task}: {error}") from None
 
 
 def _characters(request: Request) -> int:

@@ -13,7 +13,7 @@ from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Message, Request
 
 __all__ = [
-    "TAIL", "TEMPLATE", "TOLD", "Renderer", "Tokens", "apart", "continued", "draw_seed", "plain",
+    "TAIL", "TEMPLATE", "TOLD", "Renderer", "Tokens", "apart", "continued", "draw_seed", "padding", "plain",
     "system_in_user_turn",
 ]  # fmt: skip
 
@@ -50,6 +50,8 @@ class Renderer:
         self.chat = bool(template) if chat_template is None else chat_template
         self.begins: Tokens = ()
         """What is put in front of every prompt: a first token that the tokenizer leaves out (see reading)."""
+        self.known: int | None = None
+        """Tokens that the model has a row for, where that is known; a text with others is refused."""
         self._template_hash = hashlib.sha256(str(template).encode()).hexdigest()[:16] if self.chat else None
         self._answers: dict[tuple[str, str], Tokens] = {}
         self._parts = self.chat and self._takes_parts()
@@ -109,7 +111,17 @@ class Renderer:
             if not self.chat and len(ids) > 1 and ids[-1] == end and not prompt.endswith(self.tokenizer.eos_token):
                 # A tokenizer that closes every text would have the model answer after the end.
                 del ids[-1]
-        return [(*self.begins, *ids) for ids in found]
+        return [self._known((*self.begins, *ids)) for ids in found]
+
+    def _known(self, ids: Tokens) -> Tokens:
+        """Return the tokens; BadData for one that the model has no row for."""
+        if self.known is not None and ids and (strange := max(ids)) >= self.known:
+            raise BadData(
+                f"the tokenizer of {self.tokenizer.name_or_path} writes {self.tokenizer.decode([strange])!r} as token "
+                f"{strange}, and the model's embedding has rows for 0 to {self.known - 1}; expected the tokenizer that "
+                "the model was trained with, or a model whose embedding was resized to it"
+            )
+        return ids
 
     def answer(self, prompt: str, prompt_ids: Tokens, text: str) -> Tokens:
         """Tokenise `text` as it follows `prompt`; BadData if nothing is left of it.
@@ -123,7 +135,7 @@ class Renderer:
             if both[: len(prompt_ids)] == prompt_ids and len(both) > len(prompt_ids):
                 found = both[len(prompt_ids) :]
             else:
-                found = tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+                found = self._known(tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"]))
             if not found:
                 raise BadData(f"the answer {text!r} has no tokens with the tokenizer of {self.tokenizer.name_or_path}")
             self._answers[key] = found
@@ -204,6 +216,15 @@ class Renderer:
             return _PROBE in self._apply(probe, self._parts)
         except Exception:
             return False
+
+
+def padding(tokenizer: Any, known: int | None, others: Sequence[int] = ()) -> int:
+    """A token to pad with: the tokenizer's where the model has a row for it (`known` in all), else one of `others`.
+
+    Under the mask any token does; one that was added to the tokenizer alone has no row.
+    """
+    given = (tokenizer.pad_token_id, *others, tokenizer.eos_token_id, 0)
+    return next(token for token in given if token is not None and (known is None or token < known))
 
 
 def plain(conversation: Sequence[Message], cue: str) -> str:

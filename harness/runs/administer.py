@@ -63,8 +63,11 @@ def administer(
     items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
     requests = [request for asked in prepared.requests.values() for request in asked]
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
-    for _, control in prepared.conditions:
-        backend.check_lengths(requests, control)
+    for condition, control in prepared.conditions:
+        try:
+            backend.check_lengths(requests, control)
+        except BadData as error:
+            raise BadData(f"{condition.name}: {error}") from None
     outlook = foresee(prepared, backend, requests, every, held)
     progress.plan(outlook.estimate)
     if any(key not in held for key in every):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteriaList
 
+from traitbench.backends.rendering import padding
 from traitbench.controls.interventions import layers, recorded, site_width
 from traitbench.methods.npti.counting import Activity, Tally
 from traitbench.statistics.quantiles import Bins
@@ -74,7 +75,7 @@ def replies(
     prompts = [backend.encode_prompt(request) for request in requests]
     model, config = backend.model, backend.model.generation_config
     ends = [config.eos_token_id] if isinstance(config.eos_token_id, int) else list(config.eos_token_id or ())
-    pad = backend.tokenizer.pad_token_id if backend.tokenizer.pad_token_id is not None else (ends or [0])[0]
+    pad = padding(backend.tokenizer, backend.renderer.known, ends)
     width = max(map(len, prompts))
     ids = torch.tensor([[pad] * (width - len(p)) + list(p) for p in prompts], device=model.device)
     mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=model.device)

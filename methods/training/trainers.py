@@ -16,6 +16,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from traitbench.backends.rendering import padding
 from traitbench.controls.adapters import Base, copy_adapter
 from traitbench.errors import BadData
 from traitbench.methods.training.examples import Example, Extension, LossPoint
@@ -76,7 +77,7 @@ def _trainer(
     start: Path | None,
 ) -> Any:
     """Make TRL's trainer around the model in its LoRA."""
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id or 0
+    pad = padding(tokenizer, getattr(model.get_input_embeddings(), "num_embeddings", None))
     lora = LoraConfig(
         r=plan.rank, lora_alpha=plan.alpha, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM",
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),

@@ -19,6 +19,7 @@ from lm_eval.models.huggingface import HFLM
 
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.lm_eval.scoring import Row, Scored, Tokens, scored
+from traitbench.backends.rendering import padding
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.types import Control, Message
 
@@ -174,7 +175,7 @@ class Controlled(HFLM):  # type: ignore[misc]
         texts = [row[seen.bool()].tolist() for row, seen in zip(ids, mask, strict=True)]
         rows = [[*self._ours.renderer.begins, *text][-(most or 0) :] for text in texts]
         width = max(map(len, rows))
-        pad = self.tokenizer.pad_token_id or 0
+        pad = padding(self.tokenizer, self._ours.renderer.known)
         padded = torch.tensor([[pad] * (width - len(row)) + row for row in rows])
         seen = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows])
         return padded, seen

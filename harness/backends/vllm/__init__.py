@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Self, get_args
 from traitbench import controls
 from traitbench.backends import counting
 from traitbench.backends.backend import Asked, Backend, Options, Work
-from traitbench.backends.lengths import longest
+from traitbench.backends.lengths import longest, named
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.reading import begin, first_tokens, kept
@@ -178,13 +178,14 @@ class VLLM(Backend):
         """Raise BadData where the longest prompts do not fit into max_model_len with their answers."""
         for request, prompt in longest(self.renderer, requests, control, self.longest):
             ids = self.renderer.encode(prompt)
-            if isinstance(request, Write):
-                self._fits(ids, request.max_tokens)
-                continue
-            answers = list(itertools.chain(*self.renderer.options(request, prompt, ids)))
-            # Of a choice the last token of each answer is looked up, of a statement all of them are in the prompt.
-            whole = isinstance(request, Continue)
-            self._fits((*ids, *max((answer if whole else answer[:-1] for answer in answers), key=len)), 1)
+            with named(request):
+                if isinstance(request, Write):
+                    self._fits(ids, request.max_tokens)
+                    continue
+                answers = list(itertools.chain(*self.renderer.options(request, prompt, ids)))
+                # Of a choice the last token of each answer is looked up, of a statement all of them are in the prompt.
+                whole = isinstance(request, Continue)
+                self._fits((*ids, *max((answer if whole else answer[:-1] for answer in answers), key=len)), 1)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
