@@ -5,16 +5,26 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from threading import Lock
 from typing import Any, NamedTuple, Protocol, Self
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)  # fmt: skip
 from rich.progress import Progress as RichProgress
 
 from traitbench.terminal import visible
 
-__all__ = ["Bar", "Estimate", "Pace", "Progress", "Rows"]
+__all__ = ["Bar", "Bytes", "Estimate", "Pace", "Progress", "Rows"]
 
 _WORTH_SAYING = 60
 """Seconds from which a run's length is told in words; without a terminal, also those between two lines."""
@@ -211,15 +221,15 @@ class Bar:
             self.tell(f"{self._name}: {self._answered} of {self._left} answered, about {_duration(left)} left")
 
 
-class Rows:
-    """Counts the rows of a table; nothing is drawn for a table that is read at once."""
+class _Late:
+    """A bar that appears after some seconds, on a terminal; safe to be told from several threads."""
 
-    def __init__(self) -> None:
-        """Prepare; the bar appears after some seconds."""
+    def __init__(self, total: float | None, what: str, *columns: ProgressColumn) -> None:
         self.console = Console(stderr=True)
-        self._bar = RichProgress(TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn(), console=self.console)
-        self._task = self._bar.add_task("", total=None)
+        self._bar = RichProgress(*columns, console=self.console)
+        self._task = self._bar.add_task(what, total=total)
         self._began = time.monotonic()
+        self._lock = Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -228,9 +238,27 @@ class Rows:
         if self._bar.live.is_started:
             self._bar.stop()
 
-    def done(self, rows: int) -> None:
-        """Move on by a batch."""
-        self._bar.advance(self._task, rows)
-        waited = time.monotonic() - self._began > _WORTH_DRAWING
-        if waited and self.console.is_terminal and not self._bar.live.is_started:
-            self._bar.start()
+    def done(self, steps: int) -> None:
+        """Move on by so many rows or bytes."""
+        self._bar.advance(self._task, steps)
+        if time.monotonic() - self._began > _WORTH_DRAWING and self.console.is_terminal:
+            with self._lock:
+                if not self._bar.live.is_started:
+                    self._bar.start()
+
+
+class Rows(_Late):
+    """Counts the rows of a table; nothing is drawn for a table that is read at once."""
+
+    def __init__(self) -> None:
+        """Prepare; the bar appears after some seconds."""
+        super().__init__(None, "", TextColumn("{task.completed:,.0f} rows"), TimeElapsedColumn())
+
+
+class Bytes(_Late):
+    """Shows how much of `total` bytes is read; nothing is drawn for what is read at once."""
+
+    def __init__(self, total: int, what: str) -> None:
+        """Prepare; the bar appears after some seconds, named `what`."""
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TextColumn("left"), TimeRemainingColumn())
+        super().__init__(total, what, TextColumn("{task.description}"), *columns)

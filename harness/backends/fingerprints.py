@@ -7,13 +7,16 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 from traitbench.errors import BadData
+from traitbench.progress import Bytes
 from traitbench.store import write_json
 
-__all__ = ["cache_folder", "fingerprint", "sha256"]
+__all__ = ["cache_folder", "deciding", "fingerprint", "held", "joined", "parts", "sha256", "sha256s"]
 
 _BLOCK = 1 << 22
 _SMALL = 1 << 20
@@ -41,33 +44,61 @@ def fingerprint(place: Path) -> str:
 
     Names of files enter, the folder's does not. BadData for a file that cannot be read.
     """
-    files = [(place.name, place)] if place.is_file() else _files(place)
-    unread = [(path, size) for _, path in files if (size := path.stat().st_size) > _SMALL and _kept(path) is None]
-    if (size := sum(size for _, size in unread)) > _SAID:
-        print(f"traitbench: reading {size / 1e9:.0f} GB of {place} to name the weights (once)", file=sys.stderr)
+    return joined({place.name: sha256s([place])[0]} if place.is_file() else held(place))
+
+
+def joined(files: Mapping[str, str]) -> str:
+    """Name a model by its files: name of each -> sha256."""
     total = hashlib.sha256()
-    for name, path in files:
-        total.update(f"{name}\0{sha256(path)}\0".encode())
+    for name, held in sorted(files.items()):
+        total.update(f"{name}\0{held}\0".encode())
     return f"sha256:{total.hexdigest()[:16]}"
 
 
-def _files(folder: Path) -> list[tuple[str, Path]]:
-    """Names and paths of the files that decide an answer, with parts of the weights that an index puts deeper."""
-    names = {path.name for path in folder.iterdir() if path.is_file() and path.suffix in _DECIDING} - set(_ASIDE)
+def deciding(name: str) -> bool:
+    """Tell whether a file of a model's folder decides an answer, by its name."""
+    return "/" not in name and Path(name).suffix in _DECIDING and name not in _ASIDE
+
+
+def held(folder: Path) -> dict[str, str]:
+    """The sha256 of each file that decides an answer, by name, with parts of the weights that an index puts deeper."""
+    names = {path.name for path in folder.iterdir() if path.is_file() and deciding(path.name)}
     for index in folder.glob("*.safetensors.index.json"):
+        names |= {part for part in parts(index) if (folder / part).is_file()}
+    return dict(zip(sorted(names), sha256s([folder / name for name in sorted(names)]), strict=True))
+
+
+def parts(index: Path) -> set[str]:
+    """The files of weights that an index names; BadData for one that is none."""
+    try:
+        return {str(part) for part in json.loads(index.read_text("utf-8"))["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadData(
+            f"{index} is no index of weights ({error!r}); expected {{'weight_map': {{tensor: file}}}}; "
+            "save the model again"
+        ) from None
+
+
+def sha256s(paths: Sequence[Path]) -> list[str]:
+    """Return the sha256 of each file; those that have to be read are read side by side, with a bar if it takes long."""
+    unread = [path.stat().st_size for path in paths if path.stat().st_size > _SMALL and _kept(path) is None]
+    if not unread:
+        return [sha256(path) for path in paths]
+    if sum(unread) > _SAID:
+        print(f"traitbench: reading {sum(unread) / 1e9:.0f} GB to name the weights (once)", file=sys.stderr)
+    pool = ThreadPoolExecutor(min(len(unread), os.cpu_count() or 1))
+    with Bytes(sum(unread), "reading weights") as bar:
         try:
-            parts = {str(part) for part in json.loads(index.read_text("utf-8"))["weight_map"].values()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadData(
-                f"{index} is no index of weights ({error!r}); expected {{'weight_map': {{tensor: file}}}}; "
-                "save the model again"
-            ) from None
-        names |= {part for part in parts if (folder / part).is_file()}
-    return [(name, folder / name) for name in sorted(names)]
+            return list(pool.map(lambda path: sha256(path, bar.done), paths))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def sha256(path: Path) -> str:
-    """Return the sha256 of a file, from the cache where size, times and inode are as they were when it was read."""
+def sha256(path: Path, step: Callable[[int], None] | None = None) -> str:
+    """Return the sha256 of a file, from the cache where size, times and inode are as they were when it was read.
+
+    `step` is told of the bytes read. BadData for a file that cannot be read.
+    """
     if (kept := _kept(path)) is not None:
         return kept
     total, began = hashlib.sha256(), time.time_ns()
@@ -76,6 +107,8 @@ def sha256(path: Path) -> str:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
                 total.update(block)
+                if step is not None and before["size"] > _SMALL:
+                    step(len(block))
     except OSError as error:
         raise BadData(f"cannot read {path}: {error.strerror}; expected a model's file that you may read") from None
     if _state(path) != before:

@@ -96,6 +96,7 @@ def model_of(held: Leaving, name: str | None = None) -> Model:
 def _said(held: Leaving) -> ModelSpec:
     """The model that the control, or its adapter, names."""
     source, weights = (str(held.fit.model.get(key) or "") for key in ("source", "weights"))
+    weights = str(held.fit.model.get("revision") or weights)
     if source.startswith("embedded:"):
         return resolve(source.removeprefix("embedded:"))
     if "/" in source:

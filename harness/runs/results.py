@@ -219,7 +219,7 @@ class Results(Facts):
             rows = {filter: row.found_nothing() for filter, row in rows.items()}
         return Entry(
             model=self.model_name,
-            revision=self.model.get("weights"),
+            revision=self.model.get("revision") or self.model.get("weights"),
             method=self.method["name"],
             settings=self.method["settings"],
             method_version=self.method["version"],

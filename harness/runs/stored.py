@@ -25,7 +25,7 @@ __all__ = ["aims", "check_model", "check_shapes", "check_weights", "folders", "r
 
 _FILE = "control.json"
 _EXPECTED = "expected the folder of a control, as `traitbench fit` prints it, or a folder of such folders"
-_ELSEWHERE = frozenset({"backend", "model", "source", "weights", "vllm", "compiled"})
+_ELSEWHERE = frozenset({"backend", "model", "source", "weights", "revision", "vllm", "compiled"})
 """Parts of an identity that say who computes, or name the weights, which are held against each other by themselves."""
 _DOES = {"add": "adds", "clamp": "clamps", "zero": "zeroes", "project_out": "projects out", "cap": "caps",
          "rescale": "rescales"}  # fmt: skip
@@ -223,7 +223,8 @@ def check_weights(control: Control, spec: ModelSpec, where: str = "") -> None:
         check_shapes(skeleton(spec, weights), control)
         return
     found = known_as(spec, weights)
-    if found["weights"] != wanted:
+    # A commit stood for the files of a model of the hub once, and still means them.
+    if wanted not in (found["weights"], weights.revision):
         raise BadData(
             f"{where or 'the control'} was fitted on {_model(fit)} ({wanted}), and {spec.name} is {found['model']} "
             f"({found['weights']}); expected the same weights: give its model with --model, or fit it on this one"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -183,6 +185,32 @@ def test_a_folder_written_while_it_is_loaded_is_refused(tmp_path: Path, cache: P
         unchanged(spec, found)
 
 
+def test_files_are_read_side_by_side_and_named_as_one_by_one(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{n}.safetensors" for n in range(12)]
+    for n, path in enumerate(paths):
+        path.write_bytes(bytes([n]) * ((2 << 20) + n))
+    readers: set[int] = set()
+    seen: list[int] = []
+    done = fingerprints.Bytes.done
+
+    def watch(bar: fingerprints.Bytes, count: int) -> None:
+        readers.add(threading.get_ident())
+        seen.append(count)
+        done(bar, count)
+        time.sleep(0.01)
+
+    monkeypatch.setattr(fingerprints.Bytes, "done", watch)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert fingerprints.sha256s(paths) == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert 1 < len(readers) <= 4 and sum(seen) == sum(path.stat().st_size for path in paths)
+    paths[5].unlink()
+    paths[5].mkdir()
+    with pytest.raises(BadData, match=r"cannot read .*5\.safetensors"):
+        fingerprints.sha256s(paths)
+
+
 def _refusal(code: int, kind: type[Exception]) -> Exception:
     response = SimpleNamespace(status_code=code, headers={}, request=SimpleNamespace(url="https://huggingface.co"))
     return kind("refused", response=response)  # type: ignore[call-arg]
@@ -208,7 +236,9 @@ def test_what_the_hub_refuses_is_explained(
     assert told in str(caught.value)
 
 
-def test_without_a_network_it_fails_at_once_or_takes_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_network_it_fails_at_once_or_takes_the_cache(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, cache: Path
+) -> None:
     def unreachable(*_: Any, **__: Any) -> None:
         raise ConnectionError("Name or service not known")
 
@@ -217,14 +247,14 @@ def test_without_a_network_it_fails_at_once_or_takes_the_cache(monkeypatch: pyte
     with pytest.raises(BadData, match="cannot reach the hub for org/model"):
         locate(resolve("org/model"))
     assert time.monotonic() - start < 5
-    file = tmp_path / "snapshots" / ("c" * 40) / "config.json"
-    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: str(file))
+    folder = _folder(tmp_path / "snapshots" / ("c" * 40))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: str(folder / "config.json"))
     found = locate(resolve("org/model"))
-    assert (found.revision, found.fingerprint, found.offline) == ("c" * 40, "c" * 40, True)
+    assert (found.revision, found.fingerprint, found.offline) == ("c" * 40, fingerprint(folder), True)
 
 
-def test_the_hub_commit_is_pinned_and_pickles_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [SimpleNamespace(rfilename="model.safetensors")]
+def test_the_hub_commit_is_pinned_and_pickles_are_refused(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
+    files = [SimpleNamespace(rfilename="model.safetensors", lfs=SimpleNamespace(sha256="e" * 64))]
     info = SimpleNamespace(sha="d" * 40, siblings=files)
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: info)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *_, **__: "config.json")

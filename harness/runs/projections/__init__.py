@@ -161,8 +161,10 @@ def _model(found: Graded, plan: Plan, path: Path) -> ModelSpec:
         )
     if revision := plan.model_args.get("revision"):
         spec = spec.model_copy(update={"revision": str(revision)})
-    here, then = known_as(spec, locate(spec)).get("weights"), found.kept.model.get("weights")
-    if then is not None and here != then:
+    weights, then = locate(spec), found.kept.model.get("weights")
+    # A commit stood for the files of a model of the hub once, and still means them.
+    here = known_as(spec, weights).get("weights")
+    if then not in (None, here, weights.revision):
         raise BadData(f"{path}: {plan.model} answered with the weights {then}, and those here are {here}")
     return spec
 
