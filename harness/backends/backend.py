@@ -10,13 +10,17 @@ from typing import Any, ClassVar, Self
 from pydantic import Field
 
 from traitbench.backends.models import ModelSpec
-from traitbench.errors import refuse_others
+from traitbench.errors import BadData, refuse_others
 from traitbench.types import Beginning, Control, Kind, Op, Record, Request, Response, Write
 
-__all__ = ["Asked", "Backend", "Options", "Work", "penalised"]
+__all__ = ["Asked", "Backend", "NotFinite", "Options", "Work", "penalised"]
 
 Asked = tuple[Control | None, Request]
 """A request and the control that it is asked under."""
+
+
+class NotFinite(BadData):
+    """Raised where a model's logits are no numbers, so that no token can be chosen; says what they are."""
 
 
 class Options(Record):

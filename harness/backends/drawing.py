@@ -8,7 +8,9 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import pad
 
-__all__ = ["Ask", "Drawer", "drawn"]
+from traitbench.backends.backend import NotFinite
+
+__all__ = ["Ask", "Drawer", "drawn", "finite"]
 
 Tokens = tuple[int, ...]
 
@@ -32,6 +34,13 @@ class Ask(NamedTuple):
     seed: int = 0
 
 
+def finite(logits: torch.Tensor, tokens: torch.Tensor) -> None:
+    """Raise NotFinite unless the likeliest `tokens` (rows,) have finite logits (rows, vocabulary): a NaN is likeliest."""
+    peaks = logits.gather(-1, tokens[:, None])
+    if not torch.isfinite(peaks).all():
+        raise NotFinite(f"{float(peaks[~torch.isfinite(peaks)][0])}")
+
+
 class Drawer:
     """Draws the tokens of the rows of one batch.
 
@@ -53,12 +62,13 @@ class Drawer:
             self._seen = seen.to(device)
 
     def next(self, logits: torch.Tensor) -> torch.Tensor:
-        """Return a token for each row of logits (rows, vocabulary)."""
+        """Return a token for each row of logits (rows, vocabulary); NotFinite where they are no numbers."""
         logits = logits.float()
         if self._seen is not None:
             punished = torch.where(logits < 0, logits * self._penalty, logits / self._penalty)
             logits = torch.where(self._seen, punished, logits)
         tokens = logits.argmax(-1)
+        finite(logits, tokens)
         if self._sampled:
             warm = self._temperature > 0
             scaled = logits / torch.where(warm, self._temperature, 1.0)

@@ -13,9 +13,9 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
-from transformers import GenerationConfig
+from transformers import GenerationConfig, LogitsProcessorList
 
-from traitbench.backends.drawing import Ask, Drawer
+from traitbench.backends.drawing import Ask, Drawer, finite
 from traitbench.backends.forward import TOLERANCE, Scorer, packable
 from traitbench.backends.packing import Item, chunks, groups
 from traitbench.backends.slots import Layer, Slots, bytes_a_token, grouped
@@ -141,8 +141,14 @@ class Writer:
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(first.seed)
             with edits.generating() if edits is not None else nullcontext():
-                out = self.model.generate(ids, attention_mask=mask, generation_config=config)
+                given = {"generation_config": config, "logits_processor": LogitsProcessorList([_checked])}
+                out = self.model.generate(ids, attention_mask=mask, **given)
         return [_until(row[: ask.most], stops) for row, ask in zip(out[:, width:].tolist(), asks, strict=True)]
+
+
+def _checked(_: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    finite(logits, logits.argmax(-1))
+    return logits
 
 
 class _Batch:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from traitbench.backends.backend import Backend
+from traitbench.backends.backend import Backend, NotFinite
 from traitbench.errors import BadData
 from traitbench.interrupts import handed_on
 from traitbench.journal import RunFolder
@@ -23,7 +23,7 @@ from traitbench.types import Control, Request, Response, digest
 if TYPE_CHECKING:
     from traitbench.runs.plan import Prepared
 
-__all__ = ["administer", "key_of"]
+__all__ = ["administer", "key_of", "refuse_not_finite"]
 
 
 Group = Sequence[tuple[Condition, Control]]
@@ -132,12 +132,12 @@ def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[
     every = [pairs[place][1] for place in once]
     answers = backend.run(every, done) if len(group) == 1 else backend.run_mixed([pairs[n] for n in once], done)
     # An interrupt waits until the batch is written, and then finds the backend, which keeps what is under way.
-    with closing(handed_on(answers)) as batches:
+    with closing(handed_on(answers)) as batches, _overflown(names, desk):
         for batch in desk.meter.timed(batches, every):
             desk.progress.condition(names[max(once[i] for i in batch)])
             new = {keys[once[i]]: response for i, response in batch.items() if keys[once[i]] not in held}
             for i, response in batch.items():
-                _check(response, names[once[i]], backend)
+                refuse_not_finite(response, names[once[i]], backend)
             desk.folder.append(new)
             held.update(new)
             desk.progress.done(sum(len(places[keys[once[i]]]) for i in set(batch) - done))
@@ -150,16 +150,28 @@ def _ask(desk: _Desk, group: Group, asked: Sequence[Sequence[Request]]) -> list[
     return out
 
 
-def _check(response: Response, condition: str, backend: Backend) -> None:
+@contextmanager
+def _overflown(names: Sequence[str], desk: _Desk) -> Iterator[None]:
+    """Say of which condition it is that a model cannot write."""
+    try:
+        yield
+    except NotFinite as error:
+        raise _no_number(f"{names[0]}: the model's logits hold {error}", desk.backend) from None
+
+
+def refuse_not_finite(response: Response, condition: str, backend: Backend) -> None:
     """Refuse numbers that are not finite before they are kept: no score can be made of them."""
     numbers = [*(response.option_logprobs or ()), response.loglik]
     if wrong := [number for number in numbers if number is not None and not math.isfinite(number)]:
-        dtype = backend.identity.get("dtype")
-        raise BadData(
-            f"{condition}: the model answers with {wrong[0]} where a log-probability should be"
-            f"{f' (dtype {dtype})' if dtype else ''}; nothing of that batch is kept. Half precision overflows in some "
-            "models: use --model_args dtype=float32 or bfloat16; under a control, a weaker one"
-        )
+        raise _no_number(f"{condition}: the model answers with {wrong[0]} where a log-probability should be", backend)
+
+
+def _no_number(what: str, backend: Backend) -> BadData:
+    dtype = backend.identity.get("dtype")
+    return BadData(
+        f"{what}{f' (dtype {dtype})' if dtype else ''}; nothing of that batch is kept. Half precision overflows in "
+        "some models: use --model_args dtype=float32 or bfloat16; under a control, a weaker one"
+    )
 
 
 def _sample(desk: _Desk, condition: Condition, request: Request, response: Response) -> Sample:

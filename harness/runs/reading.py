@@ -8,7 +8,7 @@ from traitbench.backends import neutral
 from traitbench.backends.backend import Backend
 from traitbench.backends.models import ModelSpec
 from traitbench.journal import RunFolder
-from traitbench.runs.administer import key_of
+from traitbench.runs.administer import key_of, refuse_not_finite
 from traitbench.statistics.thresholds import judge
 from traitbench.tables import Table, number
 from traitbench.tasks.verdict import reading_reasons
@@ -30,6 +30,8 @@ def reading(
         backend.start(tell)
     with backend.under(plain):
         for batch in backend.run(requests, done):
+            for response in batch.values():
+                refuse_not_finite(response, "neutral text without a control", backend)
             new = {keys[i]: response for i, response in batch.items() if keys[i] not in held}
             folder.append(new)
             held.update(new)
