@@ -90,6 +90,8 @@ class Backend(ABC):
     """Whether neutral prose is asked to tell whether its model reads: not of what is no model, nor what is billed."""
     beginning: Beginning | None = None
     """What was found of the token that texts began with in training; None where it was not looked for."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the results should know of how this model was asked."""
     undeciding: ClassVar[frozenset[str]] = frozenset()
     """Keys of --model_args that change no answer; runs that differ in nothing else share a folder."""
 

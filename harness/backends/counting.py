@@ -91,12 +91,12 @@ def _rendered(
     renderer: Renderer, requests: Sequence[Request], control: Control
 ) -> Iterator[tuple[Request, Tokens, tuple[Tokens, ...]]]:
     """Each request with its prompt and its answers as tokens; statements behind one prompt render it once."""
-    held: dict[tuple[tuple[Message, ...], str], tuple[str, Tokens]] = {}
+    held: dict[tuple[tuple[Message, ...], str, bool], tuple[str, Tokens]] = {}
     for request in requests:
-        turns = request.conversation(control)
-        if (turns, request.cue) not in held:
-            prompt = renderer.render(turns, request.cue)
-            held = {(turns, request.cue): (prompt, renderer.encode(prompt))}
-        prompt, ids = held[turns, request.cue]
+        shown = (request.conversation(control), request.cue, isinstance(request, Write))
+        if shown not in held:
+            prompt = renderer.prompt(request, control)
+            held = {shown: (prompt, renderer.encode(prompt))}
+        prompt, ids = held[shown]
         options = [] if isinstance(request, Write) else renderer.options(request, prompt, ids)
         yield request, ids, tuple(dict.fromkeys(itertools.chain.from_iterable(options)))

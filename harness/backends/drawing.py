@@ -35,7 +35,7 @@ class Ask(NamedTuple):
 
 
 def finite(logits: torch.Tensor, tokens: torch.Tensor) -> None:
-    """Raise NotFinite unless the likeliest `tokens` (rows,) have finite logits (rows, vocabulary): a NaN is likeliest."""
+    """Raise NotFinite unless the likeliest `tokens` (rows,) have finite logits (rows, vocabulary): a NaN wins."""
     peaks = logits.gather(-1, tokens[:, None])
     if not torch.isfinite(peaks).all():
         raise NotFinite(f"{float(peaks[~torch.isfinite(peaks)][0])}")

@@ -18,12 +18,12 @@ from traitbench.backends import counting
 from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.drawing import Ask
 from traitbench.backends.forward import Along, Scorer
-from traitbench.backends.lengths import check_answer, check_positions, longest, positions
+from traitbench.backends.lengths import check_answer, check_positions, longest, padding, positions
 from traitbench.backends.loading import device_of, ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, joined
 from traitbench.backends.reading import begin, compared, first_tokens
-from traitbench.backends.rendering import Renderer, Tokens, draw_seed, padding
+from traitbench.backends.rendering import Renderer, Tokens, draw_seed
 from traitbench.backends.trie import pooled
 from traitbench.backends.weights import known_as, locate, unchanged
 from traitbench.backends.writing import Writer
@@ -88,6 +88,7 @@ class HuggingFace(Backend):
         unchanged(spec, self.weights)
         self.renderer = Renderer(self.tokenizer, chat_template)
         self.renderer.known = getattr(self.model.get_input_embeddings(), "num_embeddings", None)
+        self.notes = self.renderer.notes
         stops = self.renderer.stops(ends(self.model.generation_config, self.tokenizer))
         self.model.generation_config.eos_token_id = stops or None
         self._positions = positions(self.model.config)
@@ -204,7 +205,7 @@ class HuggingFace(Backend):
 
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown."""
-        return self.renderer.render(request.conversation(self._control), request.cue)
+        return self.renderer.prompt(request, self._control)
 
     def work(self, requests: Sequence[Request], control: Control) -> Work:
         """Count the tokens of the rows as they are packed, or of each prompt by itself."""
@@ -292,8 +293,11 @@ class HuggingFace(Backend):
             if not done.issuperset(which[n] for n in batch):
                 replies = self._write_batch([asks[n] for n in batch])
                 yield {
-                    which[n]: reply.model_copy(update={"prompt_hash": prompt_hash(prompts[which[n]])})
+                    which[n]: reply.model_copy(
+                        update={"prompt_hash": prompt_hash(prompt), "text": self.renderer.opened(prompt) + reply.text}
+                    )
                     for n, reply in zip(batch, replies, strict=True)
+                    for prompt in [prompts[which[n]]]
                 }
 
     def _ask(self, request: Request, prompt: str) -> Ask:

@@ -11,7 +11,7 @@ from traitbench.backends.rendering import Renderer
 from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Control, Request, Write
 
-__all__ = ["check_answer", "check_positions", "longest", "named", "positions"]
+__all__ = ["check_answer", "check_positions", "longest", "named", "padding", "positions"]
 
 _MANY = 4
 """Prompts of each kind that are looked at: the one of most characters need not be that of most tokens."""
@@ -32,7 +32,7 @@ def longest(
         kinds.setdefault(type(request), []).append(request)
     for mine in kinds.values():
         for request in heapq.nlargest(_MANY, mine, key=_characters):
-            prompt = renderer.render(request.conversation(control), request.cue)
+            prompt = renderer.prompt(request, control)
             if len(prompt.encode()) + _behind(request) >= limit:
                 yield request, prompt
 
@@ -64,6 +64,15 @@ def check_answer(request: Request, prompt: int, behind: int, most: int | None, l
                 f"a prompt of {prompt} tokens and {what} do not fit into the {most} positions of {label}; {ways}, or "
                 "take a model with a longer context"
             )
+
+
+def padding(tokenizer: Any, known: int | None, others: Sequence[int] = ()) -> int:
+    """A token to pad with: the tokenizer's where the model has a row for it (`known` in all), else one of `others`.
+
+    Under the mask any token does; one that was added to the tokenizer alone has no row.
+    """
+    given = (tokenizer.pad_token_id, *others, tokenizer.eos_token_id, 0)
+    return next(token for token in given if token is not None and (known is None or token < known))
 
 
 @contextmanager

@@ -5,15 +5,17 @@ from __future__ import annotations
 import datetime
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from traitbench.backends.thinking import CLOSED, SWITCHED, closed, opened
 from traitbench.errors import BadData
-from traitbench.types import Choose, Continue, Message, Request
+from traitbench.types import Choose, Continue, Control, Message, Request, Write
 
 __all__ = [
-    "TAIL", "TEMPLATE", "TOLD", "Renderer", "Tokens", "apart", "continued", "draw_seed", "padding", "plain",
+    "TAIL", "TEMPLATE", "TOLD", "Renderer", "Tokens", "apart", "continued", "draw_seed", "plain",
     "system_in_user_turn",
 ]  # fmt: skip
 
@@ -56,6 +58,7 @@ class Renderer:
         self._answers: dict[tuple[str, str], Tokens] = {}
         self._parts = self.chat and self._takes_parts()
         self.system_role = not self.chat or self._takes_system()
+        self.thinks, self.notes = self._thinks() if self.chat else (False, ())
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -66,13 +69,19 @@ class Renderer:
             "system_role": self.system_role,
             "date": _DATE.date().isoformat() if self.chat else None,
             **({"content_parts": True} if self._parts else {}),
+            **({"thinking": "closed"} if self.thinks else {}),
             **({"begins": self.tokenizer.decode(list(self.begins))} if self.begins else {}),
         }
 
-    def render(self, conversation: Sequence[Message], cue: str = "") -> str:
+    def prompt(self, request: Request, control: Control | None) -> str:
+        """Render what a request shows under a control."""
+        return self.render(request.conversation(control), request.cue, thinks=isinstance(request, Write))
+
+    def render(self, conversation: Sequence[Message], cue: str = "", thinks: bool = False) -> str:
         """Return the prompt: the template's text up to the answer, or the contents and the cue without a template.
 
-        BadData where the template refuses the turns or leaves words of them out.
+        A block of reasoning that the template opens there is closed unless the model `thinks`. BadData where the
+        template refuses the turns or leaves words of them out.
         """
         if not self.chat:
             return plain(conversation, cue)
@@ -95,7 +104,11 @@ class Renderer:
                     f"{turn.content[:60]!r}; expected all of them in the prompt; use another placement or pass "
                     "chat_template=False"
                 )
-        return prompt
+        return prompt if thinks else closed(prompt)
+
+    def opened(self, prompt: str) -> str:
+        """The tag of a block of reasoning that a prompt ends in, which a reply goes on from; empty without one."""
+        return opened(prompt) if self.thinks else ""
 
     def encode(self, prompt: str) -> Tokens:
         """Tokenise a rendered prompt. A template writes its special tokens itself; else the defaults are added."""
@@ -180,17 +193,23 @@ class Renderer:
         """Return the text as it stands behind a prompt."""
         return continued(request_text, self.chat)
 
-    def _apply(self, conversation: Sequence[Message], parts: bool, asks: bool = True) -> str:
+    def _apply(self, conversation: Sequence[Message], parts: bool, asks: bool = True, **more: Any) -> str:
         turns: list[dict[str, Any]] = [m.model_dump() for m in conversation]
         if parts:
             turns = [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]
-        text: str = self.tokenizer.apply_chat_template(
-            turns,
-            tokenize=False,
-            add_generation_prompt=asks,
-            **TOLD,
-        )
+        told = {"tokenize": False, "add_generation_prompt": asks, **TOLD, **more}
+        text: str = self.tokenizer.apply_chat_template(turns, **told)
         return text
+
+    def _thinks(self) -> tuple[bool, tuple[str, ...]]:
+        """Tell whether the template opens a block of reasoning, and what a reader should know of it."""
+        probe = (Message(role="user", content=_PROBE),)
+        prompt = self._apply(probe, self._parts)
+        if opened(prompt):
+            return True, (CLOSED,)
+        with suppress(Exception):
+            return False, (SWITCHED,) if self._apply(probe, self._parts, enable_thinking=True) != prompt else ()
+        return False, ()
 
     def _takes_parts(self) -> bool:
         """Tell whether words arrive only as a list of parts, as with models that also see; BadData if not even so."""
@@ -216,15 +235,6 @@ class Renderer:
             return _PROBE in self._apply(probe, self._parts)
         except Exception:
             return False
-
-
-def padding(tokenizer: Any, known: int | None, others: Sequence[int] = ()) -> int:
-    """A token to pad with: the tokenizer's where the model has a row for it (`known` in all), else one of `others`.
-
-    Under the mask any token does; one that was added to the tokenizer alone has no row.
-    """
-    given = (tokenizer.pad_token_id, *others, tokenizer.eos_token_id, 0)
-    return next(token for token in given if token is not None and (known is None or token < known))
 
 
 def plain(conversation: Sequence[Message], cue: str) -> str:

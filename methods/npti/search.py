@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, StoppingCriteriaList
 
-from traitbench.backends.rendering import padding
+from traitbench.backends.lengths import padding
 from traitbench.controls.interventions import layers, recorded, site_width
 from traitbench.methods.npti.counting import Activity, Tally
 from traitbench.statistics.quantiles import Bins

@@ -16,7 +16,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from traitbench.backends.rendering import padding
+from traitbench.backends.lengths import padding
 from traitbench.controls.adapters import Base, copy_adapter
 from traitbench.errors import BadData
 from traitbench.methods.training.examples import Example, Extension, LossPoint

@@ -12,8 +12,8 @@ from said import Say
 from tiny_models import CHATML, CONFIGS, saved
 
 from traitbench.backends.hf import HuggingFace
+from traitbench.backends.lengths import padding
 from traitbench.backends.models import resolve
-from traitbench.backends.rendering import padding
 from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Control, Doc, Message, Request, Write
 

@@ -18,8 +18,8 @@ import torch
 from lm_eval.models.huggingface import HFLM
 
 from traitbench.backends.hf import HuggingFace
+from traitbench.backends.lengths import padding
 from traitbench.backends.lm_eval.scoring import Row, Scored, Tokens, scored
-from traitbench.backends.rendering import padding
 from traitbench.errors import BadData, UnsupportedControl
 from traitbench.types import Control, Message
 

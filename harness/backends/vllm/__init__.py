@@ -96,6 +96,7 @@ class VLLM(Backend):
         self.dtype = precision(given.dtype, self.config, self._cpu)
         about = [known_as(spec, self.weights), self.dtype, self.renderer.identity]
         named = first_tokens(self.config, self.tokenizer)
+        self.notes = self.renderer.notes
         self.beginning = begin(self.renderer, named, lambda: kept(about, lambda: self._begun(options)))
         self.longest = longest_prompt(given.max_model_len, self.config, spec.label)
         self._chunk = options.batch_size or _CHUNK[self._cpu]
@@ -162,7 +163,7 @@ class VLLM(Backend):
 
     def prompt(self, request: Request) -> str:
         """Render the exact text that the model is shown."""
-        return self.renderer.render(request.conversation(self._control), request.cue)
+        return self.renderer.prompt(request, self._control)
 
     def start(self, tell: Callable[[str], None]) -> None:
         """Start and check the engine, and say so: that takes minutes on a CPU, and on a GPU where it compiles."""
@@ -275,27 +276,28 @@ class VLLM(Backend):
         return out
 
     def _write(self, asked: Sequence[tuple[Control | None, Any]]) -> list[Response]:
-        asks, hashes = [], []
+        asks, hashes, begun = [], [], []
         for (control, request), (prompt, ids) in zip(asked, self._encoded(asked), strict=True):
             self._fits(ids, request.max_tokens)
             hashes.append(prompt_hash(prompt))
+            begun.append(self.renderer.opened(prompt))
             drawn = {"seed": draw_seed(request.seed, hashes[-1])} if request.temperature > 0 else {}
             given = {name: getattr(request, name) for name in ("max_tokens", "temperature", "repetition_penalty")}
             given["stop_token_ids"] = self._ends
             asks.append(self._ask(control, ids, len(ids), **given, **drawn))
         found = []
-        for name, out in zip(hashes, self.engine.ask(asks), strict=True):
+        for name, tag, out in zip(hashes, begun, self.engine.ask(asks), strict=True):
             row = list(out.outputs[0].token_ids)
             stop = next((place for place, token in enumerate(row) if token in self._ends), None)
             said = row if stop is None else row[:stop]
-            text = self.tokenizer.decode(said, skip_special_tokens=True)
+            text = tag + self.tokenizer.decode(said, skip_special_tokens=True)
             found.append(
                 Response(status="truncated" if stop is None else "valid", prompt_hash=name, text=text, tokens=len(said))
             )
         return found
 
     def _encoded(self, asked: Sequence[Asked]) -> list[tuple[str, Tokens]]:
-        prompts = [self.renderer.render(request.conversation(control), request.cue) for control, request in asked]
+        prompts = [self.renderer.prompt(request, control) for control, request in asked]
         return list(zip(prompts, self.renderer.encode_all(prompts), strict=True))
 
     def _fits(self, ids: Sequence[int], more: int) -> None:
