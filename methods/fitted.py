@@ -32,14 +32,35 @@ def fitted(method: Method, target: Target | None, bench: Bench) -> Control:
     data = dict(method.reads(target, bench))
     note = _note(method, target, bench, data)
     if note.is_file() and not bench.fresh:
-        return controls.read(bench.folder / read_json(note)["control"])
+        return _found(note, bench)
     control = _fit(method, target, bench)
     if control.fit is None:
         raise BadData(f"the method {method.name} says nothing of its fit; expected Control.fit to be set")
     control = control.model_copy(update={"fit": control.fit.model_copy(update={"data": data})})
     place = controls.keep(control, bench.folder)
-    write_json(note, {"control": place.name})
+    write_json(note, _told(place.name, control))
     return control
+
+
+def _found(note: Path, bench: Bench) -> Control:
+    """Read the control that `note` names; BadData where it is damaged or not the one that was fitted then."""
+    held = read_json(note)
+    try:
+        control = controls.read(bench.folder / str(held["control"]))
+    except (KeyError, TypeError):
+        raise BadData(f"{note} names no control; remove it to fit again") from None
+    if held not in ({"control": held["control"]}, _told(str(held["control"]), control)):
+        raise BadData(
+            f"{note} names a control that {held.get('method')} fitted for {held.get('target')}, and {held['control']} "
+            "is another one; remove the note to fit again"
+        )
+    return control
+
+
+def _told(name: str, control: Control) -> dict[str, str]:
+    """What a note says of the control in the folder `name`."""
+    fit = control.fit
+    return {"control": name, "method": fit.method if fit else "", "target": fit.target if fit else ""}
 
 
 def is_kept(method: Method, target: Target | None, bench: Bench) -> bool:

@@ -34,7 +34,7 @@ from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.method import Method
 from traitbench.methods.sft import instruction, opened, trained_on
 from traitbench.methods.strengths import Grid
-from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
+from traitbench.methods.training import Example, Trained, check_extra, example, kept, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import read_json, write_json
 from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Message, Record, Target, Trait, digest
@@ -201,7 +201,8 @@ class P_Tailor(Method):
         note = bench.cache / f"{self.name}-{name}.json"
         if note.is_file():
             done = _Done.model_validate(read_json(note))
-            if (done.adapter(bench.cache) / "experts.safetensors").is_file():
+            place = done.adapter(bench.cache)
+            if (place / "experts.safetensors").is_file() and kept(place.parent, bench.tell) is not None:
                 return done
         began = time.perf_counter()
         trained, details, sought = self._train(corpus, bench)

@@ -23,6 +23,7 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from traitbench.backends.fingerprints import fingerprint
 from traitbench.errors import BadData, MissingExtra
 from traitbench.methods.training.examples import Example, Extension, LossPoint, example
 from traitbench.methods.training.recipes import Recipe
@@ -32,9 +33,10 @@ from traitbench.types import Record, digest
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra", "example", "search", "settled",
-           "train"]  # fmt: skip
+__all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra", "example", "kept", "search",
+           "settled", "train"]  # fmt: skip
 
+_NOTE = "trained.json"
 _FORMAT = 2
 """Of what is kept in the cache: raise it when an equal recipe trains another adapter."""
 
@@ -67,6 +69,8 @@ class Trained(Record):
     seconds: float
     examples: int
     curve: tuple[LossPoint, ...]
+    files: str = ""
+    """Digest of the files of the PEFT folder."""
 
     @property
     def adapter(self) -> Path:
@@ -214,19 +218,32 @@ def _trained(
     ]  # fmt: skip
     name = digest(decides)
     folder = bench.cache / f"training-{name}"
-    note = folder / "trained.json"
-    if note.is_file():
-        return Trained.model_validate({**read_json(note), "folder": str(folder / "adapter")})
+    if (before := kept(folder, bench.tell)) is not None:
+        return before
     from traitbench.methods.training.trainers import run
 
     # Of several processes that train together the first one holds the folder.
     alone = os.environ.get("RANK", "0") == "0"
     with locked(folder, "train something else meanwhile") if alone else nullcontext():
         done = run(bench, what, plan, rows, held, folder, extension, start)
-    trained = Trained(folder=str(folder / "adapter"), name=name, recipe=plan, examples=len(rows), **done)
-    write_json(note, trained.model_dump(mode="json", exclude={"folder"}))
+    trained = Trained(
+        folder=str(folder / "adapter"), name=name, recipe=plan, examples=len(rows),
+        files=fingerprint(folder / "adapter"), **done,
+    )  # fmt: skip
+    write_json(folder / _NOTE, trained.model_dump(mode="json", exclude={"folder"}))
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return trained
+
+
+def kept(folder: Path, tell: Callable[[str], None]) -> Trained | None:
+    """What was trained into a folder of the cache before; None where nothing was, or where its files are others now."""
+    if not (folder / _NOTE).is_file():
+        return None
+    found = Trained.model_validate({**read_json(folder / _NOTE), "folder": str(folder / "adapter")})
+    if found.files and not (found.adapter.is_dir() and found.files == fingerprint(found.adapter)):
+        tell(f"{found.adapter} was changed since it was trained: it is trained anew")
+        return None
+    return found
 
 
 def _start_name(start: Path | None) -> str | None:

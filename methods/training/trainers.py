@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,10 +13,10 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.pytorch_utils import Conv1D
-from transformers.trainer_utils import get_last_checkpoint
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from traitbench.backends.fingerprints import joined, sha256s
 from traitbench.backends.lengths import padding
 from traitbench.controls.adapters import Base, copy_adapter
 from traitbench.errors import BadData
@@ -57,7 +58,7 @@ def run(
                 trainer.remove_callback(PrinterCallback)
                 if plan.patience is not None and plan.match_steps is None:
                     trainer.add_callback(EarlyStoppingCallback(plan.patience))
-                done = _train(trainer, folder)
+                done = _train(trainer, folder, bench.tell)
             _save(trainer, folder, extension, backend.base)
         finally:
             if extension:
@@ -193,13 +194,36 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             write_json(self.clock, {"seconds": self.seconds})
+            place = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            write_json(place / _SEAL, {"files": _contents(place)})
 
 
-def _train(trainer: Any, folder: Path) -> dict[str, Any]:
+_SEAL = "sealed.json"
+"""The file that names what was saved in a checkpoint; one without it was not saved whole."""
+
+
+def _contents(place: Path) -> str:
+    """Name the files of a checkpoint, but those that each process writes for itself."""
+    files = [p for p in sorted(place.iterdir()) if p.is_file() and p.name != _SEAL and "rng_state" not in p.name]
+    return joined(dict(zip([path.name for path in files], sha256s(files), strict=True)))
+
+
+def _last(places: Path, tell: Callable[[str], None]) -> str | None:
+    """The checkpoint to go on from; what was not saved whole goes, and all of them where one was changed since."""
+    found = sorted(places.glob("checkpoint-*"), key=lambda place: int(place.name.rpartition("-")[2]))
+    for place in [place for place in found if not (place / _SEAL).is_file()]:
+        found.remove(place)
+        shutil.rmtree(place, ignore_errors=True)
+    if changed := [place for place in found if read_json(place / _SEAL) != {"files": _contents(place)}]:
+        tell(f"{changed[0]} was changed since it was saved: the training begins anew")
+        shutil.rmtree(places, ignore_errors=True)
+        return None
+    return str(found[-1]) if found else None
+
+
+def _train(trainer: Any, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, _Watch))
-    places = folder / "checkpoints"
-    last = get_last_checkpoint(str(places)) if places.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=_last(folder / "checkpoints", tell))
     curve = _curve(trainer.state.log_history)
     tokens = _tokens(trainer.state.log_history)
     best = trainer.state.best_global_step or trainer.state.global_step

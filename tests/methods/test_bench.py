@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -226,6 +227,18 @@ def test_a_fit_is_made_once_and_read_again(bench: Bench, monkeypatch: pytest.Mon
     (bench.folder / first.hash / "tensors.safetensors").write_bytes(b"")
     with pytest.raises(BadData, match="cannot read"):
         fitted(Push(), HIGH, bench)
+
+
+def test_a_note_that_names_another_control_is_refused(bench: Bench) -> None:
+    fitted(Push(), HIGH, bench)
+    (note,) = (bench.folder / "fits").glob("*.json")
+    held = json.loads(note.read_text())
+    for other, told in (({**held, "target": "openness=low"}, "is another one; remove the note"), ({}, "no control")):
+        note.write_text(json.dumps(other))
+        with pytest.raises(BadData, match=told):
+            fitted(Push(), HIGH, bench)
+    note.write_text(json.dumps({"control": held["control"]}))
+    assert fitted(Push(), HIGH, bench).hash == held["control"][:16], "as notes were before"
 
 
 def test_benches_of_several_fits_have_the_seeds_that_follow(bench: Bench) -> None:

@@ -247,6 +247,61 @@ def test_what_was_trained_is_not_trained_again(make: Bencher, backend: HuggingFa
         train(make(begin=refuse), "sft", SFT, rows[:-1], held)
 
 
+def changed(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+
+
+def test_an_adapter_that_was_changed_in_the_cache_is_trained_anew(make: Bencher, backend: HuggingFace) -> None:
+    rows, held = texts(backend, 8), texts(backend, 4, first=20)
+    first = train(make(), "sft", SFT, rows, held)
+    weights = (first.adapter / WEIGHTS).read_bytes()
+    changed(first.adapter / WEIGHTS)
+    bench = make()
+    told: list[str] = []
+    bench.tell = told.append
+    again = train(bench, "sft", SFT, rows, held)
+    assert (again.adapter / WEIGHTS).read_bytes() == weights and again.files == first.files
+    assert len(told) == 1 and "was changed since it was trained: it is trained anew" in told[0]
+
+
+@pytest.mark.parametrize("what", ["changed", "half"])
+def test_a_checkpoint_is_gone_on_from_only_as_it_was_saved(what: str, make: Bencher, backend: HuggingFace) -> None:
+    rows, held = texts(backend, 8), texts(backend, 4, first=20)
+    whole = train(make(), "sft", SFT, rows, held)
+    weights = (whole.adapter / WEIGHTS).read_bytes()
+    shutil.rmtree(whole.adapter.parent)
+
+    def begin(what: str, total: int) -> Callable[[int], None]:
+        done = 0
+
+        def step(n: int) -> None:
+            nonlocal done
+            done += n
+            if done == total:
+                raise KeyboardInterrupt
+
+        return step
+
+    bench = make(begin=begin)
+    with pytest.raises(KeyboardInterrupt):
+        train(bench, "sft", SFT, rows, held)
+    places = whole.adapter.parent / "checkpoints"
+    last = max(places.glob("checkpoint-*"), key=lambda place: int(place.name.rpartition("-")[2]))
+    if what == "changed":
+        changed(last / WEIGHTS)
+    else:
+        # As a kill in the middle leaves it.
+        (last / "trainer_state.json").unlink()
+        (last / "sealed.json").unlink()
+    bench, told = make(), list[str]()
+    bench.tell = told.append
+    again = train(bench, "sft", SFT, rows, held)
+    assert (again.adapter / WEIGHTS).read_bytes() == weights
+    assert [("begins anew" in line) for line in told] == ([True] if what == "changed" else [])
+
+
 def test_two_runs_do_not_train_the_same_at_once(make: Bencher, backend: HuggingFace) -> None:
     rows, held = texts(backend, 8), texts(backend, 4, first=20)
 
