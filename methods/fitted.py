@@ -57,10 +57,10 @@ def _found(note: Path, bench: Bench) -> Control:
     return control
 
 
-def _told(name: str, control: Control) -> dict[str, str]:
+def _told(name: str, control: Control) -> dict[str, str | None]:
     """What a note says of the control in the folder `name`."""
     fit = control.fit
-    return {"control": name, "method": fit.method if fit else "", "target": fit.target if fit else ""}
+    return {"control": name, "method": fit.method if fit else None, "target": fit.target if fit else None}
 
 
 def is_kept(method: Method, target: Target | None, bench: Bench) -> bool:

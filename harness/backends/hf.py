@@ -294,7 +294,10 @@ class HuggingFace(Backend):
                 replies = self._write_batch([asks[n] for n in batch])
                 yield {
                     which[n]: reply.model_copy(
-                        update={"prompt_hash": prompt_hash(prompt), "text": self.renderer.opened(prompt) + reply.text}
+                        update={
+                            "prompt_hash": prompt_hash(prompt),
+                            "text": self.renderer.opened(prompt) + (reply.text or ""),
+                        }
                     )
                     for n, reply in zip(batch, replies, strict=True)
                     for prompt in [prompts[which[n]]]

@@ -72,7 +72,7 @@ def padding(tokenizer: Any, known: int | None, others: Sequence[int] = ()) -> in
     Under the mask any token does; one that was added to the tokenizer alone has no row.
     """
     given = (tokenizer.pad_token_id, *others, tokenizer.eos_token_id, 0)
-    return next(token for token in given if token is not None and (known is None or token < known))
+    return next(int(token) for token in given if token is not None and (known is None or token < known))
 
 
 @contextmanager

@@ -94,8 +94,8 @@ def evaluate(
             identity = backend.identity
             backend.close()
         facts = _facts(prepared, identity, started, {"evaluation_seconds": evaluation, **billed})
-        told = [*facts.warnings, *backend.notes, *notes, *unfound(facts)]
-        facts = facts.model_copy(update={"judges": cards, "reading": known, "warnings": told})
+        warnings = [*facts.warnings, *backend.notes, *notes, *unfound(facts)]
+        facts = facts.model_copy(update={"judges": cards, "reading": known, "warnings": warnings})
         results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
         return keep(results, folder.path, samples, beyond, datetime.fromtimestamp(started, UTC))
 
