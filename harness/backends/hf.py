@@ -123,9 +123,12 @@ class HuggingFace(Backend):
         return Base(self.weights.path, self.weights.revision)
 
     def prepare(self, wanted: Sequence[Control], fitter: Backend | None = None) -> None:
-        """Put each adapter on once, so that one that is not for this model is refused before anything is asked."""
-        for control in {control.weights: control for control in wanted if control.adapter}.values():
-            check_adapter(self.model, control)
+        """Hold each adapter against the model's modules: what does not fit is refused before anything is asked."""
+        if adapters := {control.weights: control for control in wanted if control.adapter}:
+            with torch.device("meta"):
+                bones = type(self.model)(self.model.config).eval()
+            for control in adapters.values():
+                check_adapter(bones, control)
 
     @contextmanager
     def under(self, control: Control | None) -> Iterator[None]:
