@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from traitbench.errors import BadData, MissingExtra
-from traitbench.store import read_json, write_json
+from traitbench.store import read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from traitbench.types import Control
@@ -108,9 +107,8 @@ def copy_adapter(source: Path, place: Path, base: Base | None = None) -> None:
     place.mkdir(parents=True, exist_ok=True)
     write_json(place / CONFIG, config)
     if source != place:
-        temporary = place / f".{WEIGHTS}.{os.getpid()}"
-        shutil.copyfile(source / WEIGHTS, temporary)
-        temporary.replace(place / WEIGHTS)
+        with replacing(place / WEIGHTS) as temporary:
+            shutil.copyfile(source / WEIGHTS, temporary)
 
 
 def parameters(folder: Path) -> int:

@@ -12,12 +12,13 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.pytorch_utils import Conv1D
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from traitbench.controls.adapters import Base, copy_adapter
 from traitbench.errors import BadData
+from traitbench.methods.training.checkpoints import last_whole, seal
 from traitbench.methods.training.examples import Example, Extension, LossPoint
 from traitbench.methods.training.lending import lent, quiet, unrounded
 from traitbench.methods.training.preferences import Scheduled, Told, of_pairs
@@ -192,13 +193,13 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             write_json(self.clock, {"seconds": self.seconds})
+            seal(Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
 
 
 def _train(trainer: Any, folder: Path) -> dict[str, Any]:
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, _Watch))
-    places = folder / "checkpoints"
-    last = get_last_checkpoint(str(places)) if places.is_dir() else None
-    trainer.train(resume_from_checkpoint=last)
+    last = last_whole(folder / "checkpoints", clear=trainer.is_world_process_zero())
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     curve = _curve(trainer.state.log_history)
     tokens = _tokens(trainer.state.log_history)
     best = trainer.state.best_global_step or trainer.state.global_step
