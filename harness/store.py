@@ -12,7 +12,6 @@ import platform
 import re
 import secrets
 import shutil
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, TypeVar
 
 from traitbench.errors import BadData
+from traitbench.files import parsed, read_bytes, unzipped
 from traitbench.types import Record
 
 __all__ = [
@@ -69,8 +69,9 @@ def contents(settings: Mapping[str, Any]) -> dict[str, str]:
     """Digest the files that settings name: a file of the same name with other contents is another setting."""
     found = {}
     for name, value in settings.items():
-        place = Path(value).expanduser() if isinstance(value, str) and value else None
-        if place is not None and place.exists():
+        # Not Path.is_file: a text may be too long for a path, or hold a zero.
+        place = Path(os.path.expanduser(value)) if isinstance(value, str) and value else None
+        if place is not None and (os.path.isdir(place) or os.path.isfile(place)):
             total = hashlib.sha256()
             for part in sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]:
                 total.update(part.name.encode() + hashlib.sha256(part.read_bytes()).digest())
@@ -208,7 +209,7 @@ def _running(pid: int, word: str) -> bool:
 def read_json(path: Path) -> Any:
     """Read a JSON file; BadData names file, line and column of what is wrong."""
     try:
-        return json.loads(_text(path))
+        return parsed(_text(path))
     except json.JSONDecodeError as error:
         raise BadData(
             f"{path}, line {error.lineno}, column {error.colno}: {error.msg}; the file is damaged or cut short"
@@ -272,9 +273,9 @@ def _text(path: Path) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
+        data = read_bytes(path)
+        return unzipped(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError) as error:
         raise _unreadable(path, error) from None
 
 

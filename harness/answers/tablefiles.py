@@ -22,15 +22,14 @@ from pyarrow import parquet
 
 from traitbench.answers.spss import Spss, cell_text, open_spss
 from traitbench.errors import BadData
+from traitbench.files import RATIO, SMALL
 
 __all__ = ["MISSING", "DelimitedText", "Parquet", "Table", "is_number", "open_table"]
 
 MISSING = ("", " ", "NA", "na", "NaN", "nan", "NAN", ".", "#N/A", "N/A", "n/a", "NULL", "null", "None")
 """What stands in a text cell without an answer: R, SPSS and SAS, spreadsheets, databases, Python."""
-
 _SPACED = [before + word + after for word in MISSING for before in ("", " ") for after in ("", " ")]
 """The same with a space beside it: pyarrow compares before it trims."""
-
 _BLOCK = 8 << 20
 """Bytes of a text file that are parsed at a time."""
 
@@ -279,8 +278,11 @@ def _encoding(path: Path, gzipped: bool) -> str:
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
             with gzip.open(path, "rb") if gzipped else path.open("rb") as handle:
+                most, seen = max(SMALL, RATIO * path.stat().st_size), 0
                 while block := handle.read(_BLOCK):
                     decoder.decode(block)
+                    if gzipped and (seen := seen + len(block)) > most:
+                        raise BadData(f"{path} is more than {RATIO} times as large unpacked, as no table of answers is")
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             continue

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from traitbench.errors import BadData, unknown
+from traitbench.files import read_bytes
 from traitbench.store import draft
 from traitbench.types import Record
 
@@ -180,7 +181,7 @@ def texts(name: str) -> Found:
         if not files:
             raise BadData(f"{place} holds none of {', '.join(entry.save for entry in expected)}")
         file = files[0]
-    content = _decoded(file.read_bytes())
+    content = _decoded(read_bytes(file, 64 << 20))
     found = _codebook(content, name) if file.suffix == ".txt" else _json_texts(content, file)
     if not found:
         raise BadData(f"{file} holds no item texts of {name}; {_remedy(name)}")

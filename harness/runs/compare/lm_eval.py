@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from traitbench.errors import BadData
+from traitbench.files import LARGEST, parsed, read_text
 from traitbench.runs.compare.foreign import Gathered, Outcomes
 
 __all__ = ["of_samples"]
@@ -45,14 +45,14 @@ def of_samples(path: Path, task: str, tell: Callable[[str], None]) -> list[Outco
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text(path, largest=LARGEST).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"cannot read {path}: {error}; expected a samples_*.jsonl of lm-eval") from None
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                row = parsed(line)
+            except ValueError as error:
                 raise BadData(f"{path}, line {number}, is no JSON: {error}; copy the file again") from None
             if not isinstance(row, dict):
                 raise BadData(f"{path}, line {number}, holds no object; expected a sample of lm-eval")
