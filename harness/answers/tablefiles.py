@@ -171,10 +171,13 @@ class DelimitedText:
         names = [str(i) for i in range(len(self.names))]
         spaces = self.spaces if numbers else []
         spaces.clear()
+        utf8 = self.encoding == _ENCODINGS[0]
         kinds = {names[i]: pa.binary() for i in texts} | {names[i]: pa.float64() for i in numbers}
         try:
             with (
-                pa.input_stream(str(self.path), compression="gzip" if self.gzipped else None) as stream,
+                pa.input_stream(str(self.path), compression="gzip" if self.gzipped else None) as raw,
+                # A row that is no row comes back as UTF-8, whatever it was.
+                raw if utf8 else pa.transcoding_input_stream(raw, self.encoding, "utf-8") as stream,
                 arrow_csv.open_csv(
                     stream,
                     arrow_csv.ReadOptions(column_names=names, skip_rows=self.header_lines, block_size=_BLOCK),
@@ -195,7 +198,7 @@ class DelimitedText:
                 for batch in reader:
                     yield [
                         *(batch.column(names[i]) for i in numbers),
-                        *(_decoded(batch.column(names[i]), self.encoding) for i in texts),
+                        *(pc.utf8_trim_whitespace(pc.cast(batch.column(names[i]), pa.string())) for i in texts),
                     ]
         except (OSError, pa.ArrowException) as error:
             if fault := self._fault(numbers, str(error)):
@@ -263,13 +266,6 @@ def _first_rows(
             if not found:
                 raise
     return found
-
-
-def _decoded(array: pa.Array, encoding: str) -> pa.Array:
-    """Trimmed text of a column of bytes."""
-    if encoding == _ENCODINGS[0]:
-        return pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
-    return pa.array([cell.decode(encoding).strip() for cell in array.to_pylist()], pa.string())
 
 
 def _encoding(path: Path, gzipped: bool) -> str:

@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,6 +32,19 @@ _ASIDE = ("base_model_name_or_path", "revision", "inference_mode", "peft_version
 _BESIDE = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
 """Values of init_lora_weights that leave the base model alone; others (pissa, olora, corda, loftq) take a part of it
 away at every load, and lora_ga only where it is trained."""
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+_FORM: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "r": lambda config: _whole(config.get("r", 0)) or config.get("peft_type") != "LORA",
+    "rank_pattern": lambda config: (
+        isinstance(pattern := config.get("rank_pattern") or {}, dict) and all(map(_whole, pattern.values()))
+    ),
+}
+"""What of a config is read here -> whether it has the form that it must have."""
 
 _OTHERWISE = {
     "layer_replication": "repeats layers of the base model",
@@ -59,9 +72,11 @@ def read_config(folder: Path) -> dict[str, Any]:
         pickled = " adapter_model.bin is a pickle and is not read." if (folder / "adapter_model.bin").is_file() else ""
         raise BadData(f"{folder} holds no {WEIGHTS}.{pickled} {wanted[0].upper()}{wanted[1:]}")
     config: dict[str, Any] = read_json(folder / CONFIG)
+    if wrong := next((name for name, fits in _FORM.items() if not (isinstance(config, dict) and fits(config))), None):
+        raise BadData(f"{folder / CONFIG} has no {wrong}, or one of another kind; {wanted}")
     if config.get("peft_type") != "LORA":
         raise BadData(f"{folder} holds an adapter of the type {config.get('peft_type')!r}; expected LORA")
-    if (init := config.get("init_lora_weights")) not in _BESIDE:
+    if not isinstance(init := config.get("init_lora_weights"), str | bool | None) or init not in _BESIDE:
         raise BadData(
             f"the adapter {folder} was begun with init_lora_weights={init!r}, which changes the base model's own "
             "weights; expected a plain LoRA; write it as one with PEFT's "

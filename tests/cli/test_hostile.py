@@ -115,6 +115,9 @@ def test_ids_of_items_are_names(tmp_path: Path, name: str) -> None:
     [
         ("--method prompting --target profiles:100000000", "expected at most 10,000"),
         ("--method prompting --target profiles:" + "9" * 5000, "expected profiles or profiles:N"),
+        ("--norms F,²", "expected a sex and an age"),
+        ("--norms F," + "9" * 5000, "expected a sex and an age"),
+        ("--method prompting --target profiles:²", "expected profiles or profiles:N"),
         ("--respondents 501", "less than or equal to 500"),
         ("--scoring generate --repeats 1001", "less than or equal to 1000"),
         ("--fit_seeds 101", "less than or equal to 100"),

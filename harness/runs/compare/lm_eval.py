@@ -25,6 +25,8 @@ def of_samples(path: Path, task: str, tell: Callable[[str], None]) -> list[Outco
             raise BadData(f"{path} holds samples of a traitbench run; name its folder or its results_*.json")
         try:
             item, metrics, part = str(row["doc_id"]), list(row["metrics"]), str(row.get("filter", "none"))
+            if strange := [metric for metric in metrics if not isinstance(metric, str)]:
+                raise TypeError(f"{strange[0]!r} is no name of a metric")
             values = {metric: row.get(metric) for metric in metrics}
             numbers = {metric: float(v) for metric, v in values.items() if isinstance(v, int | float)}
         except (KeyError, TypeError, OverflowError) as error:
