@@ -11,7 +11,6 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,7 @@ def unzipped(data: bytes) -> bytes:
     return b"".join(out)
 
 
-def parsed(text: str | bytes, **more: Callable[..., Any]) -> Any:
+def parsed(text: str | bytes, **more: Any) -> Any:
     """JSON; json.JSONDecodeError too where it is nested too deeply, or a number too long, to be read."""
     try:
         return json.loads(text, **more)

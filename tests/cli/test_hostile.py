@@ -14,8 +14,9 @@ from said import Said, Say
 
 from traitbench import inventories
 from traitbench.backends.respondents import Respondent, forgotten
-from traitbench.errors import BadData
+from traitbench.errors import BadData, UnknownName
 from traitbench.files import parsed, parsed_yaml, unzipped
+from traitbench.humans.likeness import norm_group
 from traitbench.store import contents, read_json
 
 RUN = "run --model scripted:person --tasks mini_ipip --limit 2 --scoring choice --bootstrap_iters 20 -o out"
@@ -115,8 +116,6 @@ def test_ids_of_items_are_names(tmp_path: Path, name: str) -> None:
     [
         ("--method prompting --target profiles:100000000", "expected at most 10,000"),
         ("--method prompting --target profiles:" + "9" * 5000, "expected profiles or profiles:N"),
-        ("--norms F,²", "expected a sex and an age"),
-        ("--norms F," + "9" * 5000, "expected a sex and an age"),
         ("--method prompting --target profiles:²", "expected profiles or profiles:N"),
         ("--respondents 501", "less than or equal to 500"),
         ("--scoring generate --repeats 1001", "less than or equal to 1000"),
@@ -191,3 +190,9 @@ def test_texts_of_an_inventory_do_not_steer_the_terminal(say: Say, tmp_path: Pat
     found = say("prompt --tasks ./own.json --limit 2")
     assert found.code == 0 and "sing" in found.out and "\x1b" not in found.out and "\u202e" not in found.out
     assert "\x1b" not in say("validate ./own.json").out
+
+
+@pytest.mark.parametrize("age", ["²", "9" * 5000, "-1", ""])
+def test_an_age_is_a_number_that_can_be_one(age: str) -> None:
+    with pytest.raises(UnknownName, match="expected a sex and an age"):
+        norm_group(f"F,{age}")
