@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup setup-vllm eval test test-vllm lint types docs bench gpu-check leaderboard publish figures schemas scorer clean
+.PHONY: setup setup-vllm eval test torture test-vllm lint types docs bench gpu-check leaderboard publish figures schemas scorer clean
 
 setup: .venv/.core
 
@@ -97,6 +97,10 @@ eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapt
 WORKERS ?= 2
 test: .venv/.dev
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+# tests/reliability at full length, half an hour: a hundred kills, ten thousand generated inputs. It prints what it tried.
+torture: .venv/.dev
+	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest tests/reliability --torture
 
 # The layers contract and mypy see no editable install whole, so the package is installed beside it once.
 INSTALLED := .cache/installed

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Lock
 
 from traitbench.errors import BadData
+from traitbench.files import read_bytes
 from traitbench.store import guarded, locked, sealed, unsealed, write_bytes
 from traitbench.types import Response
 
@@ -98,12 +99,19 @@ def _sealed(key: str, response: Response) -> str:
     return sealed(line)
 
 
+def _read(path: Path) -> bytes:
+    try:
+        return read_bytes(path, 1 << 40)
+    except OSError as error:
+        raise BadData(f"cannot read {path}: {error.strerror}; expected the answers of a run") from None
+
+
 def damaged(path: Path) -> tuple[int, list[int]]:
     """How many lines a responses.jsonl has, and which of them are damaged, counted from 1; nothing is changed.
 
     An incomplete last line, as a kill leaves it, is none of them.
     """
-    lines = path.read_bytes().split(b"\n")[:-1]
+    lines = _read(path).split(b"\n")[:-1]
     return len(lines), [number for number, line in enumerate(lines, 1) if _response(line) is None]
 
 
@@ -115,7 +123,7 @@ def _read_journal(path: Path) -> tuple[dict[str, Response], list[int]]:
     """
     if not path.exists():
         return {}, []
-    data = path.read_bytes()
+    data = _read(path)
     whole = data.rfind(b"\n") + 1
     held: dict[str, Response] = {}
     lines, wrong = data[:whole].split(b"\n")[:-1], list[int]()

@@ -8,25 +8,32 @@ import gzip
 import hashlib
 import json
 import os
+import platform
 import re
-import zlib
+import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any, TypeVar
 
 from traitbench.errors import BadData
+from traitbench.files import parsed, read_bytes, unzipped
 from traitbench.types import Record
 
 __all__ = [
     "check_samples",
     "contents",
+    "draft",
     "guarded",
     "locked",
     "read_json",
     "read_lines",
+    "replacing",
     "samples_file",
     "sealed",
+    "swept",
     "unsealed",
     "write_bytes",
     "write_json",
@@ -62,8 +69,9 @@ def contents(settings: Mapping[str, Any]) -> dict[str, str]:
     """Digest the files that settings name: a file of the same name with other contents is another setting."""
     found = {}
     for name, value in settings.items():
-        place = Path(value).expanduser() if isinstance(value, str) and value else None
-        if place is not None and place.exists():
+        # Not Path.is_file: a text may be too long for a path, or hold a zero.
+        place = Path(os.path.expanduser(value)) if isinstance(value, str) and value else None
+        if place is not None and (os.path.isdir(place) or os.path.isfile(place)):
             total = hashlib.sha256()
             for part in sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]:
                 total.update(part.name.encode() + hashlib.sha256(part.read_bytes()).digest())
@@ -134,26 +142,74 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Temporary file, fsync, rename: readers see the old file or the new one."""
     if path.suffix == ".gz":
         data = gzip.compress(data, mtime=0)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
 
     def go() -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with temporary.open("wb") as handle:
-                handle.write(data)
-                handle.flush()
-                os.fsync(handle.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
 
     guarded(go, path)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a name for a new file, which takes the place of `path`, handed to the disk, when the block ends.
+
+    Its folder is made and swept. OSError where the disk refuses it; `path` is as it was then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{swept(path)}file")
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft(path: Path) -> Iterator[Path]:
+    """Yield a folder beside `path` for what is not kept; if this process is killed, the next one removes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=path.parent, prefix=swept(path), ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+_MINE = f"{hashlib.sha256(platform.node().encode()).hexdigest()[:6]}-{{pid}}-{secrets.token_hex(3)}"
+"""What marks temporary files of this process: the machine, since a disk may be shared, and a word for a pid that an
+earlier process had too."""
+_LEFT = re.compile(rf"\..*\.tmp-{_MINE[:6]}-(\d+)-([0-9a-f]{{6}})-.*", re.S)
+
+
+def swept(path: Path) -> str:
+    """Remove what killed processes of this machine left beside `path`; how names of this one's temporaries begin."""
+    with suppress(OSError):
+        for left in path.parent.iterdir():
+            if (found := _LEFT.fullmatch(left.name)) and not _running(int(found[1]), found[2]):
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
+    return f".{path.name}.tmp-{_MINE.format(pid=os.getpid())}-"
+
+
+def _running(pid: int, word: str) -> bool:
+    if pid == os.getpid():
+        return _MINE.endswith(word)
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file; BadData names file, line and column of what is wrong."""
     try:
-        return json.loads(_text(path))
+        return parsed(_text(path))
     except json.JSONDecodeError as error:
         raise BadData(
             f"{path}, line {error.lineno}, column {error.colno}: {error.msg}; the file is damaged or cut short"
@@ -217,9 +273,9 @@ def _text(path: Path) -> str:
 
 def _bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
-    except (OSError, EOFError, zlib.error) as error:
+        data = read_bytes(path)
+        return unzipped(data) if path.suffix == ".gz" else data
+    except (OSError, EOFError) as error:
         raise _unreadable(path, error) from None
 
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from traitbench.files import parsed, read_text
 from traitbench.types import TRAITS, Record, is_name, named
 
 __all__ = ["Document", "Finding", "findings", "read", "structural", "text_hash"]
@@ -67,7 +68,7 @@ def read(path: Path) -> Document:
         return Document(path=path, text=text, damage=(Finding(level="error", where=where, message=message),))
 
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         return damaged(str(path), f"cannot be read as UTF-8 text ({error})")
     twice: list[str] = []
@@ -77,7 +78,7 @@ def read(path: Path) -> Document:
         return dict(found)
 
     try:
-        raw = json.loads(text, object_pairs_hook=pairs)
+        raw = parsed(text, object_pairs_hook=pairs)
     except json.JSONDecodeError as error:
         ended = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated")
         kind = "the JSON ends too early (truncated file?)" if ended else "not valid JSON"
@@ -197,6 +198,8 @@ def _items(raw: Mapping[str, Any], items: Sequence[Mapping[str, Any]], say: Say)
     texts: dict[str, Mapping[str, Any]] = {}
     for item in items:
         name = item.get("id")
+        if isinstance(name, str) and not is_name(name):
+            say("error", f"id {name!r} is no name; expected letters, digits, _, . and -", name)
         if ids[str(name)]:
             say("error", f"id {name!r} stands twice", name, ids[str(name)])
         ids[str(name)] += 1

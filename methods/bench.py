@@ -7,7 +7,6 @@ those that leave the model's prose in order (`choosing`); what cannot be chosen 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from copy import copy
@@ -26,6 +25,7 @@ from traitbench.methods.damage import Damage, Harm
 from traitbench.methods.development import DEVELOPMENT, halves
 from traitbench.methods.halving import Candidate, Criterion, Sweep, settle
 from traitbench.statistics.replies import choice_value
+from traitbench.store import replacing
 from traitbench.targets.papi import split
 from traitbench.tasks.administration import Administration, item_requests
 from traitbench.types import Choose, Control, Point, Request, Response, Target, digest
@@ -104,9 +104,8 @@ class Bench:
             held: Mapping[str, NDArray[Any]] = load_file(path)
             return held
         found = {key: np.ascontiguousarray(value) for key, value in make().items()}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        save_file(found, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(found, temporary)
         return found
 
     @contextmanager

@@ -98,7 +98,7 @@ class Administration(Record):
     """Phrasings of the request."""
     respondents: int = Field(default=0, ge=0, le=MOST)
     """Simulated respondents (short biographies), 200 or more for factors; 0 asks the model as itself."""
-    repeats: int = Field(default=1, ge=1)
+    repeats: int = Field(default=1, ge=1, le=1000)
     """Sampled replies to each prompt; only `generate` is repeated, since log-probabilities do not vary."""
     contexts: tuple[str, ...] | None = Field(default=None, exclude_if=lambda value: value is None)
     """What comes before the question, by the names of a task that has contexts; null: all of them."""

@@ -25,6 +25,10 @@ BESIDE = Path(__file__).resolve().parents[1].parent / "shared"
 GIVEN = os.environ.pop("TRAITBENCH_DATA", "").split(os.pathsep)[0]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--torture", action="store_true", help="tests/reliability at full length: make torture")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what reads the data folder: `pytest -m data` runs these tests alone."""
     for item in items:

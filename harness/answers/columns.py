@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traitbench.errors import BadData, TraitbenchUsage, unknown
+from traitbench.files import parsed, read_text
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
@@ -26,9 +27,9 @@ def load_map(path: Path) -> dict[str, str]:
     """Read column -> item id from JSON (an object) or CSV (two columns, a header or none); BadData for neither."""
     expected = 'expected JSON, {"E1": "ipip50_1"}, or CSV with a row "E1,ipip50_1" a column'
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
         if text.lstrip().startswith(("{", "[")):
-            pairs = json.loads(text, object_pairs_hook=list)
+            pairs = parsed(text, object_pairs_hook=list)
             rows = [list(pair) if isinstance(pair, tuple) else [pair] for pair in pairs]
         else:
             rows = [row for row in csv.reader(text.splitlines()) if any(row)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from traitbench.errors import BadData
+from traitbench.store import replacing
 
 if TYPE_CHECKING:
     from traitbench.answers.reading import Batch
@@ -47,21 +47,13 @@ def score_file(
     if suffix not in (".parquet", ".csv"):
         raise BadData(f"cannot write scores to {path}: expected a name that ends in .parquet or .csv, not {suffix!r}")
     scoring = _Scoring(inventory, items, more, id)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as sink:
+        with replacing(path) as temporary, temporary.open("wb") as sink:
             maker = parquet.ParquetWriter if suffix == ".parquet" else csv.CSVWriter
             with maker(sink, scoring.schema) as writer:
                 yield lambda batch, columns: writer.write_batch(scoring(batch, columns))
-            sink.flush()
-            os.fsync(sink.fileno())
-        temporary.replace(path)
     except OSError as error:
         raise BadData(f"cannot write {path}: {error.strerror or error}; choose another file with --scores") from None
-    finally:
-        if temporary.exists():
-            temporary.unlink()
 
 
 class _Scoring:

@@ -22,15 +22,14 @@ from pyarrow import parquet
 
 from traitbench.answers.spss import Spss, cell_text, open_spss
 from traitbench.errors import BadData
+from traitbench.files import RATIO, SMALL
 
 __all__ = ["MISSING", "DelimitedText", "Parquet", "Table", "is_number", "open_table"]
 
 MISSING = ("", " ", "NA", "na", "NaN", "nan", "NAN", ".", "#N/A", "N/A", "n/a", "NULL", "null", "None")
 """What stands in a text cell without an answer: R, SPSS and SAS, spreadsheets, databases, Python."""
-
 _SPACED = [before + word + after for word in MISSING for before in ("", " ") for after in ("", " ")]
 """The same with a space beside it: pyarrow compares before it trims."""
-
 _BLOCK = 8 << 20
 """Bytes of a text file that are parsed at a time."""
 
@@ -172,10 +171,13 @@ class DelimitedText:
         names = [str(i) for i in range(len(self.names))]
         spaces = self.spaces if numbers else []
         spaces.clear()
+        utf8 = self.encoding == _ENCODINGS[0]
         kinds = {names[i]: pa.binary() for i in texts} | {names[i]: pa.float64() for i in numbers}
         try:
             with (
-                pa.input_stream(str(self.path), compression="gzip" if self.gzipped else None) as stream,
+                pa.input_stream(str(self.path), compression="gzip" if self.gzipped else None) as raw,
+                # A row that is no row comes back as UTF-8, whatever it was.
+                raw if utf8 else pa.transcoding_input_stream(raw, self.encoding, "utf-8") as stream,
                 arrow_csv.open_csv(
                     stream,
                     arrow_csv.ReadOptions(column_names=names, skip_rows=self.header_lines, block_size=_BLOCK),
@@ -196,7 +198,7 @@ class DelimitedText:
                 for batch in reader:
                     yield [
                         *(batch.column(names[i]) for i in numbers),
-                        *(_decoded(batch.column(names[i]), self.encoding) for i in texts),
+                        *(pc.utf8_trim_whitespace(pc.cast(batch.column(names[i]), pa.string())) for i in texts),
                     ]
         except (OSError, pa.ArrowException) as error:
             if fault := self._fault(numbers, str(error)):
@@ -266,21 +268,17 @@ def _first_rows(
     return found
 
 
-def _decoded(array: pa.Array, encoding: str) -> pa.Array:
-    """Trimmed text of a column of bytes."""
-    if encoding == _ENCODINGS[0]:
-        return pc.utf8_trim_whitespace(pc.cast(array, pa.string()))
-    return pa.array([cell.decode(encoding).strip() for cell in array.to_pylist()], pa.string())
-
-
 def _encoding(path: Path, gzipped: bool) -> str:
     """Tell how a text file is encoded, by all of its bytes; Latin-1 has every byte, so no two names become one."""
     for encoding in _ENCODINGS:
         decoder = codecs.getincrementaldecoder(encoding)()
         try:
             with gzip.open(path, "rb") if gzipped else path.open("rb") as handle:
+                most, seen = max(SMALL, RATIO * path.stat().st_size), 0
                 while block := handle.read(_BLOCK):
                     decoder.decode(block)
+                    if gzipped and (seen := seen + len(block)) > most:
+                        raise BadData(f"{path} is more than {RATIO} times as large unpacked, as no table of answers is")
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             continue

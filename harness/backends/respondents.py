@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -11,35 +12,39 @@ from traitbench.types import Record, Target
 __all__ = ["Respondent", "acted", "forgotten"]
 
 
+Level = Annotated[float, Field(ge=0, le=1)]
+"""A share of the response scale."""
+
+
 class Respondent(Record):
     """Who answers. Levels are shares of the response scale: 0 its lowest point, 0.5 the midpoint, 1 its highest."""
 
-    openness: float = 0.5
+    openness: Level = 0.5
     """Level of the trait."""
-    conscientiousness: float = 0.5
+    conscientiousness: Level = 0.5
     """Level of the trait."""
-    extraversion: float = 0.5
+    extraversion: Level = 0.5
     """Level of the trait."""
-    agreeableness: float = 0.5
+    agreeableness: Level = 0.5
     """Level of the trait."""
-    neuroticism: float = 0.5
+    neuroticism: Level = 0.5
     """Level of the trait."""
-    machiavellianism: float = 0.5
+    machiavellianism: Level = 0.5
     """Level of the trait."""
-    narcissism: float = 0.5
+    narcissism: Level = 0.5
     """Level of the trait."""
-    psychopathy: float = 0.5
+    psychopathy: Level = 0.5
     """Level of the trait."""
-    noise: float = Field(default=0.0, ge=0)
+    noise: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """SD of an error that is drawn anew for every item, as a share of the range; the same in both orders,
     another one in every context."""
-    item_sd: float = Field(default=0.0, ge=0)
+    item_sd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """SD of item difficulties, drawn by `seed`: other seeds are other items of the same trait."""
-    person_sd: float = Field(default=0.0, ge=0)
+    person_sd: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """SD of the trait levels over simulated respondents (`--respondents`), as a share of the range."""
     one_factor: float = Field(default=0.0, ge=0, le=1)
     """Share of that variance which all traits have in common: with 1 the respondents differ in one thing only."""
-    acquiescence: float = 0.0
+    acquiescence: float = Field(default=0.0, ge=-1, le=1)
     """Added to every raw answer, whatever the item says, as a share of the range."""
     position_bias: float = Field(default=0.0, ge=0, le=1)
     """Probability of taking the first option whatever it says."""
@@ -49,7 +54,7 @@ class Respondent(Record):
     """The one value that every answer has, whatever the item says; e.g. 3."""
     obedience: float = Field(default=0.0, ge=0, le=1)
     """How far a control for a trait moves its level, as a share of the range at level +-1."""
-    unsteady: float = Field(default=0.0, ge=0, exclude_if=lambda value: not value)
+    unsteady: float = Field(default=0.0, ge=0, allow_inf_nan=False, exclude_if=lambda value: not value)
     """SD of an error that is drawn anew for every item under every control, as a share of the range: shifts of items
     differ by it."""
     acts: str = Field(default="", exclude_if=lambda value: not value)
@@ -89,6 +94,8 @@ def forgotten(text: str) -> dict[str, float]:
         name, _, share = part.partition("=")
         try:
             found[name.strip()] = float(share)
+            if not 0 <= found[name.strip()] <= 1:
+                raise ValueError
         except ValueError:
             raise ValueError(f"expected context=share, e.g. drift-8=0.5, several joined by +, not {part!r}") from None
     return found

@@ -24,6 +24,7 @@ from traitbench.backends.fingerprints import cache_folder, fingerprint
 from traitbench.backends.headers import Header, read_header
 from traitbench.backends.readable import ELSEWHERE, check_readable
 from traitbench.errors import BadData, first_line
+from traitbench.store import swept
 
 __all__ = ["unpacked"]
 
@@ -80,7 +81,7 @@ def _unpack(header: Header, folder: Path) -> None:
             "make room, or set TRAITBENCH_CACHE to another disk"
         )
     print(f"traitbench: unpacking {header.path.name} to {folder} (once)", file=sys.stderr)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=swept(folder)))
     source = {"pretrained_model_name_or_path": str(header.path.parent), "gguf_file": header.path.name}
     # Versions without GgufConfig always dequantise.
     keep = transformers.GgufConfig(dequantize=True) if hasattr(transformers, "GgufConfig") else None

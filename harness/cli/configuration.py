@@ -11,6 +11,7 @@ import yaml
 
 from traitbench.cli.theirs import model_of
 from traitbench.errors import BadData, TraitbenchUsage, UnknownName, refuse_others
+from traitbench.files import parsed_yaml, read_text
 from traitbench.masking import masked, shown
 from traitbench.runs.flags import LISTS, listed, plan_of
 from traitbench.runs.plan import Plan
@@ -29,7 +30,7 @@ def pairs(text: str, flag: str) -> dict[str, Any]:
             part = masked(part, re.split(r"[:\s]", part)[0])
             raise UnknownName(f"--{flag} holds {part!r}; expected name=value pairs with commas between, e.g. a=1,b=x")
         try:
-            out[key.strip()] = yaml.safe_load(value) if value.strip() else ""
+            out[key.strip()] = parsed_yaml(value) if value.strip() else ""
         except yaml.YAMLError:
             out[key.strip()] = value.strip()
     return out
@@ -64,13 +65,14 @@ def from_command_line(flags: Mapping[str, Any]) -> Plan:
 
 def _file(path: Path) -> dict[str, Any]:
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = parsed_yaml(read_text(path, largest=1 << 20))
     except OSError as error:
         raise BadData(f"cannot read --config {path}: {error.strerror}; give a YAML or JSON file") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         # What stands there may be a key.
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        where = f": {error}" if type(error) is yaml.YAMLError else where
         raise BadData(f"--config {path} is neither YAML nor JSON{where}; give `name: value`, one a line") from None
     if not isinstance(raw, dict):
         raise BadData(

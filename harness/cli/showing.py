@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from traitbench.terminal import visible
@@ -26,8 +27,9 @@ def show_results(results: Results, form: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line to stderr."""
-    print(visible(line), file=sys.stderr)
+    """Print a line to stderr; where that takes nothing, nobody reads it."""
+    with suppress(OSError, ValueError):
+        print(visible(line), file=sys.stderr)
 
 
 def show_tables(made: Callable[[], Sequence[Table]], form: str, as_json: Callable[[], str]) -> None:

@@ -18,7 +18,7 @@ from safetensors.numpy import load_file, save_file
 
 from traitbench.controls.adapters import Base, adapter_digest, copy_adapter
 from traitbench.errors import BadData
-from traitbench.store import read_json, write_json
+from traitbench.store import read_json, replacing, write_json
 from traitbench.types import Control, Edit, Fit, Message, Op, at_strength, digest
 
 __all__ = ["DIRECTED", "arrays", "home", "keep", "read", "store", "units_of", "where"]
@@ -63,10 +63,8 @@ def store(
         copy_adapter(adapter, place / _ADAPTER, base)
         control = control.model_copy(update={"adapter": place / _ADAPTER})
     if edits:
-        place.mkdir(parents=True, exist_ok=True)
-        temporary = place / f".{_TENSORS}"
-        save_file(given, temporary)
-        temporary.replace(place / _TENSORS)
+        with replacing(place / _TENSORS) as temporary:
+            save_file(given, temporary)
         control = control.model_copy(update={"tensors": place / _TENSORS})
     write_json(place / "control.json", control.model_dump(mode="json"))
     if fit is not None:
@@ -105,7 +103,8 @@ def keep(control: Control, folder: Path) -> Path:
     place = home(control, folder)
     write_json(place / "control.json", control.model_dump(mode="json"))
     if control.tensors is not None and control.tensors != place / _TENSORS:
-        shutil.copyfile(control.tensors, place / _TENSORS)
+        with replacing(place / _TENSORS) as temporary:
+            shutil.copyfile(control.tensors, temporary)
     if control.adapter is not None and control.adapter != place / _ADAPTER:
         copy_adapter(control.adapter, place / _ADAPTER)
     if control.fit is not None:

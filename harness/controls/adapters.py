@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 from safetensors import SafetensorError, safe_open
 
 from traitbench.errors import BadData
-from traitbench.store import read_json, write_json
+from traitbench.store import read_json, replacing, write_json
 
 __all__ = [
     "CONFIG", "WEIGHTS", "Base", "adapter_digest", "base_of", "beyond_lora", "check_tensors", "copy_adapter",
@@ -70,7 +69,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise BadData(f"{folder / CONFIG} holds {type(config).__name__}; {wanted}")
     if config.get("peft_type") != "LORA":
         raise BadData(f"{folder} holds an adapter of the type {config.get('peft_type')!r}; expected LORA")
-    if (init := config.get("init_lora_weights")) not in _BESIDE:
+    if not isinstance(init := config.get("init_lora_weights"), str | bool | None) or init not in _BESIDE:
         raise BadData(
             f"the adapter {folder} was begun with init_lora_weights={init!r}, which changes the base model's own "
             "weights; expected a plain LoRA; write it as one with PEFT's "
@@ -126,9 +125,8 @@ def copy_adapter(source: Path, place: Path, base: Base | None = None) -> None:
     place.mkdir(parents=True, exist_ok=True)
     write_json(place / CONFIG, config)
     if source != place:
-        temporary = place / f".{WEIGHTS}.{os.getpid()}"
-        shutil.copyfile(source / WEIGHTS, temporary)
-        temporary.replace(place / WEIGHTS)
+        with replacing(place / WEIGHTS) as temporary:
+            shutil.copyfile(source / WEIGHTS, temporary)
 
 
 def parameters(folder: Path) -> int:

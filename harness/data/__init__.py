@@ -11,12 +11,13 @@ import json
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from traitbench.errors import BadData, unknown
+from traitbench.files import read_bytes
+from traitbench.store import draft
 from traitbench.types import Record
 
 __all__ = ["SOURCES", "Found", "Row", "Source", "SourceFile", "answers", "find", "get", "list_rows", "path", "texts"]
@@ -153,13 +154,12 @@ def get(name: str, accept_licence: bool = False, base_url: str | None = None) ->
     if _whole(source, target):
         return target
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{source.name}-") as made:
-            fetched = Path(made) / "new"
+        with draft(target) as made:
+            fetched = made / "new"
             for file in source.files:
                 _download(source, file, fetched / file.save, (base_url or _HOST).rstrip("/"))
             if target.exists():
-                target.rename(Path(made) / "old")
+                target.rename(made / "old")
             fetched.rename(target)
     except OSError as error:
         # Another process may have put the same set there in between.
@@ -181,7 +181,7 @@ def texts(name: str) -> Found:
         if not files:
             raise BadData(f"{place} holds none of {', '.join(entry.save for entry in expected)}")
         file = files[0]
-    content = _decoded(file.read_bytes())
+    content = _decoded(read_bytes(file, 64 << 20))
     found = _codebook(content, name) if file.suffix == ".txt" else _json_texts(content, file)
     if not found:
         raise BadData(f"{file} holds no item texts of {name}; {_remedy(name)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -96,7 +97,7 @@ def likeness(
 def norm_group(text: str) -> tuple[str, int]:
     """Read SEX,AGE, e.g. F,30; UnknownName for anything else."""
     sex, comma, age = (part.strip() for part in text.partition(","))
-    if not comma or not age.isdigit():
+    if not comma or not re.fullmatch("[0-9]{1,3}", age):
         raise UnknownName(f"--norms {text!r}: expected a sex and an age, e.g. F,30 (F, M, or N for both together)")
     return sex.upper(), int(age)
 

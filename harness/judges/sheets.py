@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from traitbench.errors import BadData
+from traitbench.files import read_bytes
 from traitbench.judges.asking import rubrics
 from traitbench.judges.grading import HIGHEST, LOWEST
 from traitbench.store import write_text
@@ -172,7 +173,7 @@ def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, str]]]:
 def _decoded(path: Path) -> str:
     """UTF-8 with or without a byte-order mark, UTF-16 with one, else what Excel writes on Windows."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise BadData(f"cannot read {path}: {error.strerror}; give the file that a person filled in") from None
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

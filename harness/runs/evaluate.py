@@ -58,7 +58,7 @@ def evaluate(
     `tell` gets diagnostics, one line each; `given` holds what the plan names and no table does. Raises TraitbenchError
     before any model is loaded where the plan cannot work.
     """
-    started = time.time()
+    started, began = time.time(), time.monotonic()
     prepared = prepare(plan, given)
     kind = served(prepared)
     check_model(prepared)
@@ -80,7 +80,7 @@ def evaluate(
             prepared = _fitted(prepared, backend, tell, progress)
             known = known or reading(backend, prepared.spec, folder, held, tell)
             refuse_unasked(others, prepared.conditions)
-            fitted = time.time()
+            fitted = time.monotonic()
             of = family(prepared.spec)
             with Judging(judges, {task.id: task for task in prepared.tasks}, folder, held, plan.seed, of) as judging:
                 samples = administer(prepared, backend, folder, held, progress, tell, judging)
@@ -88,12 +88,13 @@ def evaluate(
             made = _damage(prepared, backend, folder, held, progress)
             prepared = prepared.model_copy(update={"conditions": made})
             beyond = measured(others, made, backend, folder, held, progress, plan.bootstrap_iters)
-            evaluation = time.time() - fitted
+            evaluation = time.monotonic() - fitted
             billed = backend.cost(judging.others)
         finally:
             identity = backend.identity
             backend.close()
-        facts = _facts(prepared, identity, started, {"evaluation_seconds": evaluation, **billed})
+        taken = (started, time.monotonic() - began)
+        facts = _facts(prepared, identity, taken, {"evaluation_seconds": evaluation, **billed})
         warnings = [*facts.warnings, *backend.notes, *notes, *unfound(facts)]
         facts = facts.model_copy(update={"judges": cards, "reading": known, "warnings": warnings})
         results = summarise(facts, {task.id: task for task in prepared.tasks}, samples)
@@ -217,7 +218,10 @@ def _damage(
     return out
 
 
-def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost: Mapping[str, Any]) -> Facts:
+def _facts(
+    prepared: Prepared, identity: Mapping[str, Any], taken: tuple[float, float], cost: Mapping[str, Any]
+) -> Facts:
+    """What of a run its results say beside the numbers; `taken`: when it began, and the seconds since."""
     plan = prepared.plan
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     cut = [f"--limit {plan.limit}: the {limited(plan.limit)} only, not a score of the instrument"] if plan.limit else []
@@ -249,8 +253,8 @@ def _facts(prepared: Prepared, identity: Mapping[str, Any], started: float, cost
         administration=plan.administration().model_dump(mode="json"),
         reference=prepared.reference,
         git_hash=git_hash(),
-        date=started,
-        total_evaluation_time_seconds=time.time() - started,
+        date=taken[0],
+        total_evaluation_time_seconds=taken[1],
         cost={"fit_seconds": sum(seconds.values()), **cost,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
         warnings=cut + _unmeasured(prepared) + _alike(prepared) + notes + told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,9 +118,42 @@ def graded(path: Path) -> Graded:
                 f"{source} holds {len(rows)} samples, but {path.name} was computed from {old.n_responses[name]}; the "
                 "copy is incomplete: copy it again, or repeat the `traitbench run` that made it"
             )
+        _same_key(task, rows, old.versions[name], path)
         samples[name] = [with_grade(row, grade_of(task, row)) for row in rows]
         written[name] = store.check_samples(source, expected_sha256(path, old, name))
     return Graded(old.model_copy(update={"samples_sha256": written}), samples, made)
+
+
+def _same_key(task: Task, rows: Sequence[Sample], version: str, path: Path) -> None:
+    """Refuse to score answers with another key than they were asked with: BadData for an inventory that was edited."""
+    inventory = task.inventory
+    if inventory is None:
+        return
+
+    def refuse(what: str, then: object, now: object) -> None:
+        raise BadData(
+            f"the inventory {task.id} is not the one that {path} was asked with: {what} was {then}, and is {now}; put "
+            "it back as it was, or give the edited one another id and run that"
+        )
+
+    scale = inventory.response_scale
+    asked, held = {row.item for row in rows}, {item.id: item for item in inventory.items}
+    if version != task.version:
+        refuse("its version", version, task.version)
+    if others := sorted(asked ^ {item.id for item in task.items}):
+        one = others[0]
+        refuse(f"the item {one!r}", *(("asked", "not there") if one in asked else ("not there", "in it")))
+    for row in rows:
+        item = held[row.item]
+        wordings = {item.text_hash, *(other.hash for id, other in inventory.alternatives.items() if id == item.id)}
+        if row.doc_hash not in wordings:
+            refuse(f"the text of item {item.id!r} (its sha256)", row.doc_hash[:12], item.text_hash[:12])
+        for name in ("trait", "facet", "keyed"):
+            if getattr(row, name) != getattr(item, name):
+                refuse(f"{name} of item {item.id!r}", getattr(row, name), getattr(item, name))
+        if row.option_values and (min(row.option_values), max(row.option_values)) != (scale.min, scale.max):
+            was = f"{min(row.option_values)} to {max(row.option_values)}"
+            refuse("the response scale", was, f"{scale.min} to {scale.max}")
 
 
 def rescore(path: Path, **config: str | None) -> Results:

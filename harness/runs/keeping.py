@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def keep(
     at: datetime,
 ) -> tuple[Results, Path]:
     """Write all of it into `folder`, and return the results as they are kept, and their file."""
-    stamp = at.strftime("%Y-%m-%dT%H-%M-%S.%f")
+    stamp = _stamp(folder, at)
     digests = {t: store.write_lines(folder / f"samples_{t}_{stamp}.jsonl", rows) for t, rows in samples.items()}
     results = results.model_copy(update={"samples_sha256": digests})
     if beyond is not None:
@@ -35,3 +36,18 @@ def keep(
     path = folder / f"results_{stamp}.json"
     store.write_json(path, written(results))
     return results, path
+
+
+_FORM = "%Y-%m-%dT%H-%M-%S.%f"
+
+
+def _stamp(folder: Path, at: datetime) -> str:
+    """The date that names the files: `at`, or just after the newest of the folder where the clock was put back.
+
+    Of several results the newest counts, and what was measured last is that.
+    """
+    for path in folder.glob("results_*.json"):
+        with suppress(ValueError):
+            kept = datetime.strptime(path.stem.removeprefix("results_"), _FORM).replace(tzinfo=UTC)
+            at = max(at, kept + timedelta(microseconds=1))
+    return at.strftime(_FORM)

@@ -79,7 +79,7 @@ class Plan(Record):
     """Let a model judge its own replies."""
     coefs: tuple[float, ...] = ()
     """Strengths of the method's edits to run besides the one it chose; 0 is its messages alone."""
-    fit_seeds: int = Field(default=1, ge=1)
+    fit_seeds: int = Field(default=1, ge=1, le=100)
     """How often each control is fitted, with the seeds `seed`, `seed` + 1 and so on; every fit is measured."""
     matched: bool = False
     """Put one instruction, the same for every method, in front of each control."""
@@ -89,7 +89,7 @@ class Plan(Record):
     """Tasks, groups and tags of lm-eval to put to the model under every condition, e.g. mmlu,gsm8k."""
     side_effects_limit: int | None = Field(default=None, ge=1)
     """Of each of these tasks the first so many documents."""
-    bootstrap_iters: int = Field(default=1000, ge=2)
+    bootstrap_iters: int = Field(default=1000, ge=2, le=1_000_000)
     write_out: bool = False
     no_resume: bool = False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from traitbench.errors import TraitbenchUsage
@@ -12,6 +13,8 @@ __all__ = ["PROFILES", "cast", "drawn", "impression", "impressions", "profiles"]
 
 PROFILES = 100
 """Fewest drawn profiles, and the default of `--target profiles`."""
+MOST = 10_000
+"""Most of them: each is a condition of its own."""
 
 
 def cast(target: str | None) -> list[Target]:
@@ -47,7 +50,7 @@ def drawn(target: str | None) -> int:
     word, colon, count = (target or "").partition(":")
     if word.strip().lower() != "profiles":
         return 0
-    if colon and not count.strip().isdigit():
+    if colon and not re.fullmatch(r"[0-9]{1,9}", count.strip()):
         raise TraitbenchUsage(
             f"--target {target}: expected profiles or profiles:N with a whole number N, e.g. profiles:100"
         )
@@ -56,6 +59,8 @@ def drawn(target: str | None) -> int:
         raise TraitbenchUsage(
             f"--target {target}: {number} profiles are too few to correlate traits; expected at least {PROFILES}"
         )
+    if number > MOST:
+        raise TraitbenchUsage(f"--target {target}: {number:,} profiles; expected at most {MOST:,}")
     return number
 
 

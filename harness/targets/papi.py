@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from traitbench import data, inventories
 from traitbench.answers.keying import contradiction, keying
 from traitbench.errors import BadData
+from traitbench.files import parsed, read_text
 from traitbench.statistics.moments import Moments
 
 __all__ = ["Persons", "guesses", "key", "load_persons", "split", "unkeyed"]
@@ -157,7 +158,7 @@ def _json(folder: Path, name: str) -> Any:
     if not place.is_file():
         raise BadData(f"{folder} has no {name}; expected {_ANSWERS} and {_SPLIT} there; {_REMEDY}")
     try:
-        return json.loads(place.read_text(encoding="utf-8"))
+        return parsed(read_text(place))
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"cannot read {place}: {error}; {_REMEDY}") from None
     except json.JSONDecodeError as error:

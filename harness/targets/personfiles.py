@@ -119,7 +119,7 @@ def _stem(path: Path) -> str:
 def _number(name: str) -> int | None:
     """Number of the item that a column or cell names: i7, I7 or 7."""
     text = name.strip().casefold().removeprefix("i")
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else None
 
 
 def _cells(table: Table, columns: Sequence[int]) -> list[list[str]]:

@@ -7,6 +7,7 @@ strongly" whichever way the item is keyed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,7 +148,7 @@ def dark(wanted: str = "", keyed: bool | None = False) -> Participants:
     answered every item, with no run of one answer longer than a scale), r123 for the person in that row of them, or a
     table of your own, which `keyed` is said of. BadData for another word, and where the answers are on no data folder.
     """
-    if not wanted or wanted.isdigit():
+    if not wanted or re.fullmatch("[0-9]{1,9}", wanted):
         ids, raw, notes = sd3.read(sd3.table())
         if (count := int(wanted or sd3.DRAWN)) < 1:
             raise BadData(f"person:sd3:{wanted}: leaves no person; expected at least 1")
@@ -177,7 +178,7 @@ def _check_said(name: str, keyed: bool | None) -> None:
 
 
 def _papi(name: str, wanted: str, keyed: bool | None) -> Participants:
-    if wanted and not (wanted.isdigit() and int(wanted) > 0):
+    if wanted and not (re.fullmatch("[0-9]{1,9}", wanted) and int(wanted) > 0):
         raise BadData(f"person:{name}: {wanted!r} is no number of persons; expected e.g. person:papi:20")
     return papi(int(wanted) if wanted else None)
 

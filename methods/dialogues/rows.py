@@ -6,15 +6,13 @@ A row comes with the words that say where it stands, for the error messages of w
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import json
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from traitbench.errors import BadData, MissingExtra
+from traitbench.files import parsed, read_bytes, unzipped
 
 __all__ = ["ENDINGS", "EXAMPLE", "Row", "file_rows", "hub_rows", "json_rows"]
 
@@ -54,9 +52,9 @@ def file_rows(path: Path) -> Iterator[tuple[str, Row]]:
 def _text(path: Path) -> str:
     """Read a file, packed or not."""
     try:
-        data = path.read_bytes()
-        return (gzip.decompress(data) if path.suffix.lower() == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        data = read_bytes(path)
+        return (unzipped(data) if path.suffix.lower() == ".gz" else data).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError) as error:
         raise BadData(f"cannot read {path}: {error}; expected a {', '.join(ENDINGS)} file in UTF-8") from error
 
 
@@ -67,7 +65,7 @@ def json_rows(name: str, lines: Iterable[str]) -> Iterator[tuple[str, Row]]:
             continue
         place = f"{name}, line {number}"
         try:
-            row = json.loads(line)
+            row = parsed(line)
         except ValueError as error:
             raise BadData(f"{place}: no JSON ({error}); expected a line such as {EXAMPLE}") from error
         if not isinstance(row, dict):

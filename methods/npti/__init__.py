@@ -22,7 +22,6 @@ too, since a choice of letters is made there (`positions=generated` is literal).
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,6 +49,7 @@ from traitbench.methods.npti.sources import (
     texts,
 )
 from traitbench.methods.weakest import weakest
+from traitbench.store import draft
 from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Point, Site, Target, Trait, Write
 
 if TYPE_CHECKING:
@@ -145,8 +145,8 @@ class NPTI(Method):
                 f"no neuron of {bench.backend.spec.label} tells the poles of {', '.join(target.levels)} apart; "
                 "expected more dialogues or questions_per_pole, or a smaller threshold"
             )
-        with tempfile.TemporaryDirectory(dir=bench.cache) as draft:
-            gamma, curve, items = self._gamma(controls.store(Path(draft), edits=edits, tensors=tensors), target, bench)
+        with draft(bench.cache / "npti") as place:
+            gamma, curve, items = self._gamma(controls.store(place, edits=edits, tensors=tensors), target, bench)
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=config.model_dump(mode="json"), seed=bench.seed, strength=gamma, curve=curve,

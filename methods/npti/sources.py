@@ -6,7 +6,6 @@ naming the trait, and six descriptions of each pole.
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -20,6 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from traitbench import data
 from traitbench.errors import BadData
+from traitbench.files import parsed, read_text
 from traitbench.inventories import text_hash
 from traitbench.methods.dialogues import load
 from traitbench.types import Record, Trait
@@ -244,7 +244,7 @@ def _refuse_test(questions: Sequence[str], where: str) -> None:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return parsed(read_text(path))
     except (OSError, ValueError) as error:
         raise BadData(f"cannot read {path}: {error}; expected a JSON file") from None
 
@@ -252,18 +252,18 @@ def _json(path: Path) -> Any:
 def _lines(path: Path) -> list[Any]:
     """Read one JSON value, or one a line."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path)
     except (OSError, ValueError) as error:
         raise BadData(f"cannot read {path}: {error}; expected a JSON file") from None
     try:
-        return [json.loads(text)]
+        return [parsed(text)]
     except ValueError:
         pass
     held = []
     # splitlines would also part a text at U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         try:
-            held += [json.loads(line)] if line.strip() else []
+            held += [parsed(line)] if line.strip() else []
         except ValueError as error:
             raise BadData(f"{path}, line {number}: {error}; expected JSON, or one JSON object a line") from None
     return held

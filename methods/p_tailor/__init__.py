@@ -19,7 +19,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -36,7 +35,7 @@ from traitbench.methods.sft import instruction, opened, trained_on
 from traitbench.methods.strengths import Grid
 from traitbench.methods.training import Example, Trained, check_extra, example, kept, settled, train
 from traitbench.methods.training.recipes import Recipe, Training, recipe
-from traitbench.store import read_json, write_json
+from traitbench.store import draft, read_json, write_json
 from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Message, Record, Target, Trait, digest
 
 if TYPE_CHECKING:
@@ -178,8 +177,8 @@ class P_Tailor(Method):
         corpus = self._corpus()
         done = self._done(corpus, bench)
         began = time.perf_counter()
-        with TemporaryDirectory(dir=bench.cache) as draft:
-            folder = fold(done.adapter(bench.cache), row, Path(draft) / "adapter")
+        with draft(bench.cache / "p_tailor") as place:
+            folder = fold(done.adapter(bench.cache), row, place / "adapter")
             fit = Fit(
                 method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
                 config=config.model_dump(mode="json"), seed=bench.seed, fitted_on=done.fitted_on,
@@ -294,7 +293,7 @@ def _folded(bench: Bench, trained: Path, held: Sequence[Example], plan: Recipe) 
     found = np.zeros(len(held))
     for row in dict.fromkeys(each.slots for each in held):
         mine = [n for n, each in enumerate(held) if each.slots == row]
-        with TemporaryDirectory(dir=bench.cache) as draft:
-            folder, some = fold(trained, row, Path(draft)), [held[n] for n in mine]
+        with draft(bench.cache / "p_tailor") as place:
+            folder, some = fold(trained, row, place), [held[n] for n in mine]
             found[mine] = likelihoods(bench, folder, some, plan.device_batch)
     return found

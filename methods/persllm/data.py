@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from traitbench.errors import BadData, TraitbenchUsage
+from traitbench.files import LARGEST, parsed, read_text
 from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.questions import Question, QuestionKind
 from traitbench.methods.persllm.quotes import quote
@@ -286,9 +287,9 @@ def _read(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     held: list[dict[str, str]] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in read_text(path, largest=LARGEST).splitlines():
         try:
-            reply = json.loads(line)
+            reply = parsed(line)
             held.append({"status": str(reply["status"]), "text": str(reply["text"])})
         except (ValueError, TypeError, KeyError):
             # A damaged line and what follows are asked again.

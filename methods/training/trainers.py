@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,13 +12,14 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainerCallback
 from transformers.pytorch_utils import Conv1D
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from traitbench.backends.fingerprints import joined, sha256s
 from traitbench.backends.lengths import padding
 from traitbench.controls.adapters import Base, copy_adapter
 from traitbench.errors import BadData
+from traitbench.methods.training.checkpoints import last_whole, seal
 from traitbench.methods.training.examples import Example, Extension, LossPoint
 from traitbench.methods.training.lending import lent, quiet, unrounded
 from traitbench.methods.training.preferences import Scheduled, Told, of_pairs
@@ -194,36 +194,13 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.is_world_process_zero:
             write_json(self.clock, {"seconds": self.seconds})
-            place = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_json(place / _SEAL, {"files": _contents(place)})
-
-
-_SEAL = "sealed.json"
-"""The file that names what was saved in a checkpoint; one without it was not saved whole."""
-
-
-def _contents(place: Path) -> str:
-    """Name the files of a checkpoint, but those that each process writes for itself."""
-    files = [p for p in sorted(place.iterdir()) if p.is_file() and p.name != _SEAL and "rng_state" not in p.name]
-    return joined(dict(zip([path.name for path in files], sha256s(files), strict=True)))
-
-
-def _last(places: Path, tell: Callable[[str], None]) -> str | None:
-    """The checkpoint to go on from; what was not saved whole goes, and all of them where one was changed since."""
-    found = sorted(places.glob("checkpoint-*"), key=lambda place: int(place.name.rpartition("-")[2]))
-    for place in [place for place in found if not (place / _SEAL).is_file()]:
-        found.remove(place)
-        shutil.rmtree(place, ignore_errors=True)
-    if changed := [place for place in found if read_json(place / _SEAL) != {"files": _contents(place)}]:
-        tell(f"{changed[0]} was changed since it was saved: the training begins anew")
-        shutil.rmtree(places, ignore_errors=True)
-        return None
-    return str(found[-1]) if found else None
+            seal(Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
 
 
 def _train(trainer: Any, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, _Watch))
-    trainer.train(resume_from_checkpoint=_last(folder / "checkpoints", tell))
+    last = last_whole(folder / "checkpoints", trainer.is_world_process_zero(), tell)
+    trainer.train(resume_from_checkpoint=str(last) if last else None)
     curve = _curve(trainer.state.log_history)
     tokens = _tokens(trainer.state.log_history)
     best = trainer.state.best_global_step or trainer.state.global_step

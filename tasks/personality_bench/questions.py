@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from traitbench import data
 from traitbench.errors import BadData
+from traitbench.files import parsed, read_text
 from traitbench.inventories import text_hash
 from traitbench.types import BIG_FIVE, Record, Trait
 
@@ -94,7 +94,7 @@ def rounds(asked: Sequence[Asked]) -> tuple[Question, ...]:
 def _lines(path: Path) -> list[str]:
     """The questions of one file, a JSON object a line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"cannot read {path}: {error}; get it anew with `traitbench data get {DATA}`") from None
     out = []
@@ -102,7 +102,7 @@ def _lines(path: Path) -> list[str]:
         if not line.strip():
             continue
         try:
-            held: Mapping[str, object] = json.loads(line)
+            held: Mapping[str, object] = parsed(line)
             text = held["question"]
         except (ValueError, KeyError, TypeError):
             text = None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from traitbench.errors import BadData
+from traitbench.files import LARGEST, parsed, read_text
 from traitbench.runs.compare.foreign import Gathered, Outcomes
 
 __all__ = ["of_samples"]
@@ -25,6 +25,8 @@ def of_samples(path: Path, task: str, tell: Callable[[str], None]) -> list[Outco
             raise BadData(f"{path} holds samples of a traitbench run; name its folder or its results_*.json")
         try:
             item, metrics, part = str(row["doc_id"]), list(row["metrics"]), str(row.get("filter", "none"))
+            if strange := [metric for metric in metrics if not isinstance(metric, str)]:
+                raise TypeError(f"{strange[0]!r} is no name of a metric")
             values = {metric: row.get(metric) for metric in metrics}
             numbers = {metric: float(v) for metric, v in values.items() if isinstance(v, int | float)}
         except (KeyError, TypeError, OverflowError) as error:
@@ -45,14 +47,14 @@ def of_samples(path: Path, task: str, tell: Callable[[str], None]) -> list[Outco
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_text(path, largest=LARGEST).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"cannot read {path}: {error}; expected a samples_*.jsonl of lm-eval") from None
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                row = parsed(line)
+            except ValueError as error:
                 raise BadData(f"{path}, line {number}, is no JSON: {error}; copy the file again") from None
             if not isinstance(row, dict):
                 raise BadData(f"{path}, line {number}, holds no object; expected a sample of lm-eval")

@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from traitbench.errors import BadData, unknown
+from traitbench.files import read_text
 from traitbench.types import BIG_FIVE, Record
 
 __all__ = ["LICENCE", "Character", "load", "names", "poles"]
@@ -91,7 +92,7 @@ def load(name_or_path: str | Path) -> Character:
 
 def _paragraphs(file: Path) -> list[str]:
     try:
-        text = file.read_text(encoding="utf-8-sig")
+        text = read_text(file)
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"cannot read {file}: {error}; expected a text file in UTF-8") from None
     found = [" ".join(part.split()) for part in re.split(r"\n\s*\n", text) if part.strip()]
