@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup setup-vllm eval test torture test-vllm lint types docs bench gpu-check leaderboard publish figures schemas scorer clean
+.PHONY: setup setup-vllm eval test torture test-pythons test-vllm lint types docs bench gpu-check leaderboard publish figures schemas scorer clean
 
 setup: .venv/.core
 
@@ -102,6 +102,25 @@ test: .venv/.dev
 torture: .venv/.dev
 	OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(BIN)/pytest tests/reliability --torture
 
+# What of the suite needs no torch, on the Pythons beside the tested one, each in an environment of its own; what is left
+# out is named by what it needs. An interpreter that is not here is said and passed over: PYTHONS='3.13' for one of them.
+PYTHONS ?= 3.12 3.13
+PARTS ?= tests
+test-pythons: $(PYTHONS:%=.venv-%/.tested)
+
+# From pyenv, whose commands on PATH may name what it does not let run, or from PATH.
+found = $(or $(firstword $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python)),$(shell command -v python$(1)))
+
+.PHONY: $(PYTHONS:%=.venv-%/.tested)
+$(PYTHONS:%=.venv-%/.tested): .venv-%/.tested: .venv/.dev
+	@if [ -z "$(call found,$*)" ]; then echo "no Python $* here, so nothing was tested on it"; else \
+	  test -x .venv-$*/bin/python || "$(call found,$*)" -m venv .venv-$*; \
+	  $(BIN)/python tests/without_torch.py > .venv-$*/needed.txt \
+	  && .venv-$*/bin/pip install --quiet --constraint constraints.txt --requirement .venv-$*/needed.txt \
+	  && .venv-$*/bin/pip install --quiet --no-deps --editable . \
+	  && OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} PYTHONPATH=tests .venv-$*/bin/pytest -p without_torch -rs \
+	    -n $(WORKERS) --dist loadfile -m 'not slow' $(PARTS); fi
+
 # The layers contract and mypy see no editable install whole, so the package is installed beside it once.
 INSTALLED := .cache/installed
 $(INSTALLED): .venv/.dev $(shell find harness inventories methods tasks -name '*.py') pyproject.toml
@@ -158,4 +177,4 @@ scorer: .venv/.core
 	@$(BIN)/python -m traitbench.reproduce.scorer $(FEATURES)
 
 clean:
-	rm -rf .venv .venv-vllm .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-* .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache
