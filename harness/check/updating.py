@@ -44,8 +44,8 @@ def update(
     if changed := changes(folder):
         told = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
         raise TraitbenchUsage(
-            f"--update: {len(changed)} files have uncommitted changes ({told}), so nobody could get these values again; "
-            "commit them first"
+            f"--update: {len(changed)} files have uncommitted changes ({told}), so nobody could get these values "
+            "again; commit them first"
         )
     at = commit(folder)
     if at is None:
