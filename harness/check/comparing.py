@@ -33,6 +33,8 @@ class Moved(Record):
     name: str
     """Task, scoring mode, condition and trait, or what else was compared."""
     unit: str = ""
+    shift: bool = False
+    """Whether the values are shifts under a control; else they are levels."""
     items: int = 0
     """With a value both times."""
     then: float | None = None
@@ -192,7 +194,9 @@ def _moved(then: Line, now: Line | None, asked: Asked, rules: Rules) -> Moved:
     known = [asked.clusters.get(item) for item in items]
     clusters = known if all(known) else None
     weights = weights_of(then.scoring)
-    told = Moved(name=then.name, unit=then.unit, items=int(both.sum()), margin=rules.margin, verdict="pass")
+    told = Moved(
+        name=then.name, unit=then.unit, shift=then.shift, items=int(both.sum()), margin=rules.margin, verdict="pass"
+    )  # fmt: skip
     known_then, lost = int((~np.isnan(b)).sum()), int((np.isnan(a) & ~np.isnan(b)).sum())
     gained = int((~np.isnan(a) & np.isnan(b)).sum())
     allowed = 0 if rules.exact else BOUNDS[SHARE] * known_then

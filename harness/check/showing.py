@@ -60,7 +60,9 @@ def _lines(one: Compared, lines: Sequence[Moved]) -> Table:
         title=f"{one.name}, in {' and '.join(units)}" if units else one.name,
         columns=_COLUMNS,
         rows=[_row(line) for line in lines],
-        notes=["Under a control the values are shifts from the run's own answers without one."] if units else [],
+        notes=["Under a control the values are shifts from the run's own answers without one."]
+        if any(line.shift for line in lines)
+        else [],
     )
 
 
