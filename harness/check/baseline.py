@@ -17,9 +17,8 @@ from traitbench.runs.flags import plan_of
 from traitbench.runs.folders import UNDECIDING
 from traitbench.runs.plan import Plan
 from traitbench.runs.prepare import prepare
-from traitbench.samples import Sample
 from traitbench.store import write_json
-from traitbench.types import Record, Request, Trait, digest
+from traitbench.types import Doc, Record, Request, Trait, digest
 
 __all__ = ["SCHEMA_VERSION", "Asked", "Baseline", "Suite", "is_name", "made_of", "named", "parsed", "plan_for", "write"]
 
@@ -40,7 +39,7 @@ class Asked(Record):
     clusters: dict[str, str] = {}
     """Item -> its facet, or the item of which it is one context."""
     requests: str
-    """Digest of what is asked at first, before a model's own template wraps it: words, options, keys, seeds."""
+    """Digest of what is asked at first, before a model's own template wraps it: words, options, seeds."""
     prompts: dict[str, str]
     """Condition -> digest of the prompts as the model read them."""
 
@@ -133,16 +132,16 @@ def _asked(found: Graded, task: str, requests: list[Request]) -> Asked:
     keys: dict[Trait, dict[str, Literal[1, -1]]] = {}
     clusters: dict[str, str] = {}
     prompts: dict[str, list[list[str]]] = {}
-    first = {request.doc.model_dump_json() for request in requests}
+    first = {_place(request.doc) for request in requests}
     for row in found.samples[task]:
         unit = unit_of(row)
         keys.setdefault(row.trait, {}).setdefault(unit, row.keyed)
         if cluster := row.facet if row.context is None else row.item:
             clusters.setdefault(unit, cluster)
         # What is asked later holds what the model said, and that is for the values to show.
-        if (place := _place(row)) in first:
+        if (place := _place(row.place)) in first:
             prompts.setdefault(row.condition, []).append([place, row.prompt_hash])
-    content = [[request.doc.model_dump(mode="json"), request.content()] for request in requests]
+    content = [[_place(request.doc), request.content()] for request in requests]
     return Asked(
         version=found.kept.versions[task],
         responses=len(found.samples[task]),
@@ -153,8 +152,9 @@ def _asked(found: Graded, task: str, requests: list[Request]) -> Asked:
     )
 
 
-def _place(row: Sample) -> str:
-    return row.place.model_dump_json()
+def _place(doc: Doc) -> str:
+    """The cell of the grid; keys are compared by themselves."""
+    return doc.model_dump_json(exclude={"keyed"})
 
 
 def plan_for(baseline: Baseline, folder: Path, given: Mapping[str, Any]) -> Plan:

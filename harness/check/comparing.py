@@ -168,7 +168,7 @@ def _changed(then: Baseline, now: Baseline) -> list[Moved]:
         if turned:
             found.append(_other(f"{task}: keys", f"another key: {_some(turned)}"))
         if a.requests != b.requests:
-            found.append(_other(f"{task}: what is asked", "other words, options or keys under the same version"))
+            found.append(_other(f"{task}: what is asked", "other words or options under the same version"))
         elif apart := [c for c in a.prompts if b.prompts.get(c) != a.prompts[c]]:
             found.append(_other(f"{task}: prompts", f"other prompts under {_some(apart)}"))
     if then.suite.messages != now.suite.messages:

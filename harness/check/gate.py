@@ -81,10 +81,10 @@ def check(
             read[name] = _as_named(name, parsed(text, f"{folder / name}.json"))
         except BadData as error:
             read[name] = str(error)
-    _check_margin(read, margin)
-    found = []
+    read, found = chosen(read, asking, folder), []
+    _check_margin(read, margin, asking.same_model)
     with asked_in(asking.keep) as place:
-        for name, then in chosen(read, asking, folder).items():
+        for name, then in read.items():
             tell(f"checking {name}")
             one = _one(name, then, folder, place, asking, progress, tell, margin, power)
             found.append(one.model_copy(update={"notes": [*notes.get(name, ()), *one.notes]}))
@@ -196,13 +196,13 @@ def _as_named(name: str, baseline: Baseline) -> Baseline:
     return baseline
 
 
-def _check_margin(read: Mapping[str, Baseline | str], margin: Amount | None) -> None:
+def _check_margin(read: Mapping[str, Baseline | str], margin: Amount | None, same_model: bool) -> None:
     """Refuse a margin before anything is asked."""
     known = [one for one in read.values() if not isinstance(one, str)]
-    for one in known:
-        if not one.exact:
-            margins_of(one, margin)
     if isinstance(margin, Mapping):
         for mode in margin:
             if not any(mode in one.units for one in known):
                 raise unknown("part of --margin", mode, {mode for one in known for mode in one.units})
+    for one in known:
+        if not (one.exact and same_model):
+            margins_of(one, margin)
