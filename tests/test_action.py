@@ -107,7 +107,7 @@ def test_the_check_runs_in_a_users_repository(owner: Path) -> None:
         ({}, 0, "pass"),
         ({"model": "scripted:person", "base": "main"}, 0, "pass"),
         ({"model": "scripted:person", "model_args": "extraversion=0.9"}, 4, "regression"),
-        ({"model": "scripted:person", "model_args": "noise=0.1"}, 5, "inconclusive"),
+        ({"model": "scripted:person", "model_args": "noise=0.04"}, 5, "inconclusive"),
         ({"model_args": "extraversion=0.9"}, 2, "invalid"),
         ({"model": "scripted:person", "model_args": "extraversion=0.9", "margin": "40", "power": "0.5"}, 0, "pass"),
         ({"tasks": "ipip_50"}, 1, "error"),
