@@ -176,11 +176,12 @@ def plan_for(baseline: Baseline, folder: Path, given: Mapping[str, Any]) -> Plan
 
 def parsed(text: str, where: str) -> Baseline:
     """Read a baseline; `where` is for messages. BadData for what is none, or was changed by hand."""
+    held: Any = None
     try:
         held = json.loads(text)
         found = Baseline.model_validate({**held, "checksum": ""})
     except (ValueError, TypeError, RecursionError) as error:
-        version = held.get("schema_version") if "held" in locals() and isinstance(held, dict) else None
+        version = held.get("schema_version") if isinstance(held, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise BadData(
                 f"{where} was made by a newer traitbench: its schema version is {version}, and this one reads up to "
