@@ -49,7 +49,7 @@ def plain(value: Any) -> str:
 
 
 _WORDS = (
-    "check", "target", "model", "method", "row", "methods", "condition", "reasons", "verdict", "verdict a; b",
+    "check", "target", "model", "method", "row", "methods", "condition", "reasons", "verdict", "why", "verdict a; b",
     "why they differ", "type", "default", "meaning", "what it is",
 )  # fmt: skip
 """Columns of words, which begin at the left."""

@@ -27,6 +27,7 @@ COMMANDS = {
     "judge": "calibrate judges of written replies, or have people rate replies beside them",
     "project": "project a run's replies or prompts on the direction of a stored control",
     "compare": "set two runs beside each other, item by item, or a run beside people",
+    "check": "ask the baselines again and say what moved: pass, regression, inconclusive or invalid",
     "reproduce": "recompute published figures, and say why they differ",
     "export": "publish a run without restricted texts, or write a run or a control in another tool's format",
     "report": "write a run, or several, as one HTML page with figures",
@@ -46,6 +47,7 @@ _EXAMPLES = {
     "judge": "traitbench judge calibrate --judge smollm2,planted:honest",
     "project": "traitbench project results/runs/smollm2@persona_vectors --on results/runs/controls/3f2a9c0e7d1b4a65",
     "compare": "traitbench compare results/runs/smollm2@prompting results/runs/smollm2@prompting,style=p2",
+    "check": "traitbench check --base origin/main --summary check.md",
     "reproduce": "traitbench reproduce papi-baselines --papi DIR --format json",
     "export": "traitbench export results/runs/smollm2@prompting --to results/published",
     "report": "traitbench report results/runs/smollm2@prompting",
@@ -163,6 +165,7 @@ def parser() -> argparse.ArgumentParser:
     _run(made["prompt"], prompt=True)
     _fit(made["fit"])
     _runs(made)
+    _check(made["check"])
     _judge(made["judge"])
     _tables(made)
     _shelves(made)
@@ -322,6 +325,31 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     made["leaderboard"].add_argument(
         "--output_path", "-o", default="results", metavar="DIR", help="default: %(default)s"
     )
+
+
+def _check(p: argparse.ArgumentParser) -> None:
+    """The flags of `check`; what is asked stands in the baselines."""
+    add = _adder(p)
+    add("--model", "-M", metavar="NAME|HUB_ID|PATH", help="the model is what is checked, this one; else the code is")
+    add("--model_args", "-a", metavar="k=v,...", help="as for run, beside those of the baselines")
+    add("--device", metavar="DEVICE", help="as for run")
+    add("--batch_size", "-b", metavar="N|auto", help="as for run")
+    add("--baselines", default="results/baselines", metavar="DIR", help="default: %(default)s")
+    add("--only", metavar="a,b", help="these baselines, by name (all)")
+    add("--tasks", "-t", metavar="a,b", help="only baselines that ask one of these tasks")
+    add("--method", "-m", metavar="NAME", help="only baselines of this method")
+    add("--base", metavar="REF", help="baselines as they are where this branch left REF, e.g. origin/main")
+    add(
+        "--margin", metavar="X|MODE=X,...",
+        help="the shift from which on something is wrong (POMP 3, nats .1, or as a baseline says)",
+    )  # fmt: skip
+    add("--power", metavar="P", type=float, default=0.8, help="least power to find such a shift (%(default)s)")
+    add("--summary", metavar="FILE", help="also write a Markdown summary; a GitHub job gets it by itself")
+    add("--output_path", "-o", metavar="DIR", help="keep what was asked there (a temporary folder)")
+    add("--update", metavar="RUN", nargs="?", const="", help="write the baseline of a run, or all of them asked anew")
+    add("--reason", metavar="TEXT", help="why these values are right from now on; kept in the baseline")
+    add("--name", metavar="NAME", help="of the baseline of RUN (the run's own)")
+    add("--format", choices=_FORMATS, default="table", help="what goes to stdout (table)")
 
 
 def _judge(p: argparse.ArgumentParser) -> None:

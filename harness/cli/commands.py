@@ -1,6 +1,7 @@
 """The command `traitbench`. stdout is data, stderr is progress and diagnostics.
 
 Exit codes: 0 ok, 1 error, 2 usage, 3 finished but some calls failed, 130 interrupted (143 by SIGTERM, 129 by SIGHUP).
+Of `check`: 0 pass, 4 regression, 5 inconclusive, 2 invalid.
 """
 
 from __future__ import annotations
@@ -196,6 +197,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from traitbench.cli.checking import check_baselines
+
+    return check_baselines(arguments)
+
+
 def _project(arguments: argparse.Namespace) -> int:
     from traitbench.cli.projecting import project_run
 
@@ -253,6 +260,7 @@ _HANDLERS: dict[str, Callable[[Any], int]] = {
     "analyze": _analyze,
     "judge": _judge,
     "compare": _compare,
+    "check": _check,
     "reproduce": _reproduce,
     "export": _export,
     "leaderboard": _leaderboard,
