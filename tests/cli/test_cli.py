@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from result_files import held
 import yaml
 from said import Say
 
@@ -64,7 +65,7 @@ def sound() -> dict[str, Any]:
 
 def steady(path: Path) -> dict[str, Any]:
     """The results file without what differs between two runs of one plan."""
-    return {key: value for key, value in json.loads(path.read_text("utf-8")).items() if key not in VOLATILE}
+    return {key: value for key, value in held(path).items() if key not in VOLATILE}
 
 
 def newest(folder: Path, pattern: str = "results_*.json") -> Path:
