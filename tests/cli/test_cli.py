@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from result_files import held
 import yaml
+from result_files import held
 from said import Say
 
 from traitbench import store
@@ -222,7 +222,7 @@ def test_a_samples_file_cut_in_a_line_is_named_and_the_run_makes_it_again(say: S
     assert say(f"score '{FOLDER}'").code == 0
 
 
-def test_a_cut_last_response_is_asked_again_and_damage_elsewhere_is_named(say: Say) -> None:
+def test_a_cut_last_response_is_asked_again_and_so_is_a_damaged_one(say: Say) -> None:
     assert say(RUN).code == 0
     before, journal = steady(newest(FOLDER)), FOLDER / "responses.jsonl"
     whole = journal.read_bytes()
@@ -233,17 +233,19 @@ def test_a_cut_last_response_is_asked_again_and_damage_elsewhere_is_named(say: S
     assert steady(newest(FOLDER)) == before
     assert journal.read_bytes() == whole
     lines = whole.split(b"\n")
-    damaged = b"\n".join([*lines[:4], b"{" + lines[4][9:], *lines[5:]])
-    journal.write_bytes(damaged)
+    bad = b"{" + lines[4][9:]
+    journal.write_bytes(b"\n".join([*lines[:4], bad, *lines[5:]]))
     said = say(RUN)
-    assert said.code == 1
-    assert f"{journal}, line 5 is damaged" in said.err
-    assert "--no_resume" in said.err
-    assert journal.read_bytes() == damaged
+    assert said.code == 0
+    assert f"{journal}: line 5 was damaged and stands in responses.damaged.jsonl now" in said.err
+    assert f"{whole.count(b'%c' % 10) - 1} already answered" in said.err
+    assert (FOLDER / "responses.damaged.jsonl").read_bytes() == bad + b"\n"
+    mended = journal.read_bytes()
+    assert sorted(mended.split(b"\n")) == sorted(lines) and steady(newest(FOLDER)) == before
     fresh = say(f"{RUN} --no-resume")
     assert fresh.code == 0
     assert "already answered" not in fresh.err
-    assert (FOLDER / "responses.1.jsonl").read_bytes() == damaged
+    assert (FOLDER / "responses.1.jsonl").read_bytes() == mended
     assert steady(newest(FOLDER))["results"] == before["results"]
 
 
@@ -439,7 +441,7 @@ def test_write_out_shows_the_exact_prompt_on_stderr(say: Say) -> None:
 def test_json_on_stdout_is_the_results_file(say: Say) -> None:
     said = say(f"{RUN} --format json --limit 5")
     results = newest(folder_of(f"{RUN} --limit 5"))
-    assert json.loads(said.out) == json.loads(results.read_text("utf-8"))
+    assert json.loads(said.out) == held(results)
     assert "2 conditions, 20 requests" in said.err
     assert f"results: {results}" in said.err
     assert "warning: --limit 5: the first 5 items only, not a score of the instrument" in said.err

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import gguf
@@ -173,8 +175,14 @@ def changed(name: str, item: str) -> Iterator[None]:
     def read(self: Path, *given: Any, **more: Any) -> str:
         return new if self == ROOT / name else plain(self, *given, **more)
 
-    with pytest.MonkeyPatch.context() as patch:
+    def opened(path: Any, *given: Any, **more: Any) -> int:
+        return by_number(other if Path(path) == ROOT / name else path, *given, **more)
+
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        by_number, other = os.open, Path(folder) / "changed"
+        other.write_text(new, "utf-8")
         patch.setattr(Path, "read_text", read)
+        patch.setattr(os, "open", opened)
         forget()
         yield
     forget()

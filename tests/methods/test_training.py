@@ -424,9 +424,9 @@ def test_a_trainer_around_four_bits_trains_in_32(
         assert four_bit
         return lent(backend, False)
 
-    def watch(trainer: Any, folder: Path) -> Any:
+    def watch(trainer: Any, folder: Path, tell: Callable[[str], None]) -> Any:
         kinds.update(p.dtype for p in trainer.model.parameters() if p.requires_grad)
-        return trained_as_before(trainer, folder)
+        return trained_as_before(trainer, folder, tell)
 
     trained_as_before = trainers._train
     monkeypatch.setattr(trainers, "lent", lend)

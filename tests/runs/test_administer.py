@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from quiet import Quiet
+from result_files import held
 
 from traitbench import inventories
 from traitbench.backends.hf import HuggingFace
@@ -18,7 +19,6 @@ from traitbench.runs.administer import administer
 from traitbench.runs.evaluate import evaluate
 from traitbench.runs.plan import Given, Plan
 from traitbench.runs.prepare import prepare
-from traitbench.store import read_json
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
 from traitbench.tasks.task import Task
@@ -54,7 +54,7 @@ def test_conditions_that_share_batches_answer_as_each_alone(tmp_path: Path) -> N
     _, one = evaluate(plan(tmp_path / "alone", **changes), alone, print)
     _, other = evaluate(plan(tmp_path / "mixed", **changes, mix_conditions=True), mixed, print)
     assert _samples(one) == _samples(other) and one.parent.name == other.parent.name
-    ours, theirs = read_json(one), read_json(other)
+    ours, theirs = held(one), held(other)
     for changing in ("date", "total_evaluation_time_seconds", "cost"):
         del ours[changing], theirs[changing]
     assert theirs["config"].pop("mix_conditions") and not ours["config"].pop("mix_conditions")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import result_files
 
 from traitbench import inventories
 from traitbench.cli.commands import main
@@ -303,7 +304,7 @@ def test_a_limited_run_never_stands_in_for_a_whole_one(
     folder, whole, limited = together(runs, tmp_path / "older")
     assert main(["score", str(folder), "--format", "json"]) == 0
     said = capsys.readouterr()
-    assert json.loads(said.out) == read_json(whole)
+    assert json.loads(said.out) == result_files.held(whole)
     (line,) = [line for line in said.err.splitlines() if line.startswith("passed over")]
     assert line.startswith(f"passed over {limited}: another run (limit 4, not None); {whole.name} counts")
     assert main(["export", str(folder), "--to", str(tmp_path / "out")]) == 0
@@ -316,9 +317,9 @@ def test_changed_weights_in_one_folder_are_told_apart_and_the_newest_counts(tmp_
     for _ in range(2):
         assert main([*RUN.split(), "-o", str(tmp_path)]) == 0
     first, second = sorted(tmp_path.glob("*/results_*.json"))
-    changed = read_json(first)
+    changed = result_files.held(first)
     changed["model"] = {**changed["model"], "weights": "sha256:other"}
-    first.write_text(json.dumps(changed))
+    result_files.rewrite(first, changed)
     told: list[str] = []
     assert current(first.parent, told.append) == [second]
     (line,) = told

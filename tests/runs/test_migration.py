@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -75,10 +76,12 @@ def test_score_computes_this_version_of_it(run: Path, capsys: pytest.CaptureFixt
 def test_export_writes_this_version_of_it(run: Path, tmp_path: Path) -> None:
     assert main(["export", str(run), "--to", str(tmp_path / "out")]) == 0
     made = tmp_path / "out" / run.name
-    check(read_json(made / NAME))
     samples = "samples_sd3_2026-11-22T06-11-34.707931.jsonl.gz"
     now, then = (gzip.decompress((folder / samples).read_bytes()) for folder in (made, V3))
     assert now.decode() == resealed(then.decode()), "each line has its checksum now"
+    told = read_json(made / NAME)
+    assert told["samples_sha256"] == {"sd3": hashlib.sha256(now).hexdigest()}
+    check({**told, "samples_sha256": read_json(V3 / NAME)["samples_sha256"]})
     assert main(["leaderboard", "--published", str(tmp_path / "out"), "-o", str(tmp_path)]) == 0
 
 

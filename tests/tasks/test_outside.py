@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import result_files
 
 MOOD = '''
 """A task in one module: two questions, and one more about the first answer."""
@@ -171,8 +172,7 @@ def published(folder: Path, runs: dict[str, Path], command: Command) -> Path:
 
 
 def results(path: Path) -> dict[str, Any]:
-    held: dict[str, Any] = json.loads(next(path.glob("results_*.json")).read_text("utf-8"))
-    return held
+    return result_files.held(next(path.glob("results_*.json")))
 
 
 def test_a_run_asks_grades_sums_up_and_shows(runs: dict[str, Path], command: Command) -> None:
