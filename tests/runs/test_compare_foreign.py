@@ -153,7 +153,7 @@ def test_two_models_or_two_runs_in_a_folder_are_refused_with_the_choices(
         ('{"acc": 1}', "line 1, is no sample of lm-eval: 'doc_id'"),
         (
             '{"doc_id": 1, "metrics": [["acc"]], "acc": 1}',
-            "line 1, is no sample of lm-eval: ['acc'] is no name of a metric",
+            "line 1, is no sample of lm-eval: .'acc'. is no name of a metric",
         ),
         (
             '{"doc_id": 1, "metrics": ["acc"], "acc": 1' + "0" * 400 + "}",
