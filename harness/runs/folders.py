@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -146,7 +147,7 @@ def find_run(named: str | Path) -> Path:
     if not found:
         raise BadData(
             f"{str(named) or repr('')} holds no results_*.json; expected a folder that `traitbench run` wrote, or the "
-            "beginning of its name"
+            f"beginning of its name{_near(places, wanted.name)}"
         )
     if len(found) > 1:
         told = "; ".join(f"{p.name} ({what})" for p, what in zip(found, _differ(found), strict=True))
@@ -158,6 +159,15 @@ def _beginning(place: Path, name: str, file: str | None) -> list[Path]:
     """The runs in `place` whose name begins so. Every name begins with an empty one, which therefore means none."""
     beside = place.iterdir() if name and place.is_dir() else ()
     return sorted(p for p in beside if p.name.startswith(name) and _is_run(p, file))
+
+
+def _near(places: Sequence[Path], name: str) -> str:
+    """The run whose name is nearest, or else some that there are; nothing where there is none."""
+    runs = [p.name for place in places if place.is_dir() for p in sorted(place.iterdir()) if _is_run(p, None)]
+    bare = {without_digest(each): each for each in runs}
+    if close := difflib.get_close_matches(without_digest(name), bare, n=1, cutoff=0.6):
+        return f"; did you mean {close[0]!r}?"
+    return f"; runs here: {', '.join(runs[:4])}{f' and {len(runs) - 4} more' if len(runs) > 4 else ''}" if runs else ""
 
 
 def _finished(folder: Path) -> Path:

@@ -343,6 +343,22 @@ def test_published_folders_hold_one_plan_each() -> None:
         assert all(read_json(path)["samples_sha256"] for path in folder.glob("results_*.json"))
 
 
+def test_a_name_of_no_run_is_answered_with_those_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadData, match=r"or the beginning of its name$"):
+        find_run("smollm2@sft")
+    for name in ("smollm2@sft+0a1b2c3d", "smollm2@none+1a1b2c3d"):
+        (tmp_path / "results" / "runs" / name).mkdir(parents=True)
+        (tmp_path / "results" / "runs" / name / "results_x.json").write_text("{}")
+    (tmp_path / "results" / "runs" / "controls").mkdir()
+    with pytest.raises(BadData, match=r"; did you mean 'smollm2@sft'\?$"):
+        find_run("smolm2@sft")
+    with pytest.raises(BadData, match=r"; runs here: smollm2@none\+1a1b2c3d, smollm2@sft\+0a1b2c3d$"):
+        find_run("llama")
+
+
 def test_a_bare_name_is_looked_for_where_runs_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for place in ("results/runs/a@none+11111111", "results/published/a@none+22222222", "b@none+33333333"):
