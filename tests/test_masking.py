@@ -117,6 +117,7 @@ def test_show_config_prints_none_and_a_run_writes_none(
 def test_a_misspelt_name_is_refused_before_anything_is_written(
     model: str, name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     assert main(["run", "--model", model, "--model_args", f"{name}=hunter2", "--backend", "auto"]) == 2
     said = capsys.readouterr()

