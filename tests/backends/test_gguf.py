@@ -1,4 +1,7 @@
-"""GGUF files as models: the same numbers as the model they were made of, and what cannot be read is refused."""
+"""GGUF files as models: the same numbers as the model they were made of, and what cannot be read is refused.
+
+Over 300 lines: every test reads the same small files.
+"""
 
 from __future__ import annotations
 

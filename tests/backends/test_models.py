@@ -1,4 +1,7 @@
-"""Names of models, and where their weights come from. Nothing is fetched: the hub is replaced."""
+"""Names of models, and where their weights come from. Nothing is fetched: the hub is replaced.
+
+Over 300 lines: one table of names and what each stands for, or is answered with.
+"""
 
 from __future__ import annotations
 

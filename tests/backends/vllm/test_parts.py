@@ -1,4 +1,7 @@
-"""What of the vLLM backend needs no vLLM: the edit points and their index, versions and refusals."""
+"""What of the vLLM backend needs no vLLM: the edit points and their index, versions and refusals.
+
+Over 300 lines: the tests share one stand-in for vLLM's modules, which is long to set up.
+"""
 
 from __future__ import annotations
 
