@@ -17,6 +17,7 @@ from traitbench.runs.flags import plan_of
 from traitbench.runs.folders import UNDECIDING
 from traitbench.runs.plan import Plan
 from traitbench.runs.prepare import prepare
+from traitbench.runs.sealed import sealed
 from traitbench.store import write_json
 from traitbench.types import Doc, Record, Request, Trait, digest
 
@@ -191,7 +192,7 @@ def parsed(text: str, where: str) -> Baseline:
             f"{where} is no baseline: {str(error).splitlines()[0]}; expected a file that `traitbench check --update` "
             "wrote"
         ) from None
-    if held.get("checksum") != _checksum(found):
+    if held.get("checksum") != _sealed(found)["checksum"]:
         raise BadData(
             f"{where} was changed by hand: its checksum is not that of what it holds; take the committed file, or "
             "write it anew: traitbench check --update --reason TEXT"
@@ -202,10 +203,9 @@ def parsed(text: str, where: str) -> Baseline:
 def write(baseline: Baseline, folder: Path) -> Path:
     """Write a baseline into `folder` under its name, and return the file."""
     path = folder / f"{named(baseline.name)}.json"
-    sealed = baseline.model_copy(update={"checksum": _checksum(baseline)})
-    write_json(path, sealed.model_dump(mode="json"))
+    write_json(path, _sealed(baseline))
     return path
 
 
-def _checksum(baseline: Baseline) -> str:
-    return digest(baseline.model_dump(mode="json", exclude={"checksum"}))
+def _sealed(baseline: Baseline) -> dict[str, Any]:
+    return sealed(baseline.model_dump(mode="json", exclude={"checksum"}))
