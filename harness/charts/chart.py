@@ -12,8 +12,8 @@ from traitbench.tables import Table, number
 from traitbench.types import Record
 
 __all__ = [
-    "Estimate", "Figure", "aims", "concat", "digits", "facets", "figure", "grid_cells", "grid_width", "line_across",
-    "line_at", "plain", "ring", "signed", "slug", "stretched", "svg", "two_lines", "unit",
+    "Estimate", "Figure", "aims", "concat", "digits", "dots_by_target", "facets", "figure", "grid_cells", "grid_width",
+    "line_across", "line_at", "plain", "ring", "signed", "slug", "stretched", "svg", "two_lines", "unit",
 ]  # fmt: skip
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -166,6 +166,33 @@ def line_at(x: float, style: str = "zero") -> dict[str, Any]:
         "data": {"values": [{}]},
         "mark": {"type": "rule", "style": style},
         "encoding": {"x": {"datum": x}, "y": None, "yOffset": None},
+    }
+
+
+def dots_by_target(
+    rows: Rows, by: str, title: str, mark: dict[str, Any], tips: dict[str, str], offset: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Values with their intervals, a line a target and a panel a value of `by`; `mark`: colour and shape of the dots.
+
+    Rows hold target, value, low, high; `tips`: field -> its words in the tooltip; `offset` sets dots of a line apart.
+    """
+    x, apart = {"type": "quantitative"}, offset or {}
+    layers = [
+        line_at(0),
+        {"mark": {"type": "rule", "style": "interval"},
+         "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, **apart}},
+        {"mark": "point", "encoding": {
+            "x": {**x, "field": "value", "title": title}, "color": mark, "shape": mark, **apart,
+            "tooltip": [{"field": field, "title": words} for field, words in tips.items()]}},
+    ]  # fmt: skip
+    y = {"field": "target", "type": "nominal", "sort": None, "title": None,
+         "axis": {"domain": False, "ticks": False, "labelPadding": 8}}  # fmt: skip
+    return {
+        "data": {"values": rows},
+        "facet": {"row": facets(by, rows, labelOrient="top", labelPadding=2)},
+        "spec": {"width": 340, "height": {"step": 23}, "encoding": {"y": y}, "layer": layers},
+        "spacing": 10,
+        "usermeta": {"panel": 560},
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from traitbench.charts.chart import Estimate, Figure, facets, figure, line_at, plain
+from traitbench.charts.chart import Estimate, Figure, dots_by_target, figure, plain
 from traitbench.runs.projected import Projections, Read, along_its_own
 from traitbench.samples import Condition
 
@@ -55,22 +55,6 @@ def _rows(one: Projections, targets: Sequence[str]) -> list[dict[str, Any]]:
 def _spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
     words = [word for word in READ.values() if any(row["read"] == word for row in rows)]
     mark = {"field": "read", "type": "nominal", "sort": words, "legend": {"title": None, "orient": "top"}}
-    x, offset = {"type": "quantitative"}, {"yOffset": {"field": "read", "type": "nominal", "sort": words}}
+    offset = {"yOffset": {"field": "read", "type": "nominal", "sort": words}}
     tips = {"target": "target", "of": "of", "along": "along", "read": "read", "shown": "shift, SD"}
-    layers = [
-        line_at(0),
-        {"mark": {"type": "rule", "style": "interval"},
-         "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, **offset}},
-        {"mark": "point", "encoding": {
-            "x": {**x, "field": "value", "title": "shift along the target's direction, SD"}, "color": mark,
-            "shape": mark, **offset, "tooltip": [{"field": field, "title": title} for field, title in tips.items()]}},
-    ]  # fmt: skip
-    y = {"field": "target", "type": "nominal", "sort": None, "title": None,
-         "axis": {"domain": False, "ticks": False, "labelPadding": 8}}  # fmt: skip
-    return {
-        "data": {"values": rows},
-        "facet": {"row": facets("of", rows, labelOrient="top", labelPadding=2)},
-        "spec": {"width": 340, "height": {"step": 23}, "encoding": {"y": y}, "layer": layers},
-        "spacing": 10,
-        "usermeta": {"panel": 560},
-    }
+    return dots_by_target(rows, "of", "shift along the target's direction, SD", mark, tips, offset)

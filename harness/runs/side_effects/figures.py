@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from traitbench.charts.chart import Estimate, Figure, aims, facets, figure, line_at, plain
+from traitbench.charts.chart import Estimate, Figure, aims, dots_by_target, figure, plain
 from traitbench.runs.side_effects.records import SideEffects
 from traitbench.samples import Condition
 
@@ -56,23 +56,5 @@ def _rows(found: SideEffects, targets: dict[str, Condition]) -> list[dict[str, A
 
 
 def _spec(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    colour = aims(rows)
-    x = {"type": "quantitative"}
     tips = {"target": "target", "metric": "metric", "shown": "change, points", "n": "documents"}
-    layers = [
-        line_at(0),
-        {"mark": {"type": "rule", "style": "interval"},
-         "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}}},
-        {"mark": "point", "encoding": {
-            "x": {**x, "field": "value", "title": "change of accuracy, points"}, "color": colour, "shape": colour,
-            "tooltip": [{"field": field, "title": title} for field, title in tips.items()]}},
-    ]  # fmt: skip
-    y = {"field": "target", "type": "nominal", "sort": None, "title": None,
-         "axis": {"domain": False, "ticks": False, "labelPadding": 8}}  # fmt: skip
-    return {
-        "data": {"values": rows},
-        "facet": {"row": facets("task", rows, labelOrient="top", labelPadding=2)},
-        "spec": {"width": 340, "height": {"step": 23}, "encoding": {"y": y}, "layer": layers},
-        "spacing": 10,
-        "usermeta": {"panel": 560},
-    }
+    return dots_by_target(rows, "task", "change of accuracy, points", aims(rows), tips)
