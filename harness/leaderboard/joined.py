@@ -29,7 +29,7 @@ def joined(entries: Sequence[Entry], runs: Mapping[str, Results]) -> list[Entry]
     entries = [
         entry.model_copy(
             update={
-                "capability": entry.capability or harm(entry.run), "projection": entry.projection or moved(entry.run)
+                "capability": entry.capability or harm(entry.run), "projection": moved(entry.run)
             }
         )
         for entry in entries

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, PrivateAttr, SerializeAsAny, field_valid
 
 from traitbench.errors import BadData
 from traitbench.runs.folders import without_digest
-from traitbench.runs.projected import kept, summed
+from traitbench.runs.projected import kept
 from traitbench.runs.side_effects.records import SideEffects
 from traitbench.runs.trained import effort, spent
 from traitbench.store import check_samples, samples_file
@@ -235,7 +235,6 @@ class Results(Facts):
             findings=found,
             metrics={filter: row.metrics for filter, row in rows.items()},
             capability=self.side_effects.capability if self.side_effects else None,
-            projection=summed(kept(self.path), self.conditions) if self.path else None,
             evaluation_seconds=self.cost.get("evaluation_seconds"),
             fit_seconds=cost[0] if cost else None,
             stored_parameters=cost[1] if cost else None,
