@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from traitbench.backends.rendering import Tokens
@@ -53,7 +54,6 @@ class Engine:
         """
         from vllm import TokensPrompt
         from vllm.lora.request import LoRARequest
-        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
 
         adapters: list[Any] = []
         prompts = []
@@ -71,15 +71,25 @@ class Engine:
             adapters.append(LoRARequest(digest, number, folder))
         parameters, loras = [ask.parameters for ask in asks], adapters if any(adapters) else None
         try:
-            found: list[Any] = self._llm.generate(prompts, parameters, use_tqdm=False, lora_request=loras)
-        except (EngineDeadError, EngineGenerateError) as error:
+            with self._alive():
+                found: list[Any] = self._llm.generate(prompts, parameters, use_tqdm=False, lora_request=loras)
+        except (ValueError, RuntimeError) as error:
+            raise BadData(f"vLLM {self._version} cannot answer: {cure(self.setup, error)}") from error
+        return found
+
+    @contextmanager
+    def _alive(self) -> Iterator[None]:
+        """Say that the engine has stopped, before it was asked (its sockets are closed then) or while it answered."""
+        from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
+        from zmq import ZMQError
+
+        try:
+            yield
+        except (EngineDeadError, EngineGenerateError, ZMQError) as error:
             raise Unreachable(
                 f"vLLM {self._version} stopped in the middle of the run (what it printed says why): what it answered "
                 "is kept, and the same command goes on from there"
             ) from error
-        except (ValueError, RuntimeError) as error:
-            raise BadData(f"vLLM {self._version} cannot answer: {cure(self.setup, error)}") from error
-        return found
 
     def write(self, slot: int, folder: str | None) -> None:
         """Put a stored control's edits into a slot of every worker; None empties it."""
@@ -87,7 +97,8 @@ class Engine:
 
     def forget(self) -> None:
         """Empty the prefix cache."""
-        self._llm.reset_prefix_cache()
+        with self._alive():
+            self._llm.reset_prefix_cache()
 
     def about(self) -> Mapping[str, Any]:
         """Runner, installed places and steps of the first worker."""
@@ -97,7 +108,10 @@ class Engine:
     def _call(self, name: str, *given: Any) -> list[Any]:
         """Call a method of every worker; what it raises comes back as a bare Exception."""
         try:
-            found: list[Any] = self._llm.collective_rpc(name, args=given)
+            with self._alive():
+                found: list[Any] = self._llm.collective_rpc(name, args=given)
+        except Unreachable:
+            raise
         except Exception as error:
             raise BadData(f"vLLM {self._version}, {name}: {error}") from error
         return found

@@ -92,24 +92,33 @@ def test_persons_share_batches_in_one_engine(tmp_path: Path, starts: list[Engine
         assert one.value_raw == pytest.approx(other.value_raw, abs=2e-4)
 
 
-class Deadly(Quiet):
-    """Kills the engine's process after the first batch."""
-
-    def done(self, requests: int) -> None:
-        for child in psutil.Process().children(recursive=True):
-            if "EngineCore" in child.name() or "EngineCore" in " ".join(child.cmdline()):
-                child.kill()
-
-
-def test_an_engine_that_dies_is_told_and_loses_nothing(tmp_path: Path, small: str) -> None:
+def test_an_engine_that_dies_is_told_and_loses_nothing(
+    tmp_path: Path, small: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = {"model": small, "tasks": ("ipip_neo_120",), "limit": 70, "orders": ("forward",), "scoring": ("choice",)}
-    with pytest.raises(Unreachable, match="the same command goes on from there"):
-        run(tmp_path / "runs", "vllm", Deadly(), **asked)
+    ask, batches = Engine.ask, []
+
+    def deadly(self: Engine, asks: Any) -> list[Any]:
+        """Kill the engine's process before it is asked the second batch of items."""
+        batches.append(len(asks))
+        if len(batches) == 3:
+            for child in psutil.Process().children(recursive=True):
+                if "EngineCore" in child.name() or "EngineCore" in " ".join(child.cmdline()):
+                    child.kill()
+        return ask(self, asks)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Engine, "ask", deadly)
+        with pytest.raises(Unreachable, match="the same command goes on from there"):
+            run(tmp_path / "runs", "vllm", **asked)
     (journal,) = tmp_path.glob("runs/*/responses.jsonl")
     kept = journal.read_bytes()
-    assert kept.count(b"\n") == 64
+    # The neutral texts by which it is checked that the model reads its prompts are asked first, and kept too.
+    neutral, items = 4, 64
+    assert len(batches) == 3
+    assert kept.count(b"\n") == neutral + items
     run(tmp_path / "runs", "vllm", **asked)
-    assert journal.read_bytes().startswith(kept) and journal.read_bytes().count(b"\n") == 70
+    assert journal.read_bytes().startswith(kept) and journal.read_bytes().count(b"\n") == neutral + 70
 
 
 def test_weights_larger_than_the_memory_are_refused_before_they_are_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
