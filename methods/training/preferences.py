@@ -143,7 +143,8 @@ class _Odds(Scheduled, ORPOTrainer):  # type: ignore[misc]
     """ORPO on rows that are tokenised already; it counts the tokens itself, which TRL's does not."""
 
     extension: Extension | None = None
-    _tokens = 0
+    _total_train_tokens = 0
+    """As TRL's other trainers call it."""
 
     def tokenize_row(self, feature: Row, model: Any = None) -> Row:
         return feature
@@ -152,8 +153,8 @@ class _Odds(Scheduled, ORPOTrainer):  # type: ignore[misc]
         loss, metrics = super().get_batch_loss_metrics(model, batch, train_eval)
         if train_eval == "train":
             seen = sum(batch[f"{kind}_attention_mask"].sum() for kind in ("chosen", "rejected"))
-            self._tokens += int(self.accelerator.gather_for_metrics(seen).sum())
+            self._total_train_tokens += int(self.accelerator.gather_for_metrics(seen).sum())
         return loss, metrics
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        super().log({**logs, "num_tokens": self._tokens} if "loss" in logs else logs, start_time)
+        super().log({**logs, "num_tokens": self._total_train_tokens} if "loss" in logs else logs, start_time)

@@ -200,6 +200,9 @@ class _Watch(TrainerCallback):  # type: ignore[misc]
 def _train(trainer: Any, folder: Path, tell: Callable[[str], None]) -> dict[str, Any]:
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, _Watch))
     last = last_whole(folder / "checkpoints", trainer.is_world_process_zero(), tell)
+    if last:
+        # TRL would count from 0 again.
+        trainer._total_train_tokens = _tokens(read_json(last / "trainer_state.json")["log_history"])
     trainer.train(resume_from_checkpoint=str(last) if last else None)
     curve = _curve(trainer.state.log_history)
     tokens = _tokens(trainer.state.log_history)
@@ -211,13 +214,8 @@ def _train(trainer: Any, folder: Path, tell: Callable[[str], None]) -> dict[str,
 
 
 def _tokens(history: Sequence[dict[str, Any]]) -> int:
-    """Tokens trained on; TRL counts from 0 again in a run that was resumed."""
-    total = before = 0
-    for entry in history:
-        now = int(entry.get("num_tokens", before))
-        total += now - before if now >= before else now
-        before = now
-    return total
+    """Tokens trained on until the last step that was logged."""
+    return int(max((entry["num_tokens"] for entry in history if "num_tokens" in entry), default=0))
 
 
 def _curve(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
