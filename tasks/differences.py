@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from traitbench.samples import Condition
 from traitbench.tasks.shifts import Design
 from traitbench.types import Record, Trait
 
-__all__ = ["PROFILES", "Difference", "Overall", "aims", "design_of", "differences", "pairs"]
+__all__ = ["PROFILES", "Difference", "Overall", "aims", "by_trait", "design_of", "differences", "pairs"]
 
 PROFILES = "profiles"
 """Where a contrast names its conditions: all the drawn profiles together."""
@@ -27,12 +28,31 @@ class Overall(Record):
     """What the interval covers: items, facets, templates, fits; the targets are taken as they are."""
 
 
-Difference = tuple[str, str, str, dict[Trait, float], NDArray[np.float64]]
+class Difference(NamedTuple):
+    """How far the items moved in one contrast."""
+
+    target: str
+    high: str
+    low: str
+    """The conditions that are compared: high minus low."""
+    aimed: dict[Trait, float]
+    """The trait aimed at -> sign of the expected shift; empty where none is."""
+    moved: NDArray[np.float64]
+    """Raw item values: (items,) or (items, templates, fits)."""
+    beside: tuple[Trait, ...] = ()
+    """Traits that the same target aims at too: how they moved is neither leakage nor halo."""
 
 
 def aims(condition: Condition) -> dict[Trait, float]:
     """Trait -> sign of the shift that the condition aims at; a level of 0 aims at none."""
     return {trait: 1.0 if level > 0 else -1.0 for trait, level in condition.levels.items() if level}
+
+
+def by_trait(target: str, aimed: Mapping[Trait, float]) -> list[tuple[str, dict[Trait, float], tuple[Trait, ...]]]:
+    """Name, trait aimed at and traits beside it; of a target of several traits a row each, named `target: trait`."""
+    if len(aimed) < 2:
+        return [(target, dict(aimed), ())]
+    return [(f"{target}: {one}", {one: sign}, tuple(t for t in aimed if t != one)) for one, sign in aimed.items()]
 
 
 def design_of(high: str, low: str, baseline: str) -> Design:
@@ -41,13 +61,15 @@ def design_of(high: str, low: str, baseline: str) -> Design:
 
 
 def differences(values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition]) -> Iterator[Difference]:
-    """Every contrast: target, names of both sides, signs, and how far each item's raw value moved.
+    """Every contrast that the conditions allow; a target of several traits has one for each of them.
 
     `values`: condition -> raw item values (items,) or (items, templates, fits), as `item_grid` gives them; the moves
     have the same shape. The one fit of a baseline stands for all.
     """
     for target, high, low, aimed in pairs(conditions):
-        yield target, high.name, low.name, aimed, values[high.name] - values[low.name]
+        moved = values[high.name] - values[low.name]
+        for name, own, beside in by_trait(target, aimed):
+            yield Difference(name, high.name, low.name, own, moved, beside)
     profiles = [c for c in conditions if c.profile]
     traits = list(dict.fromkeys(t for c in profiles for t in c.levels))
     if len(profiles) <= len(traits) + 1:
@@ -55,7 +77,7 @@ def differences(values: Mapping[str, NDArray[np.float64]], conditions: Sequence[
     levels = np.array([[1.0, *(c.levels.get(t, 0.0) for t in traits)] for c in profiles])
     slopes = _slopes(levels, np.array([values[c.name] for c in profiles]))
     for place, trait in enumerate(traits, 1):
-        yield trait, PROFILES, PROFILES, {trait: 1.0}, 2 * slopes[place]
+        yield Difference(trait, PROFILES, PROFILES, {trait: 1.0}, 2 * slopes[place])
 
 
 def pairs(conditions: Sequence[Condition]) -> list[tuple[str, Condition, Condition, dict[Trait, float]]]:

@@ -73,7 +73,8 @@ class Contrast(Record):
     """Two conditions on the same units, all traits."""
 
     target: str
-    """The trait aimed at, or the condition's name where it is not one trait's two poles."""
+    """The trait aimed at; the condition's name where it is not one trait's two poles, with the trait behind it where
+    the condition aims at several."""
     high: str
     low: str
     """The conditions that are compared: high minus low. `profiles`: twice the slope on the level, over all of them."""
@@ -168,11 +169,11 @@ def overall(
     Traits in `without` do not enter.
     """
     terms = []
-    for *_, aims, moved in differences(values, conditions):
-        trait = next(iter(aims), "")
-        if len(aims) == 1 and trait in setting.traits and trait not in without:
+    for found in differences(values, conditions):
+        trait, toward = next(iter(found.aimed.items()), ("", 0.0))
+        if trait in setting.traits and trait not in without:
             i = setting.traits[trait]
-            terms.append(Term(aims[trait], moved[i], setting.strata[i], setting.facets(i), setting.weights))
+            terms.append(Term(toward, found.moved[i], setting.strata[i], setting.facets(i), setting.weights))
     if not terms:
         return None
     mean = total([t._replace(share=t.share / len(terms)) for t in terms], RANDOM[: terms[0].values.ndim - 1])
@@ -181,8 +182,8 @@ def overall(
 
 def contrast(difference: Difference, setting: Setting) -> Contrast:
     """The shift of every trait in one contrast, what leaked into the others, and of one trait aimed at the effect."""
-    target, high, low, aims, moved = difference
-    others = [i for trait, i in setting.traits.items() if trait not in aims]
+    target, high, low, aims, moved, beside = difference
+    others = [i for trait, i in setting.traits.items() if trait not in (*aims, *beside)]
     leak = leakage(
         [moved[i] for i in others], [setting.strata[i] for i in others], setting.weights, setting.iterations,
         setting.seed, [setting.facets(i) for i in others], RANDOM[: moved.ndim - 1],
@@ -192,7 +193,7 @@ def contrast(difference: Difference, setting: Setting) -> Contrast:
         shifts=[shift(trait, moved[i], i, setting) for trait, i in setting.traits.items()],
         leakage=leak.value if leak else None, leakage_ci=leak.ci if leak else None,
     )  # fmt: skip
-    if len(aims) != 1 or (trait := next(iter(aims))) not in setting.traits:
+    if (trait := next(iter(aims), "")) not in setting.traits:
         return made
     i, toward = setting.traits[trait], aims[trait]
     means = toward * item_means(moved[i])

@@ -31,7 +31,7 @@ NO_RESPONDENTS = "caution: no simulated respondents (--respondents N)"
 
 LEVELS = "caution: no control: levels alone, and nothing shows how reliable they are"
 NO_EFFECT = (
-    "caution: no target aims at one trait alone that is asked about here, so there is no effect to judge (--target "
+    "caution: no target aims at a trait that is asked about here, so there is no effect to judge (--target "
     "extraversion=high)"
 )
 

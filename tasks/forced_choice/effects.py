@@ -82,7 +82,7 @@ def contrasts(
     made, halves = [], setting.weights == "halves"
     for by_unit, by_pair in zip(differences(units, conditions), differences(values, conditions), strict=True):
         held = contrast(by_unit, setting)
-        made.append(ForcedContrast(**dict(held), apart=solved(item_means(by_pair[-1]), pairs, halves)))
+        made.append(ForcedContrast(**dict(held), apart=solved(item_means(by_pair.moved), pairs, halves)))
     return counted(made, _doubts)
 
 

@@ -49,8 +49,9 @@ def _of_mode(facts: Facts, rows: list[Sample], inventory: Inventory, mode: Mode)
     baseline = facts.conditions[0].name
     statement, span = mode == "statement", inventory.response_scale.max - inventory.response_scale.min
     both = zip(differences(values, facts.conditions), differences(picked, facts.conditions), strict=True)
-    for (target, high, low, aimed, moved), (*_, flipped) in both:
-        if len(aimed) == 1:
+    for (target, high, low, aimed, moved, _), picks in both:
+        flipped = picks.moved
+        if aimed:
             ((trait, sign),) = aimed.items()
             scored = ~np.isnan(item_means(moved))
             own = [(i, item) for i, item in enumerate(items) if item.trait == trait and scored[i]]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from traitbench.samples import Condition
 from traitbench.statistics.style import Style
-from traitbench.tasks.questionnaire.scorecard import Setting, Shift, aims, contrast
+from traitbench.tasks.questionnaire.scorecard import Difference, Setting, Shift, aims, by_trait, contrast
 from traitbench.types import Record
 
 __all__ = ["Dose", "DosePoint", "doses"]
@@ -62,18 +62,21 @@ def doses(
     baseline = values[conditions[0].name]
     out = []
     for target, mine in curves.items():
-        points = [
-            _point(c, values[c.name] - baseline, conditions[0].name, styles.get(c.name), setting)
-            for c in sorted(mine, key=lambda c: c.coef or 0.0)
-        ]
-        out.append(Dose(target=target, points=points, monotone=_monotone(points, aims(mine[0]))))
+        mine = sorted(mine, key=lambda c: c.coef or 0.0)
+        for name, aimed, beside in by_trait(target, aims(mine[0])):
+            points = [
+                _point(
+                    Difference(c.name, c.name, conditions[0].name, aimed, values[c.name] - baseline, beside),
+                    c, styles.get(c.name), setting,
+                )
+                for c in mine
+            ]  # fmt: skip
+            out.append(Dose(target=name, points=points, monotone=_monotone(points, aimed)))
     return out
 
 
-def _point(
-    condition: Condition, moved: NDArray[np.float64], baseline: str, style: Style | None, setting: Setting
-) -> DosePoint:
-    row = contrast((condition.name, condition.name, baseline, aims(condition), moved), setting)
+def _point(difference: Difference, condition: Condition, style: Style | None, setting: Setting) -> DosePoint:
+    row = contrast(difference, setting)
     return DosePoint(
         condition=condition.name, coef=condition.coef or 0.0, headline=condition.headline, dose=condition.dose,
         perplexity=condition.perplexity, effect=row.effect, leakage=row.leakage, mean_abs_shift=row.mean_abs_shift,

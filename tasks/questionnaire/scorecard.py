@@ -12,7 +12,7 @@ from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
 from traitbench.statistics.intervals import Estimate, item_means, leakage, p_value
 from traitbench.statistics.sums import Term, total
-from traitbench.tasks.differences import PROFILES, Difference, Overall, aims, differences
+from traitbench.tasks.differences import PROFILES, Difference, Overall, aims, by_trait, differences
 from traitbench.tasks.questionnaire.halves import split_half
 from traitbench.tasks.questionnaire.specific import terms_of
 from traitbench.tasks.scoring import RANDOM, effect_size, estimated, facets_of, weights_of
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from traitbench.inventories import Inventory, Item
 
 __all__ = [
-    "PROFILES", "Contrast", "Difference", "Scorecard", "Setting", "Shift", "aims", "contrast", "differences",
-    "scorecard",
+    "PROFILES", "Contrast", "Difference", "Scorecard", "Setting", "Shift", "aims", "by_trait", "contrast",
+    "differences", "scorecard",
 ]  # fmt: skip
 
 ALPHA = 0.05
@@ -58,7 +58,8 @@ class Contrast(Record):
     """One row of the matrix: two conditions, the same items, all traits."""
 
     target: str
-    """The trait aimed at, or the condition's name where it is not one trait's two poles."""
+    """The trait aimed at; the condition's name where it is not one trait's two poles, with the trait behind it where
+    the condition aims at several."""
     high: str
     low: str
     """The conditions that are compared: high minus low. `profiles`: twice the slope on the level, over all of them."""
@@ -110,7 +111,9 @@ def scorecard(
     `values`: condition -> raw item values, (items,) or (items, templates, fits), NaN where unscored.
     """
     found = list(differences(values, conditions))
-    keyed = np.array([setting.keys * item_means(moved) for *_, moved in found])
+    # The rows of a target of several traits share their moves, which count once here.
+    moves = {id(difference.moved): difference.moved for difference in found}
+    keyed = np.array([setting.keys * item_means(moved) for moved in moves.values()])
     return Scorecard(
         unit="nats a token" if setting.mode == "statement" else "scale points",
         contrasts=_judged([contrast(difference, setting) for difference in found]),
@@ -152,33 +155,33 @@ class Setting:
 
 def contrast(difference: Difference, setting: Setting) -> Contrast:
     """One row of the matrix, from how far each item's raw value moved."""
-    target, high, low, aimed, moved = difference
+    target, high, low, aimed, moved, beside = difference
     groups = setting.groups
     keyed = setting.keys.reshape(-1, *[1] * (moved.ndim - 1)) * moved
     shifts = [_shift(trait, keyed[i], i, setting) for trait, i in groups.items()]
-    others = [index for trait, index in groups.items() if trait not in aimed]
+    others = [index for trait, index in groups.items() if trait not in (*aimed, *beside)]
     leak = leakage(
         [keyed[i] for i in others], [setting.keys[i] for i in others], setting.weights, setting.iterations,
         setting.seed, [setting.facets(i) for i in others], RANDOM[: keyed.ndim - 1],
     )  # fmt: skip
-    effect = next((s for s in shifts if s.trait in aimed), None) if len(aimed) == 1 else None
+    effect = next((s for s in shifts if s.trait in aimed), None)
     own = Contrast(
         target=target, high=high, low=low, aimed=aimed, shifts=shifts, effect=effect,
         leakage=leak.value if leak else None, leakage_ci=leak.ci if leak else None,
         mean_abs_shift=leak.mean_abs if leak else None,
     )  # fmt: skip
-    return own.model_copy(update=_specific(own, keyed, setting)) if effect else own
+    return own.model_copy(update=_specific(own, keyed, beside, setting)) if effect else own
 
 
 def _overall(found: Sequence[Difference], setting: Setting, specific: bool) -> Overall | None:
     """Mean over the contrasts that aim at one trait; wordings and fits are the same for all of them."""
     sums: list[list[Term]] = []
-    for *_, aimed, moved in found:
-        if len(aimed) != 1 or next(iter(aimed)) not in setting.groups:
+    for _, _, _, aimed, moved, beside in found:
+        trait, sign = next(iter(aimed.items()), ("", 0.0))
+        if trait not in setting.groups:
             continue
         keyed = setting.keys.reshape(-1, *[1] * (moved.ndim - 1)) * moved
-        ((trait, sign),) = aimed.items()
-        net, _, _ = terms_of(trait, sign, setting.inventory, setting.items, keyed, setting.weights)
+        net, _, _ = terms_of(trait, sign, beside, setting.inventory, setting.items, keyed, setting.weights)
         i = setting.groups[trait]
         own = Term(sign, keyed[i], setting.keys[i], setting.facets(i), setting.weights)
         sums.append(net if specific else [own])
@@ -189,14 +192,14 @@ def _overall(found: Sequence[Difference], setting: Setting, specific: bool) -> O
     return None if mean.value is None else Overall(value=mean.value, se=mean.se, ci=mean.ci, covers=list(mean.covers))
 
 
-def _specific(own: Contrast, keyed: NDArray[np.float64], setting: Setting) -> dict[str, Any]:
+def _specific(own: Contrast, keyed: NDArray[np.float64], beside: Sequence[Trait], setting: Setting) -> dict[str, Any]:
     """What is known of a contrast that aims at one trait: its specific effect and the item shifts."""
     ((trait, sign),) = own.aimed.items()
     items = {
         setting.items[i].id: [float(v) if np.isfinite(v) else None for v in np.atleast_1d(sign * keyed[i]).ravel()]
         for i in setting.groups[trait]
     }
-    net, halo, reason = terms_of(trait, sign, setting.inventory, setting.items, keyed, setting.weights)
+    net, halo, reason = terms_of(trait, sign, beside, setting.inventory, setting.items, keyed, setting.weights)
     if reason:
         return {"items": items, "reasons": [reason]}
     over = RANDOM[: keyed.ndim - 1]

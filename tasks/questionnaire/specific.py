@@ -20,17 +20,24 @@ __all__ = ["terms_of"]
 
 
 def terms_of(
-    trait: Trait, sign: float, inventory: Inventory, items: Sequence[Item], keyed: NDArray[np.float64], weights: Weights
+    trait: Trait,
+    sign: float,
+    beside: Sequence[Trait],
+    inventory: Inventory,
+    items: Sequence[Item],
+    keyed: NDArray[np.float64],
+    weights: Weights,
 ) -> tuple[list[Term], list[Term], str]:
     """What the specific effect on `trait` and the evaluative component are sums of; and why there is none, or "".
 
-    `keyed` are the keyed shifts of all `items`, `sign` the direction aimed at.
+    `keyed` are the keyed shifts of all `items`, `sign` the direction aimed at; traits `beside` are aimed at
+    too, and so tell nothing of halo.
     """
     index = {t: [i for i, item in enumerate(items) if item.trait == t] for t in inventory.traits}
     measured = [t for t, mine in index.items() if mine]
     if silent := [t for t in measured if t not in inventory.desirable]:
         return [], [], f"no specific effect: {inventory.id} does not say which end of {silent[0]} is desirable"
-    others = [t for t in measured if t != trait and inventory.desirable[t]]
+    others = [t for t in measured if t not in (trait, *beside) and inventory.desirable[t]]
     if not others:
         return [], [], "no specific effect: no other trait is measured, so the effect may be halo"
 

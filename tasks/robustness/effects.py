@@ -102,8 +102,8 @@ def aims(grid: Grid, conditions: Sequence[Condition], items: Sequence[Item], uni
     """Every contrast that aims at one trait; `unit` is what a raw difference of 1 is."""
     held: dict[tuple[str, str, str], Aim] = {}
     for context, values in grid.items():
-        for target, high, low, aimed, moved in differences(values, conditions):
-            if len(aimed) != 1:
+        for target, high, low, aimed, moved, _ in differences(values, conditions):
+            if not aimed:
                 continue
             ((trait, sign),) = aimed.items()
             index = [i for i, item in enumerate(items) if item.trait == trait]

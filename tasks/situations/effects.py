@@ -76,8 +76,8 @@ def contrasts(
 
 
 def _contrast(difference: Difference, setting: PairSetting) -> PairContrast:
-    found, moved = contrast(difference, setting), difference[-1]
-    others = [i for trait, i in setting.traits.items() if trait not in found.aimed]
+    found, moved = contrast(difference, setting), difference.moved
+    others = [i for trait, i in setting.traits.items() if trait not in (*found.aimed, *difference.beside)]
     made = PairContrast(**dict(found), evaluative=_evaluative(moved, others, setting))
     if found.effect is None:
         return made

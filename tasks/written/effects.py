@@ -65,8 +65,8 @@ def contrasts(
     about; `lengths` are in tokens. `apart`: trait -> why its numbers may not be interpreted.
     """
     found = list(differences(values, conditions))
-    beside = {dimension: [moved for *_, moved in differences(each, conditions)] for dimension, each in others.items()}
-    longer = [moved for *_, moved in differences(lengths, conditions)]
+    beside = {dimension: [d.moved for d in differences(each, conditions)] for dimension, each in others.items()}
+    longer = [d.moved for d in differences(lengths, conditions)]
     baseline, made = conditions[0].name, []
     for place, difference in enumerate(found):
         one = ReplyContrast(**dict(contrast(difference, setting)))
@@ -74,7 +74,7 @@ def contrasts(
             i, own = setting.traits[one.effect.trait], one.effect.trait
             poles = design_of(one.high, one.low, baseline) == "poles" and list(one.aimed.values()) == [1.0]
             one = one.model_copy(update={
-                "composite": _composite(difference[-1][i], i, setting) if poles else None,
+                "composite": _composite(difference.moved[i], i, setting) if poles else None,
                 "spill": [shift(d, beside[d][place][i], i, setting) for d in beside if d != own],
                 "length": shift("tokens", longer[place][i], i, setting),
             })  # fmt: skip

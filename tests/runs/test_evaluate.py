@@ -255,11 +255,15 @@ def test_one_pole_is_compared_with_the_baseline(tmp_path: Path, pole: str, sign:
 
 def test_several_traits_at_once(tmp_path: Path) -> None:
     args = {"method": "prompting", "target": "extraversion=high,neuroticism=low", "model_args": {"obedience": 0.2}}
-    (contrast,) = contrasts(run(tmp_path, **args)[0])
-    assert contrast.aimed == {"extraversion": 1.0, "neuroticism": -1.0} and contrast.low == "baseline"
-    moved = {s.trait: s.value for s in contrast.shifts}
-    assert moved == pytest.approx(dict.fromkeys(BIG_FIVE, 0.0) | {"extraversion": 0.8, "neuroticism": -0.8}, abs=1e-6)
-    assert contrast.effect is None and contrast.leakage == pytest.approx(0, abs=1e-6)
+    found = contrasts(run(tmp_path, **args)[0])
+    assert [c.target for c in found] == [f"{args['target']}: {trait}" for trait in ("extraversion", "neuroticism")]
+    for contrast, (trait, sign) in zip(found, {"extraversion": 1.0, "neuroticism": -1.0}.items(), strict=True):
+        assert contrast.aimed == {trait: sign} and (contrast.high, contrast.low) == (args["target"], "baseline")
+        moved = {s.trait: s.value for s in contrast.shifts}
+        expected = dict.fromkeys(BIG_FIVE, 0.0) | {"extraversion": 0.8, "neuroticism": -0.8}
+        assert moved == pytest.approx(expected, abs=1e-6)
+        assert contrast.effect and contrast.effect.value == pytest.approx(0.8 * sign, abs=1e-6)
+        assert contrast.leakage == pytest.approx(0, abs=1e-6)
 
 
 def test_a_style_without_a_target_is_one_condition(tmp_path: Path) -> None:

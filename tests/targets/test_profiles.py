@@ -68,7 +68,7 @@ def test_slopes_are_those_of_a_regression_on_all_levels_together() -> None:
         values[name] = 1.5 + np.array([target.levels[t] for t in BIG]) @ truth
     values["profile 7"] = values["profile 7"].copy()
     values["profile 7"][1] = np.nan
-    found = {target: moved for target, _, _, _, moved in differences(values, conditions)}
+    found = {each.target: each.moved for each in differences(values, conditions)}
     for row, trait in enumerate(BIG):
         assert found[trait] == pytest.approx(2 * truth[row])
 

@@ -157,3 +157,29 @@ def test_p_is_where_the_interval_ends() -> None:
     assert p_value(Estimate(1.3, 0.5, (1.3 - half, 1.3 + half), 10, 1.0, 7.0)) == pytest.approx(2 * stats.t.sf(t, 7))
     assert p_value(Estimate(1.0, 0.0, (1.0, 1.0), 10)) == 0 and p_value(Estimate(0.0, 0.0, (0.0, 0.0), 10)) == 1
     assert p_value(Estimate(1.0, None, None, 1)) is None
+
+
+def test_a_target_of_several_traits_has_a_row_a_trait() -> None:
+    """Each trait with the effect that it has alone; what it is aimed at together with is neither halo nor leakage."""
+    own = {"extraversion": 1.0, "neuroticism": -0.5}
+    moved = np.array([own.get(trait, 0.1) for trait in TRAITS]) + noise(5, 0.1)
+    conditions = [Condition(name="baseline"), Condition(name="both", levels={"extraversion": 1.0, "neuroticism": -1.0})]
+    made = scorecard({"baseline": np.zeros(len(ITEMS)), "both": KEYS * moved}, conditions,
+                     Setting(INVENTORY, ITEMS, "choice", 50, 0))  # fmt: skip
+    assert [(c.target, c.high, c.low, c.aimed) for c in made.contrasts] == [
+        ("both: extraversion", "both", "baseline", {"extraversion": 1.0}),
+        ("both: neuroticism", "both", "baseline", {"neuroticism": -1.0}),
+    ]
+    others = [t for t in BIG_FIVE if t not in own]
+    halo = np.mean([DESIRABILITY[t] * np.mean(moved[TRAITS == t]) for t in others])
+    for found, (trait, sign) in zip(made.contrasts, {"extraversion": 1, "neuroticism": -1}.items(), strict=True):
+        effect = sign * np.mean(moved[TRAITS == trait])
+        assert found.effect and found.specific and found.effect.p is not None
+        assert found.effect.trait == trait and found.effect.value == pytest.approx(sign * effect)
+        assert found.evaluative == pytest.approx(halo)
+        assert found.specific.value == pytest.approx(effect - sign * DESIRABILITY[trait] * halo)
+        assert found.leakage is not None and found.leakage < 0.2
+        assert len(found.items) == np.sum(TRAITS == trait) and found.check == "ok"
+    assert made.effect and made.effect.value == pytest.approx(
+        (np.mean(moved[TRAITS == "extraversion"]) - np.mean(moved[TRAITS == "neuroticism"])) / 2
+    )

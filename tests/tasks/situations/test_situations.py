@@ -80,12 +80,21 @@ def test_a_person_without_noise_has_exactly_the_level_set(tmp_path: Path) -> Non
         "caution: no control: levels alone, and nothing shows how reliable they are"
     ]
     assert rescore(path) == results
-    # Where a control aims at several traits at once there is no effect on one: nothing to be interpreted.
-    aim = {"method": "prompting", "target": "extraversion=high,neuroticism=low"}
-    joint, _ = run(tmp_path / "joint", model_args={"obedience": 0.3, "unsteady": 0.05}, **aim)
+    # Of a control that aims at several traits each has an effect of its own; of one that aims elsewhere there is none.
+    both = "extraversion=high,neuroticism=low"
+    args = {"method": "prompting", "model_args": {"obedience": 0.3, "unsteady": 0.05}}
+    joint, _ = run(tmp_path / "joint", target=both, **args)
+    other, _ = run(tmp_path / "other", target="psychopathy=high", **args)
     for mode in ("choice", "statement"):
-        told = scored(joint, mode).verdict
-        assert told.verdict == "caution" and any("no target aims at one trait alone" in why for why in told.reasons)
+        for found, (trait, sign) in zip(
+            scored(joint, mode).contrasts, {"extraversion": 1, "neuroticism": -1}.items(), strict=True
+        ):
+            assert (found.target, found.aimed) == (f"{both}: {trait}", {trait: sign})
+            moved = {s.trait: s.value for s in found.shifts}
+            assert found.effect is not None and found.effect.value == moved[trait] != 0
+            assert sign * moved[trait] > 0.2 and found.leakage is not None and found.leakage < 0.05
+        told = scored(other, mode).verdict
+        assert told.verdict == "caution" and any("no target aims at a trait that is asked" in w for w in told.reasons)
     frame = results.scores()
     row = frame[(frame.metric == "extraversion") & (frame.scoring == "choice")].iloc[0]
     assert row.value == row.pomp == pytest.approx(80) and row.ci_low == pytest.approx(80)
