@@ -29,6 +29,7 @@ from traitbench.errors import TraitbenchError
 from traitbench.files import parsed_yaml
 from traitbench.journal import RunFolder
 from traitbench.methods import dialogues
+from traitbench.runs.compare.inspect_logs import of_log
 from traitbench.runs.compare.lm_eval import of_samples
 from traitbench.runs.finished import rescore
 from traitbench.runs.prepare import prepare
@@ -155,6 +156,25 @@ def _log(folder: Path) -> None:
     (folder / "samples_arc_2026.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
+def _inspect(folder: Path) -> None:
+    from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSample, EvalSpec, write_eval_log
+    from inspect_ai.scorer import Score
+
+    about = EvalSpec(created="2026-01-01T00:00:00+00:00", task="sums", dataset=EvalDataset(), model="mockllm/model",
+                     config=EvalConfig())  # fmt: skip
+    samples = [
+        EvalSample(id=n, epoch=1, input=f"{n}+1=", target=str(n), scores={"match": Score(value="C" if n % 2 else "I")})
+        for n in range(8)
+    ]
+    for form in ("json", "eval"):
+        made = EvalLog(eval=about, status="success", samples=samples)
+        write_eval_log(made, str(folder / f"log.{form}"), format=form)  # type: ignore[arg-type]
+
+
+def _inspected(path: Path) -> Any:
+    return [(one.values, one.asked) for one in of_log(path, lambda line: None)]
+
+
 def _same(path: Path, found: Any, first: Any) -> bool:
     """What has a checksum is what was written, or it is refused."""
     return bool(found == first)
@@ -188,6 +208,9 @@ READERS = {
     "vector": Reader("v.pt", _vector, vectors.read,
                      lambda path, found, _: all(np.isfinite(v).all() for v in found.layers.values())),
     "log of lm-eval": Reader("samples_arc_2026.jsonl", _log, lambda path: of_samples(path, "arc", lambda line: None)),
+    "log of Inspect": Reader("log.json", _inspect, _inspected,
+                             lambda path, found, _: np.isfinite([v for one in found for v in one[0].values()]).all()),
+    "packed log of Inspect": Reader("log.eval", _inspect, _inspected, _same),
     "JSON": Reader("own.json", _inventory, read_json, lambda path, found, _: found == json.loads(path.read_text())),
 }  # fmt: skip
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
+import struct
+import sys
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,11 @@ __all__ = ["of_log"]
 
 _WORDS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0, "yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 """What Inspect's own metrics make of words: correct, partly, incorrect, no answer."""
+
+_END = struct.Struct("<4s4H2LH")
+"""The end of a packed file; its fifth number is how many parts the file has."""
+_MANY = 0xFFFF
+"""Stands there where they are too many for the number."""
 
 
 def of_log(path: Path, tell: Callable[[str], None]) -> list[Outcomes]:
@@ -54,10 +61,34 @@ def _read(path: Path) -> EvalLog:
     except ImportError:
         raise MissingExtra(f"{path} is read with inspect-ai: pip install 'traitbench[inspect]'") from None
     try:
+        if path.suffix == ".eval":
+            _check_packed(path)
         return read_eval_log(str(path.resolve()), exclude_fields={"messages", "events", "store", "attachments"})
-    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except MemoryError:
+        raise
+    except Exception as error:
+        # What unpacks, parses and validates a damaged log raises errors of its own kinds, singly or in groups.
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
         detail = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadData(f"{path} is no log that Inspect can read: {detail}; copy it again") from None
+
+
+def _check_packed(path: Path) -> None:
+    """BadZipFile where a part is damaged or missing: Inspect reads those that it finds and takes them for the log."""
+    if sys.version_info < (3, 14):
+        # It lets zipfile unpack zstd, and comes with Inspect.
+        import zipfile_zstd  # noqa: F401
+
+    with path.open("rb") as file:
+        file.seek(-_END.size, os.SEEK_END)
+        count = _END.unpack(file.read())[4]
+    with zipfile.ZipFile(path) as held:
+        found = held.infolist()
+        if torn := held.testzip():
+            raise zipfile.BadZipFile(f"{torn} is damaged")
+        if count != _MANY and count != len(found):
+            raise zipfile.BadZipFile(f"{count} parts are named, and {len(found)} are there")
 
 
 def _values(scorer: str, value: Any) -> Iterator[tuple[str, float | None]]:
