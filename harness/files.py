@@ -14,7 +14,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LARGEST", "RATIO", "SMALL", "parsed", "parsed_yaml", "read_bytes", "read_text", "unzipped"]
+__all__ = ["LARGEST", "RATIO", "SMALL", "parsed", "parsed_yaml", "read_bytes", "read_text", "unzipped", "user_path"]
 
 LARGEST = 2 << 30
 """Bytes of a file that is read whole, packed or not."""
@@ -25,6 +25,11 @@ RATIO = 300
 _NODES = 100_000
 """Values in a YAML file, counted each time that an alias names them."""
 _DEPTH = 50
+
+
+def user_path(told: str | Path) -> Path:
+    """A path as it was typed, its `~` put in full; what names no user is left, and is then no file."""
+    return Path(os.path.expanduser(told))
 
 
 def read_bytes(path: Path, largest: int = LARGEST) -> bytes:

@@ -19,7 +19,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, TypeVar
 
 from traitbench.errors import BadData
-from traitbench.files import parsed, read_bytes, unzipped
+from traitbench.files import parsed, read_bytes, unzipped, user_path
 from traitbench.types import Record
 
 __all__ = [
@@ -70,7 +70,7 @@ def contents(settings: Mapping[str, Any]) -> dict[str, str]:
     found = {}
     for name, value in settings.items():
         # Not Path.is_file: a text may be too long for a path, or hold a zero.
-        place = Path(os.path.expanduser(value)) if isinstance(value, str) and value else None
+        place = user_path(value) if isinstance(value, str) and value else None
         if place is not None and (os.path.isdir(place) or os.path.isfile(place)):
             total = hashlib.sha256()
             for part in sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 from traitbench import controls
 from traitbench.controls.adapters import adapter_digest, check_tensors, parameters, rank_of, read_config
 from traitbench.errors import TraitbenchUsage
+from traitbench.files import user_path
 from traitbench.methods.method import Method
 from traitbench.types import Aim, Control, Fit, Kind, Record, Target
 
@@ -72,4 +73,4 @@ class Adapter(Method):
     def _folder(self) -> Path:
         if not self.config.folder:
             raise TraitbenchUsage("the method adapter needs a PEFT folder: --method_args folder=my_adapter")
-        return Path(self.config.folder).expanduser()
+        return user_path(self.config.folder)

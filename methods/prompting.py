@@ -30,7 +30,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from traitbench import inventories
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
-from traitbench.files import read_text
+from traitbench.files import read_text, user_path
 from traitbench.methods.impression import IMPRESSION, side
 from traitbench.methods.method import Method
 from traitbench.types import TRAITS, Aim, Control, Fit, Kind, Message, Person, Record, Target, Trait, is_name
@@ -113,7 +113,7 @@ def _own_texts(path: Path) -> dict[Trait, TraitTexts]:
     """Read words of the user's own, laid out as prompting.json is; BadData with the place of a fault."""
     expected = 'expected JSON: {TRAIT: {"noun": ..., "high": {"head": ..., "adjectives": [...]}, "low": {...}}}'
     try:
-        found = TypeAdapter(dict[Trait, TraitTexts]).validate_json(read_text(path.expanduser()))
+        found = TypeAdapter(dict[Trait, TraitTexts]).validate_json(read_text(user_path(path)))
     except (OSError, UnicodeDecodeError) as error:
         raise BadData(f"cannot read texts={path}: {error}; {expected}") from None
     except ValidationError as error:

@@ -30,6 +30,7 @@ from pydantic import Field
 from traitbench import controls
 from traitbench.controls import vectors
 from traitbench.errors import BadData, UnsupportedControl
+from traitbench.files import user_path
 from traitbench.inventories import Item
 from traitbench.methods import material
 from traitbench.methods.halving import Sweep
@@ -185,7 +186,7 @@ class Vector(Method):
     def _read(self) -> vectors.Vectors:
         if not self.config.file:
             raise UnsupportedControl("the method vector needs a file, e.g. --method_args file=happy.gguf")
-        return vectors.read(Path(self.config.file).expanduser())
+        return vectors.read(user_path(self.config.file))
 
     def _chooses(self, found: vectors.Vectors) -> bool:
         """Whether a layer or the strength is chosen on development items."""

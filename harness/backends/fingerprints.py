@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,10 +14,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from traitbench.errors import BadData
+from traitbench.files import user_path
 from traitbench.progress import Bytes
 from traitbench.store import write_json
 
-__all__ = ["cache_folder", "deciding", "fingerprint", "held", "joined", "parts", "sha256", "sha256s"]
+__all__ = ["cache_folder", "deciding", "fingerprint", "held", "joined", "make_cache", "parts", "sha256", "sha256s"]
 
 _BLOCK = 1 << 22
 _SMALL = 1 << 20
@@ -36,7 +38,20 @@ _ASIDE = ("trainer_state.json", "all_results.json", "train_results.json", "eval_
 
 def cache_folder() -> Path:
     """Return the folder for what can be made again: TRAITBENCH_CACHE, else ~/.cache/traitbench."""
-    return Path(os.environ.get("TRAITBENCH_CACHE") or Path.home() / ".cache" / "traitbench")
+    return user_path(os.environ.get("TRAITBENCH_CACHE") or "~/.cache/traitbench")
+
+
+def make_cache(folder: Path) -> None:
+    """Make a folder of the cache; BadData where it may not be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise BadData(
+            f"cannot write to the cache {folder}: {error.strerror}; set TRAITBENCH_CACHE to a folder that you may "
+            "write in"
+        ) from None
 
 
 def fingerprint(place: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from traitbench.backends.headers import MAGIC
 from traitbench.backends.wheels import WHEELS
 from traitbench.errors import BadData, TraitbenchError, unknown
+from traitbench.files import user_path
 from traitbench.types import Record
 
 __all__ = ["SHORT_NAMES", "ModelSpec", "automatic", "has_gpu", "resolve"]
@@ -90,7 +91,7 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
         if (wheel := WHEELS.get(short)) is not None:
             return ModelSpec(name=name, backend="hf", source=source, revision=wheel.version, label=wheel.label)
         return ModelSpec(name=name, backend="hf", source=source, label=source.rpartition("/")[2])
-    path = Path(name).expanduser()
+    path = user_path(name)
     if name and path.is_dir():
         _check_folder(path)
         return ModelSpec(name=name, backend="hf", source=str(path.resolve()), label=path.resolve().name)

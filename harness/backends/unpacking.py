@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from traitbench.backends.fingerprints import cache_folder, fingerprint
+from traitbench.backends.fingerprints import cache_folder, fingerprint, make_cache
 from traitbench.backends.headers import Header, read_header
 from traitbench.backends.readable import ELSEWHERE, check_readable
 from traitbench.errors import BadData, first_line
@@ -71,7 +71,7 @@ def _unpack(header: Header, folder: Path) -> None:
     import torch
     import transformers
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    make_cache(folder.parent)
     dtype = _precision(header)
     numbers = sum(prod(t.shape) for t in header.tensors.values())
     needed, free = numbers * torch.finfo(dtype).bits // 8, shutil.disk_usage(folder.parent).free

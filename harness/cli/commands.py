@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from traitbench.cli.arguments import COMMANDS, normalised, parser
 from traitbench.cli.guarded import failed, guarded
 from traitbench.cli.showing import say, show_results, show_tables
+from traitbench.files import user_path
 from traitbench.terminal import lenient, visible
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _ls(arguments: argparse.Namespace) -> int:
     from traitbench.cli.listing import detail, detail_tables, list_tables, listing
 
     if arguments.name:
-        include = [Path(folder) for given in arguments.include_path for folder in given.split(",")]
+        include = [user_path(folder) for given in arguments.include_path for folder in given.split(",")]
         found = detail(arguments.kind, arguments.name, include)
         show_tables(lambda: detail_tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
         return 0
@@ -212,7 +213,7 @@ def _project(arguments: argparse.Namespace) -> int:
 def _reproduce(arguments: argparse.Namespace) -> int:
     from traitbench.reproduce import as_json, reproduce, tables
 
-    found = reproduce(arguments.name, Path(arguments.papi).expanduser() if arguments.papi else None)
+    found = reproduce(arguments.name, user_path(arguments.papi) if arguments.papi else None)
     show_tables(lambda: tables(found), arguments.format, lambda: as_json(found))
     return 0
 

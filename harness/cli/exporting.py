@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from traitbench.cli.showing import say
+from traitbench.files import user_path
 
 __all__ = ["export"]
 
@@ -17,7 +17,7 @@ def export(arguments: argparse.Namespace) -> int:
 
     TraitbenchUsage for a flag that would do nothing, and for a format that is not of what is named.
     """
-    if arguments.folder and (Path(arguments.folder).expanduser() / "control.json").is_file():
+    if arguments.folder and (user_path(arguments.folder) / "control.json").is_file():
         return _control(arguments)
     _check(arguments)
     if arguments.path:
@@ -36,11 +36,11 @@ def export(arguments: argparse.Namespace) -> int:
         write = FORMATS.load(form)
         more = {"dataset_id": arguments.dataset_id or ""} if form == "hf" else {}
         for path in current(arguments.folder, say):
-            for made in write(path, Path(arguments.to or "results/exported"), **more):
+            for made in write(path, user_path(arguments.to or "results/exported"), **more):
                 print(made)
         return 0
     for path in current(arguments.folder, say):
-        made = publish(path, Path(arguments.to or "results/published"))
+        made = publish(path, user_path(arguments.to or "results/published"))
         print(made)
         held = read_json(made)
         for warning in held["warnings"]:
@@ -70,8 +70,8 @@ def _control(arguments: argparse.Namespace) -> int:
             raise TraitbenchUsage(f"export --format {form} takes no --{flag}; leave it out")
     from traitbench.export.portable import leaving
 
-    place = Path(arguments.folder).expanduser()
-    target = Path(to or "results/exported").expanduser() / place.resolve().name
+    place = user_path(arguments.folder)
+    target = user_path(to or "results/exported") / place.resolve().name
     for made in CONTROLS.load(form)(leaving(place), target, arguments.model):
         print(made)
     return 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from traitbench.cli.showing import say, show_tables
+from traitbench.files import user_path
 
 __all__ = ["judge"]
 
@@ -29,7 +29,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     given = pairs(arguments.judge_args or "", "judge_args")
     refuse_keys("judge_args", given)
     judges = made(listed(arguments.judge), given)
-    folder = Path(arguments.output_path).expanduser() if arguments.output_path else default_folder()
+    folder = user_path(arguments.output_path) if arguments.output_path else default_folder()
     with Bar() as bar:
         found = [calibrate(one, folder, arguments.limit, 0, bar.begin) for one in judges]
     show_tables(
@@ -49,7 +49,7 @@ def _annotate(arguments: argparse.Namespace) -> int:
             raise TraitbenchUsage("judge annotate --read takes no --to; leave it out")
         from traitbench.judges.people import tables
 
-        found, path = rate(arguments.run, [Path(sheet).expanduser() for sheet in arguments.read], say)
+        found, path = rate(arguments.run, [user_path(sheet) for sheet in arguments.read], say)
         show_tables(lambda: tables(found), arguments.format, lambda: found.model_dump_json(indent=2))
         say(f"kept in {path}")
         return 0
@@ -57,7 +57,7 @@ def _annotate(arguments: argparse.Namespace) -> int:
         raise TraitbenchUsage(
             "judge annotate draws a sheet with --to DIR, or reads filled ones with --read FILE; give one of them"
         )
-    for made in draw(arguments.run, arguments.n, Path(arguments.to).expanduser(), arguments.seed, say):
+    for made in draw(arguments.run, arguments.n, user_path(arguments.to), arguments.seed, say):
         print(made)
     say(f"what each reply is stands in {KEY} in the run's folder; raters must not see it")
     return 0

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from traitbench.cli.showing import say
+from traitbench.files import user_path
 
 __all__ = ["leaderboard", "report"]
 
@@ -16,7 +16,7 @@ def leaderboard(arguments: argparse.Namespace) -> int:
     from traitbench.report.board import write_board
     from traitbench.store import write_json, write_text
 
-    published, to = Path(arguments.published), Path(arguments.output_path)
+    published, to = user_path(arguments.published), user_path(arguments.output_path)
     runs = published_results(published)
     board = board_of(runs)
     write_json(to / "leaderboard.json", board.model_dump(mode="json"))
@@ -38,7 +38,7 @@ def report(arguments: argparse.Namespace) -> int:
     if len(folders) > 1 and arguments.output_path is None:
         raise BadData(f"a report of {len(folders)} runs has no folder of its own; add --output_path DIR")
     paths = list(dict.fromkeys(path for folder in folders for path in current(folder, say)))
-    to, names = Path(arguments.output_path or paths[0].parent), [path.resolve().parent.name for path in paths]
+    to, names = user_path(arguments.output_path or paths[0].parent), [path.resolve().parent.name for path in paths]
     title = names[0] if len(set(names)) == 1 else f"{len(set(names))} runs"
     sources = {f"{name}/{path.name}": rescore(path).kept_at(path) for name, path in zip(names, paths, strict=True)}
     with Bar() as bar:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from traitbench.cli.showing import say, show_tables
+from traitbench.files import user_path
 
 __all__ = ["project_run"]
 
@@ -21,8 +21,8 @@ def project_run(arguments: argparse.Namespace) -> int:
 
     if arguments.limit is not None and arguments.limit < 1:
         raise TraitbenchUsage(f"--limit {arguments.limit}: expected a number of items of 1 or more")
-    on = [Path(given).expanduser() for given in arguments.on]
-    to = Path(arguments.output_path).expanduser() if arguments.output_path else None
+    on = [user_path(given) for given in arguments.on]
+    to = user_path(arguments.output_path) if arguments.output_path else None
     with Bar() as bar:
         found = project(arguments.run, on, arguments.of, to, arguments.limit, say, bar)
     show_tables(

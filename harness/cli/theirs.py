@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
+
+from traitbench.files import user_path
 
 __all__ = ["FLAGS", "model_of"]
 
@@ -60,7 +61,7 @@ def model_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     name, arguments = str(values.get("model", "")), values.get("model_args")
     arguments = dict(arguments) if isinstance(arguments, Mapping) else {}
     tool, slash, rest = name.partition("/")
-    if tool in _WEIGHTS and slash and rest.count("/") == 1 and not Path(name).expanduser().exists():
+    if tool in _WEIGHTS and slash and rest.count("/") == 1 and not user_path(name).exists():
         return _with(values, rest, _WEIGHTS[tool], arguments)
     if name in _SERVERS:
         served = arguments.get("model") or arguments.get("pretrained") or "NAME"
@@ -68,7 +69,7 @@ def model_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
             f"--model {name} is a kind of lm-eval's; use --model endpoint:{served} --model_args base_url=URL, or "
             f"--model lm_eval:{name} to have lm-eval ask it"
         )
-    if name in _WEIGHTS and not Path(name).expanduser().exists():
+    if name in _WEIGHTS and not user_path(name).exists():
         if "pretrained" not in arguments:
             return dict(values), (
                 f"--model {name} says what runs a model and not which; use --model NAME --backend {_WEIGHTS[name]}, or "

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from traitbench.errors import BadData, unknown
-from traitbench.files import read_bytes
+from traitbench.files import read_bytes, user_path
 from traitbench.store import draft
 from traitbench.types import Record
 
@@ -208,11 +208,11 @@ def _remedy(name: str) -> str:
 
 def _folders() -> list[Path]:
     given = os.environ.get("TRAITBENCH_DATA", "").split(os.pathsep)
-    return [Path(folder).expanduser() for folder in given if folder]
+    return [user_path(folder) for folder in given if folder]
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("TRAITBENCH_CACHE") or "~/.cache/traitbench").expanduser() / "data"
+    return user_path(os.environ.get("TRAITBENCH_CACHE") or "~/.cache/traitbench") / "data"
 
 
 def _sum(file: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from traitbench import controls
 from traitbench.backends.models import ModelSpec, resolve
 from traitbench.errors import UnsupportedControl
+from traitbench.files import user_path
 from traitbench.types import Control
 
 __all__ = ["control_of", "model_of"]
@@ -22,4 +23,4 @@ def model_of(name: str) -> ModelSpec:
 
 def control_of(folder: str | Path | None) -> Control | None:
     """Read the control in a folder; None, without one, leaves the model as it is. BadData where it cannot be read."""
-    return None if folder is None else controls.read(Path(folder).expanduser())
+    return None if folder is None else controls.read(user_path(folder))

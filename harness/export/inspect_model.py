@@ -17,6 +17,7 @@ from traitbench.errors import BadData, UnsupportedControl
 from traitbench.export.controlled import control_of, model_of
 from traitbench.export.inspect_choice import EXACT, Asked, asked
 from traitbench.export.inspect_token import first_token
+from traitbench.files import user_path
 from traitbench.types import Choose, Control, Doc, Message, Response, Write, digest
 
 __all__ = ["ControlledAPI", "named"]
@@ -46,7 +47,7 @@ def named(name: str) -> tuple[str, Path | None]:
     BadData for a folder without a control, and where there can be no revision.
     """
     model, at, place = name.rpartition("@")
-    folder = Path(place).expanduser()
+    folder = user_path(place)
     if at and (folder / "control.json").is_file():
         return model, folder
     # Behind a model that has no revisions, only a folder can be meant.

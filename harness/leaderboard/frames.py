@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from traitbench.files import user_path
 from traitbench.leaderboard import build
 from traitbench.runs.frames import entry_frame
 
@@ -20,4 +21,4 @@ def load_leaderboard(published: str | Path = "results/published") -> DataFrame:
     Columns are those of `Results.leaderboard`, and `rank` holds the ranks. BadData where there is no run, or where one
     is damaged.
     """
-    return entry_frame(build(Path(published).expanduser()).entries)
+    return entry_frame(build(user_path(published)).entries)

@@ -18,6 +18,7 @@ from traitbench import store
 from traitbench.backends import BACKENDS, neutral
 from traitbench.backends.backend import Backend
 from traitbench.errors import UnsupportedControl
+from traitbench.files import user_path
 from traitbench.journal import RunFolder
 from traitbench.judges.families import family
 from traitbench.masking import shown
@@ -65,7 +66,7 @@ def evaluate(
     check_suited(prepared)
     others = loaded(plan.side_effects, plan.include_path, plan.side_effects_limit, prepared.conditions, tell)
     judges = judges_of(prepared)
-    folder = RunFolder(Path(plan.output_path) / run_name(prepared))
+    folder = RunFolder(user_path(plan.output_path) / run_name(prepared))
     with folder.open(fresh=plan.no_resume) as held:
         if folder.damaged:
             tell(folder.told)
@@ -133,7 +134,7 @@ def workbench(
     from traitbench.backends.fingerprints import cache_folder
 
     return Bench(
-        plan.seed, backend, Path(plan.output_path) / "controls", cache_folder() / "fits", tell, begin,
+        plan.seed, backend, user_path(plan.output_path) / "controls", cache_folder() / "fits", tell, begin,
         fresh=plan.no_resume,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from traitbench import store, tasks
 from traitbench.errors import BadData, TraitbenchError, UnknownName
+from traitbench.files import user_path
 from traitbench.runs.folders import UNDECIDING, find_run
 from traitbench.runs.owed import grade_of
 from traitbench.runs.results import Kept, Results, expected_sha256
@@ -185,7 +186,7 @@ def task_of(name: str, old: Facts) -> Task:
     BadData where the run took it from its caller, and no table names it.
     """
     asked = Administration.model_validate(old.administration)
-    include = [Path(folder) for folder in old.config.get("include_path", ())]
+    include = [user_path(folder) for folder in old.config.get("include_path", ())]
     own = [given for given in old.config["tasks"] if _OWN.fullmatch(given) and not given.endswith(".json")]
     for given in (*(each for each in old.config["tasks"] if each not in own), name):
         try:

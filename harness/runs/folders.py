@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData
+from traitbench.files import user_path
 from traitbench.store import contents, read_json
 from traitbench.tables import plain
 from traitbench.types import digest
@@ -133,7 +134,7 @@ def find_run(named: str | Path) -> Path:
     so that no other stands in for it. A bare name is looked for here, then in results/runs, then in results/published.
     BadData where there is none, more than one, or one that is not finished.
     """
-    path = Path(named).expanduser()
+    path = user_path(named)
     if str(named) and path.is_file():
         return path
     if str(named) and path.is_dir() and _is_run(path, None):

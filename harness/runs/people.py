@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData, TraitbenchUsage
+from traitbench.files import user_path
 from traitbench.humans import Reference
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def people(
 
     if not inventories:
         raise TraitbenchUsage(f"--reference {table}: none of the tasks is an instrument that people answered; add one")
-    path = Path(table).expanduser()
+    path = user_path(table)
     inventory = table_of(path, inventories).inventory
     # One and the same people behind means and correlations.
     return reference_from_analysis(analyze(path, inventory, keyed, rows="listwise"), inventory, path.name)

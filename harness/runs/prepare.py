@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from traitbench.backends import BACKENDS
 from traitbench.backends.models import automatic, resolve
 from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
+from traitbench.files import user_path
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
@@ -83,7 +83,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
 
 def _spelt(plan: Plan, given: Given) -> Plan:
     """The plan with patterns of tasks replaced by what they match; the same where there is none."""
-    names = matching(plan.tasks, [Path(folder) for folder in plan.include_path], given.tasks)
+    names = matching(plan.tasks, [user_path(folder) for folder in plan.include_path], given.tasks)
     return plan if names == plan.tasks else plan.model_copy(update={"tasks": names})
 
 
@@ -125,7 +125,7 @@ def _tasks(plan: Plan, given: Given) -> tuple[Plan, list[Task], dict[str, str]]:
 
 
 def _limited(plan: Plan, administration: Administration, given: Given) -> tuple[list[Task], dict[str, str]]:
-    include = [Path(folder) for folder in plan.include_path]
+    include = [user_path(folder) for folder in plan.include_path]
     found: list[Task] = []
     own: dict[str, str] = {}
     for name in plan.tasks:

@@ -10,6 +10,7 @@ from traitbench import controls
 from traitbench.backends.weights import known_as, locate
 from traitbench.controls.wearing import check_adapter
 from traitbench.errors import BadData, TraitbenchUsage
+from traitbench.files import user_path
 from traitbench.methods.stored import Stored
 from traitbench.runs.aims import targets
 from traitbench.tasks import for_target
@@ -35,7 +36,7 @@ def folders(given: Sequence[str]) -> list[Path]:
     """The folders of the controls that `--control` names: each itself, or all in it; BadData where there is none."""
     found: list[Path] = []
     for name in given:
-        place = Path(name).expanduser()
+        place = user_path(name)
         mine = [place] if (place / _FILE).is_file() else sorted(path.parent for path in place.glob(f"*/{_FILE}"))
         if not mine:
             raise BadData(f"--control {name}: {_missing(place)}; {_EXPECTED}")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.errors import BadData
+from traitbench.files import user_path
 from traitbench.targets import sd3
 from traitbench.targets.papi import key, load_persons, split, unkeyed
 from traitbench.targets.personfiles import answers_in
@@ -153,9 +154,9 @@ def dark(wanted: str = "", keyed: bool | None = False) -> Participants:
         if (count := int(wanted or sd3.DRAWN)) < 1:
             raise BadData(f"person:sd3:{wanted}: leaves no person; expected at least 1")
         rows = sd3.drawn(raw, count)
-    elif Path(wanted).expanduser().is_file():
+    elif user_path(wanted).is_file():
         _check_said(f"sd3:{wanted}", keyed)
-        path = Path(wanted).expanduser()
+        path = user_path(wanted)
         ids, raw, notes = sd3.read(path, bool(keyed))
         return _participants(path.name, ids, raw, notes, path, _DARK)
     else:

@@ -14,10 +14,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import Literal
 
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl, unknown
+from traitbench.files import user_path
 from traitbench.methods.dialogues.rows import ENDINGS, EXAMPLE, Row, file_rows, hub_rows, json_rows
 from traitbench.types import TRAITS, Record, Target, Trait, digest, is_name
 
@@ -97,7 +97,7 @@ def load(source: str) -> Corpus:
     if source == "open":
         text = files("traitbench.methods.dialogues").joinpath(_OPEN).read_text(encoding="utf-8")
         return _corpus("open", _LICENCE, json_rows(_OPEN, text.split("\n")))
-    path = Path(source).expanduser()
+    path = user_path(source)
     if path.name.lower().removesuffix(".gz").endswith(ENDINGS):
         return _corpus(source, "that of the file's owner", file_rows(path))
     name, _, revision = source.partition("@")

@@ -302,3 +302,13 @@ def test_the_embedded_file_counts_whole_and_a_changed_copy_of_it_is_not_served(
         file.seek(50 << 20)
         file.write(b"changed")
     assert fingerprint(other) != found.fingerprint
+
+
+@pytest.mark.model
+def test_a_cache_that_cannot_be_written_is_named_where_a_model_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TRAITBENCH_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(BadData, match=r"cannot write to the cache .*; set TRAITBENCH_CACHE to a folder that you may"):
+        locate(resolve("smollm2"))

@@ -19,6 +19,7 @@ from traitbench.backends.lm_eval.kinds import Kind, served
 from traitbench.backends.models import SHORT_NAMES, ModelSpec, resolve
 from traitbench.backends.weights import known_as, locate
 from traitbench.errors import BadData, TraitbenchUsage, refuse_others
+from traitbench.files import user_path
 from traitbench.masking import from_environment, is_key, masked
 from traitbench.types import digest
 
@@ -148,7 +149,7 @@ def found(name: str, kind: Kind, spec: ModelSpec, options: Options) -> Given:
 def _weights(kind: Kind, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arguments that say where the weights are, and what names them."""
     told, foreign = str(arguments["pretrained"]), _foreign(kind, arguments)
-    place = Path(told).expanduser()
+    place = user_path(told)
     if foreign and place.exists() and told.lower() not in SHORT_NAMES:
         spec = ModelSpec(name=told, backend="lm_eval", source=str(place.resolve()), label=place.resolve().name)
         return {"pretrained": spec.source}, {"model": spec.label, "source": spec.label, "weights": _every(place)}
@@ -182,7 +183,7 @@ def _every(place: Path) -> str:
 
 def _contents(name: str, value: Any) -> Any:
     """A path by what is there; anything else, the name of a server's model among it, as it is."""
-    place = Path(value).expanduser() if isinstance(value, str) and value and name != "model" else None
+    place = user_path(value) if isinstance(value, str) and value and name != "model" else None
     return _every(place) if place is not None and place.exists() else value
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from traitbench.errors import BadData, TraitbenchUsage
+from traitbench.files import user_path
 from traitbench.runs.compare.foreign import ForeignComparison, compare_outcomes
 from traitbench.runs.compare.judged import Amount
 from traitbench.runs.compare.people import PeopleComparison, Reading, compare_people, people_tables
@@ -50,7 +51,7 @@ def compare(
         raise BadData(f"{told}: their items are no pairs; expected two runs of one tool")
     if kinds[0] == "traitbench run":
         return compare_runs(a, b, tell, effect, bounds)
-    left, right = (outcomes(Path(run).expanduser(), kinds[0], tell) for run in (a, b))
+    left, right = (outcomes(user_path(run), kinds[0], tell) for run in (a, b))
     return compare_outcomes((str(a), left), (str(b), right), tell, effect, bounds)
 
 
@@ -72,7 +73,7 @@ def _with_people(
         )
     if effect is not None or bounds is not None:
         raise TraitbenchUsage(f"--effect and --bounds are for two runs; leave them out to set {run} beside {table}")
-    return compare_people(run, Path(table).expanduser(), reading, tell)
+    return compare_people(run, user_path(table), reading, tell)
 
 
 def tables(comparison: Comparison | ForeignComparison | PeopleComparison) -> list[Table]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from traitbench.errors import BadData
+from traitbench.files import user_path
 from traitbench.runs.compare.foreign import Outcomes
 from traitbench.runs.compare.inspect_logs import of_log
 from traitbench.runs.compare.lm_eval import of_samples
@@ -31,7 +32,7 @@ def kind_of(named: str | Path) -> Kind:
 
     BadData where a folder holds files of both.
     """
-    path = Path(named).expanduser()
+    path = user_path(named)
     if not str(named) or not path.exists():
         return "traitbench run"
     if path.is_file():

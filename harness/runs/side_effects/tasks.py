@@ -7,13 +7,13 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from traitbench.backends.lm_eval.kinds import quiet, unlogged
 from traitbench.errors import BadData, UnsupportedControl, first_line, unknown
+from traitbench.files import user_path
 from traitbench.runs import reasoning
 from traitbench.types import digest
 
@@ -98,7 +98,7 @@ def reseeded(loaded: Loaded) -> Iterator[None]:
 
 def _manager(names: Sequence[str], include: Sequence[str], tell: Callable[[str], None]) -> Any:
     """lm-eval's index; its own thousands of tasks are read only where a name is not among the others."""
-    mine = tuple(str(Path(folder).expanduser()) for folder in (str(reasoning.folder()), *include))
+    mine = tuple(str(user_path(folder)) for folder in (str(reasoning.folder()), *include))
     manager = _index(mine, False)
     if set(names) - set(manager.all_tasks):
         tell("reading the list of lm-eval's tasks (half a minute)")

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from traitbench.errors import BadData, unknown
-from traitbench.files import read_text
+from traitbench.files import read_text, user_path
 from traitbench.types import BIG_FIVE, Record
 
 __all__ = ["LICENCE", "Character", "load", "names", "poles"]
@@ -67,7 +67,7 @@ def load(name_or_path: str | Path) -> Character:
     cannot be read or is empty, or where the knowledge is a single paragraph.
     """
     shipped = str(name_or_path) in {*names(), *poles()}
-    prefix = _FOLDER / name_or_path if shipped else Path(name_or_path).expanduser()
+    prefix = _FOLDER / name_or_path if shipped else user_path(name_or_path)
     files = [prefix.with_name(f"{prefix.name}{ending}") for ending in (_KNOWLEDGE, _STYLE)] if prefix.name else []
     missing = [file for file in files if not file.is_file()]
     if len(missing) == len(files):
