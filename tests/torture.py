@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,9 +41,11 @@ def environment(place: Path) -> dict[str, str]:
 
 def started(words: Sequence[str], place: Path) -> subprocess.Popen[str]:
     """Start a command of ours in the folder `place`."""
+    # A shell has what it starts in the background ignore Ctrl-C, and so whatever that starts.
+    heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen(
         [sys.executable, "-m", "traitbench", *words], cwd=place, env=environment(place), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=heeding,
     )  # fmt: skip
 
 

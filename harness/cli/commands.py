@@ -28,6 +28,10 @@ __all__ = ["main"]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    return guarded(lambda: _command(argv))
+
+
+def _command(argv: Sequence[str] | None) -> int:
     lenient()
     words = normalised(sys.argv[1:] if argv is None else argv)
     if words and not words[0].startswith("-") and words[0] not in COMMANDS:
@@ -39,8 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:
         return int(stop.code or 0)
     if arguments.version or arguments.command is None:
-        return guarded(lambda: _version() if arguments.version else _help())
-    return guarded(lambda: _HANDLERS[arguments.command](arguments))
+        return _version() if arguments.version else _help()
+    return _HANDLERS[arguments.command](arguments)
 
 
 def _version() -> int:

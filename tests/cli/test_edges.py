@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from traitbench import inventories
+from traitbench.cli import commands
 from traitbench.errors import TraitbenchUsage
 from traitbench.runs.plan import Plan
 from traitbench.runs.prepare import prepare
@@ -65,3 +66,14 @@ def test_nothing_that_steers_or_turns_round_reaches_a_terminal() -> None:
                               *range(0x2066, 0x206A)) if chr(n) not in "\t\n"]  # fmt: skip
     assert visible("a".join(wrong)) == "a".join("\ufffd" * len(wrong))
     assert visible("tab\tline\nümlaut – 日本 עברית") == "tab\tline\nümlaut – 日本 עברית"
+
+
+def test_an_interrupt_while_the_words_are_read_is_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "parser", interrupted)
+    assert commands.main(["ls"]) == 130
+    assert capsys.readouterr().err.startswith("error: interrupted;")
