@@ -78,9 +78,9 @@ class Estimate(NamedTuple):
 
     def line(self) -> str:
         """Say it in one line."""
-        first = f"{_fits(self.fits)} first, whose time is not counted; then at least " if self.fits else ""
+        first = f"{_many(self.fits, 'fit')} first, whose time is not counted; then at least " if self.fits else ""
         resumed = f", {self.held} already answered" if self.held else ""
-        told = f"{first}{self.conditions} conditions, {self.requests} requests{resumed}"
+        told = f"{first}{_many(self.conditions, 'condition')}, {_many(self.requests, 'request')}{resumed}"
         if self.prompt is None:
             return told
         told += f", about {_amount(self.prompt)} prompt tokens"
@@ -102,8 +102,8 @@ class Estimate(NamedTuple):
         return f"measured at {f'{_speed(read)} tokens/s read and ' if read else ''}{_speed(written)} tokens/s written"
 
 
-def _fits(number: int) -> str:
-    return f"{number} fit{'s' if number > 1 else ''}"
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def _amount(tokens: float) -> str:

@@ -130,8 +130,9 @@ def without_digest(name: str) -> str:
 def find_run(named: str | Path) -> Path:
     """Find the folder of a run, or a results file in it, by its path or by the beginning of the folder's name.
 
-    An exact name wins, then one that is exact up to its digest; a run that is not finished is one that may be meant,
-    so that no other stands in for it. A bare name is looked for here, then in results/runs, then in results/published.
+    An exact name wins, then one that is exact up to its digest; a run that is not finished is one that may be meant, so
+    that no other stands in for it, but for one that failed before it had an answer. A bare name is looked for here,
+    then in results/runs, then in results/published.
     BadData where there is none, more than one, or one that is not finished.
     """
     path = user_path(named)
@@ -145,6 +146,7 @@ def find_run(named: str | Path) -> Path:
     places = [wanted.parent, *((_RUNS, _PUBLISHED) if len(wanted.parts) == 1 else ())]
     held = next((runs for place in places if (runs := _beginning(place, wanted.name, file))), [])
     found = [p for p in held if without_digest(p.name) == wanted.name] or held
+    found = [p for p in found if _answered(p)] or found
     if not found:
         raise BadData(
             f"{str(named) or repr('')} holds no results_*.json; expected a folder that `traitbench run` wrote, or the "
@@ -183,6 +185,11 @@ def _is_run(path: Path, file: str | None) -> bool:
     return any((path / begun).is_file() for begun in ("run.json", "responses.jsonl")) or any(
         path.glob("results_*.json")
     )
+
+
+def _answered(path: Path) -> bool:
+    journal = path / "responses.jsonl"
+    return any(path.glob("results_*.json")) or (journal.is_file() and journal.stat().st_size > 0)
 
 
 def _differ(folders: Sequence[Path]) -> list[str]:

@@ -180,7 +180,7 @@ def test_runs_of_two_tools_are_no_pair(pair: tuple[Path, Path], tmp_path: Path) 
     assert main([*line.split(), str(tmp_path / "runs")]) == 0
     (run,) = (tmp_path / "runs").iterdir()
     for ours in (run, next(run.glob("results_*.json"))):
-        with pytest.raises(BadData, match=r"is a traitbench run and .* is a lm-eval output"):
+        with pytest.raises(BadData, match=r"is a traitbench run and .* is an lm-eval output"):
             compare(ours, pair[0], print)
 
 

@@ -161,7 +161,7 @@ def test_a_second_run_says_minutes_and_a_finished_one_nothing(
 
 def test_a_scripted_respondent_has_no_tokens(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     traitbench.evaluate(model="scripted:person", tasks="mini_ipip", output_path=str(tmp_path), bootstrap_iters=20)
-    assert "1 conditions, 60 requests\n" in capsys.readouterr().err
+    assert "1 condition, 60 requests\n" in capsys.readouterr().err
     assert not (tmp_path / "cache" / "paces").exists()
 
 

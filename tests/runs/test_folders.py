@@ -279,6 +279,19 @@ def test_no_other_run_stands_in_for_an_unfinished_one(
         assert f"{whole.name} is not finished: repeat its `traitbench run`" in said.err
 
 
+def test_one_that_failed_before_it_had_an_answer_makes_no_name_ambiguous(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(shutil.copytree(runs, tmp_path / "runs"))
+    whole, limited = sorted(Path().glob("scripted__person@prompting+*"), key=lambda p: plan_of(p)["limit"] is not None)
+    unfinish(limited)
+    (limited / "responses.jsonl").write_bytes(b"")
+    assert find_run("scripted__person@prompting") == whole
+    shutil.rmtree(whole)
+    with pytest.raises(BadData, match=f"{re.escape(limited.name)} is not finished"):
+        find_run("scripted__person@prompting")
+
+
 def test_export_says_what_the_results_warn_of(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (limited,) = (p for p in runs.glob("scripted__person@prompting+*") if plan_of(p)["limit"] == 4)
     capsys.readouterr()

@@ -44,15 +44,19 @@ def compare(
     if reading != AS_IS:
         raise TraitbenchUsage(
             "--keyed, --raw, --coding, --missing and --columns say how a table of people's answers is to be read; "
-            f"there is none: {a} is a {kinds[0]}, {b} a {kinds[1]}"
+            f"there is none: {a} is {_a(kinds[0])}, {b} {_a(kinds[1])}"
         )
     if kinds[0] != kinds[1]:
-        told = " and ".join(f"{run} is a {kind}" for run, kind in zip((a, b), kinds, strict=True))
+        told = " and ".join(f"{run} is {_a(kind)}" for run, kind in zip((a, b), kinds, strict=True))
         raise BadData(f"{told}: their items are no pairs; expected two runs of one tool")
     if kinds[0] == "traitbench run":
         return compare_runs(a, b, tell, effect, bounds)
     left, right = (outcomes(user_path(run), kinds[0], tell) for run in (a, b))
     return compare_outcomes((str(a), left), (str(b), right), tell, effect, bounds)
+
+
+def _a(kind: Kind) -> str:
+    return f"{'an' if kind[0] in 'Il' else 'a'} {kind}"
 
 
 def _with_people(
