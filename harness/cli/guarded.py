@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from traitbench.cli.showing import say
 
@@ -22,7 +24,7 @@ def guarded(action: Callable[[], int]) -> int:
     from traitbench.interrupts import Stopped, stoppable
 
     try:
-        with stoppable():
+        with stoppable(), _quiet_without_memory():
             code = action()
             if sys.stdout is not None:
                 sys.stdout.flush()
@@ -40,6 +42,22 @@ def guarded(action: Callable[[], int]) -> int:
         return failed(f"what was given is nested too deeply to be read; {_KEPT}", 1)
     except KeyboardInterrupt as stop:
         return failed(f"interrupted; {_KEPT}", 128 + stop.number if isinstance(stop, Stopped) else 130)
+
+
+@contextmanager
+def _quiet_without_memory() -> Iterator[None]:
+    """Leave out what else lacks memory where the want of it is told already: a generator that is being closed."""
+    before = sys.unraisablehook
+
+    def hook(told: Any) -> None:
+        if not issubclass(told.exc_type, MemoryError):
+            before(told)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def failed(message: str, code: int) -> int:
