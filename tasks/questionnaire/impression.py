@@ -82,6 +82,10 @@ class Impressions(Across):
         self, facts: Facts, tasks: Mapping[str, Task], samples: Mapping[str, Sequence[Sample]]
     ) -> ImpressionBlock | None:
         """Compare each instruction with that to be honest; None without any."""
+        # Two traits at their desirable ends are not asked for in order to look good.
+        asked = (str(facts.config.get("target")).strip().lower(), facts.method["settings"].get("style"))
+        if "impression" not in asked:
+            return None
         held = [(c.name, side) for c in facts.conditions if c.headline and (side := impression(c.levels)) is not None]
         if not any(side for _, side in held):
             return None

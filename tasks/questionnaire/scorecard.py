@@ -175,7 +175,9 @@ def contrast(difference: Difference, setting: Setting) -> Contrast:
 
 def _overall(found: Sequence[Difference], setting: Setting, specific: bool) -> Overall | None:
     """Mean over the contrasts that aim at one trait; wordings and fits are the same for all of them."""
-    sums: list[list[Term]] = []
+    # The rows of a target of several traits share their moves: what they both hold is one term, not two drawn apart.
+    joint: dict[tuple[int, Trait], Term] = {}
+    rows = 0
     for _, _, _, aimed, moved, beside in found:
         trait, sign = next(iter(aimed.items()), ("", 0.0))
         if trait not in setting.groups:
@@ -183,10 +185,15 @@ def _overall(found: Sequence[Difference], setting: Setting, specific: bool) -> O
         keyed = setting.keys.reshape(-1, *[1] * (moved.ndim - 1)) * moved
         net, _, _ = terms_of(trait, sign, beside, setting.inventory, setting.items, keyed, setting.weights)
         i = setting.groups[trait]
-        own = Term(sign, keyed[i], setting.keys[i], setting.facets(i), setting.weights)
-        sums.append(net if specific else [own])
-    terms = [term._replace(share=term.share / len(sums)) for terms in sums for term in terms]
-    if not terms or not all(sums):
+        own = {trait: Term(sign, keyed[i], setting.keys[i], setting.facets(i), setting.weights)}
+        if specific and not net:
+            return None
+        rows += 1
+        for name, term in (net if specific else own).items():
+            before = joint.get((id(moved), name))
+            joint[id(moved), name] = term._replace(share=term.share + before.share) if before else term
+    terms = [term._replace(share=term.share / rows) for term in joint.values()]
+    if not terms:
         return None
     mean = total(terms, RANDOM[: terms[0].values.ndim - 1])
     return None if mean.value is None else Overall(value=mean.value, se=mean.se, ci=mean.ci, covers=list(mean.covers))
@@ -203,7 +210,7 @@ def _specific(own: Contrast, keyed: NDArray[np.float64], beside: Sequence[Trait]
     if reason:
         return {"items": items, "reasons": [reason]}
     over = RANDOM[: keyed.ndim - 1]
-    found, looks = total(net, over), total(halo, over)
+    found, looks = (total(list(terms.values()), over) for terms in (net, halo))
     return {
         "items": items, "evaluative": looks.value, "evaluative_ci": looks.ci,
         "specific": _as_shift(trait, found, setting) if found.value is not None else None,

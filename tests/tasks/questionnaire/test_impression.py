@@ -106,3 +106,9 @@ def test_the_command_line_says_what_is_missing(say: Say) -> None:
     assert found.code != 0 and "expected two traits or more" in found.err
     found = say("run --model scripted:person -m none --target impression --tasks mini_ipip")
     assert found.code != 0 and "takes no target" in found.err
+
+
+def test_two_traits_at_their_desirable_ends_are_no_instruction_to_look_good(tmp_path: Path) -> None:
+    args = {"method_args": {}, "model_args": {"obedience": 0.3}}
+    results, _ = run(tmp_path, target="extraversion=high,neuroticism=low", **args)
+    assert "impression" not in results.across

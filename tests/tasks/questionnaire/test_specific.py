@@ -180,6 +180,10 @@ def test_a_target_of_several_traits_has_a_row_a_trait() -> None:
         assert found.specific.value == pytest.approx(effect - sign * DESIRABILITY[trait] * halo)
         assert found.leakage is not None and found.leakage < 0.2
         assert len(found.items) == np.sum(TRAITS == trait) and found.check == "ok"
+    # What both rows take off for halo is the same shift of the same items, and not drawn twice.
+    se = {s.trait: s.se or 0.0 for s in made.contrasts[0].shifts}
+    squares = [*((se[t] / 2) ** 2 for t in own), *((se[t] / 3) ** 2 for t in others)]
+    assert made.specific and made.specific.se == pytest.approx(np.sqrt(sum(squares)))
     assert made.effect and made.effect.value == pytest.approx(
         (np.mean(moved[TRAITS == "extraversion"]) - np.mean(moved[TRAITS == "neuroticism"])) / 2
     )
