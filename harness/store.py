@@ -12,6 +12,7 @@ import platform
 import re
 import secrets
 import shutil
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -139,11 +140,14 @@ def write_lines(path: Path, rows: Iterable[Record]) -> str:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Temporary file, fsync, rename: readers see the old file or the new one."""
+    """Temporary file, fsync, rename: readers see the old file or the new one. A device or a pipe is written to."""
     if path.suffix == ".gz":
         data = gzip.compress(data, mtime=0)
 
     def go() -> None:
+        if _is_device(path):
+            path.write_bytes(data)
+            return
         with replacing(path) as temporary:
             temporary.write_bytes(data)
 
@@ -156,6 +160,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Its folder is made and swept. OSError where the disk refuses it; `path` is as it was then.
     """
+    if _is_device(path):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{swept(path)}file")
     try:
@@ -166,6 +172,15 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _is_device(path: Path) -> bool:
+    """Whether something lies there that a file must not take the place of: a device, a pipe, a socket."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from traitbench.backends.scripted import Respondent
 from traitbench.errors import BadData
 from traitbench.journal import RunFolder
 from traitbench.samples import Sample
-from traitbench.store import read_json, read_lines, write_json, write_lines
+from traitbench.store import read_json, read_lines, replacing, write_json, write_lines, write_text
 from traitbench.types import Response
 
 ANSWERS = {f"key{i}": Response(option_logprobs=(-0.1 * i, -2.0), prompt_hash="ab") for i in range(5)}
@@ -262,3 +263,17 @@ def test_failed_calls_are_made_again(tmp_path: Path) -> None:
         folder.append({"a": Response(loglik=-2.0, tokens=1)})
     with folder.open() as held:
         assert held["a"].loglik == -2.0
+
+
+def test_a_device_or_a_pipe_is_written_to_and_nothing_takes_its_place(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    heard: list[bytes] = []
+    reader = threading.Thread(target=lambda: heard.append(pipe.read_bytes()))
+    reader.start()
+    write_text(pipe, "said")
+    reader.join(timeout=60)
+    assert heard == [b"said"] and pipe.is_fifo()
+    with pytest.raises(OSError, match="it is no regular file"), replacing(pipe):
+        pass
+    assert pipe.is_fifo() and [path.name for path in tmp_path.iterdir()] == ["pipe"]
