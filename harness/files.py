@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import zlib
 from pathlib import Path
@@ -75,7 +76,12 @@ def unzipped(data: bytes) -> bytes:
 def parsed(text: str | bytes, **more: Any) -> Any:
     """JSON; json.JSONDecodeError too where it is nested too deeply, or a number too long, to be read."""
     try:
-        return json.loads(text, **more)
+        value = json.loads(text, **more)
+        if re.search(r"\\u[dD]" if isinstance(text, str) else rb"\\u[dD]", text):
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
+    except UnicodeEncodeError:
+        raise json.JSONDecodeError("half of a sign (a lone surrogate)", "", 0) from None
     except RecursionError:
         raise json.JSONDecodeError("nested too deeply", "", 0) from None
     except json.JSONDecodeError:
@@ -99,6 +105,8 @@ def parsed_yaml(text: str) -> Any:
         seen += 1
         if depth > _DEPTH or seen > _NODES:
             raise yaml.YAMLError("nested too deeply" if depth > _DEPTH else f"over {_NODES:,} values")
+        if isinstance(each, int) and abs(each) >= 1 << 64:
+            raise yaml.YAMLError("a number of over 64 bits")
         if isinstance(each, dict):
             open_ += [(part, depth + 1) for part in (*each.keys(), *each.values())]
         elif isinstance(each, list | tuple | set):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 
@@ -17,7 +18,12 @@ def visible(text: str) -> str:
 
 
 def lenient() -> None:
-    """Let a terminal that has not all signs show another one in their place, rather than end a command."""
+    """Let a terminal that has not all signs show another one in their place, rather than end a command.
+
+    What is told to an output that was closed goes nowhere.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

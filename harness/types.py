@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -57,6 +58,7 @@ __all__ = [
     "is_name",
     "named",
     "prompt_hash",
+    "storable",
 ]  # fmt: skip
 
 BIG_FIVE = ("openness", "conscientiousness", "extraversion", "agreeableness", "neuroticism")
@@ -97,9 +99,29 @@ def prompt_hash(prompt: str) -> str:
     return hashlib.sha256(prompt.encode()).hexdigest()
 
 
+_LONGEST = 100
+"""Signs of a name: with the names of a model, a method and a time it has to stay a file's."""
+
+
+def storable(value: object) -> None:
+    """ValueError for what no file of a run can hold: numbers not finite or too long, halves of signs, zero bytes."""
+    if isinstance(value, Mapping):
+        for part in (*value.keys(), *value.values()):
+            storable(part)
+    elif isinstance(value, list | tuple | set):
+        for part in value:
+            storable(part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("expected a finite number")
+    elif isinstance(value, int) and abs(value) >= 1 << 64:
+        raise ValueError("expected a number of at most 64 bits")
+    elif isinstance(value, str) and ("\0" in value or any("\ud800" <= sign <= "\udfff" for sign in value)):
+        raise ValueError("expected text without zeros and halves of signs")
+
+
 def is_name(text: str) -> bool:
-    """Tell whether a trait, a task or an inventory may be called so: what can stand in a file's name."""
-    return re.fullmatch(r"[A-Za-z0-9_.-]+", text) is not None and text.strip(".") != ""
+    """Tell whether a trait, a task or an inventory may be called so: what can stand in a file's name, with more."""
+    return len(text) <= _LONGEST and re.fullmatch(r"[A-Za-z0-9_.-]+", text) is not None and text.strip(".") != ""
 
 
 def named(text: str, known: Collection[str]) -> str | None:

@@ -12,6 +12,7 @@ from traitbench.check.baseline import Baseline, is_name, made_of, parsed, plan_f
 from traitbench.check.comparing import EXIT_CODES, POWER, Compared, Verdict, compared, margins_of, worst
 from traitbench.check.repository import from_base
 from traitbench.errors import BadData, TraitbenchError, TraitbenchUsage, unknown
+from traitbench.files import read_text
 from traitbench.progress import Progress
 from traitbench.runs.compare.judged import Amount
 from traitbench.runs.evaluate import evaluate
@@ -161,7 +162,7 @@ def held(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
-            found[path.stem] = path.read_text("utf-8")
+            found[path.stem] = read_text(path, "utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise BadData(f"cannot read {path}: {error}; expected a file that `traitbench check` wrote") from None
     return found

@@ -11,6 +11,7 @@ from traitbench.check.baseline import Baseline, made_of, named, parsed, write
 from traitbench.check.gate import Asking, asked, asked_in, chosen, held
 from traitbench.check.repository import changes, commit
 from traitbench.errors import BadData, TraitbenchUsage
+from traitbench.files import read_text
 from traitbench.progress import Progress
 from traitbench.runs.checkout import git_hash
 from traitbench.runs.compare.judged import Amount, amounts
@@ -73,7 +74,7 @@ def _of_run(
         made = made.model_copy(update={"plan": {**made.plan, "control": _kept(folder, made.plan["control"])}})
     there = folder / f"{called}.json"
     if there.is_file():
-        before = parsed(there.read_text("utf-8"), str(there))
+        before = parsed(read_text(there, "utf-8"), str(there))
         if before.plan != made.plan:
             raise TraitbenchUsage(f"{there} is the baseline of another plan; give this one another name: --name NAME")
     return _with_margins(made, margin)

@@ -105,7 +105,7 @@ class Parser(argparse.ArgumentParser):
             wrong = next((e for e in extra if e.startswith("-")), extra[0])
             flag = wrong.partition("=")[0]
             theirs = f"; {FLAGS[flag]}" if flag in FLAGS else ""
-            self.error(f"unknown argument {wrong!r}{theirs or self._near(flag, found)}")
+            self.error(f"unknown argument {flag!r}{theirs or self._near(flag, found)}")
         return found
 
     def _near(self, wrong: str, found: argparse.Namespace) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -41,7 +42,10 @@ def amount(text: str | None, flag: str) -> float | dict[str, Any] | None:
     if text is None or "=" in text:
         return None if text is None else pairs(text, flag)
     try:
-        return float(text)
+        value = float(text)
+        if not 0 < value < math.inf:
+            raise TraitbenchUsage(f"--{flag} {text}: expected a number above 0, e.g. --{flag} 0.1")
+        return value
     except ValueError:
         raise UnknownName(f"--{flag} {text}: expected a number, e.g. --{flag} 0.1, or choice=3,statement=0.1") from None
 

@@ -18,7 +18,7 @@ from traitbench.samples import Condition
 from traitbench.tasks import Administration, for_target
 from traitbench.tasks.administration import Limit
 from traitbench.tasks.task import Task
-from traitbench.types import Control, Mode, Record, Request, Target
+from traitbench.types import Control, Mode, Record, Request, Target, storable
 
 if TYPE_CHECKING:
     from traitbench.targets.persons import Participants
@@ -100,6 +100,13 @@ class Plan(Record):
         if isinstance(given, dict) and "tasks" not in given:
             if task := for_target(str(given.get("target") or "")):
                 return {**given, "tasks": (task,)}
+        return given
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _kept_as_it_is(cls, given: Any) -> Any:
+        """What a file cannot hold is refused before anything is asked."""
+        storable(given)
         return given
 
     @field_validator("control", mode="before")

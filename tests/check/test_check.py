@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -343,3 +344,14 @@ def test_the_summary_goes_to_the_job_and_holds_what_moved(
     assert "mine, choice, extraversion=high: extraversion" in head and "openness" not in head
     assert len(folded) == 2 and all(part.rstrip().endswith("</details>") for part in folded)
     assert sum("openness" in part for part in folded) == 2
+
+
+def test_a_pipe_is_no_baseline_and_no_margin_is_not_a_number(say: Say, baselines: Path) -> None:
+    (baselines / "unread.json").unlink()
+    os.mkfifo(baselines / "unread.json")
+    said = say("check")
+    assert said.code == 1 and "unread.json" in said.err and "no regular file" in said.err
+    (baselines / "unread.json").unlink()
+    for margin in ("nan", "-1", "inf"):
+        said = say(f"check --margin {margin}")
+        assert said.code == 2 and "expected a number above 0" in said.err and said.err.count("\n") == 1

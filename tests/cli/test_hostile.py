@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,9 @@ def shell(text: str, place: Path) -> subprocess.CompletedProcess[str]:
         ("$T ls 2> /dev/full", 0, ""),
         ("$T run --model scripted:nobody 2> /dev/full", 2, ""),
         ("$T ls | head -c 1 > /dev/null; exit ${PIPESTATUS[0]}", 0, ""),
-        (f"ulimit -v 400000; $T {RUN} --tasks ipip_neo_300 --limit 300 --respondents 400", 1, "error: out of memory; "),
+        # One large piece: of many small ones the last may be refused to a library that ends the process.
+        ("mkdir big; truncate -s 1G big/results_1.json; ulimit -v 900000; $T score big", 1, "error: out of memory; "),
+        (f"$T {RUN} >&-", 0, "results: "),
         (f"$T {RUN} -o /proc/none", 1, "error: cannot write to /proc/none"),
         ("T2='import resource as r; r.setrlimit(r.RLIMIT_NOFILE, (5, 5))'; "
          f"{sys.executable} -c \"$T2; import sys; from traitbench.cli.commands import main; sys.exit(main())\" {RUN}",
@@ -196,3 +199,37 @@ def test_texts_of_an_inventory_do_not_steer_the_terminal(say: Say, tmp_path: Pat
 def test_an_age_is_a_number_that_can_be_one(age: str) -> None:
     with pytest.raises(UnknownName, match="expected a sex and an age"):
         norm_group(f"F,{age}")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("model_args: {noise: .nan}", "expected a finite number"),
+        ("judge_args: {x: .inf}", "expected a finite number"),
+        (f"model_args: {{seed: 0x{'f' * 5000}}}", "a number of over 64 bits"),
+        ('output_path: "x\\ud800"', "expected text without zeros and halves of signs"),
+        ('output_path: "x\\0y"', "expected text without zeros and halves of signs"),
+    ],
+)
+def test_what_no_file_of_a_run_can_hold_is_refused_before_anything_is_asked(
+    say: Say, tmp_path: Path, line: str, said: str
+) -> None:
+    (tmp_path / "plan.yaml").write_text(f"model: scripted:person\ntasks: [mini_ipip]\n{line}\n")
+    found = say("run --config plan.yaml")
+    assert found.code in (1, 2) and said in found.err and found.err.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.yaml"]
+
+
+def test_a_key_that_was_written_behind_an_unknown_flag_is_not_shown(say: Say) -> None:
+    found = say("run --api_key=sk-abcdefghijklmnopqrstuvwx")
+    assert found.code == 2 and "unknown argument '--api_key'" in found.err and "sk-abc" not in found.err
+
+
+def test_half_a_sign_in_an_inventory_is_found_by_validate(say: Say, tmp_path: Path) -> None:
+    held = json.loads((files("traitbench.inventories") / "mini_ipip.json").read_text("utf-8"))
+    (tmp_path / "own.json").write_text(json.dumps({**held, "id": "own", "citation": "x\ud800"}))
+    found = say("validate own.json")
+    assert found.code == 1 and "half of a sign" in found.out + found.err
+    (tmp_path / "own.json").write_text(json.dumps({**held, "id": "o" * 250}))
+    found = say("validate own.json")
+    assert found.code == 1 and "cannot be part of a file's name" in found.out + found.err
