@@ -61,7 +61,7 @@ def published_results(published: Path) -> dict[str, Results]:
     paths = sorted(published.glob("*/results_*.json"), key=lambda p: (Path(without_digest(p.as_posix())), p))
     if not paths:
         raise BadData(f"{published} holds no <run>/results_*.json; `traitbench export RUN` publishes a run there")
-    found = {}
+    found, sums = {}, dict[str, Path]()
     for path in paths:
         held = read_json(path)
         try:
@@ -77,6 +77,8 @@ def published_results(published: Path) -> dict[str, Results]:
             stamp = path.stem.removeprefix("results_")
             check_samples(samples_file(path.parent, task, stamp), expected_sha256(path, results, task))
         checked(path, results.side_effects)
+        if (first := sums.setdefault(held["checksum"], path)) != path:
+            raise BadData(f"{path} is a copy of {first}, and a run counts once; remove one of the two")
         found[path.relative_to(published).as_posix()] = results.kept_at(path)
     return found
 

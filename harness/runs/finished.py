@@ -10,7 +10,7 @@ from typing import NamedTuple
 from traitbench import store, tasks
 from traitbench.errors import BadData, TraitbenchError, UnknownName
 from traitbench.files import user_path
-from traitbench.runs.folders import UNDECIDING, find_run
+from traitbench.runs.folders import UNDECIDING, find_run, strays
 from traitbench.runs.owed import grade_of
 from traitbench.runs.results import Kept, Results, expected_sha256
 from traitbench.runs.sealed import check_file
@@ -51,6 +51,9 @@ def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
     run = find_run(named)
     found = sorted(run.glob("results_*.json")) if run.is_dir() else [run]
     kept = {path: _read(path) for path in found if path.is_file()}
+    for path in [path for path in kept if run.is_dir() and strays(run, kept[path].config)]:
+        told = ", ".join(strays(run, kept.pop(path).config))
+        tell(f"passed over {path}: it is of another plan than its folder ({told}); copy it back to its own")
     if not kept:
         raise BadData(f"{run} holds no results_*.json; expected a folder that `traitbench run` wrote")
     designs: dict[str, list[Path]] = {}

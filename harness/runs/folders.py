@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from traitbench.tasks.task import Task
     from traitbench.types import Target
 
-__all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name", "without_digest"]
+__all__ = ["UNDECIDING", "find_run", "plan_digest", "run_name", "strays", "without_digest"]
 
 UNDECIDING = frozenset({
     "output_path", "no_resume", "write_out", "batch_size", "device", "mix_conditions", "side_effects",
@@ -185,6 +185,20 @@ def _is_run(path: Path, file: str | None) -> bool:
     return any((path / begun).is_file() for begun in ("run.json", "responses.jsonl")) or any(
         path.glob("results_*.json")
     )
+
+
+def strays(folder: Path, config: Mapping[str, Any]) -> list[str]:
+    """The settings by which results are of another plan than the folder in which they lie; none where that is unknown.
+
+    Folders of before they were named by their plans hold several.
+    """
+    try:
+        held = read_json(folder / "run.json") if _DIGEST.search(folder.resolve().name) else {}
+        plan = held["plan"] if isinstance(held.get("plan"), dict) else {}
+    except (BadData, AttributeError, KeyError):
+        return []
+    names = [name for name in plan if name in config and name not in UNDECIDING | _JUDGED]
+    return [name for name in names if plan[name] != config[name]]
 
 
 def _answered(path: Path) -> bool:

@@ -12,6 +12,9 @@ from traitbench.types import digest
 
 __all__ = ["check_file", "opened", "sealed", "written"]
 
+_SEALED = 5
+"""The first schema version whose files all have a checksum."""
+
 
 def written(results: Results) -> dict[str, Any]:
     """What a results file holds, with its checksum."""
@@ -36,11 +39,15 @@ def _checksum(held: Mapping[str, Any]) -> str:
 def check_file(path: Path, held: Any) -> None:
     """Refuse what a newer version wrote to `path`, and what was changed since it was written: BadData."""
     _check_version(path, held)
-    if isinstance(held, dict) and held.get("checksum") and held["checksum"] != _checksum(held):
+    if not isinstance(held, dict) or held.get("checksum") == _checksum(held):
+        return
+    said = held.get("checksum")
+    version = held.get("schema_version")
+    if said or (isinstance(version, int) and version >= _SEALED):
         raise BadData(
-            f"{path} is not as it was written (its checksum is {held['checksum']}, and what it holds has "
-            f"{_checksum(held)}): copy it again, or repeat the `traitbench run` that made it: its responses are kept, "
-            "so this takes seconds"
+            f"{path} is not as it was written ({f'its checksum is {said}' if said else 'it lacks its checksum'}, and "
+            f"what it holds has {_checksum(held)}): copy it again, or repeat the `traitbench run` that made it: its "
+            "responses are kept, so this takes seconds"
         )
 
 

@@ -66,6 +66,7 @@ def _parts(place: Path) -> Iterator[tuple[Callable[[Found, Path], None], Path]]:
     within = [place] if place.is_file() else []
     yield from ((_results, path) for path in within or sorted(place.rglob("results_*.json")))
     if place.is_dir():
+        yield from ((_read, path) for name in ("run.json", "prompts_*.json.gz") for path in sorted(place.rglob(name)))
         yield from ((_answers, path) for path in sorted(place.rglob("responses.jsonl")))
         yield from ((_control, path.parent) for path in sorted(place.rglob("control.json")))
 
@@ -85,6 +86,11 @@ def _results(found: Found, path: Path) -> None:
             raise BadData(f"{source} holds {len(rows)} samples, but {path.name} says {held.n_responses[task]}")
     checked(path, held.side_effects)
     kept(path)
+
+
+def _read(found: Found, path: Path) -> None:
+    if not isinstance(read_json(path), dict):
+        raise BadData(f"{path} is not what `traitbench` wrote; copy it again")
 
 
 def _answers(found: Found, path: Path) -> None:

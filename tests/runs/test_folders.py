@@ -401,3 +401,14 @@ def test_a_run_with_an_own_inventory_says_where_it_must_be_scored(
     capsys.readouterr()
     assert main(["score", str(run)]) == 1
     assert "made with --include_path mine: type this in the folder in which the run was made" in capsys.readouterr().err
+
+
+def test_results_of_another_plan_do_not_stand_in_for_those_of_a_folder(runs: Path, tmp_path: Path) -> None:
+    places = sorted(shutil.copytree(runs, tmp_path / "runs").glob("scripted__person@prompting+*"))
+    whole, limited = sorted(places, key=lambda path: plan_of(path)["limit"] is not None)
+    for path in (*whole.glob("results_*.json"), *whole.glob("samples_*")):
+        shutil.copy(path, limited)
+    told: list[str] = []
+    (counts,) = current(limited, told.append)
+    assert counts.name not in {path.name for path in whole.glob("results_*.json")}
+    assert len(told) == 1 and "it is of another plan than its folder (limit); copy it back to its own" in told[0]

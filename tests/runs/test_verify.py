@@ -170,3 +170,36 @@ def test_a_control_is_what_its_folder_is_named_by(tmp_path: Path) -> None:
 def test_a_folder_without_anything_is_no_answer(tmp_path: Path) -> None:
     with pytest.raises(BadData, match=r"holds no run and no control; expected a folder"):
         verify(tmp_path)
+
+
+def test_a_checksum_that_was_taken_out_is_missed(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = file(runs, "results_*.json")
+    held = read_json(path)
+    del held["checksum"]
+    path.write_text(json.dumps(held))
+    for command in ("verify", "score", "report", "export"):
+        assert main([command, str(path.parent)]) == 1
+        said = capsys.readouterr()
+        assert "it lacks its checksum" in said.out + said.err
+    with pytest.raises(BadData, match="it lacks its checksum"):
+        rescore(path)
+
+
+def test_what_lies_beside_is_read_too(runs: Path, tmp_path: Path) -> None:
+    shelf = publish(file(runs, "results_*.json"), tmp_path / "shelf").parent
+    assert not verify(shelf).faults
+    prompts = file(shelf, "prompts_*.json.gz")
+    prompts.write_bytes(prompts.read_bytes()[:-40])
+    (fault,) = verify(shelf).faults
+    assert prompts.name in fault
+    (folder,) = runs.glob("scripted*")
+    (folder / "run.json").write_text('{"plan": {')
+    (fault,) = verify(folder).faults
+    assert "run.json" in fault
+
+
+def test_a_copy_of_a_published_run_is_not_a_second_one(runs: Path, tmp_path: Path) -> None:
+    folder = publish(file(runs, "results_*.json"), tmp_path / "shelf").parent
+    shutil.copytree(folder, folder.parent / "another")
+    with pytest.raises(BadData, match=r"is a copy of .*, and a run counts once; remove one of the two"):
+        build(folder.parent)
