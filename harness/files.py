@@ -9,9 +9,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import stat
 import zlib
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,10 @@ def unzipped(data: bytes) -> bytes:
 
 
 def parsed(text: str | bytes, **more: Any) -> Any:
-    """JSON; json.JSONDecodeError too where it is nested too deeply, or a number too long, to be read."""
+    """JSON; json.JSONDecodeError too where it is nested too deeply, a number too long, or a sign half of one."""
     try:
         value = json.loads(text, **more)
-        if re.search(r"\\u[dD]" if isinstance(text, str) else rb"\\u[dD]", text):
+        if "\\ud" in (text if isinstance(text, str) else text.decode("latin-1")).lower():
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except UnicodeEncodeError:
@@ -90,12 +90,29 @@ def parsed(text: str | bytes, **more: Any) -> Any:
         raise json.JSONDecodeError(str(error), "", 0) from None
 
 
+@cache
+def _once() -> Any:
+    """PyYAML's safe loader, which lets the last of two equal names win; this one refuses them."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            seen = set[tuple[str, str]]()
+            for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+                if isinstance(key, yaml.ScalarNode) and (key.tag, key.value) in seen:
+                    raise yaml.YAMLError(f"line {key.start_mark.line + 1} has a name that stands there already")
+                seen |= {(key.tag, key.value)} if isinstance(key, yaml.ScalarNode) else set()
+            return super().construct_mapping(node, deep)
+
+    return Loader
+
+
 def parsed_yaml(text: str) -> Any:
     """YAML; yaml.YAMLError too where it is nested too deeply, or its aliases would make much of little."""
     import yaml
 
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _once())
     except (RecursionError, ValueError, OverflowError) as error:
         # ValueError: a date that is none, a number too long.
         raise yaml.YAMLError(f"what stands there cannot be read ({type(error).__name__})") from None

@@ -205,6 +205,7 @@ def test_an_age_is_a_number_that_can_be_one(age: str) -> None:
     ("line", "said"),
     [
         ("model_args: {noise: .nan}", "expected a finite number"),
+        ("model: scripted:first", "line 3 has a name that stands there already"),
         ("judge_args: {x: .inf}", "expected a finite number"),
         (f"model_args: {{seed: 0x{'f' * 5000}}}", "a number of over 64 bits"),
         ('output_path: "x\\ud800"', "expected text without zeros and halves of signs"),
