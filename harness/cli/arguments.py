@@ -102,10 +102,13 @@ class Parser(argparse.ArgumentParser):
         """Parse, or say which argument is unknown and what it may have meant."""
         found, extra = self.parse_known_args(args, namespace)
         if extra:
+            from traitbench.masking import masked
+
             wrong = next((e for e in extra if e.startswith("-")), extra[0])
-            flag = wrong.partition("=")[0]
+            flag, given, value = wrong.partition("=")
             theirs = f"; {FLAGS[flag]}" if flag in FLAGS else ""
-            self.error(f"unknown argument {flag!r}{theirs or self._near(flag, found)}")
+            told = f"{flag}{given}{masked(value, flag[2:])}"
+            self.error(f"unknown argument {told!r}{theirs or self._near(flag, found)}")
         return found
 
     def _near(self, wrong: str, found: argparse.Namespace) -> str:
