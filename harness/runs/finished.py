@@ -51,9 +51,11 @@ def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
     run = find_run(named)
     found = sorted(run.glob("results_*.json")) if run.is_dir() else [run]
     kept = {path: _read(path) for path in found if path.is_file()}
-    for path in [path for path in kept if run.is_dir() and strays(run, kept[path].config)]:
-        told = ", ".join(strays(run, kept.pop(path).config))
-        tell(f"passed over {path}: it is of another plan than its folder ({told}); copy it back to its own")
+    for path, facts in list(kept.items()):
+        if run.is_dir() and (apart := strays(run, facts.config)):
+            del kept[path]
+            told = ", ".join(apart)
+            tell(f"passed over {path}: it is of another plan than its folder ({told}); copy it back to its own")
     if not kept:
         raise BadData(f"{run} holds no results_*.json; expected a folder that `traitbench run` wrote")
     designs: dict[str, list[Path]] = {}

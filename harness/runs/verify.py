@@ -12,6 +12,7 @@ from pathlib import Path
 
 from traitbench import controls
 from traitbench.errors import BadData
+from traitbench.files import user_path
 from traitbench.journal import damaged
 from traitbench.runs.folders import find_run
 from traitbench.runs.projected import kept
@@ -47,7 +48,7 @@ def verify(named: str | Path, begin: Callable[[str, int], Callable[[int], None]]
 
     `named` is a folder, or names a run as for `score`. BadData where there is nothing to look at.
     """
-    place = Path(named) if Path(named).is_dir() else find_run(named)
+    place = user_path(named) if user_path(named).is_dir() else find_run(named)
     found, parts = Found(), list(_parts(place))
     step = begin(f"verifying {place}", len(parts)) if begin else None
     for look, path in parts:

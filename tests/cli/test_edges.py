@@ -6,12 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from traitbench import inventories
 from traitbench.cli import commands
+from traitbench.cli.guarded import guarded
 from traitbench.errors import TraitbenchUsage
 from traitbench.runs.plan import Plan
 from traitbench.runs.prepare import prepare
@@ -77,3 +79,20 @@ def test_an_interrupt_while_the_words_are_read_is_a_line(
     monkeypatch.setattr(commands, "parser", interrupted)
     assert commands.main(["ls"]) == 130
     assert capsys.readouterr().err.startswith("error: interrupted;")
+
+
+def test_what_lacks_memory_while_it_ends_is_not_told_beside_the_want_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    def closing() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            raise MemoryError
+
+    def action() -> int:
+        held = closing()
+        next(held)
+        del held
+        raise MemoryError
+
+    assert guarded(action) == 1
+    assert capsys.readouterr().err.splitlines()[0].startswith("error: out of memory;")

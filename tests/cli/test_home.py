@@ -26,7 +26,7 @@ def test_what_no_shell_has_put_in_full_is(home: Path, capsys: pytest.CaptureFixt
     (run,) = (home / "runs").iterdir()
     named = f"~/runs/{run.name}"
     assert main(["verify", named]) == main(["score", named]) == 0
-    assert main(["export", named, "--to", "~/shelf"]) == 0
+    assert main(["export", named, "--to", "~/shelf"]) == main(["verify", "~/shelf"]) == 0
     assert main(["leaderboard", "--published", "~/shelf", "--output_path", "~/board"]) == 0
     assert main(["report", named, "--output_path", "~/pages"]) == 0
     assert all(any((home / name).iterdir()) for name in ("shelf", "board", "pages")) and not Path("~").exists()

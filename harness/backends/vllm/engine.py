@@ -81,7 +81,7 @@ class Engine:
     def _alive(self) -> Iterator[None]:
         """Say that the engine has stopped, before it was asked (its sockets are closed then) or while it answered."""
         from vllm.v1.engine.exceptions import EngineDeadError, EngineGenerateError
-        from zmq import ZMQError
+        from zmq.error import ZMQError
 
         try:
             yield
