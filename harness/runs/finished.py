@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -160,6 +161,19 @@ def _same_key(task: Task, rows: Sequence[Sample], version: str, path: Path) -> N
         if row.option_values and (min(row.option_values), max(row.option_values)) != (scale.min, scale.max):
             was = f"{min(row.option_values)} to {max(row.option_values)}"
             refuse("the response scale", was, f"{scale.min} to {scale.max}")
+        if row.order and (other := _unseen(scale.labels[:: -1 if row.order == "reverse" else 1], row.arguments)):
+            refuse(f"the label {other!r} of the response scale", "not shown, or in another place", "there")
+
+
+def _unseen(labels: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """The first label that a kept prompt does not show behind those before it; None too where no prompt is kept."""
+    at = 0
+    for label in labels if arguments else ():
+        found = [place for form in (label, json.dumps(label)[1:-1]) if (place := arguments[0].find(form, at)) >= 0]
+        if not found:
+            return label
+        at = min(found) + 1
+    return None
 
 
 def rescore(path: Path, **config: str | None) -> Results:
