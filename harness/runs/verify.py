@@ -16,8 +16,8 @@ from traitbench.files import user_path
 from traitbench.journal import damaged
 from traitbench.runs.folders import find_run
 from traitbench.runs.projected import kept
-from traitbench.runs.results import Results, expected_sha256
-from traitbench.runs.sealed import opened
+from traitbench.runs.results import SCHEMA_VERSION, Kept, Results, expected_sha256
+from traitbench.runs.sealed import check_file
 from traitbench.runs.side_effects import checked
 from traitbench.samples import Sample
 from traitbench.store import check_samples, read_json, read_lines, samples_file
@@ -31,6 +31,8 @@ class Found:
 
     results: int = 0
     """Results files."""
+    unsealed: int = 0
+    """Those of older versions, which have no checksum: their samples are checked, and their numbers cannot be."""
     lines: int = 0
     """Samples and kept answers."""
     controls: int = 0
@@ -39,7 +41,9 @@ class Found:
     @property
     def text(self) -> str:
         """In one line."""
-        seen = f"{self.results} results files, {self.lines:,} lines of answers, {self.controls} controls"
+        older = f" ({self.unsealed} of older versions, without a checksum of their own)" if self.unsealed else ""
+        files = "1 results file" if self.results == 1 else f"{self.results} results files"
+        seen = f"{files}{older}, {self.lines:,} lines of answers, {self.controls} controls"
         return f"{seen}: {f'{len(self.faults)} faults' if self.faults else 'all as they were written'}"
 
 
@@ -75,7 +79,11 @@ def _parts(place: Path) -> Iterator[tuple[Callable[[Found, Path], None], Path]]:
 def _results(found: Found, path: Path) -> None:
     found.results += 1
     try:
-        held: Results = opened(path, read_json(path))
+        raw = read_json(path)
+        check_file(path, raw)
+        older = isinstance(raw, dict) and raw.get("schema_version") != SCHEMA_VERSION
+        held = (Kept if older else Results).model_validate(raw)
+        found.unsealed += "checksum" not in raw
     except ValueError as error:
         raise BadData(f"{path} is no results file of this version: {str(error).splitlines()[0]}") from None
     for task in held.versions:

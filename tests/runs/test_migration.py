@@ -15,6 +15,7 @@ from result_files import resealed
 
 from traitbench.cli.commands import main
 from traitbench.runs.results import SCHEMA_VERSION, Results
+from traitbench.runs.verify import verify
 from traitbench.store import read_json
 
 V3 = Path(__file__).resolve().parents[1] / "data" / "v3"
@@ -31,6 +32,11 @@ def run(tmp_path: Path) -> Path:
     shutil.copytree(V3, folder)
     assert read_json(folder / NAME)["schema_version"] == 3
     return folder
+
+
+def test_that_its_numbers_cannot_be_checked_is_said(run: Path) -> None:
+    found = verify(run)
+    assert not found.faults and found.text.startswith("1 results file (1 of older versions, without a checksum of")
 
 
 INTERVALS = {"se", "ci", "leakage", "leakage_ci", "check", "reasons", "verdict"}
