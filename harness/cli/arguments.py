@@ -85,6 +85,22 @@ class Several(argparse.Action):
         setattr(namespace, self.dest, ",".join([*([before] if before else []), *values]))
 
 
+class Aim(argparse.Action):
+    """A target. Where the flag is repeated the last one counts; of pairs, which add up in other flags, that is said."""
+
+    def __call__(
+        self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: str | None = None
+    ) -> None:
+        """Keep it."""
+        before = getattr(namespace, self.dest)
+        if before and "=" in before and "=" in values and before != values:
+            from traitbench.cli.showing import say
+
+            both = f"{before},{values}"
+            say(f"warning: --target {before} does not count, the last does; for both at once: --target {both}")
+        setattr(namespace, self.dest, values)
+
+
 def _adder(p: argparse.ArgumentParser) -> Callable[..., Any]:
     """`p.add_argument` that knows which flags have several values."""
 
@@ -186,7 +202,7 @@ def _fit(p: argparse.ArgumentParser) -> None:
     add("--model", "-M", metavar="NAME|HUB_ID|PATH", help="short name, hub id or local folder (smollm2)")
     add("--method", "-m", metavar="NAME", required=True, help="a method that is fitted on a model")
     add("--method_args", metavar="k=v,...", help="hyper-parameters of the method, e.g. preset=small,adapters=each")
-    add("--target", metavar=_TARGETS, help="what to aim at, as for run (all)")
+    add("--target", action=Aim, metavar=_TARGETS, help="what to aim at, as for run (all)")
     add("--tasks", "-t", metavar="a,b", help="whose traits `all` means (ipip_neo_120)")
     add("--model_args", "-a", metavar="k=v,...", help="e.g. dtype=bfloat16,revision=main")
     add("--backend", metavar="NAME", help="auto, hf, vllm (auto)")
@@ -215,6 +231,7 @@ def _run(p: argparse.ArgumentParser, prompt: bool) -> None:
     )  # fmt: skip
     add(
         "--target",
+        action=Aim,
         metavar=_TARGETS,
         help="extraversion=high; all: both poles of each trait; profiles: N >= 100 draws of levels on all traits; "
         "impression: to look good, to be honest, to look bad; "

@@ -36,6 +36,19 @@ def test_several_values_may_have_blanks_or_commas_between_and_pairs_a_flag_each(
     assert found.model == "scripted:person"
 
 
+def test_targets_that_would_add_up_as_pairs_elsewhere_do_not_and_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    person = ["--model", "scripted:person", "--target", "extraversion=high"]
+    assert plan(*person, "--target", "openness=low").target == "openness=low"
+    assert capsys.readouterr().err == (
+        "warning: --target extraversion=high does not count, the last does; for both at once: "
+        "--target extraversion=high,openness=low\n"
+    )
+    assert plan(*person, "--target", "all").target == "all" and plan(*person, *person).target == "extraversion=high"
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "flag", ["model_args", "gen_kwargs", "judge_args", "side_effects", "coefs", "scoring", "judge"]
 )
