@@ -278,7 +278,9 @@ def _hashes(item: Item) -> tuple[str, ...]:
 def _unmeasured(prepared: Prepared) -> list[str]:
     """Say which targets no task measures: they show what else moves, and no effect."""
     measured = {trait for task in prepared.tasks for trait in task.traits}
-    told = "there is leakage but no effect" if measured else "what the tasks report is no effect on it"
+    told = (
+        "no effect on it can be shown, only what else moves" if measured else "what the tasks report is no effect on it"
+    )
     aimed = dict.fromkeys(trait for condition, _ in prepared.conditions for trait in condition.levels)
     others = left_out(prepared.plan.target, prepared.method, prepared.tasks)
     return [
