@@ -134,14 +134,19 @@ class Tally:
     def check(self) -> None:
         """Refuse a table that must be coded in another way: BadData."""
         c = self.coding
-        common = self.zero_rows > self.rows / 2 or self.zeros > _COMMON * (self.answers + self.zeros)
-        if self.zeros and common and not self.at_high and self.rows >= _FEW and 0 not in c.missing:
+        if self.zeros and self._common and not self.at_high and self.rows >= _FEW:
             raise BadData(
                 f"{self.path}: {self.zero_rows} of {self.rows} rows hold a 0 and no answer is {c.high:g}, the top of "
                 f"the scale ({c.low:g} to {c.high:g}): it seems to be coded from 0; `traitbench analyze` takes "
                 f"--coding 0-{c.high - c.low:g} where 0 is the lowest answer and --missing 0 where it stands for a "
                 "missing one; elsewhere recode the table"
             )
+
+    @property
+    def _common(self) -> bool:
+        """Whether 0s are too many to be gaps."""
+        many = self.zero_rows > self.rows / 2 or self.zeros > _COMMON * (self.answers + self.zeros)
+        return many and 0 not in self.coding.missing
 
     def require_people(self) -> None:
         """Refuse a table of fewer than two rows, or without a single answer: BadData."""
@@ -177,6 +182,11 @@ class Tally:
             found.append(f"{_count(self.unanswered, 'row')} with an answer to no item, kept")
         if self.zeros:
             found.append(f"{_count(self.zeros, 'cell')} of 0 read as missing")
+        if self.zeros and self._common and self.rows >= _FEW:
+            found.append(
+                f"0 stands in {self.zero_rows} of {self.rows} rows: --coding 0-{c.high - c.low:g} where it is the "
+                "lowest answer, --missing 0 where it is none"
+            )
         if self.codes:
             found.append(f"{_count(self.codes, 'cell')} with a code of --missing read as missing")
         for end, there in (("lowest", self.at_low), ("highest", self.at_high)):

@@ -60,6 +60,21 @@ def test_zeros_are_missing_where_the_user_says_so(shared: Path) -> None:
     assert found.n == 150 and found.n_complete == 31
 
 
+def test_zeros_in_most_rows_are_asked_about_where_a_stray_answer_lets_the_table_pass(write: Write) -> None:
+    values = drawn(60, 0, 4)
+    values[3, 5] = 5
+    answers = open_answers(write(values), MINI)
+    read(answers)
+    rows = int((values == 0).any(axis=1).sum())
+    assert (
+        f"0 stands in {rows} of 60 rows: --coding 0-4 where it is the lowest answer, --missing 0 where it is none"
+        in (answers.tally.notes())
+    )
+    told = open_answers(write(values), MINI, missing=(0,))
+    read(told)
+    assert not [note for note in told.tally.notes() if "--coding 0-4" in note]
+
+
 def test_a_zero_now_and_then_is_a_missing_answer(write: Write) -> None:
     values = drawn(60, 1, 4)
     values[3, 5] = values[40, 7] = 0
