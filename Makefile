@@ -71,11 +71,12 @@ test-vllm: .venv-vllm/.ready
 TRAINED := $(filter sft dpo bipo p_tailor persllm,$(METHOD))
 # Written replies are rated by the text scorer where --judge names nobody, which needs its embeddings.
 comma := ,
+space := $(subst ,, )
 JUDGED := $(filter personality_bench%,$(subst $(comma), ,$(TASKS)))$(findstring generate,$(ARGS))
 # The published values are made for models and data a hundred times larger than the embedded ones.
 ARGS ?= $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),--method_args preset=small))
 
-RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(TASKS)' \
+RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(subst $(space),$(comma),$(strip $(TASKS)))' \
 	--backend '$(BACKEND)' $(if $(LIMIT),--limit '$(LIMIT)') $(ARGS)
 
 # Tasks of lm-eval need lm-eval, and the backend hf: what is asked is the model that it has loaded.
@@ -87,6 +88,13 @@ endif
 # Where a GPU answers, auto takes vLLM if it was set up.
 SERVED := $(or $(filter vllm,$(BACKEND)),$(and $(filter auto,$(BACKEND)),$(GPU),$(wildcard .venv-vllm/.ready)))
 UNSERVED := $(and $(filter auto,$(BACKEND)),$(GPU),$(if $(wildcard .venv-vllm/.ready),,yes))
+
+# A variable that nothing reads is one that was misspelt, or a flag.
+TAKEN := METHOD MODEL TASKS TARGET LIMIT BACKEND ARGS PYTHON BIN PIP VLLM VLLM_PINS GPU CUDA_VISIBLE_DEVICES
+STRANGE := $(filter-out $(TAKEN),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+ifneq ($(and $(filter eval,$(MAKECMDGOALS)),$(STRANGE)),)
+$(error make eval takes no $(STRANGE); it takes METHOD, MODEL, TASKS, TARGET, LIMIT and BACKEND, and flags of traitbench run in ARGS='--scoring generate')
+endif
 
 eval: $(if $(SERVED),.venv-vllm/.ready,.venv/.core $(if $(TRAINED)$(filter adapter,$(METHOD))$(JUDGED),.venv/.train) $(if $(BEYOND),.venv/.lm-eval))
 	@test -z "$(UNSERVED)" || echo "there is a GPU and no vLLM: make setup-vllm sets it up; make eval then uses it"

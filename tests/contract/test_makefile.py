@@ -101,3 +101,17 @@ def test_tasks_of_lm_eval_bring_what_they_need(tmp_path: Path, flag: str) -> Non
     (tmp_path / "gpu").mkdir()
     served = planned(tmp_path / "gpu", "GPU=/dev/nvidia0", f"ARGS={flag} traitbench_reasoning", ready=True)
     assert ".venv/bin/traitbench run --model 'smollm2'" in served and "--backend 'hf'" in served
+
+
+@pytest.mark.parametrize("words", ["mini_ipip ipip_50", "mini_ipip,ipip_50", " mini_ipip  ipip_50 "])
+def test_tasks_may_have_blanks_or_commas_between(tmp_path: Path, words: str) -> None:
+    recipe = planned(tmp_path, f"TASKS={words}", "LIMIT=2", "GPU=", ready=False)
+    assert "--tasks 'mini_ipip,ipip_50' --backend 'auto' --limit '2'" in recipe
+
+
+@pytest.mark.parametrize("name", ["TASK", "SCORING", "tasks"])
+def test_a_variable_that_nothing_reads_is_refused_before_anything_is_set_up(name: str) -> None:
+    words = ["make", "-n", "eval", f"{name}=mini_ipip", "METHOD=none"]
+    found = subprocess.run(words, cwd=ROOT, env=ALONE, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (2, "")
+    assert f"make eval takes no {name}; it takes METHOD, MODEL, TASKS" in found.stderr and "ARGS=" in found.stderr
