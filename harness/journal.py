@@ -115,6 +115,12 @@ def damaged(path: Path) -> tuple[int, list[int]]:
     return len(lines), [number for number, line in enumerate(lines, 1) if _response(line) is None]
 
 
+def fault(path: Path, wrong: Sequence[int]) -> str:
+    """Say which lines are damaged, and what becomes of them."""
+    which = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
+    return f"{path}: damaged or changed in line {which}; the next run sets it aside and asks it again"
+
+
 def _read_journal(path: Path) -> tuple[dict[str, Response], list[int]]:
     """Read the kept responses, and the numbers of the damaged lines, which are moved to responses.damaged.jsonl.
 

@@ -59,6 +59,7 @@ _EXAMPLES = {
 _NEGATIVE = re.compile(r"-\d[\d.]*[^\d.]")
 """A value that begins with a negative number and goes on, -2-2 or -9,99: argparse takes it for a flag."""
 _FOLDER = "folder of a run or the beginning of its name, or one of its results files"
+_ALL = "every results file, also those that are passed over; FOLDER may then hold many runs"
 _NORMS = "also z, T and percentile among people of one sex and age, e.g. F,30 (F, M, or N for both together)"
 _FORMATS = ("table", "markdown", "json")
 
@@ -307,6 +308,7 @@ def _asking(p: argparse.ArgumentParser) -> None:
 def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     """Verbs on finished runs."""
     made["score"].add_argument("folder", help=_FOLDER)
+    made["score"].add_argument("--all", action="store_true", help=_ALL)
     made["score"].add_argument("--norms", metavar="SEX,AGE", help=_NORMS)
     made["score"].add_argument("--format", choices=_FORMATS, default="table")
     made["verify"].add_argument("folder", nargs="+", help="folder of one run or of many, or the beginning of its name")
@@ -338,6 +340,7 @@ def _runs(made: Mapping[str, argparse.ArgumentParser]) -> None:
     project("--format", choices=_FORMATS, default="table")
     _export(made["export"])
     made["report"].add_argument("folder", nargs="+", help=f"{_FOLDER}; several share one page")
+    made["report"].add_argument("--all", action="store_true", help=_ALL)
     made["report"].add_argument("--output_path", "-o", metavar="DIR", help="default: the run's folder, where it is one")
     made["leaderboard"].add_argument(
         "--published", default="results/published", metavar="DIR", help="default: %(default)s"

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from traitbench import store, tasks
 from traitbench.errors import BadData, TraitbenchError, UnknownName
 from traitbench.files import user_path
+from traitbench.journal import damaged, fault
 from traitbench.runs.folders import UNDECIDING, find_run, strays
 from traitbench.runs.owed import grade_of
 from traitbench.runs.results import Kept, Results, expected_sha256
@@ -24,7 +25,7 @@ from traitbench.tasks.block import Facts
 from traitbench.tasks.task import Task
 from traitbench.types import digest
 
-__all__ = ["Graded", "computed", "current", "graded", "rescore", "task_of"]
+__all__ = ["Graded", "computed", "current", "every", "graded", "rescore", "task_of"]
 
 
 class Graded(NamedTuple):
@@ -57,6 +58,7 @@ def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
             del kept[path]
             told = ", ".join(apart)
             tell(f"passed over {path}: it is of another plan than its folder ({told}); copy it back to its own")
+    _journal((run if run.is_dir() else run.parent) / "responses.jsonl", tell)
     if not kept:
         raise BadData(f"{run} holds no results_*.json; expected a folder that `traitbench run` wrote")
     designs: dict[str, list[Path]] = {}
@@ -71,6 +73,25 @@ def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
                 why = _apart(kept[path], kept[best])
                 tell(f"passed over {path}: {why}; {best.name} counts (name the file itself to use it)")
     return sorted(counted)
+
+
+def _journal(path: Path, tell: Callable[[str], None]) -> None:
+    """Say which kept answers are damaged; the numbers are of the samples, which are checked where they are read."""
+    wrong = damaged(path)[1] if path.is_file() else []
+    if wrong:
+        tell(f"{fault(path, wrong)}; the numbers shown are of the samples beside it")
+
+
+def every(named: str | Path) -> list[Path]:
+    """Every results file of a run, or of a folder of runs, also those that `current` passes over; oldest first.
+
+    BadData where there is none.
+    """
+    place = user_path(named) if user_path(named).is_dir() else find_run(named)
+    found = sorted(place.rglob("results_*.json"), key=lambda path: path.name) if place.is_dir() else [place]
+    if not found:
+        raise BadData(f"{place} holds no results_*.json; expected what `traitbench run` wrote, in it or in its folders")
+    return found
 
 
 def _design(kept: Kept) -> str:

@@ -150,7 +150,7 @@ def find_run(named: str | Path) -> Path:
     if not found:
         raise BadData(
             f"{str(named) or repr('')} holds no results_*.json; expected a folder that `traitbench run` wrote, or the "
-            f"beginning of its name{_near(places, wanted.name)}"
+            f"beginning of its name{_within(path) if str(named) else ''}{_near(places, wanted.name)}"
         )
     if len(found) > 1:
         told = "; ".join(f"{p.name} ({what})" for p, what in zip(found, _differ(found), strict=True))
@@ -162,6 +162,13 @@ def _beginning(place: Path, name: str, file: str | None) -> list[Path]:
     """The runs in `place` whose name begins so. Every name begins with an empty one, which therefore means none."""
     beside = place.iterdir() if name and place.is_dir() else ()
     return sorted(p for p in beside if p.name.startswith(name) and _is_run(p, file))
+
+
+def _within(place: Path) -> str:
+    """The runs in a folder that is none itself."""
+    runs = [p.name for p in sorted(place.iterdir()) if _is_run(p, None)] if place.is_dir() else []
+    many = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
+    return f"; it holds {many}, such as {place / runs[0]}, and score and report take all with --all" if runs else ""
 
 
 def _near(places: Sequence[Path], name: str) -> str:

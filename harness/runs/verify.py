@@ -13,7 +13,7 @@ from pathlib import Path
 from traitbench import controls
 from traitbench.errors import BadData
 from traitbench.files import user_path
-from traitbench.journal import damaged
+from traitbench.journal import damaged, fault
 from traitbench.runs.folders import find_run
 from traitbench.runs.projected import kept
 from traitbench.runs.results import SCHEMA_VERSION, Kept, Results, expected_sha256
@@ -59,7 +59,7 @@ def verify(named: str | Path, begin: Callable[[str, int], Callable[[int], None]]
         try:
             look(found, path)
         except BadData as error:
-            found.faults.append(str(error))
+            found.faults.append(f"{error}{_newer(path)}")
         if step:
             step(1)
     if not (found.results or found.lines or found.controls or found.faults):
@@ -74,6 +74,14 @@ def _parts(place: Path) -> Iterator[tuple[Callable[[Found, Path], None], Path]]:
         yield from ((_read, path) for name in ("run.json", "prompts_*.json.gz") for path in sorted(place.rglob(name)))
         yield from ((_answers, path) for path in sorted(place.rglob("responses.jsonl")))
         yield from ((_control, path.parent) for path in sorted(place.rglob("control.json")))
+
+
+def _newer(path: Path) -> str:
+    """What may be done about results that were made again."""
+    later = sorted(p.name for p in path.parent.glob("results_*.json") if p.name > path.name)
+    if not path.name.startswith("results_") or not later:
+        return ""
+    return f"; where {later[-1]}, made later, has no fault, delete this one with its samples"
 
 
 def _results(found: Found, path: Path) -> None:
@@ -106,8 +114,7 @@ def _answers(found: Found, path: Path) -> None:
     many, wrong = damaged(path)
     found.lines += many
     if wrong:
-        which = ", ".join(map(str, wrong[:5])) + (f" and {len(wrong) - 5} more" if len(wrong) > 5 else "")
-        raise BadData(f"{path}: damaged or changed in line {which}; the next run sets it aside and asks it again")
+        raise BadData(fault(path, wrong))
 
 
 def _control(found: Found, folder: Path) -> None:

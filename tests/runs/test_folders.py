@@ -412,3 +412,30 @@ def test_results_of_another_plan_do_not_stand_in_for_those_of_a_folder(runs: Pat
     (counts,) = current(limited, told.append)
     assert counts.name not in {path.name for path in whole.glob("results_*.json")}
     assert len(told) == 1 and "it is of another plan than its folder (limit); copy it back to its own" in told[0]
+
+
+def test_a_folder_of_runs_is_none_and_all_of_them_are_taken_with_all(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 1):
+        assert main([*RUN.split(), "--limit", "4", "--seed", str(seed), "-o", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["score", str(tmp_path)]) == 1
+    told = capsys.readouterr().err
+    assert f"; it holds 2 runs, such as {tmp_path}/scripted__person@prompting+" in told
+    assert main(["score", str(tmp_path), "--all"]) == 0
+    assert capsys.readouterr().err.count("recomputed from the samples beside") == 2
+    assert main(["report", str(tmp_path), "--all", "-o", str(tmp_path / "page")]) == 0
+    page = (tmp_path / "page" / "report.html").read_text()
+    assert all(run.name in page for run in tmp_path.glob("scripted*"))
+
+
+def test_all_takes_what_was_measured_again_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for more in ([], ["--no_resume"]):
+        assert main([*RUN.split(), *more, "--limit", "4", "-o", str(tmp_path)]) == 0
+    (folder,) = tmp_path.iterdir()
+    capsys.readouterr()
+    for words, many in (([], 1), (["--all"], 2)):
+        assert main(["score", str(folder), *words]) == 0
+        told = capsys.readouterr().err
+        assert (told.count("recomputed from"), told.count("passed over")) == (many, 2 - many)

@@ -69,7 +69,10 @@ def test_what_nobody_touched_is_as_it_was(runs: Path, capsys: pytest.CaptureFixt
 
 def exchanged(runs: Path) -> None:
     """Two samples in each other's place: each line as it was, the file not."""
-    path = file(runs, "samples_*.jsonl")
+    exchanged_in(file(runs, "samples_*.jsonl"))
+
+
+def exchanged_in(path: Path) -> None:
     first, second, *rest = path.read_text().split("\n")
     path.write_text("\n".join([second, first, *rest]))
 
@@ -128,6 +131,36 @@ def test_a_kept_answer_that_was_changed_is_named(runs: Path) -> None:
     (fault,) = verify(runs).faults
     assert "responses.jsonl: damaged or changed in line 3;" in fault
     journal.write_text(before[:-30])
+    assert verify(runs).faults == []
+
+
+def test_whoever_reads_a_run_says_that_a_kept_answer_was_changed(
+    runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(file(runs, "results_*.json").parent)
+    assert main(["score", folder, "--format", "json"]) == 0
+    whole = capsys.readouterr()
+    changed(file(runs, "responses.jsonl"), 2, "-", "-1")
+    for words in (["score", folder, "--format", "json"], ["report", folder], ["compare", folder, folder]):
+        assert main(words) == 0
+        told = capsys.readouterr()
+        assert "responses.jsonl: damaged or changed in line 3;" in told.err, words
+        assert words[0] != "score" or told.out == whole.out
+
+
+def test_what_stands_for_a_damaged_result_is_named(runs: Path) -> None:
+    old = file(runs, "results_*.json")
+    samples = file(runs, "samples_*.jsonl")
+    for path in (old, samples):
+        stamp = old.stem.removeprefix("results_")
+        shutil.copy(path, path.with_name(path.name.replace(stamp, "2999-01-01T00-00-00.000000")))
+    exchanged_in(samples)
+    (fault,) = verify(runs).faults
+    assert fault.endswith(
+        "; where results_2999-01-01T00-00-00.000000.json, made later, has no fault, delete this one with its samples"
+    )
+    old.unlink()
+    samples.unlink()
     assert verify(runs).faults == []
 
 
