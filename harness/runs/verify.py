@@ -14,7 +14,7 @@ from traitbench import controls
 from traitbench.errors import BadData
 from traitbench.files import user_path
 from traitbench.journal import damaged, fault
-from traitbench.runs.folders import find_run
+from traitbench.runs.folders import find_run, strays
 from traitbench.runs.projected import kept
 from traitbench.runs.results import SCHEMA_VERSION, Kept, Results, expected_sha256
 from traitbench.runs.sealed import check_file
@@ -94,6 +94,8 @@ def _results(found: Found, path: Path) -> None:
         found.unsealed += "checksum" not in raw
     except ValueError as error:
         raise BadData(f"{path} is no results file of this version: {str(error).splitlines()[0]}") from None
+    if apart := strays(path.parent, held.config):
+        raise BadData(f"{path} is of another plan than run.json beside it: {', '.join(apart)}; copy both again")
     for task in held.versions:
         source = samples_file(path.parent, task, path.stem.removeprefix("results_"))
         rows = read_lines(source, Sample)

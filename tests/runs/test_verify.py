@@ -134,6 +134,13 @@ def test_a_kept_answer_that_was_changed_is_named(runs: Path) -> None:
     assert verify(runs).faults == []
 
 
+def test_a_plan_that_was_changed_beside_its_results_is_named(runs: Path) -> None:
+    plan = file(runs, "run.json")
+    plan.write_text(plan.read_text().replace('"seed": 0', '"seed": 1'))
+    (fault,) = verify(runs).faults
+    assert fault.endswith("is of another plan than run.json beside it: seed; copy both again")
+
+
 def test_whoever_reads_a_run_says_that_a_kept_answer_was_changed(
     runs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
