@@ -20,15 +20,15 @@ def tables(found: Checked) -> list[Table]:
 
 
 def summary(found: Checked) -> str:
-    """A job's summary in Markdown: the verdict, what did not pass, and all lines folded away."""
+    """A job's summary in Markdown: the verdict, what did not pass, and folded away what did; each line once."""
     parts = [f"## traitbench check: {found.verdict}", markdown(_overview(found))]
     for one in found.baselines:
         if wrong := [line for line in one.moved if line.verdict != "pass"]:
             parts.append(markdown(_lines(one, wrong)))
     for one in found.baselines:
-        if one.moved:
-            head = f"<details><summary>All {len(one.moved)} lines of {escaped(one.name)}</summary>"
-            parts.append(f"{head}\n\n{markdown(_lines(one, one.moved))}\n\n</details>")
+        if passed := [line for line in one.moved if line.verdict == "pass"]:
+            head = f"<details><summary>Lines that pass of {escaped(one.name)}: {len(passed)}</summary>"
+            parts.append(f"{head}\n\n{markdown(_lines(one, passed))}\n\n</details>")
     return "\n\n".join(parts) + "\n"
 
 

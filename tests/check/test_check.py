@@ -344,6 +344,12 @@ def test_the_summary_goes_to_the_job_and_holds_what_moved(
     assert "mine, choice, extraversion=high: extraversion" in head and "openness" not in head
     assert len(folded) == 2 and all(part.rstrip().endswith("</details>") for part in folded)
     assert sum("openness" in part for part in folded) == 2
+    # Each line stands once: below the head what passes, and of what does not nothing again.
+    rows = [line for line in text.splitlines() if line.startswith("| mine, ")]
+    assert len(rows) == len({*rows}) == 5 + 2 * 2 * 5
+    assert not any("| regression |" in part for part in folded) and not any(
+        "| pass |" in row for row in rows if row in head
+    )
 
 
 def test_a_pipe_is_no_baseline_and_no_margin_is_not_a_number(say: Say, baselines: Path) -> None:
