@@ -215,7 +215,7 @@ def _moved(then: Line, now: Line | None, asked: Asked, rules: Rules) -> Moved:
     apart = _farthest(a, b, items, rules)
     if rules.exact:
         return _with(told, "regression", apart) if apart else told
-    found = judge(Values(a, b, keys, clusters, weights), rules.margin, rules.margin)  # type: ignore[arg-type]
+    found = judge(Values(a, b, keys, clusters, weights), rules.margin, rules.margin, rules.power)  # type: ignore[arg-type]
     power = found.power if found.paired.se else (1.0 if found.paired.se == 0 else None)
     told = told.model_copy(update={"difference": found.paired.difference, "ci": found.paired.ci, "power": power})
     if apart and rules.same_model:

@@ -86,6 +86,26 @@ def test_how_many_items_it_takes_is_right() -> None:
     assert asked.why == "the interval reaches over the margin" and asked.items_needed is None
 
 
+@pytest.mark.parametrize("wanted", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("facets", [0, 2])
+def test_it_takes_more_items_than_there_are(wanted: float, facets: int) -> None:
+    """Keys and facets take degrees of freedom, which the items needed have to make up for as well."""
+    rng, met = np.random.default_rng(1), 0
+    for n in (4, 6, 12) * 15:
+        items = [f"i{place}" for place in range(n)]
+        keys: Any = {"openness": {item: 1 if place % 2 else -1 for place, item in enumerate(items)}}
+        clusters = {item: f"f{place // facets}" for place, item in enumerate(items)} if facets else {}
+        asked = baseline([1.0] * n).tasks["t"].model_copy(update={"keys": keys, "clusters": clusters})
+        values = rng.uniform(30, 70, n)
+        two = [baseline(list(v), tasks={"t": asked}) for v in (values, values + rng.normal(0, n**0.5, n))]
+        (line,) = compared(*two, 3, wanted, same_model=False).moved
+        if line.power is not None and line.power < wanted and line.ci is not None and line.verdict != "regression":
+            met += 1
+            assert line.items_needed is not None and line.items_needed > n, line
+            assert f"it takes {line.items_needed} items" in line.why
+    assert met > 10
+
+
 def test_of_the_same_model_each_item_counts_for_itself() -> None:
     now = [*THEN[:-1], THEN[-1] + 3.1]
     line = judged(THEN, now)
