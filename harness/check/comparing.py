@@ -16,7 +16,7 @@ from traitbench.statistics.intervals import stratified_mean
 from traitbench.tasks.scoring import weights_of
 from traitbench.types import Record
 
-__all__ = ["EXACT", "EXIT_CODES", "POWER", "Compared", "Moved", "Verdict", "compared", "margins_of", "worst"]
+__all__ = ["EXACT", "EXIT_CODES", "POWER", "STILL", "Compared", "Moved", "Verdict", "compared", "margins_of", "worst"]
 
 Verdict = Literal["pass", "regression", "inconclusive", "invalid"]
 EXIT_CODES: dict[Verdict, int] = {"regression": 4, "invalid": 2, "inconclusive": 5, "pass": 0}
@@ -25,6 +25,9 @@ EXACT = 1e-9
 """Largest difference of scripted respondents, in the unit of the value: they compute alike everywhere."""
 POWER = 0.80
 """Least power to find a shift of the margin's size, below which nothing passes."""
+
+STILL = 0.01
+"""Share of the margin up to which an item has not moved: other threads, batches and machines do that."""
 
 
 class Moved(Record):
@@ -47,7 +50,8 @@ class Moved(Record):
     """How far the item moved that moved most."""
     margin: float | None = None
     power: float | None = None
-    """To find a shift of the margin's size with these items and this spread of their differences."""
+    """To find a shift of the margin's size with these items and this spread of their differences; null where no item
+    moved, or all by the same, which says nothing of how they would."""
     items_needed: int | None = None
     """For the power asked for, where there are too few."""
     verdict: Verdict
@@ -216,7 +220,8 @@ def _moved(then: Line, now: Line | None, asked: Asked, rules: Rules) -> Moved:
     if rules.exact:
         return _with(told, "regression", apart) if apart else told
     found = judge(Values(a, b, keys, clusters, weights), rules.margin, rules.margin, rules.power)  # type: ignore[arg-type]
-    power = found.power if found.paired.se else (1.0 if found.paired.se == 0 else None)
+    # Where nothing moved, the spread of the differences is not that of a model that did.
+    power = None if (told.largest or 0.0) <= STILL * rules.margin else found.power
     told = told.model_copy(update={"difference": found.paired.difference, "ci": found.paired.ci, "power": power})
     if apart and rules.same_model:
         return _with(told, "regression", apart)

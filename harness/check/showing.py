@@ -60,10 +60,19 @@ def _lines(one: Compared, lines: Sequence[Moved]) -> Table:
         title=f"{one.name}, in {' and '.join(units)}" if units else one.name,
         columns=_COLUMNS,
         rows=[_row(line) for line in lines],
-        notes=["Under a control the values are shifts from the run's own answers without one."]
-        if any(line.shift for line in lines)
-        else [],
+        notes=_notes(lines),
     )
+
+
+def _notes(lines: Sequence[Moved]) -> list[str]:
+    told = []
+    if any(line.shift for line in lines):
+        told.append("Under a control the values are shifts from the run's own answers without one.")
+    if any(line.ci is not None and line.power is None for line in lines):
+        told.append(
+            "Power –: no item moved, or all by the same; how they would scatter under a change is not known from that."
+        )
+    return told
 
 
 def _row(line: Moved) -> list[str]:

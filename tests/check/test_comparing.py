@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from traitbench.check import Checked, tables
 from traitbench.check.baseline import Asked, Baseline, Suite
 from traitbench.check.comparing import Compared, Moved, compared, worst
 from traitbench.check.values import Line
@@ -115,6 +116,20 @@ def test_of_the_same_model_each_item_counts_for_itself() -> None:
     # Two items have no interval, and each is known.
     assert judged(THEN[:1], THEN[:1]).verdict == "pass"
     assert judged(THEN[:1], THEN[:1], same_model=False).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("by", "power"), [([0.0] * 8, False), ([0.02, -0.029] * 4, False), ([2.0] * 8, False), ([0.5, -0.4] * 4, True)]
+)
+def test_items_that_did_not_move_have_no_power(by: list[float], power: bool) -> None:
+    """They pass, but say nothing of how the items of a changed model would scatter."""
+    line = judged(THEN, [then + d for then, d in zip(THEN, by, strict=True)], same_model=False)
+    assert line.verdict == "pass" and line.ci is not None
+    assert (line.power is not None) == power
+    same = compared(baseline(THEN), baseline(THEN))
+    shown = tables(Checked(verdict="pass", source="", power=0.8, baselines=[same]))[1]
+    row = dict(zip(shown.columns, shown.rows[0], strict=True))
+    assert row["power"] == "–" and shown.notes[0].startswith("Power –: no item moved")
 
 
 def test_how_often_each_verdict_comes() -> None:
