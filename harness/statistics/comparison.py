@@ -148,7 +148,8 @@ def n_for_power(effect: float, sd: float, power: float = 0.80, alpha: float = 0.
     """Smallest number of values (pairs, items) with which the test of `power` finds `effect` that often.
 
     `worth`: how many values of a plain t test each one makes, less than 1 where strata or clusters take degrees of
-    freedom. A whole number, at least 2. None where there is no effect, no variance, or where it takes more than a million.
+    freedom. A whole number, at least 2. None where there is no effect, no variance, or where it takes more than a
+    million.
     """
     _check_alpha(alpha)
     if not 0 < power < 1:

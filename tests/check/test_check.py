@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -361,3 +362,55 @@ def test_a_pipe_is_no_baseline_and_no_margin_is_not_a_number(say: Say, baselines
     for margin in ("nan", "-1", "inf"):
         said = say(f"check --margin {margin}")
         assert said.code == 2 and "expected a number above 0" in said.err and said.err.count("\n") == 1
+
+
+# --- a model's files -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_model(say: Say, tiny: Callable[..., Path]) -> Path:
+    """A copy of a tiny model in a folder, of which there is a baseline."""
+    folder = Path("mymodel")
+    shutil.copytree(tiny("llama"), folder)
+    assert say(f"run --model ./{folder} --tasks mini_ipip --scoring choice --bootstrap_iters 20 -o runs").code == 0
+    (run,) = Path("runs").glob("mymodel*")
+    assert say(f"check --update '{run}' --name mine --reason first").code == 0
+    return folder
+
+
+def changed_template(folder: Path) -> None:
+    """One word more in front of each turn."""
+    file = folder / "chat_template.jinja"
+    file.write_text(file.read_text().replace("{{ m.content }}", "Kindly: {{ m.content }}"))
+
+
+def test_a_changed_template_is_gated_as_changed_weights_are(say: Say, own_model: Path) -> None:
+    same = say(f"check --model ./{own_model} --format json")
+    assert same.code == 0 and not found(same)["mine"]["notes"]
+    changed_template(own_model)
+    said = say(f"check --model ./{own_model} --margin 0.001 --summary out.md --format json")
+    one = found(said)["mine"]
+    assert said.code in (4, 5) and not one["differs"], said.err
+    assert max(line["largest"] for line in one["moved"]) > 0.01
+    note = one["notes"][0]
+    assert note.startswith("the model's chat template was ") and "mini_ipip: prompts: other prompts under" in note
+    assert "chat template was" in Path("out.md").read_text()
+
+
+def test_under_a_changed_template_the_harness_may_not_ask_in_other_words(
+    say: Say, own_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_template(own_model)
+    gated.changed_word(monkeypatch)
+    said = say(f"check --model ./{own_model} --format json")
+    assert said.code == 2 and found(said)["mine"]["differs"] == [
+        "mini_ipip: what is asked: other words or options under the same version"
+    ]
+
+
+def test_without_a_model_under_test_the_file_that_changed_is_named(say: Say, own_model: Path) -> None:
+    changed_template(own_model)
+    said = say("check --format json")
+    first, second, *_ = found(said)["mine"]["differs"]
+    assert said.code == 2 and first == "the model's files are others: chat_template.jinja; the rest is as it was"
+    assert second.startswith("the model's template_hash was ") and "weights was" not in said.out
