@@ -17,7 +17,19 @@ from traitbench.statistics.intervals import stratified_mean
 from traitbench.tasks.scoring import weights_of
 from traitbench.types import Record
 
-__all__ = ["EXACT", "EXIT_CODES", "POWER", "STILL", "Compared", "Moved", "Verdict", "compared", "margins_of", "worst"]
+__all__ = [
+    "EXACT",
+    "EXIT_CODES",
+    "POWER",
+    "STILL",
+    "Compared",
+    "Moved",
+    "Verdict",
+    "compared",
+    "margins_of",
+    "undecidable",
+    "worst",
+]
 
 Verdict = Literal["pass", "regression", "inconclusive", "invalid"]
 EXIT_CODES: dict[Verdict, int] = {"regression": 4, "invalid": 2, "inconclusive": 5, "pass": 0}
@@ -131,6 +143,13 @@ def compared(
         rules = Rules(EXACT if exact else margins[line.scoring], power, same_model, exact)
         moved.append(_moved(line, found.get(line.place), then.tasks[line.task], rules))
     return Compared(name=then.name, verdict=worst([line.verdict for line in moved]), notes=notes, moved=moved)
+
+
+def undecidable(baseline: Baseline) -> list[Moved]:
+    """The lines on which a model under test can never pass, whatever it answers: without an interval."""
+    rules = Rules(1.0, POWER, same_model=False, exact=False)
+    lines = [_moved(line, line, baseline.tasks[line.task], rules) for line in baseline.lines]
+    return [line for line in lines if line.verdict != "pass"]
 
 
 def _moved(then: Line, now: Line | None, asked: Asked, rules: Rules) -> Moved:

@@ -213,6 +213,24 @@ def test_what_is_typed_wrongly_is_said(say: Say, baselines: Path, line: str, cod
     assert said.code == code and told in said.err and "Traceback" not in said.err and not said.out
 
 
+def test_a_baseline_that_no_model_can_pass_is_said_when_it_is_made(say: Say) -> None:
+    made = "run --model scripted:person --tasks mini_ipip --scoring choice --bootstrap_iters 20"
+    for limit, told in (
+        (" --limit 8", "few: with --model, 5 of 5 lines can never pass, e.g. mini_ipip, choice, "),
+        ("", ""),
+    ):
+        assert say(f"{made}{limit} -o runs{len(limit)}").code == 0
+        (run,) = Path(f"runs{len(limit)}").glob("scripted*")
+        said = say(f"check --update '{run}' --name {'few' if limit else 'all'} --reason first")
+        assert said.code == 0 and told in said.err
+        assert ("can never pass" in said.err, "a run without --limit 8" in said.err) == (bool(limit), bool(limit))
+    for name, code, verdict in (("few", 5, "inconclusive"), ("all", 0, "pass")):
+        said = say(f"check --only {name} --model scripted:person --format json")
+        assert said.code == code and {line["verdict"] for line in found(said)[name]["moved"]} == {verdict}
+    # The code can be checked with as few.
+    assert say("check").code == 0
+
+
 def test_a_name_stays_with_its_plan(say: Say, baselines: Path) -> None:
     (run,) = Path("runs").glob("scripted*")
     said = say(f"check --update '{run}' --name unread --reason x")
