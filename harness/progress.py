@@ -151,9 +151,7 @@ class Bar:
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(), console=self.console,
         )  # fmt: skip
-        self._left = self._answered = 0
-        self._started = self._told = 0.0
-        self._estimated = self._promised = False
+        self._task = self._bar.add_task("", total=None, visible=False)
 
     def __enter__(self) -> Self:
         logger = logging.getLogger("traitbench")
@@ -170,11 +168,12 @@ class Bar:
         self.console.print(visible(line), markup=False, highlight=False, soft_wrap=True)
 
     def plan(self, ahead: Estimate) -> None:
-        """Begin: say how much there is."""
+        """Begin: say how much there is; counts and clock are of this run, whatever went before."""
         self.tell(ahead.line() + (f"; {_SAFE}" if (ahead.seconds or 0) > _WORTH_SAYING else ""))
-        self._left = ahead.requests - ahead.held
+        self._left, self._answered = ahead.requests - ahead.held, 0
+        self._started = self._told = 0.0
         self._promised, self._estimated = ahead.promised, ahead.seconds is not None
-        self._task = self._bar.add_task("", total=ahead.requests, completed=ahead.held)
+        self._bar.reset(self._task, total=ahead.requests, completed=ahead.held, visible=True, description="")
         if self.console.is_terminal:
             self._bar.start()
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
+from traitbench.backends.fingerprints import held, joined
 from traitbench.check.values import Line, lines_of, unit_of
 from traitbench.errors import BadData, TraitbenchUsage
 from traitbench.runs.finished import Graded, graded
@@ -51,6 +52,8 @@ class Suite(Record):
     backend: str
     model: dict[str, Any]
     """The backend's identity: weights, precision, chat template; of scripted respondents their levels."""
+    files: dict[str, str] = {}
+    """Of a model in a folder: name of each file that decides an answer -> its sha256."""
     method: str
     """Name and version."""
     messages: str
@@ -112,6 +115,7 @@ def made_of(path: Path, name: str, reason: str = "", margins: Mapping[str, float
     plan = {key: value for key, value in kept.config.items() if key not in UNDECIDING}
     prepared = prepare(plan_of(kept.config))
     controls = {c.name: c.control_hash for c in kept.conditions} if kept.config.get("control") else {}
+    files = _files(prepared.spec.source, kept.model)
     computing = _DECIDING if kept.model_source != "scripted" else ()
     return Baseline(
         name=name,
@@ -120,13 +124,20 @@ def made_of(path: Path, name: str, reason: str = "", margins: Mapping[str, float
         plan=plan,
         margins=dict(margins or {}),
         suite=Suite(
-            backend=kept.model_source, model=kept.model, method=f"{kept.method['name']} {kept.method['version']}",
-            messages=digest(kept.controls), controls=controls,
+            backend=kept.model_source, model=kept.model, files=files,
+            method=f"{kept.method['name']} {kept.method['version']}", messages=digest(kept.controls), controls=controls,
         ),
         versions={package: metadata.version(package) for package in ("traitbench", *computing)},
         tasks={task: _asked(found, task, prepared.requests[task]) for task in kept.versions},
         lines=[line for task in kept.versions for line in lines_of(task, kept, found.samples[task])],
     )  # fmt: skip
+
+
+def _files(source: str, model: Mapping[str, Any]) -> dict[str, str]:
+    """The files of a model in a folder, as long as they are those that were asked."""
+    folder = Path(source)
+    files = held(folder) if "weights" in model and folder.is_dir() else {}
+    return files if joined(files) == model.get("weights") else {}
 
 
 def _asked(found: Graded, task: str, requests: list[Request]) -> Asked:
@@ -177,12 +188,12 @@ def plan_for(baseline: Baseline, folder: Path, given: Mapping[str, Any]) -> Plan
 
 def parsed(text: str, where: str) -> Baseline:
     """Read a baseline; `where` is for messages. BadData for what is none, or was changed by hand."""
-    held: Any = None
+    read: Any = None
     try:
-        held = json.loads(text)
-        found = Baseline.model_validate({**held, "checksum": ""})
+        read = json.loads(text)
+        found = Baseline.model_validate({**read, "checksum": ""})
     except (ValueError, TypeError, RecursionError) as error:
-        version = held.get("schema_version") if isinstance(held, dict) else None
+        version = read.get("schema_version") if isinstance(read, dict) else None
         if isinstance(version, int) and version > SCHEMA_VERSION:
             raise BadData(
                 f"{where} was made by a newer traitbench: its schema version is {version}, and this one reads up to "
@@ -192,7 +203,7 @@ def parsed(text: str, where: str) -> Baseline:
             f"{where} is no baseline: {str(error).splitlines()[0]}; expected a file that `traitbench check --update` "
             "wrote"
         ) from None
-    if held.get("checksum") != _sealed(found)["checksum"]:
+    if read.get("checksum") != _sealed(found)["checksum"]:
         raise BadData(
             f"{where} was changed by hand: its checksum is not that of what it holds; take the committed file, or "
             "write it anew: traitbench check --update --reason TEXT"
@@ -208,4 +219,6 @@ def write(baseline: Baseline, folder: Path) -> Path:
 
 
 def _sealed(baseline: Baseline) -> dict[str, Any]:
-    return sealed(baseline.model_dump(mode="json", exclude={"checksum"}))
+    # Where no file is known none is written, as in baselines of before there were any.
+    files = () if baseline.suite.files else ("files",)
+    return sealed(baseline.model_dump(mode="json", exclude={"checksum": True, "suite": set(files)}))

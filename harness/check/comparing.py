@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.check.baseline import Asked, Baseline
+from traitbench.check.suites import PROMPTS, changes, differences, rendering
 from traitbench.check.values import POINTS, Line
 from traitbench.errors import TraitbenchUsage
 from traitbench.runs.compare.judged import BOUNDS, SHARE, Amount, Values, amounts, judge
@@ -16,7 +17,19 @@ from traitbench.statistics.intervals import stratified_mean
 from traitbench.tasks.scoring import weights_of
 from traitbench.types import Record
 
-__all__ = ["EXACT", "EXIT_CODES", "POWER", "Compared", "Moved", "Verdict", "compared", "margins_of", "worst"]
+__all__ = [
+    "EXACT",
+    "EXIT_CODES",
+    "POWER",
+    "STILL",
+    "Compared",
+    "Moved",
+    "Verdict",
+    "compared",
+    "margins_of",
+    "undecidable",
+    "worst",
+]
 
 Verdict = Literal["pass", "regression", "inconclusive", "invalid"]
 EXIT_CODES: dict[Verdict, int] = {"regression": 4, "invalid": 2, "inconclusive": 5, "pass": 0}
@@ -25,6 +38,9 @@ EXACT = 1e-9
 """Largest difference of scripted respondents, in the unit of the value: they compute alike everywhere."""
 POWER = 0.80
 """Least power to find a shift of the margin's size, below which nothing passes."""
+
+STILL = 0.01
+"""Share of the margin up to which an item has not moved: other threads, batches and machines do that."""
 
 
 class Moved(Record):
@@ -47,7 +63,8 @@ class Moved(Record):
     """How far the item moved that moved most."""
     margin: float | None = None
     power: float | None = None
-    """To find a shift of the margin's size with these items and this spread of their differences."""
+    """To find a shift of the margin's size with these items and this spread of their differences; null where no item
+    moved, or all by the same, which says nothing of how they would."""
     items_needed: int | None = None
     """For the power asked for, where there are too few."""
     verdict: Verdict
@@ -107,81 +124,32 @@ def compared(
     """
     notes = [f"{package} {then.versions[package]} then, {version} now" for package, version in now.versions.items()
              if package in then.versions and then.versions[package] != version]  # fmt: skip
-    differs = _suite(then, now, same_model)
-    changed = _changed(then, now)
+    differs, changed = differences(then, now, same_model), changes(then, now)
     if not same_model:
-        differs, changed = [*differs, *(f"{line.name}: {line.why}" for line in changed)], []
+        if rendered := rendering(then.suite, now.suite):
+            # The template belongs to the model: its prompts may differ, the words that it wraps may not.
+            apart = [f"{name}: {why}" for name, why in changed if name.endswith(PROMPTS)]
+            changed = [(name, why) for name, why in changed if not name.endswith(PROMPTS)]
+            told = "; ".join(apart) or "the prompts are the same"
+            notes = [f"the model's {rendered}; its answers are compared as of changed weights ({told})", *notes]
+        differs, changed = [*differs, *(f"{name}: {why}" for name, why in changed)], []
     if differs:
         return Compared(name=then.name, verdict="invalid", differs=differs, notes=notes)
     exact = same_model and then.exact and now.exact
     margins = margins_of(then, margin)
     found = {line.place: line for line in now.lines}
-    moved = changed
+    moved = [Moved(name=name, verdict="regression", why=why) for name, why in changed]
     for line in then.lines:
         rules = Rules(EXACT if exact else margins[line.scoring], power, same_model, exact)
         moved.append(_moved(line, found.get(line.place), then.tasks[line.task], rules))
     return Compared(name=then.name, verdict=worst([line.verdict for line in moved]), notes=notes, moved=moved)
 
 
-def _suite(then: Baseline, now: Baseline, same_model: bool) -> list[str]:
-    """What makes the two no pair, in words."""
-    a, b, told = then.suite, now.suite, []
-    if a.backend != b.backend:
-        told.append(f"the backend was {a.backend} and is {b.backend}")
-    if a.method != b.method:
-        told.append(f"the method was {a.method} and is {b.method}")
-    if same_model:
-        for name in dict.fromkeys((*a.model, *b.model)):
-            if a.model.get(name) != b.model.get(name):
-                told.append(f"the model's {name} was {a.model.get(name)} and is {b.model.get(name)}")
-        if any(line.startswith("the model's") for line in told):
-            told.append("where the model is what is checked, name it: --model")
-    if a.controls != b.controls:
-        told.append("the stored controls are others")
-    for task in dict.fromkeys((*then.tasks, *now.tasks)):
-        if task not in then.tasks or task not in now.tasks:
-            told.append(f"the task {task} was asked {'then' if task in then.tasks else 'now'} alone")
-        else:
-            told += _task(task, then.tasks[task], now.tasks[task])
-    return told
-
-
-def _task(name: str, then: Asked, now: Asked) -> list[str]:
-    if then.version != now.version:
-        return [f"{name}: its version was {then.version} and is {now.version}"]
-    a, b = ({(trait, item) for trait, keys in one.keys.items() for item in keys} for one in (then, now))
-    if a != b:
-        lost, new = (_some(sorted({item for _, item in one})) for one in (a - b, b - a))
-        return [f"{name}: other items or scales (only then: {lost}; only now: {new})"]
-    if then.responses != now.responses:
-        return [f"{name}: {then.responses} responses then, {now.responses} now"]
-    return []
-
-
-def _changed(then: Baseline, now: Baseline) -> list[Moved]:
-    """What is asked in other words, or scored by another key, under the same version of a task."""
-    found: list[Moved] = []
-    for task in then.tasks.keys() & now.tasks.keys():
-        a, b = then.tasks[task], now.tasks[task]
-        turned = [item for trait, keys in a.keys.items() for item, key in keys.items()
-                  if b.keys.get(trait, {}).get(item, key) != key]  # fmt: skip
-        if turned:
-            found.append(_other(f"{task}: keys", f"another key: {_some(turned)}"))
-        if a.requests != b.requests:
-            found.append(_other(f"{task}: what is asked", "other words or options under the same version"))
-        elif apart := [c for c in a.prompts if b.prompts.get(c) != a.prompts[c]]:
-            found.append(_other(f"{task}: prompts", f"other prompts under {_some(apart)}"))
-    if then.suite.messages != now.suite.messages:
-        found.append(_other("controls: messages", f"{then.suite.method} says something else"))
-    return found
-
-
-def _other(name: str, why: str) -> Moved:
-    return Moved(name=name, verdict="regression", why=why)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "") if names else "none"
+def undecidable(baseline: Baseline) -> list[Moved]:
+    """The lines on which a model under test can never pass, whatever it answers: without an interval."""
+    rules = Rules(1.0, POWER, same_model=False, exact=False)
+    lines = [_moved(line, line, baseline.tasks[line.task], rules) for line in baseline.lines]
+    return [line for line in lines if line.verdict != "pass"]
 
 
 def _moved(then: Line, now: Line | None, asked: Asked, rules: Rules) -> Moved:
@@ -215,8 +183,9 @@ def _moved(then: Line, now: Line | None, asked: Asked, rules: Rules) -> Moved:
     apart = _farthest(a, b, items, rules)
     if rules.exact:
         return _with(told, "regression", apart) if apart else told
-    found = judge(Values(a, b, keys, clusters, weights), rules.margin, rules.margin)  # type: ignore[arg-type]
-    power = found.power if found.paired.se else (1.0 if found.paired.se == 0 else None)
+    found = judge(Values(a, b, keys, clusters, weights), rules.margin, rules.margin, rules.power)  # type: ignore[arg-type]
+    # Where nothing moved, the spread of the differences is not that of a model that did.
+    power = None if (told.largest or 0.0) <= STILL * rules.margin else found.power
     told = told.model_copy(update={"difference": found.paired.difference, "ci": found.paired.ci, "power": power})
     if apart and rules.same_model:
         return _with(told, "regression", apart)

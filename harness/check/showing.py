@@ -20,15 +20,15 @@ def tables(found: Checked) -> list[Table]:
 
 
 def summary(found: Checked) -> str:
-    """A job's summary in Markdown: the verdict, what did not pass, and all lines folded away."""
+    """A job's summary in Markdown: the verdict, what did not pass, and folded away what did; each line once."""
     parts = [f"## traitbench check: {found.verdict}", markdown(_overview(found))]
     for one in found.baselines:
         if wrong := [line for line in one.moved if line.verdict != "pass"]:
             parts.append(markdown(_lines(one, wrong)))
     for one in found.baselines:
-        if one.moved:
-            head = f"<details><summary>All {len(one.moved)} lines of {escaped(one.name)}</summary>"
-            parts.append(f"{head}\n\n{markdown(_lines(one, one.moved))}\n\n</details>")
+        if passed := [line for line in one.moved if line.verdict == "pass"]:
+            head = f"<details><summary>Lines that pass of {escaped(one.name)}: {len(passed)}</summary>"
+            parts.append(f"{head}\n\n{markdown(_lines(one, passed))}\n\n</details>")
     return "\n\n".join(parts) + "\n"
 
 
@@ -60,10 +60,19 @@ def _lines(one: Compared, lines: Sequence[Moved]) -> Table:
         title=f"{one.name}, in {' and '.join(units)}" if units else one.name,
         columns=_COLUMNS,
         rows=[_row(line) for line in lines],
-        notes=["Under a control the values are shifts from the run's own answers without one."]
-        if any(line.shift for line in lines)
-        else [],
+        notes=_notes(lines),
     )
+
+
+def _notes(lines: Sequence[Moved]) -> list[str]:
+    told = []
+    if any(line.shift for line in lines):
+        told.append("Under a control the values are shifts from the run's own answers without one.")
+    if any(line.ci is not None and line.power is None for line in lines):
+        told.append(
+            "Power –: no item moved, or all by the same; how they would scatter under a change is not known from that."
+        )
+    return told
 
 
 def _row(line: Moved) -> list[str]:

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from traitbench.check.baseline import Baseline, made_of, named, parsed, write
+from traitbench.check.comparing import undecidable
 from traitbench.check.gate import Asking, asked, asked_in, chosen, held
 from traitbench.check.repository import changes, commit
 from traitbench.errors import BadData, TraitbenchUsage
@@ -55,7 +56,20 @@ def update(
         made = [_of_run(folder, run, name, reason, margin, tell)]
     else:
         made = _again(folder, name, reason, margin, asking, progress, tell)
+    for one in made:
+        _warn(one, tell)
     return [write(one.model_copy(update={"commit": at}), folder) for one in made]
+
+
+def _warn(made: Baseline, tell: Callable[[str], None]) -> None:
+    """Say of which lines a check of a model could never pass."""
+    if never := undecidable(made):
+        limit = made.plan.get("limit")
+        tell(
+            f"{made.name}: with --model, {len(never)} of {len(made.lines)} lines can never pass, e.g. {never[0].name}: "
+            f"{never[0].items} items, {never[0].why}; it is good for a check of the code alone. For a model, make the "
+            f"baseline of a run {f'without --limit {limit:g}' if limit else 'of a longer instrument'}"
+        )
 
 
 def _of_run(

@@ -144,10 +144,12 @@ def power(effect: float, sd: float, n: float, alpha: float = 0.05) -> Coefficien
     return Coefficient(min(1.0, _tail(size, n, alpha, "larger") + _tail(size, n, alpha, "smaller")))
 
 
-def n_for_power(effect: float, sd: float, power: float = 0.80, alpha: float = 0.05) -> Coefficient:
+def n_for_power(effect: float, sd: float, power: float = 0.80, alpha: float = 0.05, worth: float = 1.0) -> Coefficient:
     """Smallest number of values (pairs, items) with which the test of `power` finds `effect` that often.
 
-    A whole number, at least 2. None where there is no effect, no variance, or where it takes more than a million.
+    `worth`: how many values of a plain t test each one makes, less than 1 where strata or clusters take degrees of
+    freedom. A whole number, at least 2. None where there is no effect, no variance, or where it takes more than a
+    million.
     """
     _check_alpha(alpha)
     if not 0 < power < 1:
@@ -155,13 +157,14 @@ def n_for_power(effect: float, sd: float, power: float = 0.80, alpha: float = 0.
     if reason := _no_effect_size(effect, sd):
         return Coefficient(None, reason)
     if power <= alpha:
-        return Coefficient(2.0)
+        return Coefficient(max(2.0, float(math.ceil(2 / worth))))
     if effect == 0:
         return Coefficient(None, "no effect is found with any number of values")
     size = abs(effect) / sd
 
     def reached(n: int) -> bool:
-        return _tail(size, n, alpha, "larger") + _tail(size, n, alpha, "smaller") >= power
+        plain = n * worth
+        return plain >= 2 and _tail(size, plain, alpha, "larger") + _tail(size, plain, alpha, "smaller") >= power
 
     if not reached(MOST):
         return Coefficient(None, f"an effect of {size:.2g} SD takes more than {MOST:,} values")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,24 @@ def test_what_is_typed_wrongly_is_said(say: Say, baselines: Path, line: str, cod
     assert said.code == code and told in said.err and "Traceback" not in said.err and not said.out
 
 
+def test_a_baseline_that_no_model_can_pass_is_said_when_it_is_made(say: Say) -> None:
+    made = "run --model scripted:person --tasks mini_ipip --scoring choice --bootstrap_iters 20"
+    for limit, told in (
+        (" --limit 8", "few: with --model, 5 of 5 lines can never pass, e.g. mini_ipip, choice, "),
+        ("", ""),
+    ):
+        assert say(f"{made}{limit} -o runs{len(limit)}").code == 0
+        (run,) = Path(f"runs{len(limit)}").glob("scripted*")
+        said = say(f"check --update '{run}' --name {'few' if limit else 'all'} --reason first")
+        assert said.code == 0 and told in said.err
+        assert ("can never pass" in said.err, "a run without --limit 8" in said.err) == (bool(limit), bool(limit))
+    for name, code, verdict in (("few", 5, "inconclusive"), ("all", 0, "pass")):
+        said = say(f"check --only {name} --model scripted:person --format json")
+        assert said.code == code and {line["verdict"] for line in found(said)[name]["moved"]} == {verdict}
+    # The code can be checked with as few.
+    assert say("check").code == 0
+
+
 def test_a_name_stays_with_its_plan(say: Say, baselines: Path) -> None:
     (run,) = Path("runs").glob("scripted*")
     said = say(f"check --update '{run}' --name unread --reason x")
@@ -344,6 +363,12 @@ def test_the_summary_goes_to_the_job_and_holds_what_moved(
     assert "mine, choice, extraversion=high: extraversion" in head and "openness" not in head
     assert len(folded) == 2 and all(part.rstrip().endswith("</details>") for part in folded)
     assert sum("openness" in part for part in folded) == 2
+    # Each line stands once: below the head what passes, and of what does not nothing again.
+    rows = [line for line in text.splitlines() if line.startswith("| mine, ")]
+    assert len(rows) == len({*rows}) == 5 + 2 * 2 * 5
+    assert not any("| regression |" in part for part in folded) and not any(
+        "| pass |" in row for row in rows if row in head
+    )
 
 
 def test_a_pipe_is_no_baseline_and_no_margin_is_not_a_number(say: Say, baselines: Path) -> None:
@@ -355,3 +380,55 @@ def test_a_pipe_is_no_baseline_and_no_margin_is_not_a_number(say: Say, baselines
     for margin in ("nan", "-1", "inf"):
         said = say(f"check --margin {margin}")
         assert said.code == 2 and "expected a number above 0" in said.err and said.err.count("\n") == 1
+
+
+# --- a model's files -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_model(say: Say, tiny: Callable[..., Path]) -> Path:
+    """A copy of a tiny model in a folder, of which there is a baseline."""
+    folder = Path("mymodel")
+    shutil.copytree(tiny("llama"), folder)
+    assert say(f"run --model ./{folder} --tasks mini_ipip --scoring choice --bootstrap_iters 20 -o runs").code == 0
+    (run,) = Path("runs").glob("mymodel*")
+    assert say(f"check --update '{run}' --name mine --reason first").code == 0
+    return folder
+
+
+def changed_template(folder: Path) -> None:
+    """One word more in front of each turn."""
+    file = folder / "chat_template.jinja"
+    file.write_text(file.read_text().replace("{{ m.content }}", "Kindly: {{ m.content }}"))
+
+
+def test_a_changed_template_is_gated_as_changed_weights_are(say: Say, own_model: Path) -> None:
+    same = say(f"check --model ./{own_model} --format json")
+    assert same.code == 0 and not found(same)["mine"]["notes"]
+    changed_template(own_model)
+    said = say(f"check --model ./{own_model} --margin 0.001 --summary out.md --format json")
+    one = found(said)["mine"]
+    assert said.code in (4, 5) and not one["differs"], said.err
+    assert max(line["largest"] for line in one["moved"]) > 0.01
+    note = one["notes"][0]
+    assert note.startswith("the model's chat template was ") and "mini_ipip: prompts: other prompts under" in note
+    assert "chat template was" in Path("out.md").read_text()
+
+
+def test_under_a_changed_template_the_harness_may_not_ask_in_other_words(
+    say: Say, own_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed_template(own_model)
+    gated.changed_word(monkeypatch)
+    said = say(f"check --model ./{own_model} --format json")
+    assert said.code == 2 and found(said)["mine"]["differs"] == [
+        "mini_ipip: what is asked: other words or options under the same version"
+    ]
+
+
+def test_without_a_model_under_test_the_file_that_changed_is_named(say: Say, own_model: Path) -> None:
+    changed_template(own_model)
+    said = say("check --format json")
+    first, second, *_ = found(said)["mine"]["differs"]
+    assert said.code == 2 and first == "the model's files are others: chat_template.jinja; the rest is as it was"
+    assert second.startswith("the model's template_hash was ") and "weights was" not in said.out

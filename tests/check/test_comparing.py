@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from traitbench.check import Checked, tables
 from traitbench.check.baseline import Asked, Baseline, Suite
 from traitbench.check.comparing import Compared, Moved, compared, worst
 from traitbench.check.values import Line
@@ -86,6 +87,26 @@ def test_how_many_items_it_takes_is_right() -> None:
     assert asked.why == "the interval reaches over the margin" and asked.items_needed is None
 
 
+@pytest.mark.parametrize("wanted", [0.5, 0.8, 0.95])
+@pytest.mark.parametrize("facets", [0, 2])
+def test_it_takes_more_items_than_there_are(wanted: float, facets: int) -> None:
+    """Keys and facets take degrees of freedom, which the items needed have to make up for as well."""
+    rng, met = np.random.default_rng(1), 0
+    for n in (4, 6, 12) * 15:
+        items = [f"i{place}" for place in range(n)]
+        keys: Any = {"openness": {item: 1 if place % 2 else -1 for place, item in enumerate(items)}}
+        clusters = {item: f"f{place // facets}" for place, item in enumerate(items)} if facets else {}
+        asked = baseline([1.0] * n).tasks["t"].model_copy(update={"keys": keys, "clusters": clusters})
+        values = rng.uniform(30, 70, n)
+        two = [baseline(list(v), tasks={"t": asked}) for v in (values, values + rng.normal(0, n**0.5, n))]
+        (line,) = compared(*two, 3, wanted, same_model=False).moved
+        if line.power is not None and line.power < wanted and line.ci is not None and line.verdict != "regression":
+            met += 1
+            assert line.items_needed is not None and line.items_needed > n, line
+            assert f"it takes {line.items_needed} items" in line.why
+    assert met > 10
+
+
 def test_of_the_same_model_each_item_counts_for_itself() -> None:
     now = [*THEN[:-1], THEN[-1] + 3.1]
     line = judged(THEN, now)
@@ -95,6 +116,20 @@ def test_of_the_same_model_each_item_counts_for_itself() -> None:
     # Two items have no interval, and each is known.
     assert judged(THEN[:1], THEN[:1]).verdict == "pass"
     assert judged(THEN[:1], THEN[:1], same_model=False).verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("by", "power"), [([0.0] * 8, False), ([0.02, -0.029] * 4, False), ([2.0] * 8, False), ([0.5, -0.4] * 4, True)]
+)
+def test_items_that_did_not_move_have_no_power(by: list[float], power: bool) -> None:
+    """They pass, but say nothing of how the items of a changed model would scatter."""
+    line = judged(THEN, [then + d for then, d in zip(THEN, by, strict=True)], same_model=False)
+    assert line.verdict == "pass" and line.ci is not None
+    assert (line.power is not None) == power
+    same = compared(baseline(THEN), baseline(THEN))
+    shown = tables(Checked(verdict="pass", source="", power=0.8, baselines=[same]))[1]
+    row = dict(zip(shown.columns, shown.rows[0], strict=True))
+    assert row["power"] == "–" and shown.notes[0].startswith("Power –: no item moved")
 
 
 def test_how_often_each_verdict_comes() -> None:

@@ -210,6 +210,26 @@ def test_the_bar_keeps_its_promise_and_says_nothing_twice(
         assert said.count("safe to stop") == (ahead.prompt is not None)
 
 
+def test_a_bar_counts_each_run_for_itself(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of several baselines under one check: neither counts nor the clock go over to the next run."""
+    clock = [0.0]
+    monkeypatch.setattr("traitbench.progress.time.monotonic", lambda: clock[0])
+    with Bar() as bar:
+        for requests, held in ((1000, 0), (180, 20)):
+            bar.plan(Estimate(1, requests, held=held, prompt=1e4))
+            clock[0] += 300
+            bar.condition("baseline")
+            clock[0] += 80
+            bar.done(40)
+            assert "baseline: 40 of" in capsys.readouterr().err
+            bar.done(requests - held - 40)
+        (task,) = bar._bar.tasks
+        assert (task.completed, task.total) == (180, 180)
+        clock[0] += 70
+        bar.done(0)
+    assert "baseline: 160 of 160 answered, " in capsys.readouterr().err
+
+
 def test_a_backend_is_started_where_something_is_to_be_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
     monkeypatch.setattr(Scripted, "start", lambda self, tell: started.append(self.name))

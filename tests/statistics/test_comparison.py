@@ -256,6 +256,7 @@ def test_power_with_nothing_to_find() -> None:
     assert power(0.0, 1.0, 20).value == pytest.approx(0.05)
     assert n_for_power(0.0, 1.0).reason == "no effect is found with any number of values"
     assert n_for_power(0.3, 1.0, power=0.01).value == 2
+    assert n_for_power(0.3, 1.0, power=0.01, worth=0.3).value == 7
     assert "more than 1,000,000" in n_for_power(1e-5, 1.0).reason
     for effect, sd, reason in ((0.5, 0.0, "SD of zero"), (0.5, -1.0, "negative"), (math.nan, 1.0, "not a number"),
                                (0.5, math.inf, "not a number")):  # fmt: skip

@@ -92,8 +92,11 @@ class Judgement(NamedTuple):
     reasons: dict[str, str]
 
 
-def judge(values: Values, bound: float | None, effect: float | None) -> Judgement:
-    """Test one difference; the verdict comes with `adjusted`, once the family is known."""
+def judge(values: Values, bound: float | None, effect: float | None, wanted: float = 0.80) -> Judgement:
+    """Test one difference; the verdict comes with `adjusted`, once the family is known.
+
+    `wanted`: the power for `effect` that the number of items needed is for.
+    """
     given, how = (values.a, values.b), (values.clusters, values.over)
     found = paired(*given, values.keys, values.weights, 0.95, *how)
     flipped = flips(*values.hits) if values.hits and values.hits[0] else None
@@ -113,16 +116,20 @@ def judge(values: Values, bound: float | None, effect: float | None) -> Judgemen
         seen = detectable(found.se * math.sqrt(n), n).value
         if effect is not None:
             asked = power(effect, found.se * math.sqrt(n), n).value
-            needed, why = _needed(found, effect)
+            needed, why = _needed(found, effect, n, wanted)
             reasons = {"items_needed": why} if why else {}
     return Judgement(found, shares.p if shares else found.p, equivalence, flipped, seen, asked, needed, reasons)
 
 
-def _needed(found: PairedDifference, effect: float) -> tuple[int | None, str]:
-    """Items for a power of .80 with a spread as found, or None and why."""
+def _needed(found: PairedDifference, effect: float, plain: float, wanted: float) -> tuple[int | None, str]:
+    """Items for a power of `wanted` with a spread as found, or None and why.
+
+    Each makes as much of a `plain` t test's values as those that were asked, so that it is more than these wherever
+    their power is below `wanted`.
+    """
     if replicates := [name for name in found.covers if name not in ("items", "facets")]:
         return None, f"the {' and '.join(replicates)} were drawn too, and more items do not make up for few of those"
-    many = n_for_power(effect, (found.se or 0.0) * math.sqrt(found.n))
+    many = n_for_power(effect, (found.se or 0.0) * math.sqrt(plain), wanted, worth=plain / found.n)
     return (None, many.reason) if many.value is None else (int(many.value), "")
 
 
