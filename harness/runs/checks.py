@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from traitbench.backends import APPLIES, BACKENDS
-from traitbench.errors import TraitbenchUsage, UnsupportedControl, unknown
+from traitbench.backends.devices import DEVICES
+from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, unknown
 from traitbench.methods import METHODS
 from traitbench.methods.method import Method
 from traitbench.types import Edit, Kind, Mode, Op, Target
@@ -17,16 +18,14 @@ if TYPE_CHECKING:
 __all__ = ["check_device", "check_edits", "check_kinds", "check_matched", "check_strengths"]
 
 
-DEVICES = ("auto", "cpu", "cuda", "hpu", "mps", "musa", "npu", "xpu")
-"""What torch may run a model on, and auto; there may be a number behind a colon."""
-
-
 def check_device(name: str | None) -> None:
     """Refuse a device that no torch has; whether this one has it, its backend says."""
     if name is None:
         return
     kind, colon, number = name.partition(":")
     if kind not in DEVICES or (colon and not number.isdecimal()) or (kind == "auto" and colon):
+        if kind in ("gpu", "nvidia"):
+            raise UnknownName(f"unknown device {name!r}; did you mean {f'cuda{colon}{number}'!r}? (of torch's devices)")
         raise unknown("device", name, DEVICES, "(a number may follow, cuda:1)")
 
 

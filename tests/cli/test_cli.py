@@ -107,6 +107,7 @@ USAGE = {
     f"run {SCRIPTED} --method prompting --method_args style=p3": "style = 'p3': Input should be 'direct', 'adjective'",
     f"run {SCRIPTED} --model_args nois=1": "unknown key of --model_args for scripted 'nois'; did you mean 'noise'?",
     f"run {SCRIPTED} --model_args noise=-1": "Input should be greater than or equal to 0",
+    f"run {SCRIPTED} --model_args extraversion=5": "equal to 1; expected a number from 0 to 1",
     f"run {SCRIPTED} --gen_kwargs temprature=1": "key of --gen_kwargs 'temprature'; did you mean 'temperature'?",
     f"run {SCRIPTED} --scoring chioce": "unknown value of --scoring 'chioce'; did you mean 'choice'?",
     f"run {SCRIPTED} --limit 0": "--limit '0': expected how many items, 1 or more, or a share",
@@ -126,7 +127,7 @@ def test_usage_errors_say_what_was_wrong_and_what_was_expected(say: Say, tmp_pat
     assert USAGE[line] in said.err
     assert "Traceback" not in said.err
     assert said.out == ""
-    assert not list(tmp_path.rglob("results_*"))
+    assert not list(tmp_path.rglob("results_*")) and not list(tmp_path.rglob("run.json"))
 
 
 ERRORS = {

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Self, get_args
 
 from traitbench import controls
 from traitbench.backends import counting
+from traitbench.backends.arguments import VLLMArguments, check_arguments
 from traitbench.backends.backend import Asked, Backend, Options, Work
 from traitbench.backends.lengths import longest, named
 from traitbench.backends.loading import precision, settings
@@ -38,7 +39,6 @@ from traitbench.types import (
     Control,
     Kind,
     Op,
-    Record,
     Request,
     Response,
     Write,
@@ -62,27 +62,8 @@ class VLLM(Backend):
     fits_on: ClassVar[str | None] = "hf"
     mixes: ClassVar[bool] = True
 
-    class Arguments(Record):
+    class Arguments(VLLMArguments):
         """How the engine is started; the names are vLLM's."""
-
-        dtype: str | None = None
-        """float32, float16, bfloat16 or auto; None: float32 on the CPU and the checkpoint's own elsewhere."""
-        revision: str | None = None
-        """Branch, tag or commit on the hub."""
-        trust_remote_code: bool = False
-        """Run code that comes with the checkpoint."""
-        max_model_len: int | None = None
-        """Tokens of the longest prompt with its answer; None: what the model takes, at most 8192."""
-        max_num_batched_tokens: int | None = None
-        """Tokens a step."""
-        gpu_memory_utilization: float = 0.9
-        """Share of a GPU's memory that the engine takes."""
-        tensor_parallel_size: int = 1
-        """GPUs that share one model."""
-        enforce_eager: bool = False
-        """Compile nothing: starts sooner and runs slower."""
-        slots: int = 8
-        """Controls with edits that the engine holds at once."""
 
     def __init__(self, spec: ModelSpec, options: Options, given: Arguments) -> None:
         """Load the tokenizer; the engine starts with the first question. See `make`."""
@@ -113,13 +94,18 @@ class VLLM(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Check the arguments and load the tokenizer; MissingExtra where vLLM is not installed."""
-        cls.check(spec, options)
-        given = cls.Arguments.model_validate(options.arguments)
-        if given.slots < 1:
-            raise BadData(f"slots={given.slots}; expected one at least")
+        given = check_arguments(cls.name, cls.Arguments, options.arguments)
         if given.revision:
             spec = spec.model_copy(update={"revision": given.revision})
         return cls(spec, options, given)
+
+    @classmethod
+    def check(cls, spec: ModelSpec, options: Options) -> None:
+        """Refuse arguments that it does not take, and a device that the engine here does not run on."""
+        super().check(spec, options)
+        if options.device is not None:
+            required()
+            on_cpu(options.device)
 
     @property
     def identity(self) -> dict[str, Any]:
