@@ -43,8 +43,7 @@ def test_what_overflows_is_refused_at_the_first_batch(scoring: str, loud: Path, 
         assert done.code == 1 and "Traceback" not in done.err, done.err
         last = done.err.splitlines()[-1]
         assert "nan" in last and "dtype float16" in last and "use --model_args dtype=float32" in last, last
-        journal = next(Path("out").rglob("responses.jsonl"))
-        assert not journal.read_text()
+        assert not Path("out").exists()
     whole = say(line)
     assert whole.code == 0, whole.err
     assert all(not damaged(path)[1] for path in Path("out").rglob("responses.jsonl"))
