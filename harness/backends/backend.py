@@ -156,9 +156,10 @@ class Backend(ABC):
         return None
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
-        """Raise BadData where a prompt of `requests` under `control` is too long, before anything is asked.
+        """Raise lengths.TooLong where a prompt of `requests` under `control` is too long, before anything is asked.
 
-        Of many requests the longest are looked at. Where nothing is known, nothing is checked.
+        What is said is of the one that is too long by most. Of many requests the longest are looked at. Where nothing
+        is known, nothing is checked.
         """
 
     @abstractmethod

@@ -20,7 +20,7 @@ from traitbench.backends.backend import Backend, Options, Work
 from traitbench.backends.devices import device_of
 from traitbench.backends.drawing import Ask
 from traitbench.backends.forward import Along, Scorer
-from traitbench.backends.lengths import check_answer, check_positions, longest, padding, positions
+from traitbench.backends.lengths import check_answer, check_positions, longest, padding, positions, refuse_longest
 from traitbench.backends.loading import ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, joined
@@ -217,13 +217,17 @@ class HuggingFace(Backend):
         return counting.alone(self.renderer, requests, control)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
-        """Raise BadData where the longest prompts do not fit into the model's positions with their answers."""
-        for request, prompt in longest(self.renderer, requests, control, self._positions):
+        """Raise TooLong where the longest prompts do not fit into the model's positions with their answers."""
+
+        def check(asked: tuple[Request, str]) -> None:
+            request, prompt = asked
             ids = self.renderer.encode(prompt)
             if isinstance(request, Write):
                 check_answer(request, len(ids), request.max_tokens, self._positions, self.spec.label)
             else:
                 self._answers(request, prompt, ids)
+
+        refuse_longest(longest(self.renderer, requests, control, self._positions), check)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""

@@ -24,7 +24,7 @@ from traitbench.judges.families import family
 from traitbench.masking import shown
 from traitbench.methods.bench import Bench
 from traitbench.progress import Progress
-from traitbench.runs.administer import administer, key_of
+from traitbench.runs.administer import administer, check_lengths, key_of
 from traitbench.runs.aims import left_out
 from traitbench.runs.checkout import git_hash
 from traitbench.runs.checks import check_edits, check_kinds
@@ -76,6 +76,7 @@ def evaluate(
             judge.reach(plan.seed)
         backend = kind.make(prepared.spec, plan.options())
         try:
+            check_lengths(prepared, backend)
             # Before anything is fitted, where what answers is what is fitted on.
             known = None if backend.fits_on else reading(backend, prepared.spec, folder, held, tell)
             prepared = _fitted(prepared, backend, tell, progress)

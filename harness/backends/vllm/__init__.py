@@ -18,7 +18,7 @@ from traitbench import controls
 from traitbench.backends import counting
 from traitbench.backends.arguments import VLLMArguments, check_arguments
 from traitbench.backends.backend import Asked, Backend, Options, Work
-from traitbench.backends.lengths import longest, named
+from traitbench.backends.lengths import TooLong, longest, named, refuse_longest
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.reading import begin, first_tokens, kept
@@ -162,17 +162,21 @@ class VLLM(Backend):
         return counting.cached(self.renderer, requests, control, CPU_BLOCK if self._cpu else BLOCK)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
-        """Raise BadData where the longest prompts do not fit into max_model_len with their answers."""
-        for request, prompt in longest(self.renderer, requests, control, self.longest):
+        """Raise TooLong where the longest prompts do not fit into max_model_len with their answers."""
+
+        def check(asked: tuple[Request, str]) -> None:
+            request, prompt = asked
             ids = self.renderer.encode(prompt)
             with named(request):
                 if isinstance(request, Write):
                     self._fits(ids, request.max_tokens)
-                    continue
+                    return
                 answers = list(itertools.chain(*self.renderer.options(request, prompt, ids)))
                 # Of a choice the last token of each answer is looked up, of a statement all of them are in the prompt.
                 whole = isinstance(request, Continue)
                 self._fits((*ids, *max((answer if whole else answer[:-1] for answer in answers), key=len)), 1)
+
+        refuse_longest(longest(self.renderer, requests, control, self.longest), check)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
@@ -288,9 +292,10 @@ class VLLM(Backend):
 
     def _fits(self, ids: Sequence[int], more: int) -> None:
         if len(ids) + more > self.longest:
-            raise BadData(
+            raise TooLong(
                 f"a prompt of {len(ids)} tokens and {more} to come do not fit into max_model_len={self.longest}; give "
-                "--model_args max_model_len a larger value, or shorten the control or the item"
+                "--model_args max_model_len a larger value, or shorten the control or the item",
+                len(ids) + more - self.longest,
             )
 
     def _ask(self, control: Control | None, ids: Tokens, prompt: int, **parameters: Any) -> Ask:
