@@ -179,9 +179,15 @@ def refuse_not_finite(response: Response, condition: str, backend: Backend) -> N
 
 def _no_number(what: str, backend: Backend) -> BadData:
     dtype = backend.identity.get("dtype")
+    told = f"{what}{f' (dtype {dtype})' if dtype else ''}; nothing of that batch is kept. "
+    if dtype == "float32":
+        return BadData(
+            f"{told}float32 seldom overflows, so the weights give no numbers: expected finite ones, get them again or "
+            "take another model; under a control, it is the control: take a weaker one or fit it again"
+        )
+    others = "float32" if dtype == "bfloat16" else "float32 or bfloat16"
     return BadData(
-        f"{what}{f' (dtype {dtype})' if dtype else ''}; nothing of that batch is kept. Half precision overflows in "
-        "some models: use --model_args dtype=float32 or bfloat16; under a control, a weaker one"
+        f"{told}Half precision overflows in some models: use --model_args dtype={others}; under a control, a weaker one"
     )
 
 
