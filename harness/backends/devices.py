@@ -7,11 +7,13 @@ from collections.abc import Mapping
 
 from traitbench.errors import BadData
 
-__all__ = ["ACCELERATORS", "DEVICES", "device_of"]
+__all__ = ["ACCELERATORS", "DEVICES", "ON_TORCH", "device_of"]
 
 ACCELERATORS = ("cuda", "hpu", "mps", "musa", "npu", "xpu")
 DEVICES = ("auto", "cpu", *ACCELERATORS)
 """What torch may run a model on, and auto; there may be a number behind a colon."""
+ON_TORCH = frozenset({"hf"})
+"""Backends that run a model on whatever device torch has; the others say themselves what they run on."""
 _CURES = {
     "cuda": "a torch build with CUDA and its driver",
     "hpu": "Intel's Gaudi software, with its package for torch",
@@ -36,7 +38,7 @@ def device_of(name: str | None) -> str:
     what = "GPU" if kind == "cuda" else kind
     if kind not in here:
         lacking = f"torch sees no {what} here"
-        cure = f"expected {_listed(here)}; type --device cpu or leave --device out, or install {_CURES[kind]}"
+        cure = f"expected {_listed(here)}; type --device cpu or leave --device out ({kind} takes {_CURES[kind]})"
     else:
         lacking = f"torch sees {here[kind]} {what}{'' if here[kind] == 1 else 's'} here, counted from 0"
         cure = f"expected {_listed(here)}; type --device {kind}:{here[kind] - 1}"

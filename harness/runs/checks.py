@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from traitbench.backends import APPLIES, BACKENDS
-from traitbench.backends.devices import DEVICES
+from traitbench.backends.devices import DEVICES, ON_TORCH, device_of
 from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, unknown
 from traitbench.methods import METHODS
 from traitbench.methods.method import Method
@@ -15,7 +15,7 @@ from traitbench.types import Edit, Kind, Mode, Op, Target
 if TYPE_CHECKING:
     from traitbench.backends.backend import Backend
 
-__all__ = ["check_device", "check_edits", "check_kinds", "check_matched", "check_strengths"]
+__all__ = ["check_device", "check_edits", "check_here", "check_kinds", "check_matched", "check_strengths"]
 
 
 def check_device(name: str | None) -> None:
@@ -27,6 +27,12 @@ def check_device(name: str | None) -> None:
         if kind in ("gpu", "nvidia"):
             raise UnknownName(f"unknown device {name!r}; did you mean {f'cuda{colon}{number}'!r}? (of torch's devices)")
         raise unknown("device", name, DEVICES, "(a number may follow, cuda:1)")
+
+
+def check_here(name: str | None, backend: str) -> None:
+    """Refuse a device that torch does not see here; only torch is imported, and only where a backend runs on it."""
+    if name is not None and backend in ON_TORCH:
+        device_of(name)
 
 
 def check_kinds(name: str, needed: Collection[Kind], backend: str) -> None:

@@ -27,7 +27,7 @@ from traitbench.progress import Progress
 from traitbench.runs.administer import administer, check_lengths, key_of
 from traitbench.runs.aims import left_out
 from traitbench.runs.checkout import git_hash
-from traitbench.runs.checks import check_edits, check_kinds
+from traitbench.runs.checks import check_edits, check_here, check_kinds
 from traitbench.runs.conditions import conditions, once
 from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
@@ -106,9 +106,9 @@ def evaluate(
 def served(prepared: Prepared) -> type[Backend]:
     """Return the backend of a plan; UnsupportedControl where it cannot apply the controls or answer the requests."""
     plan, method = prepared.plan, prepared.method
-    made = {kind for _, control in prepared.conditions for kind in control.kinds}
-    needed = method.makes if method.needs_model else frozenset(made)
+    needed = method.makes if method.needs_model else frozenset(kind for _, c in prepared.conditions for kind in c.kinds)
     check_kinds(plan.method, needed, prepared.backend)
+    check_here(plan.device, prepared.backend)
     kind = BACKENDS.load(prepared.backend)
     if method.rank is not None and kind.ranks is not None and method.rank not in kind.ranks:
         raise UnsupportedControl(
