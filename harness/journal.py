@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
 from threading import Lock
@@ -20,6 +20,9 @@ from traitbench.store import guarded, locked, sealed, unsealed, write_bytes
 from traitbench.types import Response
 
 __all__ = ["RunFolder", "damaged"]
+
+_BEGUN = frozenset({".lock", "run.json", "responses.jsonl"})
+"""What there is of a run of which nothing is answered yet."""
 
 
 class RunFolder:
@@ -48,8 +51,10 @@ class RunFolder:
         """Make and lock the folder, and yield the responses it already holds, by key.
 
         `fresh` sets an earlier responses.jsonl aside under another name instead of resuming from it. Damaged lines go
-        to responses.damaged.jsonl (`damaged`). BadData where the folder cannot be written or another run holds it.
+        to responses.damaged.jsonl (`damaged`). BadData where the folder cannot be written or another run holds it. What
+        ends in an error before anything is kept leaves no folder that it made.
         """
+        made = [place for place in (self.path, *self.path.parents) if not place.exists()]
         with locked(self.path, "give this one its own folder with --output_path"):
             journal = self.path / "responses.jsonl"
             if fresh and journal.exists():
@@ -59,6 +64,9 @@ class RunFolder:
             self._journal: FileIO = guarded(lambda: journal.open("ab", buffering=0), journal)
             try:
                 yield held
+            except BaseException:
+                _withdraw(made, journal)
+                raise
             finally:
                 self._journal.close()
 
@@ -77,6 +85,18 @@ class RunFolder:
         while data:
             data = data[self._journal.write(data) :]
         os.fsync(self._journal.fileno())
+
+
+def _withdraw(made: Sequence[Path], journal: Path) -> None:
+    """Remove the folders that were made for a run, the innermost first, where the run got no further than that."""
+    with suppress(OSError):
+        begun = list(made[0].iterdir()) if made else []
+        if not begun or journal.stat().st_size or {path.name for path in begun} - _BEGUN:
+            return
+        for path in begun:
+            path.unlink()
+        for folder in made:
+            folder.rmdir()
 
 
 def _unused(path: Path) -> Path:

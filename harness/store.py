@@ -57,7 +57,8 @@ def locked(folder: Path, otherwise: str) -> Iterator[None]:
         except BlockingIOError:
             handle.close()
             raise BadData(f"another run is writing to {folder}; wait until it ends, or {otherwise}") from None
-        return handle
+        # A run that was refused may have taken its folder away between the opening and the locking.
+        return handle if os.fstat(handle.fileno()).st_nlink else take()
 
     lock = guarded(take, folder)
     try:

@@ -157,6 +157,34 @@ def test_a_second_run_is_refused_until_the_first_ends(folder: RunFolder) -> None
     assert held(RunFolder(folder.path)) == ANSWERS
 
 
+def test_what_fails_before_anything_is_kept_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    for place in (tmp_path / "results" / "runs" / "a", tmp_path / "other" / "deep" / "a"):
+        with pytest.raises(ValueError, match="refused"), RunFolder(place).open():
+            write_json(place / "run.json", {})
+            raise ValueError("refused")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["results", "runs"]
+
+
+@pytest.mark.parametrize("left", ["an answer", "a file", "a folder from before", "a run beside it"])
+def test_a_folder_that_holds_anything_stays(tmp_path: Path, left: str) -> None:
+    place = tmp_path / "runs" / "a"
+    if left == "a folder from before":
+        place.mkdir(parents=True)
+    made = RunFolder(place)
+    with pytest.raises(KeyboardInterrupt), made.open():
+        write_json(place / "run.json", {})
+        if left == "an answer":
+            made.append({"key": ANSWERS["key1"]})
+        if left == "a file":
+            write_text(place / "notes.txt", "mine")
+        if left == "a run beside it":
+            (place.parent / "b").mkdir()
+        raise KeyboardInterrupt
+    assert place.parent.is_dir() and (place / "run.json").is_file() == (left != "a run beside it")
+    assert held(made) == ({"key": ANSWERS["key1"]} if left == "an answer" else {})
+
+
 def test_a_path_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadData, match=r"cannot write to .*part of the path is a file.*--output_path"):

@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
+from traitbench.backends.arguments import check_arguments
 from traitbench.backends.models import ModelSpec
-from traitbench.errors import BadData, refuse_others
+from traitbench.errors import BadData
 from traitbench.types import Beginning, Control, Kind, Op, Record, Request, Response, Write
 
 __all__ = ["Asked", "Backend", "NotFinite", "Options", "Work", "penalised"]
@@ -102,9 +103,9 @@ class Backend(ABC):
     def check(cls, spec: ModelSpec, options: Options) -> None:
         """Refuse options that cannot work, before a folder is made and anything is loaded.
 
-        UnknownName for an argument that this backend does not take.
+        UnknownName for an argument that this backend does not take, or a value of it.
         """
-        refuse_others(f"key of --model_args for {cls.name}", options.arguments, cls.Arguments.model_fields)
+        check_arguments(cls.name, cls.Arguments, options.arguments)
 
     @classmethod
     @abstractmethod
@@ -155,9 +156,10 @@ class Backend(ABC):
         return None
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
-        """Raise BadData where a prompt of `requests` under `control` is too long, before anything is asked.
+        """Raise lengths.TooLong where a prompt of `requests` under `control` is too long, before anything is asked.
 
-        Of many requests the longest are looked at. Where nothing is known, nothing is checked.
+        What is said is of the one that is too long by most. Of many requests the longest are looked at. Where nothing
+        is known, nothing is checked.
         """
 
     @abstractmethod

@@ -15,11 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from traitbench.backends import counting
+from traitbench.backends.arguments import HFArguments, check_arguments
 from traitbench.backends.backend import Backend, Options, Work
+from traitbench.backends.devices import device_of
 from traitbench.backends.drawing import Ask
 from traitbench.backends.forward import Along, Scorer
-from traitbench.backends.lengths import check_answer, check_positions, longest, padding, positions
-from traitbench.backends.loading import device_of, ends, load
+from traitbench.backends.lengths import check_answer, check_positions, longest, padding, positions, refuse_longest
+from traitbench.backends.loading import ends, load
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.packing import Item, chunks, joined
 from traitbench.backends.reading import begin, compared, first_tokens
@@ -31,7 +33,7 @@ from traitbench.controls import arrays
 from traitbench.controls.adapters import Base
 from traitbench.controls.interventions import applied, layers
 from traitbench.controls.wearing import check_adapter, worn
-from traitbench.types import Continue, Control, Kind, Op, Record, Request, Response, Site, Write, prompt_hash
+from traitbench.types import Continue, Control, Kind, Op, Request, Response, Site, Write, prompt_hash
 
 __all__ = ["HuggingFace"]
 
@@ -50,17 +52,8 @@ class HuggingFace(Backend):
     ops: ClassVar[frozenset[Op]] = frozenset(get_args(Op))
     conditional: ClassVar[bool] = True
 
-    class Arguments(Record):
+    class Arguments(HFArguments):
         """How the weights are read and run."""
-
-        dtype: str | None = None
-        """A torch name, e.g. bfloat16; None: float32 on the CPU and the checkpoint's own elsewhere."""
-        revision: str | None = None
-        """Branch, tag or commit on the hub."""
-        trust_remote_code: bool = False
-        """Run code that comes with the checkpoint."""
-        packed: bool = True
-        """Put items with a common beginning into one row; false runs every prompt by itself."""
 
     def __init__(
         self,
@@ -101,11 +94,17 @@ class HuggingFace(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Load the model."""
-        cls.check(spec, options)
-        given: Any = options.arguments | options.model_dump(include={"device", "batch_size", "chat_template"})
-        if revision := given.pop("revision", None):
-            spec = spec.model_copy(update={"revision": str(revision)})
-        return cls(spec, **given)
+        given = check_arguments(cls.name, cls.Arguments, options.arguments)
+        if given.revision:
+            spec = spec.model_copy(update={"revision": given.revision})
+        how = given.model_dump(exclude={"revision"}, exclude_unset=True)
+        return cls(spec, **how, **options.model_dump(include={"device", "batch_size", "chat_template"}))
+
+    @classmethod
+    def check(cls, spec: ModelSpec, options: Options) -> None:
+        """Refuse arguments that it does not take, and a device that is not here."""
+        super().check(spec, options)
+        device_of(options.device)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -218,13 +217,17 @@ class HuggingFace(Backend):
         return counting.alone(self.renderer, requests, control)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
-        """Raise BadData where the longest prompts do not fit into the model's positions with their answers."""
-        for request, prompt in longest(self.renderer, requests, control, self._positions):
+        """Raise TooLong where the longest prompts do not fit into the model's positions with their answers."""
+
+        def check(asked: tuple[Request, str]) -> None:
+            request, prompt = asked
             ids = self.renderer.encode(prompt)
             if isinstance(request, Write):
                 check_answer(request, len(ids), request.max_tokens, self._positions, self.spec.label)
             else:
                 self._answers(request, prompt, ids)
+
+        refuse_longest(longest(self.renderer, requests, control, self._positions), check)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""

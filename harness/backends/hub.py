@@ -52,7 +52,7 @@ def find(name: str, revision: str | None, safetensors: bool) -> Found:
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise BadData(
             f"the hub has no model {name!r}, or it is private; expected org/name as in its address; "
-            f"for a private one type `hf auth login`, {folder}"
+            f"for a private one type `hf auth login`, {folder}; {_served(name)}"
         ) from error
     except Exception as error:
         # Which exceptions a missing network raises depends on the hub client's version.
@@ -60,6 +60,11 @@ def find(name: str, revision: str | None, safetensors: bool) -> Found:
     if safetensors and not any(str(file.rfilename).endswith(".safetensors") for file in info.siblings or ()):
         raise BadData(f"{at} has no *.safetensors; weights in .bin files are pickles and are not read; {folder}")
     return Found(commit, files)
+
+
+def _served(name: str) -> str:
+    """What to type where a name is that of a model behind a server, as Inspect writes it: openai/gpt-4o."""
+    return f"a model behind a server is --model endpoint:{name.rpartition('/')[2]} --model_args base_url=URL"
 
 
 def _cached(name: str, revision: str | None, reason: Exception) -> Found:
@@ -71,7 +76,7 @@ def _cached(name: str, revision: str | None, reason: Exception) -> Found:
         told = f"{type(reason).__name__}: {str(reason).splitlines()[0] if str(reason) else ''}"
         raise BadData(
             f"cannot reach the hub for {name} and it is not in the local cache ({told}); check the network, "
-            "give a local folder with config.json and *.safetensors, or use --model smollm2"
+            f"give a local folder with config.json and *.safetensors, or use --model smollm2; {_served(name)}"
         ) from reason
     folder = Path(file).parent
     return Found(folder.name, _kept(name, folder.name) or held(folder), offline=True)

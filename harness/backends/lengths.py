@@ -3,18 +3,44 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from traitbench.backends.rendering import Renderer
 from traitbench.errors import BadData
 from traitbench.types import Choose, Continue, Control, Request, Write
 
-__all__ = ["check_answer", "check_positions", "longest", "named", "padding", "positions"]
+__all__ = [
+    "TooLong", "check_answer", "check_positions", "longest", "named", "padding", "positions", "refuse_longest",
+]  # fmt: skip
 
 _MANY = 4
 """Prompts of each kind that are looked at: the one of most characters need not be that of most tokens."""
+
+
+class TooLong(BadData):
+    """Raised where a prompt does not fit with its answer; `over` says by how many tokens."""
+
+    def __init__(self, message: str, over: int = 0) -> None:
+        """Keep both."""
+        super().__init__(message)
+        self.over = over
+
+
+T = TypeVar("T")
+
+
+def refuse_longest(asked: Iterable[T], check: Callable[[T], object]) -> None:
+    """Check each of `asked`, and raise what is said of the one that is too long by most: what fits it fits all."""
+    found = []
+    for each in asked:
+        try:
+            check(each)
+        except TooLong as error:
+            found.append(error)
+    if found:
+        raise max(found, key=lambda error: error.over)
 
 
 def longest(
@@ -43,26 +69,28 @@ def positions(config: Any) -> int | None:
     return found
 
 
-def check_positions(tokens: int, most: int | None, label: str) -> None:
-    """Raise BadData where a prompt of `tokens` leaves no place for an answer; `most` None: there is no limit."""
+def check_positions(tokens: int, most: int | None, label: str, behind: int = 1) -> None:
+    """Raise TooLong where a prompt of `tokens` leaves no place for an answer; `most` None: there is no limit."""
     if most is not None and tokens >= most:
-        raise BadData(
+        raise TooLong(
             f"a prompt of {tokens} tokens does not fit into the {most} positions of {label}; "
-            "shorten the control or the item, or take a model with a longer context"
+            "shorten the control or the item, or take a model with a longer context",
+            tokens + behind - most,
         )
 
 
 def check_answer(request: Request, prompt: int, behind: int, most: int | None, label: str) -> None:
-    """Raise BadData where a prompt of so many tokens and `behind` more, which are run, do not fit; names the item."""
+    """Raise TooLong where a prompt of so many tokens and `behind` more, which are run, do not fit; names the item."""
     with named(request):
-        check_positions(prompt, most, label)
+        check_positions(prompt, most, label, behind)
         if most is not None and prompt + behind > most:
             what, ways = f"an answer with {behind} tokens before its last", "shorten the control or the item"
             if isinstance(request, Write):
                 what, ways = f"max_tokens={behind}", f"{ways}, lower --gen_kwargs max_tokens (to {most - prompt})"
-            raise BadData(
+            raise TooLong(
                 f"a prompt of {prompt} tokens and {what} do not fit into the {most} positions of {label}; {ways}, or "
-                "take a model with a longer context"
+                "take a model with a longer context",
+                prompt + behind - most,
             )
 
 
@@ -78,10 +106,13 @@ def padding(tokenizer: Any, known: int | None, others: Sequence[int] = ()) -> in
 @contextmanager
 def named(request: Request) -> Iterator[None]:
     """Say of which item a refusal is."""
+    where = f"item {request.doc.item} of {request.doc.task}"
     try:
         yield
+    except TooLong as error:
+        raise TooLong(f"{where}: {error}", error.over) from None
     except BadData as error:
-        raise BadData(f"item {request.doc.item} of {request.doc.task}: {error}") from None
+        raise BadData(f"{where}: {error}") from None
 
 
 def _characters(request: Request) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,7 @@ from traitbench.backends.models import ModelSpec
 from traitbench.backends.weights import Weights
 from traitbench.errors import BadData, first_line
 
-__all__ = ["configuration", "device_of", "ends", "load", "precision", "settings", "skeleton"]
+__all__ = ["configuration", "ends", "load", "precision", "settings", "skeleton"]
 
 
 def ends(settings: GenerationConfig | None, tokenizer: Any) -> list[int]:
@@ -23,19 +22,6 @@ def ends(settings: GenerationConfig | None, tokenizer: Any) -> list[int]:
     given = getattr(settings, "eos_token_id", None)
     found = [given] if isinstance(given, int) else list(given or ())
     return list(dict.fromkeys([*found, *([tokenizer.eos_token_id] if tokenizer.eos_token_id is not None else [])]))
-
-
-def device_of(name: str | None) -> str:
-    """Check a torch device; None takes the first GPU if there is one. BadData for a GPU that is not there."""
-    if name is None:
-        # A process that accelerate started has a GPU of its own.
-        own = os.environ.get("LOCAL_RANK")
-        return ("cuda" if own is None else f"cuda:{own}") if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise BadData(
-            f"device {name!r}: torch sees no GPU here; expected cpu, or a torch build with CUDA and its driver"
-        )
-    return name
 
 
 def _checked(name: str | None) -> str | None:

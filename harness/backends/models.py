@@ -11,7 +11,7 @@ from typing import Any
 
 from traitbench.backends.headers import MAGIC
 from traitbench.backends.wheels import WHEELS
-from traitbench.errors import BadData, TraitbenchError, unknown
+from traitbench.errors import BadData, TraitbenchError, UnknownName, unknown
 from traitbench.files import user_path
 from traitbench.types import Record
 
@@ -98,6 +98,11 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
     if path.suffix.lower() == ".gguf" or path.is_file():
         _check_file(path)
         return ModelSpec(name=name, backend="hf", source=os.path.abspath(path), label=path.stem)
+    if name.startswith(("./", "../", "/", "~")) or name.endswith("/"):
+        raise UnknownName(
+            f"unknown model {name!r}: there is no folder {path}; expected one with config.json, *.safetensors and the "
+            "tokenizer's files, or a .gguf file; a hub id (org/name) has nothing before or behind it"
+        )
     hub, at, revision = name.partition("@")
     if _HUB_ID.fullmatch(hub) and bool(at) == bool(revision):
         return ModelSpec(name=name, backend="hf", source=hub, revision=revision or None, label=hub.rpartition("/")[2])

@@ -12,14 +12,12 @@ import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import ValidationError
-
+from traitbench.backends.arguments import check_arguments
 from traitbench.backends.backend import Asked, Backend, Options
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.respondents import Respondent, acted, forgotten
 from traitbench.backends.stock import speech
-from traitbench.errors import UnknownName, UnsupportedControl, unknown
-from traitbench.masking import masked
+from traitbench.errors import UnsupportedControl, unknown
 from traitbench.types import (
     BIG_FIVE,
     TRAITS,
@@ -62,13 +60,13 @@ class Scripted(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Build the respondent; its fields are the arguments."""
-        cls.check(spec, options)
-        try:
-            return cls(spec.source, Respondent.model_validate({"seed": options.seed, **options.arguments}))
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = str(first["loc"][0])
-            raise UnknownName(f"--model_args {name}={masked(first['input'], name)}: {first['msg']}") from None
+        given = {"seed": options.seed, **options.arguments}
+        return cls(spec.source, check_arguments(cls.name, Respondent, given))
+
+    @classmethod
+    def check(cls, spec: ModelSpec, options: Options) -> None:
+        """Refuse a respondent that there is not, and levels and habits that it cannot have."""
+        cls.make(spec, options)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,12 +44,18 @@ FLAGS: dict[str, str] = {
     "--timeout": "use --model_args timeout=SECONDS",
     "--temperature": "use --gen_kwargs temperature=X",
     "--max_tokens": "use --gen_kwargs max_tokens=N",
+    "-T": "what a task takes are flags here, such as --scoring, --orders and --templates; see `traitbench run --help`",
+    "-S": "what steers a model is --method, with --method_args k=v",
     "--sample_id": "use --limit, which asks the first items",
 }
 """Flag of lm-eval (first) or Inspect -> what does the same here; those that are flags here too are left out."""
 
 _WEIGHTS = {"hf": "hf", "huggingface": "hf", "hf-auto": "hf", "vllm": "vllm"}
 """Name of lm-eval's and Inspect's for what runs weights -> backend."""
+_SETTING = re.compile(r"[A-Za-z_]\w*=")
+"""How a setting begins; Inspect's -M takes those of the model."""
+_LISTS = (["list"], ["list_groups"], ["list_tags"], ["list_subtasks"])
+"""What lm-eval's --tasks takes in place of tasks, to print them."""
 _SERVERS = ("local-completions", "local-chat-completions", "openai-completions", "openai-chat-completions")
 
 
@@ -59,6 +66,15 @@ def model_of(values: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     nothing is.
     """
     name, arguments = str(values.get("model", "")), values.get("model_args")
+    if _SETTING.match(name) and not user_path(name).exists():
+        from traitbench.masking import masked
+
+        told = masked(name, name.partition("=")[0])
+        return dict(values), (
+            f"--model {told} is no model; settings of a model are --model_args {told}, and --model (-M) names it"
+        )
+    if values.get("tasks") in _LISTS:
+        return dict(values), f"--tasks {values['tasks'][0]}: type `traitbench ls tasks`, which lists them"
     arguments = dict(arguments) if isinstance(arguments, Mapping) else {}
     tool, slash, rest = name.partition("/")
     if tool in _WEIGHTS and slash and rest.count("/") == 1 and not user_path(name).exists():

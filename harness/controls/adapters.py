@@ -11,6 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from traitbench.errors import BadData
@@ -47,6 +48,20 @@ _FACTOR = re.compile(r"^(?:base_model\.model\.)?(.*?)\.lora_(A|B|embedding_A|emb
 """Name of one of the two matrices of a module; an A has the rank as its rows, a B as its columns."""
 
 
+class _Settings(BaseModel, strict=True):
+    """Of what kind the settings are that PEFT computes with and does not check itself; ranks are checked elsewhere."""
+
+    lora_alpha: FiniteFloat = 8
+    alpha_pattern: dict[str, FiniteFloat] | None = None
+    lora_dropout: float = Field(default=0, ge=0, le=1)
+    target_modules: str | list[str] | None = None
+    exclude_modules: str | list[str] | None = None
+    layers_to_transform: int | list[int] | None = None
+    use_rslora: bool | None = None
+    use_dora: bool | None = None
+    fan_in_fan_out: bool | None = None
+
+
 class Base(NamedTuple):
     """A base model as `from_pretrained` takes it, so that whoever reads an adapter's config can load both."""
 
@@ -75,6 +90,14 @@ def read_config(folder: Path) -> dict[str, Any]:
             "weights; expected a plain LoRA; write it as one with PEFT's "
             "save_pretrained(path_initial_model_for_weight_conversion=...)"
         )
+    try:
+        _Settings.model_validate(config)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadData(
+            f"{folder / CONFIG} says {first['loc'][0]}={config[str(first['loc'][0])]!r}: {first['msg']}; expected a "
+            "LoRA's settings as PEFT writes them; put it right, or save the adapter again"
+        ) from None
     for key, what in _OTHERWISE.items():
         if config.get(key) not in (None, [], False):
             raise BadData(f"the adapter {folder} {what} ({key}); expected a plain LoRA; train one without {key}")
@@ -96,10 +119,10 @@ def rank_of(folder: Path) -> int:
 def _ranks(folder: Path, config: Mapping[str, Any]) -> dict[str, int]:
     """The ranks that a config names: pattern of modules' names -> rank, "" for all others."""
     try:
-        ranks = {"": int(config.get("r", 8)), **{k: int(v) for k, v in (config.get("rank_pattern") or {}).items()}}
-    except (AttributeError, TypeError, ValueError):
+        ranks = {"": config.get("r", 8), **(config.get("rank_pattern") or {})}
+    except TypeError:
         ranks = {"": 0}
-    if min(ranks.values()) < 1:
+    if not all(type(rank) is int and rank > 0 for rank in ranks.values()):
         raise BadData(f"{folder / CONFIG} names no rank (r, rank_pattern); expected whole numbers from 1")
     return ranks
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from traitbench.backends.backend import Backend, NotFinite
+from traitbench.backends.lengths import TooLong, refuse_longest
 from traitbench.errors import BadData
 from traitbench.interrupts import handed_on
 from traitbench.journal import RunFolder
@@ -23,7 +24,7 @@ from traitbench.types import Control, Request, Response, digest
 if TYPE_CHECKING:
     from traitbench.runs.plan import Prepared
 
-__all__ = ["administer", "key_of", "refuse_not_finite"]
+__all__ = ["administer", "check_lengths", "key_of", "refuse_not_finite"]
 
 
 Group = Sequence[tuple[Condition, Control]]
@@ -63,11 +64,7 @@ def administer(
     items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
     requests = [request for asked in prepared.requests.values() for request in asked]
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
-    for condition, control in prepared.conditions:
-        try:
-            backend.check_lengths(requests, control)
-        except BadData as error:
-            raise BadData(f"{condition.name}: {error}") from None
+    check_lengths(prepared, backend)
     outlook = foresee(prepared, backend, requests, every, held)
     progress.plan(outlook.estimate)
     if any(key not in held for key in every):
@@ -90,6 +87,20 @@ def administer(
     for row in judging.finish(progress) if judging is not None else ():
         samples[row.task].append(row)
     return samples
+
+
+def check_lengths(prepared: Prepared, backend: Backend) -> None:
+    """Raise TooLong, before anything is asked, where a condition's prompts do not fit: of all the longest is named."""
+    requests = [request for asked in prepared.requests.values() for request in asked]
+
+    def check(made: tuple[Condition, Control]) -> None:
+        condition, control = made
+        try:
+            backend.check_lengths(requests, control)
+        except TooLong as error:
+            raise TooLong(f"{condition.name}: {error}", error.over) from None
+
+    refuse_longest(prepared.conditions, check)
 
 
 def _under(backend: Backend, control: Control, group: Group) -> AbstractContextManager[None]:
@@ -168,9 +179,15 @@ def refuse_not_finite(response: Response, condition: str, backend: Backend) -> N
 
 def _no_number(what: str, backend: Backend) -> BadData:
     dtype = backend.identity.get("dtype")
+    told = f"{what}{f' (dtype {dtype})' if dtype else ''}; nothing of that batch is kept. "
+    if dtype == "float32":
+        return BadData(
+            f"{told}float32 seldom overflows, so the weights give no numbers: expected finite ones, get them again or "
+            "take another model; under a control, it is the control: take a weaker one or fit it again"
+        )
+    others = "float32" if dtype == "bfloat16" else "float32 or bfloat16"
     return BadData(
-        f"{what}{f' (dtype {dtype})' if dtype else ''}; nothing of that batch is kept. Half precision overflows in "
-        "some models: use --model_args dtype=float32 or bfloat16; under a control, a weaker one"
+        f"{told}Half precision overflows in some models: use --model_args dtype={others}; under a control, a weaker one"
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from traitbench.backends import APPLIES, BACKENDS
-from traitbench.errors import TraitbenchUsage, UnsupportedControl, unknown
+from traitbench.backends.devices import DEVICES, ON_TORCH, device_of
+from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, unknown
 from traitbench.methods import METHODS
 from traitbench.methods.method import Method
 from traitbench.types import Edit, Kind, Mode, Op, Target
@@ -14,11 +15,7 @@ from traitbench.types import Edit, Kind, Mode, Op, Target
 if TYPE_CHECKING:
     from traitbench.backends.backend import Backend
 
-__all__ = ["check_device", "check_edits", "check_kinds", "check_matched", "check_strengths"]
-
-
-DEVICES = ("auto", "cpu", "cuda", "hpu", "mps", "musa", "npu", "xpu")
-"""What torch may run a model on, and auto; there may be a number behind a colon."""
+__all__ = ["check_device", "check_edits", "check_here", "check_kinds", "check_matched", "check_strengths"]
 
 
 def check_device(name: str | None) -> None:
@@ -27,7 +24,15 @@ def check_device(name: str | None) -> None:
         return
     kind, colon, number = name.partition(":")
     if kind not in DEVICES or (colon and not number.isdecimal()) or (kind == "auto" and colon):
+        if kind in ("gpu", "nvidia"):
+            raise UnknownName(f"unknown device {name!r}; did you mean {f'cuda{colon}{number}'!r}? (of torch's devices)")
         raise unknown("device", name, DEVICES, "(a number may follow, cuda:1)")
+
+
+def check_here(name: str | None, backend: str) -> None:
+    """Refuse a device that torch does not see here; only torch is imported, and only where a backend runs on it."""
+    if name is not None and backend in ON_TORCH:
+        device_of(name)
 
 
 def check_kinds(name: str, needed: Collection[Kind], backend: str) -> None:

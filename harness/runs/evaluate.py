@@ -24,10 +24,10 @@ from traitbench.judges.families import family
 from traitbench.masking import shown
 from traitbench.methods.bench import Bench
 from traitbench.progress import Progress
-from traitbench.runs.administer import administer, key_of
+from traitbench.runs.administer import administer, check_lengths, key_of
 from traitbench.runs.aims import left_out
 from traitbench.runs.checkout import git_hash
-from traitbench.runs.checks import check_edits, check_kinds
+from traitbench.runs.checks import check_edits, check_here, check_kinds
 from traitbench.runs.conditions import conditions, once
 from traitbench.runs.estimate import before_fits
 from traitbench.runs.folders import run_name
@@ -76,6 +76,7 @@ def evaluate(
             judge.reach(plan.seed)
         backend = kind.make(prepared.spec, plan.options())
         try:
+            check_lengths(prepared, backend)
             # Before anything is fitted, where what answers is what is fitted on.
             known = None if backend.fits_on else reading(backend, prepared.spec, folder, held, tell)
             prepared = _fitted(prepared, backend, tell, progress)
@@ -105,9 +106,9 @@ def evaluate(
 def served(prepared: Prepared) -> type[Backend]:
     """Return the backend of a plan; UnsupportedControl where it cannot apply the controls or answer the requests."""
     plan, method = prepared.plan, prepared.method
-    made = {kind for _, control in prepared.conditions for kind in control.kinds}
-    needed = method.makes if method.needs_model else frozenset(made)
+    needed = method.makes if method.needs_model else frozenset(kind for _, c in prepared.conditions for kind in c.kinds)
     check_kinds(plan.method, needed, prepared.backend)
+    check_here(plan.device, prepared.backend)
     kind = BACKENDS.load(prepared.backend)
     if method.rank is not None and kind.ranks is not None and method.rank not in kind.ranks:
         raise UnsupportedControl(

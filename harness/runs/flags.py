@@ -16,6 +16,11 @@ __all__ = ["LISTS", "listed", "plan_of"]
 
 LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "contexts", "coefs", "side_effects", "judge")
 """Flags that take several values, written with commas between."""
+_EXPECTED = {
+    "batch_size": "expected auto, which finds the batch, or a whole number from 1 on",
+    "seed": "expected one whole number, which all draws follow",
+}
+"""Of flags that take more elsewhere: lm-eval has auto:N, and a seed each of four libraries."""
 _MAY_BE_EMPTY = ("include_path", "coefs", "side_effects", "judge")
 
 
@@ -65,4 +70,5 @@ def _usage(error: ValidationError, dashes: str, help: str) -> TraitbenchUsage | 
     if first["type"] == "literal_error" and isinstance(value, str):
         names = [word.strip("' ") for word in allowed.replace(" or ", ",").split(",")]
         return unknown(f"value of {dashes}{flag}", value, names)
-    return TraitbenchUsage(f"{dashes}{flag} {value!r}: {first['msg'].removeprefix('Value error, ')}{help}")
+    told = _EXPECTED.get(flag) or first["msg"].removeprefix("Value error, ")
+    return TraitbenchUsage(f"{dashes}{flag} {value!r}: {told}{help}")

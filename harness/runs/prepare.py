@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from traitbench.backends import BACKENDS
-from traitbench.backends.models import automatic, resolve
+from traitbench.backends.arguments import ARGUMENTS, check_arguments
+from traitbench.backends.models import ModelSpec, automatic, resolve
 from traitbench.errors import TraitbenchUsage, UnknownName, UnsupportedControl, refuse_others, unknown
 from traitbench.files import user_path
 from traitbench.methods import METHODS
@@ -40,13 +41,7 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
     if plan.control:
         plan, given = stored.taken(plan, given)
     spec = resolve(plan.model, plan.model_args)
-    backend = automatic(spec) if plan.backend == "auto" else plan.backend
-    if backend not in BACKENDS:
-        raise unknown("backend", backend, {*BACKENDS, "auto"})
-    if {"scripted", "endpoint", "lm_eval"} & {backend, spec.backend} and backend != spec.backend:
-        raise UnsupportedControl(
-            f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
-        )
+    backend = _backend(plan, spec)
     check_side_effects(plan.side_effects, plan.side_effects_limit, backend)
     method, settings = make_method(plan.method, plan.method_args, given.method)
     if method.needs_model:
@@ -79,6 +74,20 @@ def prepare(plan: Plan, given: Given = NOTHING) -> Prepared:
         plan=plan, spec=spec, backend=backend, tasks=tasks, requests=requests, own=own, method=method,
         settings=settings, targets=aims, conditions=made, reference=reference, participants=participants,
     )  # fmt: skip
+
+
+def _backend(plan: Plan, spec: ModelSpec) -> str:
+    """The backend that is to run the model; what of it can be told without importing it is checked."""
+    backend = automatic(spec) if plan.backend == "auto" else plan.backend
+    if backend not in BACKENDS:
+        raise unknown("backend", backend, {*BACKENDS, "auto"})
+    if {"scripted", "endpoint", "lm_eval"} & {backend, spec.backend} and backend != spec.backend:
+        raise UnsupportedControl(
+            f"the backend {backend} cannot run the model {plan.model!r}; use --backend {spec.backend} or auto"
+        )
+    if backend in ARGUMENTS:
+        check_arguments(backend, ARGUMENTS[backend], plan.model_args)
+    return backend
 
 
 def _spelt(plan: Plan, given: Given) -> Plan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,21 @@ def test_a_run_says_what_does_not_fit_before_anything_is_asked(tiny: Tiny, say: 
     done = say(line + "--gen_kwargs max_tokens=500 --limit 2")
     assert done.code == 1 and "Traceback" not in done.err
     assert "baseline: item mini_" in done.err and "lower --gen_kwargs max_tokens" in done.err.splitlines()[-1], done.err
+
+
+def test_of_many_that_do_not_fit_the_longest_says_what_to_lower(tiny: Tiny, say: Say) -> None:
+    """Of all conditions, and before the neutral text is asked: what is advised then fits."""
+    line = (
+        f"run --model '{tiny('gpt2')}' --method prompting --method_args style=instruction --target extraversion=high "
+        "--tasks mini_ipip --scoring generate --device cpu -o out --limit 2 --gen_kwargs max_tokens="
+    )
+    done = say(f"{line}500")
+    last = done.err.splitlines()[-1]
+    assert done.code == 1 and last.startswith("error: extraversion=high: item mini_"), last
+    assert not Path("out").exists()
+    found = re.search(r"lower --gen_kwargs max_tokens \(to (\d+)\)", last)
+    assert found, last
+    assert say(f"{line}{int(found[1]) + 1}").code == 1 and say(f"{line}{found[1]}").code == 0
 
 
 def padded(folder: Path, token: str) -> Path:

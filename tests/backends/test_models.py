@@ -224,6 +224,7 @@ def _refusal(code: int, kind: type[Exception]) -> Exception:
     [
         (GatedRepoError, 403, "accept its licence at https://huggingface.co/org/model, type `hf auth login`"),
         (RepositoryNotFoundError, 404, "the hub has no model 'org/model'"),
+        (RepositoryNotFoundError, 404, "a model behind a server is --model endpoint:model --model_args base_url=URL"),
         (RevisionNotFoundError, 404, "org/model has no revision 'v9'"),
     ],
 )
@@ -247,7 +248,7 @@ def test_without_a_network_it_fails_at_once_or_takes_the_cache(
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", unreachable)
     start = time.monotonic()
-    with pytest.raises(BadData, match="cannot reach the hub for org/model"):
+    with pytest.raises(BadData, match=r"cannot reach the hub for org/model.*--model endpoint:model"):
         locate(resolve("org/model"))
     assert time.monotonic() - start < 5
     folder = _folder(tmp_path / "snapshots" / ("c" * 40))

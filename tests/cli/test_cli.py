@@ -86,7 +86,15 @@ USAGE = {
     "score": "required: folder",
     "data": "required: ACTION",
     "run --model smolm2": "unknown model 'smolm2'; did you mean 'smollm2'?",
-    "run --model ./nowhere": "or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder that exists",
+    "run --model nowhere": "or give a hub id such as Qwen/Qwen2.5-7B-Instruct, a folder that exists",
+    "run --model ./nowhere": "unknown model './nowhere': there is no folder nowhere; expected one with config.json",
+    "run --model org/name/": "unknown model 'org/name/': there is no folder org/name; expected",
+    "run --batch_size auto:4": "--batch_size 'auto:4': expected auto, which finds the batch, or a whole number from 1",
+    "run --batch_size 0": "--batch_size '0': expected auto",
+    "run --seed 1,2,3,4": "--seed '1,2,3,4': expected one whole number, which all draws follow",
+    "run -M x=1": "--model x=1 is no model; settings of a model are --model_args x=1, and --model (-M) names it",
+    f"run {SCRIPTED} -T x=1": "unknown argument '-T'; what a task takes are flags here",
+    "run --model scripted:person --tasks list": "--tasks list: type `traitbench ls tasks`",
     f"run {SCRIPTED} --model scripted:persn": "unknown scripted respondent 'persn'; did you mean 'person'?",
     "run --model scripted:person --tasks mini_ippi": "unknown task 'mini_ippi'; did you mean 'mini_ipip'?",
     "run --model scripted:person --tasks mini_ipip,mini-ipip": "names a task twice; name each once",
@@ -107,6 +115,7 @@ USAGE = {
     f"run {SCRIPTED} --method prompting --method_args style=p3": "style = 'p3': Input should be 'direct', 'adjective'",
     f"run {SCRIPTED} --model_args nois=1": "unknown key of --model_args for scripted 'nois'; did you mean 'noise'?",
     f"run {SCRIPTED} --model_args noise=-1": "Input should be greater than or equal to 0",
+    f"run {SCRIPTED} --model_args extraversion=5": "equal to 1; expected a number from 0 to 1",
     f"run {SCRIPTED} --gen_kwargs temprature=1": "key of --gen_kwargs 'temprature'; did you mean 'temperature'?",
     f"run {SCRIPTED} --scoring chioce": "unknown value of --scoring 'chioce'; did you mean 'choice'?",
     f"run {SCRIPTED} --limit 0": "--limit '0': expected how many items, 1 or more, or a share",
@@ -126,7 +135,7 @@ def test_usage_errors_say_what_was_wrong_and_what_was_expected(say: Say, tmp_pat
     assert USAGE[line] in said.err
     assert "Traceback" not in said.err
     assert said.out == ""
-    assert not list(tmp_path.rglob("results_*"))
+    assert not list(tmp_path.rglob("results_*")) and not list(tmp_path.rglob("run.json"))
 
 
 ERRORS = {

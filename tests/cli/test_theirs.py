@@ -146,3 +146,9 @@ def test_a_limit_is_a_number_or_a_share_and_none_where_it_leaves_nothing_out() -
 def test_an_unknown_device_is_refused_before_anything_is_loaded(device: str) -> None:
     with pytest.raises(UnknownName, match=r"unknown device .*\(a number may follow, cuda:1\)"):
         prepare(plan("--model", "smollm2", "--tasks", "mini_ipip", f"--device={device}"))
+
+
+@pytest.mark.parametrize(("device", "meant"), [("gpu", "cuda"), ("gpu:1", "cuda:1")])
+def test_a_gpu_is_called_as_torch_calls_it(device: str, meant: str) -> None:
+    with pytest.raises(UnknownName, match=f"unknown device {device!r}; did you mean {meant!r}?"):
+        prepare(plan("--model", "smollm2", "--tasks", "mini_ipip", "--device", device))

@@ -308,6 +308,26 @@ def test_a_rank_other_than_the_config_says_is_refused_whichever_is_wrong(
     check_tensors(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("lora_alpha", "big"), ("lora_alpha", None), ("lora_alpha", "16"), ("lora_alpha", True), ("lora_dropout", 3),
+        ("target_modules", 5), ("target_modules", [1]), ("alpha_pattern", {"q_proj": "x"}), ("use_rslora", "yes"),
+        ("layers_to_transform", ["first"]), ("r", 4.5), ("r", "4"), ("rank_pattern", {"q_proj": "x"}),
+        ("rank_pattern", 7),
+    ],
+)  # fmt: skip
+def test_a_setting_of_the_wrong_kind_is_refused_by_name(
+    name: str, value: Any, base: Callable[[], Any], tmp_path: Path
+) -> None:
+    trained(wrapped(base(), True)).save_pretrained(tmp_path)
+    config = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps({**config, name: value}))
+    with pytest.raises(BadData, match=rf"{CONFIG} .*{name}.*; expected ") as caught:
+        check_tensors(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_modules_that_were_trained_whole_are_missed_where_they_are_missing(
     base: Callable[[], Any], tmp_path: Path

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 
 from traitbench.backends import counting
 from traitbench.backends.backend import Backend, Options, Work, penalised
+from traitbench.backends.devices import device_of
 from traitbench.backends.lm_eval import settings
 from traitbench.backends.lm_eval.kinds import answered, engine, installed, kind_of, served, unlogged
 from traitbench.backends.models import ModelSpec
@@ -69,7 +70,9 @@ class LMEval(Backend):
     @classmethod
     def check(cls, spec: ModelSpec, options: Options) -> None:
         """Refuse a model that lm-eval has not, arguments that cannot work and secrets among them."""
-        settings.check(kind_of(spec.source), options)
+        settings.check(kind := kind_of(spec.source), options)
+        if not served(kind) and not engine(kind):
+            device_of(options.device)
 
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from traitbench.backends.backend import Options
+from traitbench.backends.devices import device_of
 from traitbench.backends.lm_eval.kinds import Kind, engine, quiet
-from traitbench.backends.loading import device_of
 from traitbench.errors import BadData, MissingExtra, TraitbenchError, first_line
 
 __all__ = ["loaded"]

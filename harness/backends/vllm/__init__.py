@@ -16,8 +16,9 @@ from typing import Any, ClassVar, Self, get_args
 
 from traitbench import controls
 from traitbench.backends import counting
+from traitbench.backends.arguments import VLLMArguments, check_arguments
 from traitbench.backends.backend import Asked, Backend, Options, Work
-from traitbench.backends.lengths import longest, named
+from traitbench.backends.lengths import TooLong, longest, named, refuse_longest
 from traitbench.backends.loading import precision, settings
 from traitbench.backends.models import ModelSpec
 from traitbench.backends.reading import begin, first_tokens, kept
@@ -38,7 +39,6 @@ from traitbench.types import (
     Control,
     Kind,
     Op,
-    Record,
     Request,
     Response,
     Write,
@@ -62,27 +62,8 @@ class VLLM(Backend):
     fits_on: ClassVar[str | None] = "hf"
     mixes: ClassVar[bool] = True
 
-    class Arguments(Record):
+    class Arguments(VLLMArguments):
         """How the engine is started; the names are vLLM's."""
-
-        dtype: str | None = None
-        """float32, float16, bfloat16 or auto; None: float32 on the CPU and the checkpoint's own elsewhere."""
-        revision: str | None = None
-        """Branch, tag or commit on the hub."""
-        trust_remote_code: bool = False
-        """Run code that comes with the checkpoint."""
-        max_model_len: int | None = None
-        """Tokens of the longest prompt with its answer; None: what the model takes, at most 8192."""
-        max_num_batched_tokens: int | None = None
-        """Tokens a step."""
-        gpu_memory_utilization: float = 0.9
-        """Share of a GPU's memory that the engine takes."""
-        tensor_parallel_size: int = 1
-        """GPUs that share one model."""
-        enforce_eager: bool = False
-        """Compile nothing: starts sooner and runs slower."""
-        slots: int = 8
-        """Controls with edits that the engine holds at once."""
 
     def __init__(self, spec: ModelSpec, options: Options, given: Arguments) -> None:
         """Load the tokenizer; the engine starts with the first question. See `make`."""
@@ -113,13 +94,18 @@ class VLLM(Backend):
     @classmethod
     def make(cls, spec: ModelSpec, options: Options) -> Self:
         """Check the arguments and load the tokenizer; MissingExtra where vLLM is not installed."""
-        cls.check(spec, options)
-        given = cls.Arguments.model_validate(options.arguments)
-        if given.slots < 1:
-            raise BadData(f"slots={given.slots}; expected one at least")
+        given = check_arguments(cls.name, cls.Arguments, options.arguments)
         if given.revision:
             spec = spec.model_copy(update={"revision": given.revision})
         return cls(spec, options, given)
+
+    @classmethod
+    def check(cls, spec: ModelSpec, options: Options) -> None:
+        """Refuse arguments that it does not take, and a device that the engine here does not run on."""
+        super().check(spec, options)
+        if options.device is not None:
+            required()
+            on_cpu(options.device)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -176,17 +162,21 @@ class VLLM(Backend):
         return counting.cached(self.renderer, requests, control, CPU_BLOCK if self._cpu else BLOCK)
 
     def check_lengths(self, requests: Sequence[Request], control: Control) -> None:
-        """Raise BadData where the longest prompts do not fit into max_model_len with their answers."""
-        for request, prompt in longest(self.renderer, requests, control, self.longest):
+        """Raise TooLong where the longest prompts do not fit into max_model_len with their answers."""
+
+        def check(asked: tuple[Request, str]) -> None:
+            request, prompt = asked
             ids = self.renderer.encode(prompt)
             with named(request):
                 if isinstance(request, Write):
                     self._fits(ids, request.max_tokens)
-                    continue
+                    return
                 answers = list(itertools.chain(*self.renderer.options(request, prompt, ids)))
                 # Of a choice the last token of each answer is looked up, of a statement all of them are in the prompt.
                 whole = isinstance(request, Continue)
                 self._fits((*ids, *max((answer if whole else answer[:-1] for answer in answers), key=len)), 1)
+
+        refuse_longest(longest(self.renderer, requests, control, self.longest), check)
 
     def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
         """Answer `requests` in batches, index -> response; a batch is skipped only when all of it is in `done`."""
@@ -302,9 +292,10 @@ class VLLM(Backend):
 
     def _fits(self, ids: Sequence[int], more: int) -> None:
         if len(ids) + more > self.longest:
-            raise BadData(
+            raise TooLong(
                 f"a prompt of {len(ids)} tokens and {more} to come do not fit into max_model_len={self.longest}; give "
-                "--model_args max_model_len a larger value, or shorten the control or the item"
+                "--model_args max_model_len a larger value, or shorten the control or the item",
+                len(ids) + more - self.longest,
             )
 
     def _ask(self, control: Control | None, ids: Tokens, prompt: int, **parameters: Any) -> Ask:
