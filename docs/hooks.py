@@ -43,6 +43,7 @@ FIGURES = (
     "ipip-neo-120-statement-effects.svg",
     "ipip-neo-120-statement-dose-over-strength.svg",
     "ipip-neo-120-statement-compared-with-people.svg",
+    "ipip-neo-120-situations-statement-statement-gap-by-method.svg",
     "ipip-neo-120-training-sft.svg",
     "robustness-statement-drift.svg",
     "robustness-statement-pressure.svg",
