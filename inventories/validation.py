@@ -18,8 +18,8 @@ from traitbench.types import TRAITS, Record, is_name, named
 
 __all__ = ["Document", "Finding", "findings", "read", "structural", "text_hash"]
 
-_ITEMS = 3
-"""Items that a scale should have: of two, alpha is one correlation, and an interval has one degree of freedom."""
+_ITEMS = 2
+"""Items that a scale should have: of one there is neither reliability nor an interval."""
 _BALANCE = 1 / 3
 """A scale whose smaller key half has a smaller share of its items than this is called unbalanced."""
 
@@ -267,7 +267,7 @@ def _balance(raw: Mapping[str, Any], items: Sequence[Mapping[str, Any]], say: Sa
         if not plus + minus:
             continue
         if plus + minus < _ITEMS:
-            say("warning", f"scale {letter!r} ({trait}) has {plus + minus} items: too few, {_ITEMS} or more are wanted")
+            say("warning", f"scale {letter!r} ({trait}) has one item: too few for reliability and for an interval")
         if not minus or not plus:
             one = "plus" if plus else "minus"
             say("warning", f"scale {letter!r} ({trait}) is all-{one}: agreement cannot be told from the trait")

@@ -33,7 +33,7 @@ def made_board() -> tuple[Leaderboard, dict[str, Results]]:
     runs = published_runs("*")
     board = board_of(runs)
     entries = [_filled(entry) for entry in board.entries]
-    for entry in [e for e in entries if e.task == "ipip_neo_120" and e.label in ("sft", "residual", "prompting")]:
+    for entry in [e for e in entries if e.task == "ipip_neo_120" and e.label in ("sft", "p_tailor", "prompting")]:
         name = entry.run.replace("smollm2", "other")
         runs[name] = runs[entry.run]
         entries.append(entry.model_copy(update={"model": OTHER, "run": name}))

@@ -18,7 +18,7 @@ LISTS = ("tasks", "include_path", "scoring", "orders", "symbols", "contexts", "c
 """Flags that take several values, written with commas between."""
 _EXPECTED = {
     "batch_size": "expected auto, which finds the batch, or a whole number from 1 on",
-    "seed": "expected one whole number, which all draws follow",
+    "seed": "expected one integer, which all draws follow",
 }
 """Of flags that take more elsewhere: lm-eval has auto:N, and a seed each of four libraries."""
 _MAY_BE_EMPTY = ("include_path", "coefs", "side_effects", "judge")

@@ -25,7 +25,7 @@ def published(name: str) -> Path:
 
 
 def test_ranked_effects_are_read_back_and_levels_are_not_there(tmp_path: Path, capsys: Any) -> None:
-    path = published("smollm2@residual")
+    path = published("smollm2@prompting")
     words = ["export", str(path), "--format", "hf", "--dataset_id", "org/bench", "--to", str(tmp_path)]
     assert main(words) == 0
     place = Path(capsys.readouterr().out.strip())

@@ -113,7 +113,7 @@ def test_faults_are_errors_and_refused(fault: str, tmp_path: Path) -> None:
 WARNINGS: dict[str, tuple[Callable[[Content], None], str]] = {
     "all plus": (every(4, keyed=1), "is all-plus"),
     "all minus": (every(4, keyed=-1), "is all-minus"),
-    "two items": (lambda c: c.update(items=c["items"][:2]), "has 2 items: too few, 3 or more are wanted"),
+    "one item": (lambda c: c.update(items=c["items"][:1]), "has one item: too few for reliability and for an interval"),
     "unbalanced": (item(2, keyed=1), "is unbalanced: 3 plus and 1 minus items"),
     "no statement": (without("statement"), "no `statement`"),
     "id": (top(id="other"), "is not the file's name 'mine'"),

@@ -145,7 +145,7 @@ def test_the_address_keeps_what_is_chosen(driver: Any, address: str) -> None:
     css(driver, "#chosen th[data-col=damage] .sort")[0].click()
     kept, rows = driver.current_url, labels(driver)
     assert kept.endswith(f"#instrument=ipip-neo-120-choice&model={OTHER}&show=option-mass&hide=leakage&sort=-damage")
-    assert sorted(rows) == ["prompting", "residual", "sft"] and rows[0] == "residual"
+    assert sorted(rows) == ["p_tailor", "prompting", "sft"] and rows[0] == "p_tailor"
     open_page(driver, address, WIDE, charts=False)
     assert labels(driver) == before
     open_page(driver, kept, WIDE, charts=False)
@@ -192,7 +192,7 @@ def test_an_address_of_another_board_shows_the_usual(driver: Any, address: str) 
 def test_filters_hide_rows_and_their_points(page: Any) -> None:
     assert len(css(page, "#chosen .scatter svg.wide .dot:not(.off)")) == len(labels(page))
     pick(page, "model", OTHER)
-    assert sorted(labels(page)) == ["prompting", "residual", "sft"]
+    assert sorted(labels(page)) == ["p_tailor", "prompting", "sft"]
     assert len(css(page, "#chosen .scatter svg.wide .dot:not(.off)")) == 3
     note, table = css(page, "#chosen .filtered")[0], css(page, "#chosen > article > .scroll")[0]
     drawing = css(page, "#chosen .scatter")[0]
