@@ -91,7 +91,7 @@ USAGE = {
     "run --model org/name/": "unknown model 'org/name/': there is no folder org/name; expected",
     "run --batch_size auto:4": "--batch_size 'auto:4': expected auto, which finds the batch, or a whole number from 1",
     "run --batch_size 0": "--batch_size '0': expected auto",
-    "run --seed 1,2,3,4": "--seed '1,2,3,4': expected one whole number, which all draws follow",
+    "run --seed 1,2,3,4": "--seed '1,2,3,4': expected one integer, which all draws follow",
     "run -M x=1": "--model x=1 is no model; settings of a model are --model_args x=1, and --model (-M) names it",
     f"run {SCRIPTED} -T x=1": "unknown argument '-T'; what a task takes are flags here",
     "run --model scripted:person --tasks list": "--tasks list: type `traitbench ls tasks`",
