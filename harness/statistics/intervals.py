@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from traitbench.errors import BadData
 from traitbench.statistics.skewness import lengthened
@@ -119,7 +119,7 @@ def interval(
     spread, sd = items(x, design)
     if spread is None:
         return Interval(Estimate(value, None, None, x.size), x, design, np.nan, (1.0, 1.0))
-    half = float(special.stdtrit(spread.df, (1 + level) / 2))
+    half = float(scipy.special.stdtrit(spread.df, (1 + level) / 2))
     longer = lengthened(x, design, half, level)
     covers: tuple[str, ...] = ("items",)
     mine = [label for label, held in zip(labels or (), kept, strict=False) if held]
@@ -130,7 +130,7 @@ def interval(
     if names and (added := _replicates(cells, whole, design, weights)):
         # Never below the variance over items: what replicates add is then not known from zero.
         spread, covers = together([spread, added]) if added.variance > 0 else spread, (*covers, *names)
-    critical = float(special.stdtrit(spread.df, (1 + level) / 2))
+    critical = float(scipy.special.stdtrit(spread.df, (1 + level) / 2))
     se = float(np.sqrt(spread.variance))
     ci = (value - longer[0] * critical * se, value + longer[1] * critical * se)
     return Interval(Estimate(value, se, ci, x.size, sd, spread.df, covers), x, design, critical, longer)
@@ -154,7 +154,7 @@ def t_value(estimate: Estimate, level: float = 0.95) -> float | None:
         return None
     if estimate.ci is not None:
         half = value - estimate.ci[0] if value > 0 else estimate.ci[1] - value
-        se = half / float(special.stdtrit(estimate.df or NORMAL, (1 + level) / 2))
+        se = half / float(scipy.special.stdtrit(estimate.df or NORMAL, (1 + level) / 2))
     if abs(value) < ROUNDING or not se or abs(se) <= ROUNDING * abs(value):
         return 0.0 if abs(value) < ROUNDING else float(np.copysign(np.inf, value))
     return value / se
@@ -163,7 +163,7 @@ def t_value(estimate: Estimate, level: float = 0.95) -> float | None:
 def p_value(estimate: Estimate, level: float = 0.95) -> float | None:
     """Two-sided p of no effect; at .05 the 95 % interval ends at zero. None where `t_value` is."""
     t = t_value(estimate, level)
-    return None if t is None else float(min(1.0, 2 * special.stdtr(estimate.df or NORMAL, -abs(t))))
+    return None if t is None else float(min(1.0, 2 * scipy.special.stdtr(estimate.df or NORMAL, -abs(t))))
 
 
 def _filled(cells: NDArray[np.float64], over: Sequence[str]) -> tuple[NDArray[np.float64], list[str]]:
@@ -217,7 +217,7 @@ def leakage(
     if iterations > 1:
         redrawn = np.array([_redraw(f, iterations, seed + place) for place, f in held])
         spread = float(np.std(np.mean(redrawn**2, axis=0), ddof=1))
-        half = float(special.stdtrit(sum(f.estimate.df or 0.0 for _, f in held), 0.975)) * spread
+        half = float(scipy.special.stdtrit(sum(f.estimate.df or 0.0 for _, f in held), 0.975)) * spread
         ci = (float(np.sqrt(max(square - half, 0))), float(np.sqrt(max(square + half, 0))))
     return Leakage(float(np.sqrt(max(square, 0))), ci, float(np.abs(shift).mean()), len(held))
 

@@ -12,8 +12,8 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import special
 
 from traitbench.errors import BadData, UnknownName
 from traitbench.statistics.bootstrap import cluster_bootstrap
@@ -188,7 +188,7 @@ def _slope(name: str, scores: Array, columns: Sequence[Array], same: Sequence[Ha
     residuals = held.y - held.x @ np.linalg.lstsq(held.x, held.y, rcond=None)[0]
     free = np.maximum(1 - held.leverage - (held.x * np.linalg.pinv(held.x).T).sum(axis=1), _ROUNDING)
     se = float(np.sqrt((own**2 * residuals**2 / free).sum())) / square
-    half = float(special.stdtrit(held.df - q, 0.975)) * se
+    half = float(scipy.special.stdtrit(held.df - q, 0.975)) * se
     # Equal scores are equal but for their last digits.
     value, half = (0.0 if abs(number) < _ROUNDING else number for number in (value, half))
     return _probe(name, value, (value - half, value + half), n)

@@ -12,9 +12,8 @@ from collections.abc import Hashable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import linalg, special
-from scipy.sparse.csgraph import connected_components
 
 from traitbench.errors import BadData, UnknownName
 from traitbench.statistics.intervals import Estimate
@@ -105,7 +104,7 @@ def bradley_terry(
     # Of strengths and order, not of ties.
     held = np.repeat([1.0, 0.0, 1.0], [len(names) - 1, tied, order])
     fit = _newton(design, outcome, np.zeros_like(held) if prior is None else held / prior**2)
-    back = linalg.block_diag(basis, np.eye(tied + order))
+    back = scipy.linalg.block_diag(basis, np.eye(tied + order))
     values = back @ fit.parameters
     if not fit.converged or np.ptp(values[: len(names)]) > _FAR or np.abs(values[len(names) :]).max(initial=0) > _FAR:
         reason = "conditions or places decide the outcome without error; give a prior, e.g. 3, or leave order out"
@@ -185,13 +184,13 @@ def _undefined(first: Places, second: Places, outcome: Places, names: list[str],
     beats = np.zeros((len(names), len(names)))
     beats[first[outcome != 1], second[outcome != 1]] = 1
     beats[second[outcome != 0], first[outcome != 0]] = 1
-    groups, label = connected_components(beats, directed=True, connection="weak")
+    groups, label = scipy.sparse.csgraph.connected_components(beats, directed=True, connection="weak")
     if groups > 1:
         apart = ", ".join(name for name, group in zip(names, label, strict=True) if group == label[0])
         return f"{apart}: never compared with the others, not even by way of a third condition"
     if prior is not None:
         return ""
-    groups, label = connected_components(beats, directed=True, connection="strong")
+    groups, label = scipy.sparse.csgraph.connected_components(beats, directed=True, connection="strong")
     if groups == 1:
         return ""
     for group in range(groups):
@@ -204,7 +203,7 @@ def _undefined(first: Places, second: Places, outcome: Places, names: list[str],
 
 def _basis(names: int) -> Array:
     """Orthonormal coordinates (names, names - 1) of strengths that add up to zero."""
-    return np.asarray(linalg.null_space(np.ones((1, names))))
+    return np.asarray(scipy.linalg.null_space(np.ones((1, names))))
 
 
 def _design(first: Places, second: Places, basis: Array, tied: bool, order: bool) -> Array:
@@ -227,7 +226,7 @@ def _newton(design: Array, outcome: Places, precision: Array) -> _Fit:
     chosen = design[np.arange(n), outcome]
 
     def at(place: Array) -> tuple[float, Array, float]:
-        logs = special.log_softmax(design @ place, axis=1)
+        logs = scipy.special.log_softmax(design @ place, axis=1)
         likelihood = float(logs[np.arange(n), outcome].sum())
         return likelihood - float(precision @ place**2) / 2, np.exp(logs), likelihood
 
@@ -265,5 +264,5 @@ def _parameter(value: float, se: float | None, df: float | None, level: float) -
     if se is None:
         return Parameter(value=value)
     upper = (1 + level) / 2
-    half = se * float(special.ndtri(upper) if df is None else special.stdtrit(df, upper))
+    half = se * float(scipy.special.ndtri(upper) if df is None else scipy.special.stdtrit(df, upper))
     return Parameter(value=value, se=se, ci=(value - half, value + half))
