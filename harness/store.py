@@ -50,15 +50,18 @@ def locked(folder: Path, otherwise: str) -> Iterator[None]:
     """Hold `folder`, which is made, for this process; BadData where another one holds it, ending in `otherwise`."""
 
     def take() -> IO[bytes]:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("ab")
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle = (folder / ".lock").open("ab")
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                raise BadData(f"another run is writing to {folder}; wait until it ends, or {otherwise}") from None
+            if os.fstat(handle.fileno()).st_nlink:
+                return handle
+            # A run that was refused took its folder away between the opening and the locking.
             handle.close()
-            raise BadData(f"another run is writing to {folder}; wait until it ends, or {otherwise}") from None
-        # A run that was refused may have taken its folder away between the opening and the locking.
-        return handle if os.fstat(handle.fileno()).st_nlink else take()
 
     lock = guarded(take, folder)
     try:
