@@ -156,9 +156,9 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 
 def _score(arguments: argparse.Namespace) -> int:
-    from traitbench.runs.finished import current, every, rescore
+    from traitbench.runs.finished import current, rescore
 
-    for path in every(arguments.folder) if arguments.all else current(arguments.folder, say):
+    for path in current(arguments.folder, say, arguments.all):
         show_results(rescore(path, norms=arguments.norms), arguments.format)
         say(f"recomputed from the samples beside {path}")
     return 0

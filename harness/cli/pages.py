@@ -32,14 +32,12 @@ def report(arguments: argparse.Namespace) -> int:
     from traitbench.errors import BadData
     from traitbench.progress import Bar
     from traitbench.report import write_report
-    from traitbench.runs.finished import current, every, rescore
+    from traitbench.runs.finished import current, rescore
 
     folders = arguments.folder
     if len(folders) > 1 and arguments.output_path is None:
         raise BadData(f"a report of {len(folders)} runs has no folder of its own; add --output_path DIR")
-    paths = list(
-        dict.fromkeys(path for folder in folders for path in (every(folder) if arguments.all else current(folder, say)))
-    )
+    paths = list(dict.fromkeys(path for folder in folders for path in current(folder, say, arguments.all)))
     to, names = user_path(arguments.output_path or paths[0].parent), [path.resolve().parent.name for path in paths]
     title = names[0] if len(set(names)) == 1 else f"{len(set(names))} runs"
     sources = {f"{name}/{path.name}": rescore(path).kept_at(path) for name, path in zip(names, paths, strict=True)}

@@ -25,7 +25,7 @@ from traitbench.tasks.block import Facts
 from traitbench.tasks.task import Task
 from traitbench.types import digest
 
-__all__ = ["Graded", "computed", "current", "every", "graded", "rescore", "task_of"]
+__all__ = ["Graded", "computed", "current", "graded", "rescore", "task_of"]
 
 
 class Graded(NamedTuple):
@@ -42,23 +42,28 @@ _OWN = re.compile(r"[\w.]+:[\w.<>]+(:.*)?")
 """What a plan calls a task of the caller's own: module:Class, or module:Class:id of an object."""
 
 
-def current(named: str | Path, tell: Callable[[str], None]) -> list[Path]:
+def current(named: str | Path, tell: Callable[[str], None], every: bool = False) -> list[Path]:
     """The results files of a run that count, one of each design, oldest first; a results file stands for itself.
 
     `named` is the run's folder or the beginning of its name (see `find_run`). A folder holds one plan, but may have
     been measured again, with changed weights too, and folders of older versions hold several plans. Of one design the
-    newest counts, a whole run before a limited one; `tell` gets a line on each that is passed over. BadData where
-    there is none.
+    newest counts, a whole run before a limited one; `tell` gets a line on each that is passed over. With `every` none
+    is, and `named` may be a folder of runs. BadData where there is none.
     """
-    run = find_run(named)
-    found = sorted(run.glob("results_*.json")) if run.is_dir() else [run]
-    kept = {path: _read(path) for path in found if path.is_file()}
+    whole = every and user_path(named).is_dir()
+    run = user_path(named) if whole else find_run(named)
+    results = sorted((run.rglob if whole else run.glob)("results_*.json"), key=lambda path: path.name)
+    found = [path for path in (results if run.is_dir() else [run]) if path.is_file()]
+    for folder in dict.fromkeys(path.parent for path in found):
+        _journal(folder / "responses.jsonl", tell)
+    if every and found:
+        return found
+    kept = {path: _read(path) for path in found}
     for path, facts in list(kept.items()):
         if run.is_dir() and (apart := strays(run, facts.config)):
             del kept[path]
             told = ", ".join(apart)
             tell(f"passed over {path}: it is of another plan than its folder ({told}); copy it back to its own")
-    _journal((run if run.is_dir() else run.parent) / "responses.jsonl", tell)
     if not kept:
         raise BadData(f"{run} holds no results_*.json; expected a folder that `traitbench run` wrote")
     designs: dict[str, list[Path]] = {}
@@ -80,18 +85,6 @@ def _journal(path: Path, tell: Callable[[str], None]) -> None:
     wrong = damaged(path)[1] if path.is_file() else []
     if wrong:
         tell(f"{fault(path, wrong)}; the numbers shown are of the samples beside it")
-
-
-def every(named: str | Path) -> list[Path]:
-    """Every results file of a run, or of a folder of runs, also those that `current` passes over; oldest first.
-
-    BadData where there is none.
-    """
-    place = user_path(named) if user_path(named).is_dir() else find_run(named)
-    found = sorted(place.rglob("results_*.json"), key=lambda path: path.name) if place.is_dir() else [place]
-    if not found:
-        raise BadData(f"{place} holds no results_*.json; expected what `traitbench run` wrote, in it or in its folders")
-    return found
 
 
 def _design(kept: Kept) -> str:
@@ -190,10 +183,10 @@ def _unseen(labels: Sequence[str], arguments: Sequence[str]) -> str | None:
     """The first label that a kept prompt does not show behind those before it; None too where no prompt is kept."""
     at = 0
     for label in labels if arguments else ():
-        found = [place for form in (label, json.dumps(label)[1:-1]) if (place := arguments[0].find(form, at)) >= 0]
-        if not found:
+        # A prompt that went out as JSON holds it escaped.
+        at = max(arguments[0].find(label, at), arguments[0].find(json.dumps(label)[1:-1], at)) + 1
+        if not at:
             return label
-        at = min(found) + 1
     return None
 
 

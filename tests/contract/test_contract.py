@@ -216,7 +216,14 @@ def test_a_plan_that_no_backend_can_serve_is_refused_before_anything_heavy() -> 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     code, *found = done.stdout.split()
     assert code == "2" and "backends that can: hf, vllm" in done.stderr
-    heavy = {"torch", "transformers", "scipy.special", "scipy.stats", "pandas", "traitbench.tasks.questionnaire.summary"}
+    heavy = {
+        "torch",
+        "transformers",
+        "scipy.special",
+        "scipy.stats",
+        "pandas",
+        "traitbench.tasks.questionnaire.summary",
+    }
     assert "traitbench.runs.prepare" in found and not set(found) & heavy
 
 

@@ -148,7 +148,12 @@ def test_whoever_reads_a_run_says_that_a_kept_answer_was_changed(
     assert main(["score", folder, "--format", "json"]) == 0
     whole = capsys.readouterr()
     changed(file(runs, "responses.jsonl"), 2, "-", "-1")
-    for words in (["score", folder, "--format", "json"], ["report", folder], ["compare", folder, folder]):
+    for words in (
+        ["score", folder, "--format", "json"],
+        ["score", folder, "--all", "--format", "json"],
+        ["report", folder],
+        ["compare", folder, folder],
+    ):
         assert main(words) == 0
         told = capsys.readouterr()
         assert "responses.jsonl: damaged or changed in line 3;" in told.err, words
