@@ -19,7 +19,7 @@ from traitbench.files import read_bytes
 from traitbench.store import guarded, locked, sealed, unsealed, write_bytes
 from traitbench.types import Response
 
-__all__ = ["RunFolder", "damaged"]
+__all__ = ["RunFolder", "damaged", "fault"]
 
 _BEGUN = frozenset({".lock", "run.json", "responses.jsonl"})
 """What there is of a run of which nothing is answered yet."""
@@ -129,10 +129,11 @@ def _read(path: Path) -> bytes:
 def damaged(path: Path) -> tuple[int, list[int]]:
     """How many lines a responses.jsonl has, and which of them are damaged, counted from 1; nothing is changed.
 
-    An incomplete last line, as a kill leaves it, is none of them.
+    A line whose checksum holds is whole, and is not read further. An incomplete last line, as a kill leaves it, is none
+    of them.
     """
     lines = _read(path).split(b"\n")[:-1]
-    return len(lines), [number for number, line in enumerate(lines, 1) if _response(line) is None]
+    return len(lines), [n for n, line in enumerate(lines, 1) if unsealed(line)[1] is not True and not _response(line)]
 
 
 def fault(path: Path, wrong: Sequence[int]) -> str:
