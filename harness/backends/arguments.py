@@ -16,8 +16,8 @@ __all__ = ["ARGUMENTS", "HFArguments", "VLLMArguments", "check_arguments"]
 Precision = Literal["float32", "bfloat16", "float16", "auto"]
 
 
-class HFArguments(Record):
-    """How the weights are read and run."""
+class _Weights(Record):
+    """How weights are read."""
 
     dtype: Precision | None = None
     """None: float32 on the CPU and the checkpoint's own elsewhere, as auto everywhere."""
@@ -25,19 +25,18 @@ class HFArguments(Record):
     """Branch, tag or commit on the hub."""
     trust_remote_code: bool = False
     """Run code that comes with the checkpoint."""
+
+
+class HFArguments(_Weights):
+    """How the weights are read and run."""
+
     packed: bool = True
     """Put items with a common beginning into one row; false runs every prompt by itself."""
 
 
-class VLLMArguments(Record):
+class VLLMArguments(_Weights):
     """How the engine is started; the names are vLLM's."""
 
-    dtype: Precision | None = None
-    """None: float32 on the CPU and the checkpoint's own elsewhere, as auto everywhere."""
-    revision: str | None = Field(default=None, coerce_numbers_to_str=True)
-    """Branch, tag or commit on the hub."""
-    trust_remote_code: bool = False
-    """Run code that comes with the checkpoint."""
     max_model_len: int | None = Field(default=None, ge=1)
     """Tokens of the longest prompt with its answer; None: what the model takes, at most 8192."""
     max_num_batched_tokens: int | None = Field(default=None, ge=1)
