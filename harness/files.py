@@ -7,15 +7,28 @@ yaml.YAMLError), so that each reader says in its own words what it expected.
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import stat
 import zlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-__all__ = ["LARGEST", "RATIO", "SMALL", "parsed", "parsed_yaml", "read_bytes", "read_text", "unzipped", "user_path"]
+__all__ = [
+    "LARGEST",
+    "RATIO",
+    "SMALL",
+    "contents",
+    "parsed",
+    "parsed_yaml",
+    "read_bytes",
+    "read_text",
+    "unzipped",
+    "user_path",
+]
 
 LARGEST = 2 << 30
 """Bytes of a file that is read whole, packed or not."""
@@ -46,6 +59,20 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
         if about.st_size > largest:
             raise OSError(errno.EFBIG, f"it has {about.st_size:,} bytes, over {largest:,}", str(path))
         return handle.read()
+
+
+def contents(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Digest the files that settings name: a file of the same name with other contents is another setting."""
+    found = {}
+    for name, value in settings.items():
+        # Not Path.is_file: a text may be too long for a path, or hold a zero.
+        place = user_path(value) if isinstance(value, str) and value else None
+        if place is not None and (os.path.isdir(place) or os.path.isfile(place)):
+            total = hashlib.sha256()
+            for part in sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]:
+                total.update(part.name.encode() + hashlib.sha256(part.read_bytes()).digest())
+            found[name] = total.hexdigest()[:16]
+    return found
 
 
 def read_text(path: Path, encoding: str = "utf-8-sig", largest: int = SMALL) -> str:

@@ -13,19 +13,18 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Any, TypeVar
 
 from traitbench.errors import BadData
-from traitbench.files import parsed, read_bytes, unzipped, user_path
+from traitbench.files import parsed, read_bytes, unzipped
 from traitbench.types import Record
 
 __all__ = [
     "check_samples",
-    "contents",
     "draft",
     "guarded",
     "locked",
@@ -68,20 +67,6 @@ def locked(folder: Path, otherwise: str) -> Iterator[None]:
         yield
     finally:
         lock.close()
-
-
-def contents(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Digest the files that settings name: a file of the same name with other contents is another setting."""
-    found = {}
-    for name, value in settings.items():
-        # Not Path.is_file: a text may be too long for a path, or hold a zero.
-        place = user_path(value) if isinstance(value, str) and value else None
-        if place is not None and (os.path.isdir(place) or os.path.isfile(place)):
-            total = hashlib.sha256()
-            for part in sorted(p for p in place.iterdir() if p.is_file()) if place.is_dir() else [place]:
-                total.update(part.name.encode() + hashlib.sha256(part.read_bytes()).digest())
-            found[name] = total.hexdigest()[:16]
-    return found
 
 
 def guarded(action: Any, path: Path) -> Any:

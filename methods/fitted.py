@@ -7,10 +7,11 @@ from pathlib import Path
 
 from traitbench import controls
 from traitbench.errors import BadData, TraitbenchUsage
+from traitbench.files import contents
 from traitbench.methods import METHODS
 from traitbench.methods.bench import Bench
 from traitbench.methods.method import Method
-from traitbench.store import contents, read_json, write_json
+from traitbench.store import read_json, write_json
 from traitbench.types import Control, Target, digest
 
 __all__ = ["fitted", "is_kept", "name_of"]

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData
-from traitbench.files import user_path
-from traitbench.store import contents, read_json
+from traitbench.files import contents, user_path
+from traitbench.store import read_json
 from traitbench.tables import plain
 from traitbench.types import digest
 

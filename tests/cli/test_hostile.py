@@ -16,9 +16,9 @@ from said import Said, Say
 from traitbench import inventories
 from traitbench.backends.respondents import Respondent, forgotten
 from traitbench.errors import BadData, UnknownName
-from traitbench.files import parsed, parsed_yaml, unzipped
+from traitbench.files import contents, parsed, parsed_yaml, unzipped
 from traitbench.humans.likeness import norm_group
-from traitbench.store import contents, read_json
+from traitbench.store import read_json
 
 RUN = "run --model scripted:person --tasks mini_ipip --limit 2 --scoring choice --bootstrap_iters 20 -o out"
 ITEMS = json.loads((Path(inventories.__file__).parent / "mini_ipip.json").read_text("utf-8"))
