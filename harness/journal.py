@@ -113,8 +113,8 @@ def _sealed(key: str, response: Response) -> str:
         line = json.dumps(row, ensure_ascii=False, allow_nan=False)
     except ValueError:
         raise BadData(
-            f"the answer to {key[:12]} holds a number that is not finite, so that nothing of its batch is kept; with "
-            "half precision numbers may overflow: try --model_args dtype=float32 or bfloat16"
+            f"the answer to {key[:12]} holds a number that is not finite, so that nothing of its batch is kept; "
+            "expected finite ones: take a weaker control, another model, or, in half precision, another dtype"
         ) from None
     return sealed(line)
 

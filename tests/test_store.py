@@ -131,7 +131,7 @@ def test_lines_of_before_there_were_checksums_are_read(folder: RunFolder) -> Non
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_number_that_is_not_finite_is_never_kept(folder: RunFolder, number: float) -> None:
     before = (folder.path / "responses.jsonl").read_bytes()
-    with folder.open(), pytest.raises(BadData, match=r"not finite.*dtype=float32"):
+    with folder.open(), pytest.raises(BadData, match=r"not finite.*another dtype"):
         folder.append({"good": ANSWERS["key1"], "bad": Response(loglik=number, tokens=3)})
     assert (folder.path / "responses.jsonl").read_bytes() == before
 
