@@ -18,8 +18,6 @@ from traitbench.types import TRAITS, Record, is_name, named
 
 __all__ = ["Document", "Finding", "findings", "read", "structural", "text_hash"]
 
-_ITEMS = 2
-"""Items that a scale should have: of one there is neither reliability nor an interval."""
 _BALANCE = 1 / 3
 """A scale whose smaller key half has a smaller share of its items than this is called unbalanced."""
 
@@ -266,7 +264,7 @@ def _balance(raw: Mapping[str, Any], items: Sequence[Mapping[str, Any]], say: Sa
         plus, minus = keys.count(1), keys.count(-1)
         if not plus + minus:
             continue
-        if plus + minus < _ITEMS:
+        if plus + minus == 1:
             say("warning", f"scale {letter!r} ({trait}) has one item: too few for reliability and for an interval")
         if not minus or not plus:
             one = "plus" if plus else "minus"
