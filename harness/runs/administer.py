@@ -64,7 +64,6 @@ def administer(
     items = {name: {item.id: item for item in task.items} for name, task in tasks.items()}
     requests = [request for asked in prepared.requests.values() for request in asked]
     every = [key_of(backend, control, r) for _, control in prepared.conditions for r in requests]
-    check_lengths(prepared, backend)
     outlook = foresee(prepared, backend, requests, every, held)
     progress.plan(outlook.estimate)
     if any(key not in held for key in every):

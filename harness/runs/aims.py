@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
@@ -14,7 +14,7 @@ from traitbench.types import TRAITS, Target, Trait
 if TYPE_CHECKING:
     from traitbench.targets.persons import Participants
 
-__all__ = ["left_out", "meant", "targets"]
+__all__ = ["meant", "targets", "unmeasured"]
 
 
 def meant(target: str | None, tasks: Sequence[Task]) -> str | None:
@@ -84,11 +84,21 @@ def _check_words(aim: Target, method: Method) -> None:
         )
 
 
-def left_out(given: str | None, method: Method, tasks: Sequence[Task]) -> list[Trait]:
-    """Traits that the tasks measure and `all` or `profiles` passes over: the method has no words for them."""
-    if method.knows is None or not method.targets or not (meant(given, tasks) in (None, "all") or drawn(given)):
-        return []
-    return [trait for trait in _measured(tasks) if trait not in method.knows]
+def unmeasured(given: str | None, aimed: Iterable[Trait], method: Method, tasks: Sequence[Task]) -> list[str]:
+    """Say which targets no task measures, and which measured traits `all` or `profiles` passes over.
+
+    The first show what else moves, and no effect; for the others the method has no words.
+    """
+    measured = _measured(tasks)
+    told = (
+        "no effect on it can be shown, only what else moves" if measured else "what the tasks report is no effect on it"
+    )
+    every = method.targets and (meant(given, tasks) in (None, "all") or drawn(given))
+    others = [trait for trait in measured if every and method.knows is not None and trait not in method.knows]
+    return [
+        *(f"no task measures {trait}, so {told}" for trait in aimed if trait not in measured),
+        *(f"{method.name} has no words for {trait}: measured, and not aimed at" for trait in others),
+    ]
 
 
 def _measured(tasks: Sequence[Task]) -> list[Trait]:

@@ -25,7 +25,7 @@ from traitbench.masking import shown
 from traitbench.methods.bench import Bench
 from traitbench.progress import Progress
 from traitbench.runs.administer import administer, check_lengths, key_of
-from traitbench.runs.aims import left_out
+from traitbench.runs.aims import unmeasured
 from traitbench.runs.checkout import git_hash
 from traitbench.runs.checks import check_edits, check_here, check_kinds
 from traitbench.runs.conditions import conditions, once
@@ -161,7 +161,10 @@ def _fitted(prepared: Prepared, backend: Backend, tell: Callable[[str], None], p
     finally:
         if opened is not None:
             opened.close()
-    return prepared.model_copy(update={"conditions": made})
+    prepared = prepared.model_copy(update={"conditions": made})
+    if prepared.method.needs_model:
+        check_lengths(prepared, backend)
+    return prepared
 
 
 def fitter(prepared: Prepared, name: str) -> Backend:
@@ -225,6 +228,7 @@ def _facts(
 ) -> Facts:
     """What of a run its results say beside the numbers; `taken`: when it began, and the seconds since."""
     plan = prepared.plan
+    aimed = dict.fromkeys(trait for condition, _ in prepared.conditions for trait in condition.levels)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     cut = [f"--limit {plan.limit}: the {limited(plan.limit)} only, not a score of the instrument"] if plan.limit else []
     notes = [note for task in prepared.tasks for note in task.notes()]
@@ -259,7 +263,7 @@ def _facts(
         total_evaluation_time_seconds=taken[1],
         cost={"fit_seconds": sum(seconds.values()), **cost,
               "peak_memory_bytes": peak, "stored_parameters": sum(held.values())},
-        warnings=cut + _unmeasured(prepared) + _alike(prepared) + notes + told
+        warnings=cut + unmeasured(plan.target, aimed, prepared.method, prepared.tasks) + _alike(prepared) + notes + told
         + remarks(prepared.method, identity),
     )  # fmt: skip
 
@@ -274,20 +278,6 @@ def _contaminated(prepared: Prepared) -> dict[str, int]:
 def _hashes(item: Item) -> tuple[str, ...]:
     """What names the words of an item, and those of the items of an inventory that it is made of."""
     return item.text_hash, *getattr(item, "holds", ())
-
-
-def _unmeasured(prepared: Prepared) -> list[str]:
-    """Say which targets no task measures: they show what else moves, and no effect."""
-    measured = {trait for task in prepared.tasks for trait in task.traits}
-    told = (
-        "no effect on it can be shown, only what else moves" if measured else "what the tasks report is no effect on it"
-    )
-    aimed = dict.fromkeys(trait for condition, _ in prepared.conditions for trait in condition.levels)
-    others = left_out(prepared.plan.target, prepared.method, prepared.tasks)
-    return [
-        *(f"no task measures {trait}, so {told}" for trait in aimed if trait not in measured),
-        *(f"{prepared.plan.method} has no words for {trait}: measured, and not aimed at" for trait in others),
-    ]
 
 
 def _alike(prepared: Prepared) -> list[str]:
