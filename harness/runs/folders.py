@@ -166,14 +166,18 @@ def _beginning(place: Path, name: str, file: str | None) -> list[Path]:
 
 def _within(place: Path) -> str:
     """The runs in a folder that is none itself."""
-    runs = [p.name for p in sorted(place.iterdir()) if _is_run(p, None)] if place.is_dir() else []
+    runs = _runs(place)
     many = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
     return f"; it holds {many}, such as {place / runs[0]}, and score and report take all with --all" if runs else ""
 
 
+def _runs(place: Path) -> list[str]:
+    return [p.name for p in sorted(place.iterdir()) if _is_run(p, None)] if place.is_dir() else []
+
+
 def _near(places: Sequence[Path], name: str) -> str:
     """The run whose name is nearest, or else some that there are; nothing where there is none."""
-    runs = [p.name for place in places if place.is_dir() for p in sorted(place.iterdir()) if _is_run(p, None)]
+    runs = [name for place in places for name in _runs(place)]
     bare = {without_digest(each): each for each in runs}
     if close := difflib.get_close_matches(without_digest(name), bare, n=1, cutoff=0.6):
         return f"; did you mean {close[0]!r}?"
