@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,6 +50,28 @@ def test_the_interval_is_that_of_the_paired_t_test() -> None:
     size = 3 / by.std(ddof=1) * np.sqrt(8)
     critical = stats.t.isf(0.025, 7)
     assert line.power == pytest.approx(stats.nct.sf(critical, 7, size) + stats.nct.cdf(-critical, 7, size))
+
+
+def spread(items: int, sd: float) -> Moved:
+    """A scale of as many items of either key, whose differences have mean 0 and this SD within the keys."""
+    half = np.linspace(-1, 1, items // 2)
+    by = np.tile(half / half.std(ddof=1) * sd, 2)
+    then, now = baseline([50.0] * items), baseline(list(50.0 + by))
+    keys = {"openness": {f"i{place}": 1 if place < items // 2 else -1 for place in range(items)}}
+    both = [one.model_copy(update={"tasks": {"t": one.tasks["t"].model_copy(update={"keys": keys})}})
+            for one in (then, now)]  # fmt: skip
+    (line,) = compared(*both, 3, same_model=False).moved
+    return line
+
+
+def test_the_spreads_on_the_page_are_the_largest_with_the_power_to_pass() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "check.md").read_text("utf-8")
+    told = re.findall(r"^\| (\d+) \| `\w+` \| ([\d.]+) \|$", page, re.M)
+    assert [int(items) for items, _ in told] == [4, 10, 24, 60]
+    for items, sd in told:
+        below, above = spread(int(items), float(sd) - 0.05), spread(int(items), float(sd) + 0.05)
+        assert below.power is not None and above.power is not None and below.power >= 0.80 > above.power
+        assert (below.verdict, above.verdict) == ("pass", "inconclusive")
 
 
 @pytest.mark.parametrize(
