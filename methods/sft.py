@@ -7,10 +7,10 @@ After BIG5-CHAT (Li et al., 2024).
 3. Train a LoRA (rank 8, one epoch, cosine) by cross-entropy on the tokens of the replies alone.
 4. In use, put the sentence of the level aimed at in front again.
 
-Where it departs: the adapter of the step with the lowest held-out loss is kept, since a small set is soon learnt by
-heart; learning rate and batch are chosen by held-out loss where several are given; and `adapters=each` trains one
-adapter a level, with the sentence left out of half of its examples, and is used without any: does the trait hold
-unconditionally?
+Where it departs: of the steps that leave neutral prose in order the adapter of that with the lowest held-out loss is
+kept, since a small set is soon learnt by heart; learning rate and batch are chosen by held-out loss where several are
+given; and `adapters=each` trains one adapter a level, with the sentence left out of half of its examples, and is used
+without any: does the trait hold unconditionally?
 
 Whether it found anything is tested against an adapter of shuffled labels, on held-out scenes (`training.finding`).
 """
@@ -42,7 +42,7 @@ class Sft(Method):
     """A LoRA trained on replies of the level aimed at."""
 
     name = "sft"
-    version = "2"
+    version = "3"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model: ClassVar[bool] = True
@@ -101,8 +101,8 @@ class Sft(Method):
                 self.chosen(part, target)
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
-        """The dialogues, the sentences that name their levels, and the items that they are held against."""
-        return trained_on(opened(self.config.data, [target]), bench)
+        """The dialogues, the sentences that name their levels, the items that they are held against, neutral prose."""
+        return trained_on(opened(self.config.data, [target]), bench) | material.prose()
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Train the adapter for `target`, or the one for all; the same one is not trained twice."""

@@ -28,7 +28,7 @@ from pydantic import Field, model_validator
 from traitbench import controls
 from traitbench.controls.adapters import parameters
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
-from traitbench.methods import dialogues
+from traitbench.methods import dialogues, material
 from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.method import Method
 from traitbench.methods.sft import instruction, opened, trained_on
@@ -75,7 +75,7 @@ class P_Tailor(Method):
     """
 
     name = "p_tailor"
-    version = "2"
+    version = "3"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True
@@ -160,8 +160,8 @@ class P_Tailor(Method):
         self._corpus()
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
-        """The dialogues, the sentences that name their levels, and the items that they are held against."""
-        return trained_on(self._corpus(), bench)
+        """The dialogues, the sentences that name their levels, the items that they are held against, neutral prose."""
+        return trained_on(self._corpus(), bench) | material.prose()
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Train, or take what was trained for another target, and fold.

@@ -27,6 +27,7 @@ from traitbench.backends.backend import Options
 from traitbench.controls.adapters import parameters
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods.dialogues import leaks
+from traitbench.methods.material import prose
 from traitbench.methods.method import Method
 from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.data import Building, Persona, build, marker
@@ -55,7 +56,7 @@ class PersLLM(Method):
     """A LoRA trained to be one character, or to live as a trait pole describes."""
 
     name = "persllm"
-    version = "2"
+    version = "3"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "character"})
     needs_model: ClassVar[bool] = True
@@ -135,7 +136,7 @@ class PersLLM(Method):
                 character_of(target)
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
-        """The texts of the whole cast, what questions and instructions are made of, and the items of the audit."""
+        """The texts of the cast, what questions and instructions are made of, items of the audit, and neutral prose."""
         assert target is not None
         cast = [each.model_dump(mode="json") for each in _cast(character_of(target))]
         # Sets have no order of their own.
@@ -143,7 +144,7 @@ class PersLLM(Method):
             key: sorted(value) if isinstance(value, frozenset) else value
             for key, value in questions.texts().model_dump().items()
         }
-        return {"characters": digest(cast), "questions": digest(made_of)} | leaks.read()
+        return {"characters": digest(cast), "questions": digest(made_of)} | leaks.read() | prose()
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the data of the whole cast, then train the two stages for `target`."""

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitbench.backends.fingerprints import fingerprint
 from traitbench.errors import BadData, MissingExtra
+from traitbench.methods.material import prose
 from traitbench.methods.training.examples import Example, Extension, LossPoint, example
 from traitbench.methods.training.recipes import Recipe
 from traitbench.store import locked, read_json, write_json
@@ -37,7 +38,8 @@ __all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra
            "settled", "train"]  # fmt: skip
 
 _NOTE = "trained.json"
-_FORMAT = 2
+_HALVINGS = 4
+_FORMAT = 3
 """Of what is kept in the cache: raise it when an equal recipe trains another adapter."""
 
 
@@ -47,7 +49,9 @@ class Trial(Record):
     lr: float
     batch: int
     held_out: float | None
-    """Lowest loss on what is held out; None where the run went out of bounds and none is a number."""
+    """Lowest loss on what is held out; None where the run went out of bounds: no number, or over the limit."""
+    perplexity: float | None = None
+    """Of neutral text at its end, over that without the adapter."""
     seconds: float
 
 
@@ -63,7 +67,7 @@ class Trained(Record):
     planned: int
     """Steps, had it not been stopped before."""
     best_step: int
-    """The step with the lowest held-out loss, whose adapter was kept."""
+    """The step with the lowest held-out loss of those under the limit of perplexity, whose adapter was kept."""
     tokens: int
     """Trained on, padding left out, every epoch counted; both replies of a pair."""
     seconds: float
@@ -79,8 +83,24 @@ class Trained(Record):
 
     @property
     def lowest(self) -> float | None:
-        """The lowest loss on what is held out; None where none is a number."""
-        return min((point.held_out for point in self.curve if point.held_out is not None and point.step), default=None)
+        """The lowest loss on what is held out, of steps under the limit of perplexity; None where there is none."""
+        found = [p.held_out for p in self.curve if p.step and p.held_out is not None and self._sound(p)]
+        return min(found, default=None)
+
+    @property
+    def harmful(self) -> bool:
+        """Whether a loss is a number, and every such step is over the limit."""
+        known = any(point.step and point.held_out is not None for point in self.curve)
+        return known and self.lowest is None
+
+    @property
+    def perplexity(self) -> float | None:
+        """Of neutral text under the adapter that was kept, over that without; None where it was not measured."""
+        return next((point.perplexity for point in self.curve if point.step == self.best_step), None)
+
+    def _sound(self, point: LossPoint) -> bool:
+        limit = self.recipe.max_perplexity
+        return limit is None or (point.perplexity is not None and point.perplexity <= limit)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -92,6 +112,7 @@ class Trained(Record):
             "planned_steps": self.planned,
             "best_step": self.best_step,
             "chosen_on": "held-out loss",
+            "perplexity": self.perplexity,
             "tokens": self.tokens,
             "examples": self.examples,
             "losses": [point.model_dump(mode="json", exclude_none=True) for point in self.curve],
@@ -135,7 +156,8 @@ def search(bench: Bench, plan: Recipe, attempt: Callable[[float, int], Trial]) -
     if best.held_out is None:
         rates = ", ".join(f"{trial.lr:g}" for trial in trials)
         raise BadData(
-            f"no learning rate of {rates} leaves a held-out loss that is a number; give lower ones, e.g. --method_args "
+            f"no learning rate of {rates} leaves a held-out loss that is a number and a perplexity of neutral text "
+            f"under {plan.max_perplexity or math.inf:g} times that without; give lower ones, e.g. --method_args "
             f"'lr=[{min(t.lr for t in trials) / 100:g},{min(t.lr for t in trials) / 10:g}]'"
         )
     if _wider(trials) is not None and plan.widen:
@@ -153,7 +175,7 @@ def _trial(
         update={"lr": (lr,), "batch": (batch,), "match_steps": plan.trial_steps, "evaluations": 1, "patience": None}
     )
     found = _trained(bench, f"trying lr {lr:g}, batch {batch}", short, rows, held, **extra)
-    return Trial(lr=lr, batch=batch, held_out=found.lowest, seconds=found.seconds)
+    return Trial(lr=lr, batch=batch, held_out=found.lowest, perplexity=found.perplexity, seconds=found.seconds)
 
 
 def _best(trials: Sequence[Trial]) -> Trial:
@@ -161,10 +183,18 @@ def _best(trials: Sequence[Trial]) -> Trial:
 
 
 def _wider(trials: Sequence[Trial]) -> tuple[float, int] | None:
-    """The rate beyond the best, where that is at an end of those tried with its batch; None where it lies inside."""
+    """The rate beyond the best, where that is at an end of those tried with its batch; None where it lies inside.
+
+    Where every run went over the limit of perplexity, the one below the lowest.
+    """
     best = _best(trials)
     rates = sorted({trial.lr for trial in trials if trial.batch == best.batch})
-    if best.held_out is None or len(rates) < 2 or best.lr not in (rates[0], rates[-1]):
+    if len(rates) < 2:
+        return None
+    if best.held_out is None:
+        harmful = any(trial.perplexity is not None for trial in trials)
+        return (rates[0] * (rates[0] / rates[1]), best.batch) if harmful else None
+    if best.lr not in (rates[0], rates[-1]):
         return None
     neighbour = rates[1] if best.lr == rates[0] else rates[-2]
     return best.lr * (best.lr / neighbour), best.batch
@@ -183,8 +213,12 @@ def train(
     *,
     extension: Extension | None = None,
     start: Path | None = None,
+    anyhow: bool = False,
 ) -> Trained:
-    """Train an adapter on `rows` and keep the one with the lowest loss on `held`.
+    """Train an adapter on `rows` and keep the one with the lowest loss on `held` under the limit of perplexity.
+
+    Where every step is over the limit, it is trained again at half the learning rate, a few times; `anyhow`: it is only
+    measured, and the limit decides nothing.
 
     `what` names the run to the user. `start` is a PEFT folder to go on from; DPO then takes a frozen copy of it for its
     reference, else the base model. Kept in the bench's cache by all that decides it; a killed run resumes from its
@@ -192,9 +226,19 @@ def train(
     train on, or where the held-out loss ends as no number.
     """
     found = _trained(bench, what, plan, rows, held, extension=extension, start=start)
-    if found.lowest is None:
+    for _ in range(_HALVINGS):
+        if anyhow or not found.harmful:
+            break
+        plan = plan.model_copy(update={"lr": (plan.lr[0] / 2,)})
+        bench.tell(
+            f"{what}: at a learning rate of {found.recipe.lr[0]:g} every step takes the perplexity of neutral text "
+            f"over {plan.max_perplexity:g} times that without; {plan.lr[0]:g} is tried"
+        )
+        found = _trained(bench, what, plan, rows, held, extension=extension, start=start)
+    if found.lowest is None and not (anyhow and found.harmful):
+        why = "every step breaks the limit of perplexity" if found.harmful else "no held-out loss is a number"
         raise BadData(
-            f"{what}: at a learning rate of {plan.lr[0]:g} no held-out loss is a number; give a lower one, e.g. "
+            f"{what}: at a learning rate of {plan.lr[0]:g} {why}; give a lower one, e.g. "
             f"--method_args lr={plan.lr[0] / 10:g}"
         )
     return found
@@ -215,6 +259,7 @@ def _trained(
     decides = [
         bench.backend.identity, plan.model_dump(mode="json"), bench.seed, digest([r.model_dump() for r in rows]),
         digest([r.model_dump() for r in held]), extension.identity if extension else None, _start_name(start), _FORMAT,
+        prose() if plan.max_perplexity is not None else None,
     ]  # fmt: skip
     name = digest(decides)
     folder = bench.cache / f"training-{name}"

@@ -43,6 +43,8 @@ class LossPoint(Record):
     """Of pairs, held out: share of them whose chosen reply gained more; orpo: is the likelier; None of kto."""
     margin: float | None = None
     """Of pairs, held out: mean difference of the rewards."""
+    perplexity: float | None = None
+    """Of neutral text, over that without the adapter; measured where a limit is set."""
 
 
 class Extension(ABC):

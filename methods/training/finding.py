@@ -75,7 +75,9 @@ def seek(
     made = []
     for labels, some in (("its labels", rows), ("shuffled labels", shuffled)):
         added = extension() if extension is not None else None
-        made.append(train(bench, f"{what}: {budget} steps on {labels}", short, some, held, extension=added))
+        made.append(
+            train(bench, f"{what}: {budget} steps on {labels}", short, some, held, extension=added, anyhow=True)
+        )
     score = score or (lambda at, folder: likelihoods(at, folder, held, plan.device_batch))
     name = digest(["find", *(one.name for one in made), digest([row.model_dump() for row in held])])
     found = bench.once(

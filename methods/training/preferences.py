@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
     from trl.experimental.utils import DPODataCollatorWithPadding
 
+from traitbench.methods.training.bounds import Bounded
 from traitbench.methods.training.examples import Example, Extension
 from traitbench.methods.training.recipes import Recipe
 from traitbench.methods.training.settings import rate
@@ -121,7 +122,7 @@ class Scheduled:
         return self.lr_scheduler
 
 
-class _Pairs(Scheduled, DPOTrainer):  # type: ignore[misc]
+class _Pairs(Bounded, Scheduled, DPOTrainer):  # type: ignore[misc]
     """DPO on rows that are tokenised already."""
 
     extension: Extension | None = None
@@ -130,7 +131,7 @@ class _Pairs(Scheduled, DPOTrainer):  # type: ignore[misc]
         return dataset
 
 
-class _Apart(Scheduled, KTOTrainer):  # type: ignore[misc]
+class _Apart(Bounded, Scheduled, KTOTrainer):  # type: ignore[misc]
     """KTO on rows that are tokenised already, with the replies of its reference point beside them."""
 
     extension: Extension | None = None
@@ -139,7 +140,7 @@ class _Apart(Scheduled, KTOTrainer):  # type: ignore[misc]
         return dataset
 
 
-class _Odds(Scheduled, ORPOTrainer):  # type: ignore[misc]
+class _Odds(Bounded, Scheduled, ORPOTrainer):  # type: ignore[misc]
     """ORPO on rows that are tokenised already; it counts the tokens itself, which TRL's does not."""
 
     extension: Extension | None = None

@@ -61,6 +61,9 @@ class Training(Record):
     """Whether a second, short training on shuffled labels of the poles tests if anything was found."""
     find_steps: int | None = Field(default=None, ge=1)
     """Steps of that training and of the one that it is compared with; None: those of a short run that chooses rates."""
+    max_perplexity: float = Field(default=2.0, gt=1)
+    """Largest perplexity of neutral text, over that without the adapter, of a step whose adapter may be kept, and of a
+    short run whose learning rate may be taken."""
     cutoff: int = Field(default=1024, ge=8)
     """Longest example in tokens; a longer one is an error."""
     device_batch: int = Field(default=8, ge=1)
@@ -97,6 +100,8 @@ class Recipe(Record):
     match_steps: int | None = None
     find_steps: int | None = None
     """Steps of the trainings that test whether anything was found; None: `trial_steps`."""
+    max_perplexity: float | None = 2.0
+    """None: it is not measured."""
     cutoff: int = 1024
     device_batch: int = 8
     gradient_checkpointing: bool | None = None

@@ -37,7 +37,7 @@ def arguments(plan: Recipe, rows: int, folder: Path, seed: int, gpu: bool) -> di
         "save_steps": every,
         "save_total_limit": 2,
         "load_best_model_at_end": True,
-        "metric_for_best_model": "eval_loss",
+        "metric_for_best_model": "eval_loss" if plan.max_perplexity is None else "eval_bounded",
         "greater_is_better": False,
         "restore_callback_states_from_checkpoint": True,
         "bf16": gpu,

@@ -19,6 +19,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from traitbench.backends.lengths import padding
 from traitbench.controls.adapters import Base, copy_adapter
 from traitbench.errors import BadData
+from traitbench.methods.training.bounds import Bounded, prose
 from traitbench.methods.training.checkpoints import last_whole, seal
 from traitbench.methods.training.examples import Example, Extension, LossPoint
 from traitbench.methods.training.lending import lent, quiet, unrounded
@@ -48,7 +49,10 @@ def run(
     with quiet(), lent(backend, plan.four_bit) as model, torch.random.fork_rng():
         torch.manual_seed(bench.seed)
         try:
+            limit = plan.max_perplexity
+            watched = None if limit is None else prose(bench, held, extension, plan.device_batch)
             trainer = _trainer(model, backend.tokenizer, plan, rows, held, folder, bench.seed, extension, start)
+            trainer.prose, trainer.limit = watched, limit or math.inf
             for lora in trainer.model.peft_config.values():
                 # With a name PEFT asks the hub, at every checkpoint, whether the base model's vocabulary has grown.
                 lora.base_model_name_or_path = None
@@ -138,7 +142,7 @@ class _Collator:
         return {**batch, "slots": torch.tensor(slots)} if slots else batch
 
 
-class _Replies(Scheduled, SFTTrainer):  # type: ignore[misc]
+class _Replies(Bounded, Scheduled, SFTTrainer):  # type: ignore[misc]
     """SFT on the replies, with what an extension adds."""
 
     extension: Extension | None = None
@@ -226,6 +230,7 @@ def _curve(history: Sequence[dict[str, Any]]) -> tuple[LossPoint, ...]:
         "eval_loss": "held_out",
         "eval_rewards/accuracies": "accuracy",
         "eval_rewards/margins": "margin",
+        "eval_perplexity": "perplexity",
     }
     for entry in history:
         mine = points.setdefault(int(entry["step"]), {})

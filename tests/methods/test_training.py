@@ -346,6 +346,62 @@ def test_where_a_grid_goes_on() -> None:
     assert next_of(3.0, 2.0, None) is None
 
 
+@pytest.mark.parametrize("dpo", [False, True])
+def test_prose_is_measured_at_each_step_as_a_run_measures_it(make: Bencher, backend: HuggingFace, dpo: bool) -> None:
+    plan = (DPO if dpo else SFT).model_copy(update={"max_perplexity": 1e9})
+    bench = make()
+    found = train(bench, "a", plan, texts(backend, 8, dpo=dpo), texts(backend, 4, first=20, dpo=dpo))
+    assert held_out(found, 0).perplexity == pytest.approx(1.0, abs=1e-6)
+    control = Control(adapter=found.adapter, weights=adapter_digest(found.adapter))
+    assert found.perplexity == pytest.approx(bench.perplexity(control), rel=1e-5) and found.perplexity != 1.0
+    assert found.summary["perplexity"] == found.perplexity and not found.harmful
+
+
+LONG = SFT.model_copy(update={"lr": (0.005,), "match_steps": 12, "evaluations": 6, "max_perplexity": 1e9})
+"""Here held-out loss falls to the end, and from the fourth step on the perplexity of prose rises."""
+
+
+def test_a_step_over_the_limit_is_not_kept_whatever_its_loss(make: Bencher, backend: HuggingFace) -> None:
+    rows, held = texts(backend, 8), texts(backend, 4, first=20)
+    free = train(make("free"), "a", LONG, rows, held)
+    measured = {p.step: (p.held_out, p.perplexity) for p in free.curve if p.step and p.perplexity is not None}
+    assert list(measured) == [2, 4, 6, 8, 10, 12] and free.best_step == 12
+    assert measured[4][1] < measured[6][1] < measured[8][1] < measured[12][1]  # type: ignore[operator]
+    limit = (measured[6][1] + measured[8][1]) / 2  # type: ignore[operator]
+    bound = train(make("bound"), "a", LONG.model_copy(update={"max_perplexity": limit}), rows, held)
+    assert bound.curve == free.curve and bound.best_step == 6 and bound.lowest == measured[6][0]
+    under_it, over_it = (Control(adapter=one.adapter, weights=adapter_digest(one.adapter)) for one in (bound, free))
+    assert make().perplexity(under_it) <= limit < make().perplexity(over_it)
+
+
+def test_a_rate_over_the_limit_is_not_chosen_and_halved_where_it_is_the_only_one(
+    make: Bencher, backend: HuggingFace
+) -> None:
+    rows, held = texts(backend, 8), texts(backend, 4, first=20)
+    plan = LONG.model_copy(update={"lr": (0.002, 0.005), "trial_steps": 12, "widen": 0})
+    free, trials = settled(make("free"), plan, rows, held)
+    slow, fast = (trial.perplexity for trial in trials)
+    assert free.lr == (0.005,) and slow is not None and fast is not None and slow < fast
+    bound = {"max_perplexity": (slow + fast) / 2}
+    chosen, trials = settled(make("a"), plan.model_copy(update=bound), rows, held)
+    assert chosen.lr == (0.002,) and [trial.held_out is None for trial in trials] == [False, True]
+    said: list[str] = []
+    alone = LONG.model_copy(update={**bound, "evaluations": 1})
+    found = train(make("a", tell=said.append), "it", alone, rows, held)
+    assert found.recipe.lr == (0.0025,) and found.perplexity is not None and found.perplexity <= (slow + fast) / 2
+    assert len(said) == 1 and said[0].endswith("times that without; 0.0025 is tried")
+    never = alone.model_copy(update={"max_perplexity": 1e-9})
+    with pytest.raises(BadData, match=r"at a learning rate of 0\.0003125 every step breaks the limit of perplexity"):
+        train(make("b"), "it", never, rows, held)
+    assert train(make("b"), "it", never, rows, held, anyhow=True).harmful
+
+
+def test_where_every_rate_breaks_the_limit_lower_ones_are_tried() -> None:
+    over = [Trial(lr=lr, batch=4, held_out=None, perplexity=9.0, seconds=0) for lr in (0.002, 0.01)]
+    assert _wider(over) == (pytest.approx(0.0004), 4)
+    assert _wider([one.model_copy(update={"perplexity": None}) for one in over]) is None
+
+
 def test_rates_out_of_bounds_are_named(make: Bencher, backend: HuggingFace) -> None:
     plan = SFT.model_copy(update={"lr": (1e30, 1e34), "trial_steps": 2})
     with pytest.raises(BadData, match=r"no learning rate of 1e\+30, 1e\+34 leaves a held-out loss that is a number"):
