@@ -34,7 +34,8 @@ from traitbench.methods.halving import Sweep
 from traitbench.methods.method import Method
 from traitbench.methods.sft import opened
 from traitbench.methods.strengths import Grid
-from traitbench.methods.training import Trial, check_extra, example, search
+from traitbench.methods.training import check_extra, example
+from traitbench.methods.training.rates import Trial, search
 from traitbench.methods.training.recipes import Recipe, recipe
 from traitbench.types import (
     BIG_FIVE,

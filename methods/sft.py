@@ -27,7 +27,8 @@ from traitbench.methods import dialogues, material
 from traitbench.methods.dialogues import Corpus, Dialogue, Pair, leaks
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting
-from traitbench.methods.training import Example, Trained, Trial, check_extra, example, settled, train
+from traitbench.methods.training import Example, Trained, check_extra, example, train
+from traitbench.methods.training.rates import Trial, settled
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Target, Trait
 

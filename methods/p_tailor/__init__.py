@@ -33,7 +33,8 @@ from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.method import Method
 from traitbench.methods.sft import instruction, opened, trained_on
 from traitbench.methods.strengths import Grid
-from traitbench.methods.training import Example, Trained, check_extra, example, kept, settled, train
+from traitbench.methods.training import Example, Trained, check_extra, example, kept, train
+from traitbench.methods.training.rates import settled
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import draft, read_json, write_json
 from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Message, Record, Target, Trait, digest

@@ -33,7 +33,8 @@ from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.data import Building, Persona, build, marker
 from traitbench.methods.persllm.pairs import Pair, pairs, rivals
 from traitbench.methods.persllm.similarity import cosines
-from traitbench.methods.training import Example, Trained, check_extra, example, settled, train
+from traitbench.methods.training import Example, Trained, check_extra, example, train
+from traitbench.methods.training.rates import settled
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.targets import characters
 from traitbench.targets.characters import Character

@@ -1,8 +1,8 @@
 """Training an adapter: what decides a run, and one function that does it with TRL and PEFT.
 
 1. `example` turns a conversation and its reply into tokens, as a run shows them (`examples`).
-2. `settled` chooses learning rate and batch by the held-out loss of short runs, where a recipe names several, and tries
-   further rates until the best lies between two others.
+2. `rates.settled` chooses learning rate and batch by the held-out loss of short runs, where a recipe names several, and
+   tries further rates until the best lies between two others.
 3. `train` hands rows and recipe to TRL's trainer (`trainers`, told what `settings` say) on the lent model (`lending`).
 4. Held-out loss is measured on the way; the adapter of the best step is kept, and the model is as it was.
 
@@ -13,13 +13,11 @@ run goes on where it was. Nothing heavy is imported before something is trained.
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib.util import find_spec
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,25 +32,12 @@ from traitbench.types import Record, digest
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["Example", "Extension", "LossPoint", "Trained", "Trial", "check_extra", "example", "kept", "search",
-           "settled", "train"]  # fmt: skip
+__all__ = ["Example", "Extension", "LossPoint", "Trained", "check_extra", "example", "kept", "once", "train"]
 
 _NOTE = "trained.json"
 _HALVINGS = 4
 _FORMAT = 3
 """Of what is kept in the cache: raise it when an equal recipe trains another adapter."""
-
-
-class Trial(Record):
-    """A short run that a recipe was chosen by."""
-
-    lr: float
-    batch: int
-    held_out: float | None
-    """Lowest loss on what is held out; None where the run went out of bounds: no number, or over the limit."""
-    perplexity: float | None = None
-    """Of neutral text at its end, over that without the adapter."""
-    seconds: float
 
 
 class Trained(Record):
@@ -133,77 +118,6 @@ def check_extra(four_bit: bool = False) -> None:
             raise MissingExtra("four_bit=true needs bitsandbytes: pip install bitsandbytes")
 
 
-def settled(
-    bench: Bench, plan: Recipe, rows: Sequence[Example], held: Sequence[Example], **extra: Any
-) -> tuple[Recipe, tuple[Trial, ...]]:
-    """Choose between the learning rates and batches of `plan` by the held-out loss of short runs.
-
-    Where the best rate is the lowest or the highest of those tried with its batch, the next one is tried too, as far
-    away as the grid's own step there, `plan.widen` times at most. BadData where every run goes out of bounds.
-    """
-    return search(bench, plan, lambda lr, batch: _trial(bench, plan, lr, batch, rows, held, **extra))
-
-
-def search(bench: Bench, plan: Recipe, attempt: Callable[[float, int], Trial]) -> tuple[Recipe, tuple[Trial, ...]]:
-    """As `settled`; `attempt` makes the short run of a learning rate and a batch."""
-    grid = list(product(plan.lr, plan.batch))
-    if len(grid) == 1:
-        return plan, ()
-    trials = [attempt(lr, batch) for lr, batch in grid]
-    while len(trials) < len(grid) + plan.widen and (wider := _wider(trials)) is not None:
-        trials.append(attempt(*wider))
-    best = _best(trials)
-    if best.held_out is None:
-        rates = ", ".join(f"{trial.lr:g}" for trial in trials)
-        raise BadData(
-            f"no learning rate of {rates} leaves a held-out loss that is a number and a perplexity of neutral text "
-            f"under {plan.max_perplexity or math.inf:g} times that without; give lower ones, e.g. --method_args "
-            f"'lr=[{min(t.lr for t in trials) / 100:g},{min(t.lr for t in trials) / 10:g}]'"
-        )
-    if _wider(trials) is not None and plan.widen:
-        bench.tell(
-            f"the best learning rate, {best.lr:g}, is still the {_end(trials)} of those tried; allow more with "
-            f"--method_args widen={plan.widen * 2}"
-        )
-    return plan.model_copy(update={"lr": (best.lr,), "batch": (best.batch,)}), tuple(trials)
-
-
-def _trial(
-    bench: Bench, plan: Recipe, lr: float, batch: int, rows: Sequence[Example], held: Sequence[Example], **extra: Any
-) -> Trial:
-    short = plan.model_copy(
-        update={"lr": (lr,), "batch": (batch,), "match_steps": plan.trial_steps, "evaluations": 1, "patience": None}
-    )
-    found = _trained(bench, f"trying lr {lr:g}, batch {batch}", short, rows, held, **extra)
-    return Trial(lr=lr, batch=batch, held_out=found.lowest, perplexity=found.perplexity, seconds=found.seconds)
-
-
-def _best(trials: Sequence[Trial]) -> Trial:
-    return min(trials, key=lambda trial: math.inf if trial.held_out is None else trial.held_out)
-
-
-def _wider(trials: Sequence[Trial]) -> tuple[float, int] | None:
-    """The rate beyond the best, where that is at an end of those tried with its batch; None where it lies inside.
-
-    Where every run went over the limit of perplexity, the one below the lowest.
-    """
-    best = _best(trials)
-    rates = sorted({trial.lr for trial in trials if trial.batch == best.batch})
-    if len(rates) < 2:
-        return None
-    if best.held_out is None:
-        harmful = any(trial.perplexity is not None for trial in trials)
-        return (rates[0] * (rates[0] / rates[1]), best.batch) if harmful else None
-    if best.lr not in (rates[0], rates[-1]):
-        return None
-    neighbour = rates[1] if best.lr == rates[0] else rates[-2]
-    return best.lr * (best.lr / neighbour), best.batch
-
-
-def _end(trials: Sequence[Trial]) -> str:
-    return "lowest" if _best(trials).lr == min(trial.lr for trial in trials) else "highest"
-
-
 def train(
     bench: Bench,
     what: str,
@@ -225,7 +139,7 @@ def train(
     last checkpoint. `plan` holds one learning rate and one batch (see `settled`). BadData where nothing is given to
     train on, or where the held-out loss ends as no number.
     """
-    found = _trained(bench, what, plan, rows, held, extension=extension, start=start)
+    found = once(bench, what, plan, rows, held, extension=extension, start=start)
     for _ in range(_HALVINGS):
         if anyhow or not found.harmful:
             break
@@ -234,7 +148,7 @@ def train(
             f"{what}: at a learning rate of {found.recipe.lr[0]:g} every step takes the perplexity of neutral text "
             f"over {plan.max_perplexity:g} times that without; {plan.lr[0]:g} is tried"
         )
-        found = _trained(bench, what, plan, rows, held, extension=extension, start=start)
+        found = once(bench, what, plan, rows, held, extension=extension, start=start)
     if found.lowest is None and not (anyhow and found.harmful):
         why = "every step breaks the limit of perplexity" if found.harmful else "no held-out loss is a number"
         raise BadData(
@@ -244,7 +158,7 @@ def train(
     return found
 
 
-def _trained(
+def once(
     bench: Bench,
     what: str,
     plan: Recipe,
@@ -254,6 +168,7 @@ def _trained(
     extension: Extension | None = None,
     start: Path | None = None,
 ) -> Trained:
+    """As `train`, at the rate of `plan` alone, and whatever became of it."""
     if not rows or not held:
         raise BadData(f"{what}: {len(rows)} examples to train on and {len(held)} held out; expected some of each")
     decides = [

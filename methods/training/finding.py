@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from traitbench.methods.training import Trained, Trial, train
+from traitbench.methods.training import Trained, train
 from traitbench.methods.training.examples import Example, Extension
+from traitbench.methods.training.rates import Trial
 from traitbench.methods.training.recipes import Recipe
 from traitbench.statistics.permutations import compared, flips
 from traitbench.types import Control, Find, digest

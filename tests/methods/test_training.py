@@ -28,8 +28,9 @@ from traitbench.controls.wearing import worn
 from traitbench.errors import BadData
 from traitbench.methods import training
 from traitbench.methods.bench import Bench
-from traitbench.methods.training import Example, Trained, Trial, _wider, example, settled, train, trainers
+from traitbench.methods.training import Example, Trained, example, train, trainers
 from traitbench.methods.training.lending import lent, unrounded
+from traitbench.methods.training.rates import Trial, _wider, settled
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.methods.training.settings import rate
 from traitbench.types import Control, Message

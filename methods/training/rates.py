@@ -1,0 +1,101 @@
+"""Which learning rate and batch a training takes: those that do best in short runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from traitbench.errors import BadData
+from traitbench.methods.training import Example, once
+from traitbench.methods.training.recipes import Recipe
+from traitbench.types import Record
+
+if TYPE_CHECKING:
+    from traitbench.methods.bench import Bench
+
+__all__ = ["Trial", "search", "settled"]
+
+
+class Trial(Record):
+    """A short run that a recipe was chosen by."""
+
+    lr: float
+    batch: int
+    held_out: float | None
+    """Lowest loss on what is held out; None where the run went out of bounds: no number, or over the limit."""
+    perplexity: float | None = None
+    """Of neutral text at its end, over that without the adapter."""
+    seconds: float
+
+
+def settled(
+    bench: Bench, plan: Recipe, rows: Sequence[Example], held: Sequence[Example], **extra: Any
+) -> tuple[Recipe, tuple[Trial, ...]]:
+    """Choose between the learning rates and batches of `plan` by the held-out loss of short runs.
+
+    Where the best rate is the lowest or the highest of those tried with its batch, the next one is tried too, as far
+    away as the grid's own step there, `plan.widen` times at most. BadData where every run goes out of bounds.
+    """
+    return search(bench, plan, lambda lr, batch: _trial(bench, plan, lr, batch, rows, held, **extra))
+
+
+def search(bench: Bench, plan: Recipe, attempt: Callable[[float, int], Trial]) -> tuple[Recipe, tuple[Trial, ...]]:
+    """As `settled`; `attempt` makes the short run of a learning rate and a batch."""
+    grid = list(product(plan.lr, plan.batch))
+    if len(grid) == 1:
+        return plan, ()
+    trials = [attempt(lr, batch) for lr, batch in grid]
+    while len(trials) < len(grid) + plan.widen and (wider := _wider(trials)) is not None:
+        trials.append(attempt(*wider))
+    best = _best(trials)
+    if best.held_out is None:
+        rates = ", ".join(f"{trial.lr:g}" for trial in trials)
+        raise BadData(
+            f"no learning rate of {rates} leaves a held-out loss that is a number and a perplexity of neutral text "
+            f"under {plan.max_perplexity or math.inf:g} times that without; give lower ones, e.g. --method_args "
+            f"'lr=[{min(t.lr for t in trials) / 100:g},{min(t.lr for t in trials) / 10:g}]'"
+        )
+    if _wider(trials) is not None and plan.widen:
+        bench.tell(
+            f"the best learning rate, {best.lr:g}, is still the {_end(trials)} of those tried; allow more with "
+            f"--method_args widen={plan.widen * 2}"
+        )
+    return plan.model_copy(update={"lr": (best.lr,), "batch": (best.batch,)}), tuple(trials)
+
+
+def _trial(
+    bench: Bench, plan: Recipe, lr: float, batch: int, rows: Sequence[Example], held: Sequence[Example], **extra: Any
+) -> Trial:
+    short = plan.model_copy(
+        update={"lr": (lr,), "batch": (batch,), "match_steps": plan.trial_steps, "evaluations": 1, "patience": None}
+    )
+    found = once(bench, f"trying lr {lr:g}, batch {batch}", short, rows, held, **extra)
+    return Trial(lr=lr, batch=batch, held_out=found.lowest, perplexity=found.perplexity, seconds=found.seconds)
+
+
+def _best(trials: Sequence[Trial]) -> Trial:
+    return min(trials, key=lambda trial: math.inf if trial.held_out is None else trial.held_out)
+
+
+def _wider(trials: Sequence[Trial]) -> tuple[float, int] | None:
+    """The rate beyond the best, where that is at an end of those tried with its batch; None where it lies inside.
+
+    Where every run went over the limit of perplexity, the one below the lowest.
+    """
+    best = _best(trials)
+    rates = sorted({trial.lr for trial in trials if trial.batch == best.batch})
+    if len(rates) < 2:
+        return None
+    if best.held_out is None:
+        harmful = any(trial.perplexity is not None for trial in trials)
+        return (rates[0] * (rates[0] / rates[1]), best.batch) if harmful else None
+    if best.lr not in (rates[0], rates[-1]):
+        return None
+    neighbour = rates[1] if best.lr == rates[0] else rates[-2]
+    return best.lr * (best.lr / neighbour), best.batch
+
+
+def _end(trials: Sequence[Trial]) -> str:
+    return "lowest" if _best(trials).lr == min(trial.lr for trial in trials) else "highest"
