@@ -21,8 +21,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from traitbench import controls
@@ -31,12 +29,13 @@ from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods import dialogues, material
 from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.method import Method
+from traitbench.methods.p_tailor.serving import folded, likelihoods
 from traitbench.methods.sft import instruction, opened, trained_on
 from traitbench.methods.strengths import Grid
 from traitbench.methods.training import Example, Trained, check_extra, example, kept, train
 from traitbench.methods.training.rates import settled
 from traitbench.methods.training.recipes import Recipe, Training, recipe
-from traitbench.store import draft, read_json, write_json
+from traitbench.store import read_json, write_json
 from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Message, Record, Target, Trait, digest
 
 if TYPE_CHECKING:
@@ -170,7 +169,7 @@ class P_Tailor(Method):
         UnsupportedControl for what is not poles of the Big Five; BadData for data without one of its poles or with a
         record over the cutoff; MissingExtra without TRL and PEFT.
         """
-        from traitbench.methods.p_tailor.experts import fold, slots
+        from traitbench.methods.p_tailor.experts import slots
 
         row, config = slots(target), self.config
         assert target is not None
@@ -178,8 +177,7 @@ class P_Tailor(Method):
         corpus = self._corpus()
         done = self._done(corpus, bench)
         began = time.perf_counter()
-        with draft(bench.cache / "p_tailor") as place:
-            folder = fold(done.adapter(bench.cache), row, place / "adapter")
+        with folded(bench, done.adapter(bench.cache), row) as folder:
             fit = Fit(
                 method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
                 config=config.model_dump(mode="json"), seed=bench.seed, fitted_on=done.fitted_on,
@@ -245,7 +243,8 @@ class P_Tailor(Method):
         shuffled = [self._example(each, plan.cutoff, bench) for each in turned]
         return seek(
             bench, "p_tailor", plan, trained, rows, shuffled, held, [each.scene for each in parts[1]],
-            extension=lambda: self._experts(weight, bench), score=lambda at, folder: _folded(at, folder, held, plan),
+            extension=lambda: self._experts(weight, bench), 
+            score=lambda at, folder: likelihoods(at, folder, held, plan.device_batch),
         )  # fmt: skip
 
     def _chosen(
@@ -284,17 +283,3 @@ class P_Tailor(Method):
         said = instruction(each.target, bench) if self.config.worded else ()
         messages = (*said, Message(role="user", content=each.input))
         return example(bench.backend, messages, each.output, cutoff, slots=slots(each.target), what=each.where)
-
-
-def _folded(bench: Bench, trained: Path, held: Sequence[Example], plan: Recipe) -> NDArray[np.float64]:
-    """Score each of `held` (examples,) under the adapter that is folded for its own target: nats a token."""
-    from traitbench.methods.p_tailor.experts import fold
-    from traitbench.methods.training.finding import likelihoods
-
-    found = np.zeros(len(held))
-    for row in dict.fromkeys(each.slots for each in held):
-        mine = [n for n, each in enumerate(held) if each.slots == row]
-        with draft(bench.cache / "p_tailor") as place:
-            folder, some = fold(trained, row, place), [held[n] for n in mine]
-            found[mine] = likelihoods(bench, folder, some, plan.device_batch)
-    return found

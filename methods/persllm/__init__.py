@@ -16,14 +16,12 @@ not published; and a trait target is reached by transfer, from a description of 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from traitbench import controls
-from traitbench.backends.backend import Options
 from traitbench.controls.adapters import parameters
 from traitbench.errors import TraitbenchUsage, UnsupportedControl
 from traitbench.methods.dialogues import leaks
@@ -33,6 +31,7 @@ from traitbench.methods.persllm import questions
 from traitbench.methods.persllm.data import Building, Persona, build, marker
 from traitbench.methods.persllm.pairs import Pair, pairs, rivals
 from traitbench.methods.persllm.similarity import cosines
+from traitbench.methods.persllm.writers import spec_of, writer
 from traitbench.methods.training import Example, Trained, check_extra, example, train
 from traitbench.methods.training.rates import settled
 from traitbench.methods.training.recipes import Recipe, Training, recipe
@@ -41,7 +40,6 @@ from traitbench.targets.characters import Character
 from traitbench.types import Aim, Control, Fit, Kind, Message, Target, Trait, digest
 
 if TYPE_CHECKING:
-    from traitbench.backends.backend import Backend
     from traitbench.methods.bench import Bench
 
 __all__ = ["PersLLM", "character_of"]
@@ -130,7 +128,7 @@ class PersLLM(Method):
                 "on dialogues"
             )
         if self.config.writer is not None:
-            _spec(self.config.writer)
+            spec_of(self.config.writer)
         cosines(["a"], ["a"], self.config.retrieval)
         for target in targets:
             if target is not None:
@@ -154,9 +152,9 @@ class PersLLM(Method):
         self.check([target])
         cast = _cast(character)
         building = self._building()
-        with _writer(self.config.writer if building.answers == "written" else None, bench) as writer:
-            personas = build(bench, cast, building, writer)
-            wrote = "quoted" if building.answers == "quoted" else (writer or bench.backend).identity
+        with writer(self.config.writer if building.answers == "written" else None, bench) as written:
+            personas = build(bench, cast, building, written)
+            wrote = "quoted" if building.answers == "quoted" else (written or bench.backend).identity
         persona, building_seconds = personas[character.name], time.perf_counter() - began
         plan = recipe(self.config, self.presets)
         # The learning rate is chosen once, on a character that does not depend on the targets of a run and that is
@@ -268,31 +266,6 @@ def _cast(character: Character) -> list[Character]:
     if character in shipped:
         return shipped
     return [*(each for each in shipped if each.name != character.name), character]
-
-
-@contextmanager
-def _writer(name: str | None, bench: Bench) -> Iterator[Backend | None]:
-    """Load the model that writes, and free it afterwards; None where the bench's own does."""
-    if name is None:
-        yield None
-        return
-    from traitbench.backends import BACKENDS
-
-    spec = _spec(name)
-    backend = BACKENDS.load(spec.backend).make(spec, Options(seed=bench.seed))
-    try:
-        yield backend
-    finally:
-        backend.close()
-
-
-def _spec(name: str) -> Any:
-    from traitbench.backends.models import resolve
-
-    spec = resolve(name)
-    if spec.backend == "scripted":
-        raise TraitbenchUsage(f"writer={name} answers items and writes no prose; expected a language model")
-    return spec
 
 
 def _licence(character: Character, wrote: Any) -> str:
