@@ -8,9 +8,9 @@ After BIG5-CHAT (Li et al., 2024).
 4. In use, put the sentence of the level aimed at in front again.
 
 Where it departs: of the steps that leave neutral prose in order the adapter of that with the lowest held-out loss is
-kept, since a small set is soon learnt by heart; learning rate and batch are chosen by held-out loss where several are
-given; and `adapters=each` trains one adapter a level, with the sentence left out of half of its examples, and is used
-without any: does the trait hold unconditionally?
+kept, since a small set is soon learnt by heart; learning rate and batch are chosen by the effect on development items
+where several are given (`dev`); and `adapters=each` trains one adapter a level, with the sentence left out of half of
+its examples, and is used without any: does the trait hold unconditionally?
 
 Whether it found anything is tested against an adapter of shuffled labels, on held-out scenes (`training.finding`).
 """
@@ -28,7 +28,8 @@ from traitbench.methods.dialogues import Corpus, Dialogue, Pair, leaks
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.training import Example, Trained, check_extra, example, train
-from traitbench.methods.training.rates import Trial, settled
+from traitbench.methods.training.effects import development, on_items, read
+from traitbench.methods.training.rates import Trial, chosen_on, settled, tried
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Target, Trait
 
@@ -102,8 +103,9 @@ class Sft(Method):
                 self.chosen(part, target)
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
-        """The dialogues, the sentences that name their levels, the items that they are held against, neutral prose."""
-        return trained_on(opened(self.config.data, [target]), bench) | material.prose()
+        """The dialogues, the sentences that name their levels, the items that are read, neutral prose."""
+        corpus = opened(self.config.data, [target])
+        return trained_on(corpus, bench) | read(bench, self._tried(corpus)) | material.prose()
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Train the adapter for `target`, or the one for all; the same one is not trained twice."""
@@ -112,8 +114,11 @@ class Sft(Method):
         each = self.config.adapters == "each"
         self._measure(bench, corpus)
         # Learning rate and batch are chosen once, on a level that does not depend on the targets of a run.
-        first = Target(levels={corpus.dialogues[0].trait: 1.0})
-        plan, trials = settled(bench, plan, *self._examples(bench, corpus, first if each else None))
+        first, asked = self._first(corpus), self._tried(corpus)
+        said = (lambda aim: ()) if each else (lambda aim: instruction(aim, bench))
+        plan, trials = settled(
+            bench, plan, *self._examples(bench, corpus, first if each else None), on_items(bench, asked, said)
+        )
         what = f"{self.name}, {target.name if each else 'all levels'}"
         trained = train(bench, what, plan, *self._examples(bench, corpus, target if each else None))
         sought = self._sought(bench, what, plan, trained, trials, corpus, target if each else None)
@@ -122,9 +127,11 @@ class Sft(Method):
         found = leaks.audit([text for d in corpus.dialogues for text in (d.input, d.output)])
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
-            config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=found.whole, licence=corpus.licence,
+            config=self.config.model_dump(mode="json"), seed=bench.seed, licence=corpus.licence,
+            fitted_on=tuple(sorted({*found.whole, *(item.text_hash for item in development(bench, asked))})),
             details={
-                **trained.summary, "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": found.summary,
+                **trained.summary, "chosen_on": chosen_on(trials),
+                "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": found.summary,
                 "trials": [trial.model_dump(mode="json") for trial in trials], "find": sought.details,
             },
             find=sought.find, seconds=trained.seconds + charged + sought.seconds, shared=trained.name,
@@ -149,6 +156,17 @@ class Sft(Method):
         shuffled = self._tokens(bench, dialogues.relabelled(train, bench.seed), target)
         scenes = [each.scene for each in self.chosen(kept, target)]
         return seek(bench, what, plan, trained, rows, shuffled, held, scenes, trials=trials)
+
+    def _first(self, corpus: Corpus) -> Target:
+        return Target(levels={corpus.dialogues[0].trait: 1.0})
+
+    def _tried(self, corpus: Corpus) -> list[Target]:
+        """What rates are tried on: the first level, or all of them where one adapter serves all."""
+        every = {each.target.name: each.target for each in corpus.dialogues}
+        first = self.config.adapters == "each"
+        return tried(
+            self.plan, self.config, [self._first(corpus)] if first else [every[name] for name in sorted(every)]
+        )
 
     def _measure(self, bench: Bench, corpus: Corpus) -> None:
         """Refuse a record over the cutoff before anything is trained, whichever target it belongs to."""

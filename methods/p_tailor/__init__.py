@@ -17,7 +17,7 @@ also see the prompt change with every prompt, so that no adapter holds them and 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
@@ -33,7 +33,8 @@ from traitbench.methods.p_tailor.serving import folded, likelihoods
 from traitbench.methods.sft import instruction, opened, trained_on
 from traitbench.methods.strengths import Grid
 from traitbench.methods.training import Example, Trained, check_extra, example, kept, train
-from traitbench.methods.training.rates import settled
+from traitbench.methods.training.effects import development, on_items, read
+from traitbench.methods.training.rates import chosen_on, settled, tried
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import read_json, write_json
 from traitbench.types import BIG_FIVE, Aim, Control, Find, Fit, Kind, Message, Record, Target, Trait, digest
@@ -49,6 +50,10 @@ __all__ = ["P_Tailor"]
 NOTE = "a re-implementation: the paper published neither code, nor data, nor the form of its loss"
 
 
+EVERY = [Target(levels={trait: level}) for trait in BIG_FIVE for level in (1.0, -1.0)]
+"""What it is trained for."""
+
+
 class _Done(Record):
     """A training of all ten poles, as the cache keeps it."""
 
@@ -59,7 +64,7 @@ class _Done(Record):
     find: Find | None = None
     """Whether anything was found."""
     fitted_on: tuple[str, ...]
-    """Text hashes of the items that occur whole in the data."""
+    """Text hashes of the items that occur whole in the data, and of those that its rate was chosen on."""
     details: dict[str, Any]
 
     def adapter(self, cache: Path) -> Path:
@@ -83,17 +88,10 @@ class P_Tailor(Method):
     presets: ClassVar[dict[str, Recipe]] = {
         "paper": Recipe(loss="sft", batch=(64,)),
         "small": Recipe(
-            loss="sft",
-            lr=(5e-4, 2e-3),
-            batch=(8,),
-            epochs=2,
-            warmup=3,
-            scenes=60,
-            evaluations=6,
-            patience=2,
+            loss="sft", lr=(5e-4, 2e-3), batch=(8,), epochs=2, warmup=3, scenes=60, evaluations=6, patience=2,
             trial_steps=8,
         ),
-    }
+    }  # fmt: skip
     """Published: 16 experts of rank 16. The other values of `paper` are those of `sft`."""
 
     class Config(Training):
@@ -160,8 +158,8 @@ class P_Tailor(Method):
         self._corpus()
 
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
-        """The dialogues, the sentences that name their levels, the items that they are held against, neutral prose."""
-        return trained_on(self._corpus(), bench) | material.prose()
+        """The dialogues, the sentences that name their levels, the items that are read, neutral prose."""
+        return trained_on(self._corpus(), bench) | read(bench, self._tried()) | material.prose()
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Train, or take what was trained for another target, and fold.
@@ -184,12 +182,15 @@ class P_Tailor(Method):
                 details=done.details, find=done.find, licence=corpus.licence, parameters=parameters(folder),
                 shared=done.training, seconds=done.seconds + time.perf_counter() - began,
             )  # fmt: skip
-            messages = instruction(target, bench) if config.worded else ()
+            messages = self._said(bench)(target)
             return controls.store(bench.folder, messages=messages, adapter=folder, base=bench.backend.base, fit=fit)
 
     def _corpus(self) -> Corpus:
         """Load the data; BadData where one of the ten poles is missing."""
-        return opened(self.config.data, [Target(levels={trait: level}) for trait in BIG_FIVE for level in (1.0, -1.0)])
+        return opened(self.config.data, EVERY)
+
+    def _tried(self) -> list[Target]:
+        return tried(recipe(self.config, self.presets), self.config, EVERY)
 
     def _done(self, corpus: Corpus, bench: Bench) -> _Done:
         """Train all ten poles, or look up that they were trained."""
@@ -206,7 +207,8 @@ class P_Tailor(Method):
         trained, details, sought = self._train(corpus, bench)
         leaks = audit([text for each in corpus.dialogues for text in (each.input, each.output)])
         done = _Done(
-            training=trained.name, find=sought.find, fitted_on=leaks.whole, details={**details, "leaks": leaks.summary},
+            training=trained.name, find=sought.find, details={**details, "leaks": leaks.summary},
+            fitted_on=tuple(sorted({*leaks.whole, *(i.text_hash for i in development(bench, self._tried()))})),
             # The clock of a run that was stopped and resumed knows more than this one.
             seconds=max(time.perf_counter() - began, trained.seconds + sought.seconds),
         )  # fmt: skip
@@ -226,7 +228,7 @@ class P_Tailor(Method):
         sought = self._sought(trained, parts, rows, held, bench, chosen["specialisation"])
         details = {
             "note": NOTE, "data": {"name": corpus.name, "digest": corpus.digest},
-            "routing": Experts.read(trained.adapter).state(), **chosen, **trained.summary, "find": sought.details,
+            "routing": Experts.read(trained.adapter).state(), **trained.summary, **chosen, "find": sought.details,
         }  # fmt: skip
         return trained, details, sought
 
@@ -243,7 +245,7 @@ class P_Tailor(Method):
         shuffled = [self._example(each, plan.cutoff, bench) for each in turned]
         return seek(
             bench, "p_tailor", plan, trained, rows, shuffled, held, [each.scene for each in parts[1]],
-            extension=lambda: self._experts(weight, bench), 
+            extension=lambda: self._experts(weight, bench),
             score=lambda at, folder: likelihoods(at, folder, held, plan.device_batch),
         )  # fmt: skip
 
@@ -251,10 +253,13 @@ class P_Tailor(Method):
         self, plan: Recipe, rows: Sequence[Example], held: Sequence[Example], bench: Bench
     ) -> tuple[Trained, dict[str, Any]]:
         """Choose rate and batch, then train with each weight of the loss; return the run of lowest held-out loss."""
+        from traitbench.methods.p_tailor.experts import slots
+
         config = self.config
         sweep = config.specialisation is None and config.router == "target"
         weights = config.specialisations if sweep else (config.specialisation or 0.0,)
-        plan, trials = settled(bench, plan, rows, held, extension=self._experts(weights[0], bench))
+        effect = on_items(bench, self._tried(), self._said(bench), lambda at, aim: folded(bench, at, slots(aim)))
+        plan, trials = settled(bench, plan, rows, held, effect, extension=self._experts(weights[0], bench))
         runs = []
         for weight in weights:
             what = f"p_tailor, all poles, specialisation {weight:g}" if sweep else "p_tailor, all poles"
@@ -262,10 +267,14 @@ class P_Tailor(Method):
             runs.append((done.lowest or 0.0, weight, done))
         _, weight, best = min(runs, key=lambda run: run[0])
         return best, {
+            "chosen_on": chosen_on(trials),
             "trials": [trial.model_dump(mode="json") for trial in trials],
             "specialisation": weight,
             "specialisations": [{"weight": tried, "held_out": loss} for loss, tried, _ in runs] if sweep else [],
         }
+
+    def _said(self, bench: Bench) -> Callable[[Target], tuple[Message, ...]]:
+        return lambda target: instruction(target, bench) if self.config.worded else ()
 
     def _experts(self, weight: float, bench: Bench) -> Experts:
         from traitbench.methods.p_tailor.experts import Experts
@@ -280,6 +289,5 @@ class P_Tailor(Method):
     def _example(self, each: Dialogue, cutoff: int, bench: Bench) -> Example:
         from traitbench.methods.p_tailor.experts import slots
 
-        said = instruction(each.target, bench) if self.config.worded else ()
-        messages = (*said, Message(role="user", content=each.input))
+        messages = (*self._said(bench)(each.target), Message(role="user", content=each.input))
         return example(bench.backend, messages, each.output, cutoff, slots=slots(each.target), what=each.where)

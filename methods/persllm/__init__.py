@@ -33,7 +33,8 @@ from traitbench.methods.persllm.pairs import Pair, pairs, rivals
 from traitbench.methods.persllm.similarity import cosines
 from traitbench.methods.persllm.writers import spec_of, writer
 from traitbench.methods.training import Example, Trained, check_extra, example, train
-from traitbench.methods.training.rates import settled
+from traitbench.methods.training.effects import development, on_items, read
+from traitbench.methods.training.rates import chosen_on, settled, tried
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.targets import characters
 from traitbench.targets.characters import Character
@@ -137,13 +138,15 @@ class PersLLM(Method):
     def reads(self, target: Target | None, bench: Bench) -> dict[str, str]:
         """The texts of the cast, what questions and instructions are made of, items of the audit, and neutral prose."""
         assert target is not None
-        cast = [each.model_dump(mode="json") for each in _cast(character_of(target))]
+        cast = _cast(character_of(target))
         # Sets have no order of their own.
         made_of = {
             key: sorted(value) if isinstance(value, frozenset) else value
             for key, value in questions.texts().model_dump().items()
         }
-        return {"characters": digest(cast), "questions": digest(made_of)} | leaks.read() | prose()
+        return {"questions": digest(made_of)} | leaks.read() | prose() | {
+            "characters": digest([each.model_dump(mode="json") for each in cast]), **read(bench, self._tried(cast[0])),
+        }  # fmt: skip
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the data of the whole cast, then train the two stages for `target`."""
@@ -159,7 +162,11 @@ class PersLLM(Method):
         plan = recipe(self.config, self.presets)
         # The learning rate is chosen once, on a character that does not depend on the targets of a run and that is
         # charged for it.
-        plan, trials = settled(bench, plan, *self._rows(bench, cast[0], personas[cast[0].name]))
+        asked = self._tried(cast[0])
+        plan, trials = settled(
+            bench, plan, *self._rows(bench, cast[0], personas[cast[0].name]),
+            on_items(bench, asked, lambda aim: self._opening(cast[0])),
+        )  # fmt: skip
         charged = sum(trial.seconds for trial in trials) if character == cast[0] else 0.0
         first = train(bench, f"persllm, {target.name}", plan, *self._rows(bench, character, persona))
         found, alone = pairs(
@@ -171,19 +178,25 @@ class PersLLM(Method):
         held = leaks.audit([record.answer for record in persona.records])
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
-            config=self.config.model_dump(mode="json"), seed=bench.seed, fitted_on=held.whole,
+            config=self.config.model_dump(mode="json"), seed=bench.seed,
+            fitted_on=tuple(sorted({*held.whole, *(item.text_hash for item in development(bench, asked))})),
             licence=_licence(character, wrote), parameters=parameters(trained.adapter),
             seconds=building_seconds + charged + first.seconds + (second.seconds if second else 0.0),
             details={
                 "aim": "transfer from a description of the trait pole" if character.pole else "character",
                 "data": {**persona.summary, "writer": wrote, "pairs": len(found), "without_pair": alone},
-                "sft": first.summary, "dpo": second.summary if second else None, "leaks": held.summary,
+                "sft": {**first.summary, "chosen_on": chosen_on(trials)},
+                "dpo": second.summary if second else None, "leaks": held.summary,
                 "trials": [trial.model_dump(mode="json") for trial in trials], "find": {"test": NOT_TESTED},
             },
         )  # fmt: skip
         return controls.store(
             bench.folder, messages=self._opening(character), adapter=trained.adapter, base=bench.backend.base, fit=fit
         )
+
+    def _tried(self, first: Character) -> list[Target]:
+        """What the rate is tried on; no items are about a character."""
+        return tried(recipe(self.config, self.presets), self.config, [Target.parse(first.name)] if first.pole else [])
 
     def _building(self) -> Building:
         """Fill what the user left open from the preset."""

@@ -1,8 +1,8 @@
 """Training an adapter: what decides a run, and one function that does it with TRL and PEFT.
 
 1. `example` turns a conversation and its reply into tokens, as a run shows them (`examples`).
-2. `rates.settled` chooses learning rate and batch by the held-out loss of short runs, where a recipe names several, and
-   tries further rates until the best lies between two others.
+2. `rates.settled` chooses learning rate and batch by short runs, where a recipe names several, by what they do to
+   development items (`effects`), and tries further rates until the best lies between two others.
 3. `train` hands rows and recipe to TRL's trainer (`trainers`, told what `settings` say) on the lent model (`lending`).
 4. Held-out loss is measured on the way; the adapter of the best step is kept, and the model is as it was.
 

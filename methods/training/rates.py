@@ -1,4 +1,9 @@
-"""Which learning rate and batch a training takes: those that do best in short runs."""
+"""Which learning rate and batch a training takes: those that do best in short runs.
+
+Best is the largest effect on development items; where no effect is asked for, the lowest loss on what is held out. Runs
+that go over the limit of perplexity are out. Of strengths the weakest within a standard error of the largest effect is
+taken; a lower rate is no weaker adapter, it has only learnt less in a short run.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData
 from traitbench.methods.training import Example, once
-from traitbench.methods.training.recipes import Recipe
-from traitbench.types import Record
+from traitbench.methods.training.effects import Effect
+from traitbench.methods.training.recipes import Recipe, Training
+from traitbench.types import Record, Target
 
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["Trial", "search", "settled"]
+__all__ = ["Trial", "chosen_on", "search", "settled", "tried"]
 
 
 class Trial(Record):
@@ -25,20 +31,35 @@ class Trial(Record):
     batch: int
     held_out: float | None
     """Lowest loss on what is held out; None where the run went out of bounds: no number, or over the limit."""
+    effect: float | None = None
+    """On development items, nats a token; None where it was not asked for, or the run went out of bounds."""
+    se: float | None = None
+    """Standard error of the effect."""
     perplexity: float | None = None
     """Of neutral text at its end, over that without the adapter."""
     seconds: float
 
 
 def settled(
-    bench: Bench, plan: Recipe, rows: Sequence[Example], held: Sequence[Example], **extra: Any
+    bench: Bench,
+    plan: Recipe,
+    rows: Sequence[Example],
+    held: Sequence[Example],
+    effect: Effect | None = None,
+    **extra: Any,
 ) -> tuple[Recipe, tuple[Trial, ...]]:
-    """Choose between the learning rates and batches of `plan` by the held-out loss of short runs.
+    """Choose between the learning rates and batches of `plan` by the `effect` of short runs.
 
-    Where the best rate is the lowest or the highest of those tried with its batch, the next one is tried too, as far
-    away as the grid's own step there, `plan.widen` times at most. BadData where every run goes out of bounds.
+    The largest is taken; without an effect the lowest held-out loss. Where the best lies at an end of the rates that
+    were tried with its batch, the next one is tried too, as far away as the grid's own step there, `plan.widen` times
+    at most. BadData where every run goes out of bounds.
     """
-    return search(bench, plan, lambda lr, batch: _trial(bench, plan, lr, batch, rows, held, **extra))
+    return search(bench, plan, lambda lr, batch: _trial(bench, plan, lr, batch, rows, held, effect, **extra))
+
+
+def tried(plan: Recipe, config: Training, targets: Sequence[Target]) -> list[Target]:
+    """The `targets` on whose items rates are tried: none where nothing is chosen, or where held-out loss chooses."""
+    return list(targets) if config.dev == "items" and len(plan.lr) * len(plan.batch) > 1 else []
 
 
 def search(bench: Bench, plan: Recipe, attempt: Callable[[float, int], Trial]) -> tuple[Recipe, tuple[Trial, ...]]:
@@ -65,17 +86,32 @@ def search(bench: Bench, plan: Recipe, attempt: Callable[[float, int], Trial]) -
     return plan.model_copy(update={"lr": (best.lr,), "batch": (best.batch,)}), tuple(trials)
 
 
+def chosen_on(trials: Sequence[Trial]) -> str:
+    """What a training with these trials was chosen on: rate and batch, and then the step."""
+    by_effect = any(trial.effect is not None for trial in trials)
+    return "development effect, then held-out loss" if by_effect else "held-out loss"
+
+
 def _trial(
-    bench: Bench, plan: Recipe, lr: float, batch: int, rows: Sequence[Example], held: Sequence[Example], **extra: Any
-) -> Trial:
+    bench: Bench, plan: Recipe, lr: float, batch: int, rows: Sequence[Example], held: Sequence[Example],
+    effect: Effect | None, **extra: Any,
+) -> Trial:  # fmt: skip
     short = plan.model_copy(
         update={"lr": (lr,), "batch": (batch,), "match_steps": plan.trial_steps, "evaluations": 1, "patience": None}
     )
     found = once(bench, f"trying lr {lr:g}, batch {batch}", short, rows, held, **extra)
-    return Trial(lr=lr, batch=batch, held_out=found.lowest, perplexity=found.perplexity, seconds=found.seconds)
+    made = Trial(lr=lr, batch=batch, held_out=found.lowest, perplexity=found.perplexity, seconds=found.seconds)
+    if effect is None or found.lowest is None:
+        return made
+    moved = effect(found)
+    return made.model_copy(update={"effect": moved.effect, "se": moved.se, "seconds": made.seconds + moved.seconds})
 
 
 def _best(trials: Sequence[Trial]) -> Trial:
+    """That with the largest effect; without any the lowest loss. Where all went out of bounds, one of those."""
+    moved = [trial for trial in trials if trial.effect is not None]
+    if moved:
+        return max(moved, key=lambda trial: trial.effect or 0.0)
     return min(trials, key=lambda trial: math.inf if trial.held_out is None else trial.held_out)
 
 

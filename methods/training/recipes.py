@@ -30,16 +30,19 @@ class Training(Record):
     data: str = "open"
     """open: the dialogues that ship. A .jsonl, .csv or .tsv file. A hub id, e.g. wenkai-li/big5_chat."""
     preset: Literal["paper", "small"] = "paper"
-    """paper: the published values. small: for small models and data, chosen on held-out loss."""
+    """paper: the published values. small: for small models and data, its rate chosen by short runs."""
     rank: int | None = Field(default=None, ge=1)
     """Of the LoRA."""
     alpha: int | None = Field(default=None, ge=1)
     """Of the LoRA: its output is scaled by alpha / rank."""
     lr: tuple[float, ...] | float | None = None
-    """Learning rate at the peak; several: short runs choose between them on held-out loss, and go on beyond the lowest
-    or the highest where that is the best (see `widen`)."""
+    """Learning rate at the peak; several: short runs choose between them (see `dev`), and go on beyond the lowest or
+    the highest where that is the best (see `widen`)."""
     batch: tuple[int, ...] | int | None = None
     """Examples (pairs) a step, over all devices; several: chosen like `lr`."""
+    dev: Literal["items", "loss"] = "items"
+    """What rates and batches are chosen by: the effect on statements of the IPIP-NEO-300 that are not in the
+    IPIP-NEO-120, or held-out loss; the latter, too, where none of these measures a trait that is aimed at."""
     widen: int | None = Field(default=None, ge=0)
     """Learning rates that may be tried beyond those of `lr`, each a step of theirs further on, until the best lies
     between two others."""

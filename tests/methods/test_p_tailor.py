@@ -20,11 +20,12 @@ from torch import Tensor
 from traitbench import controls
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
+from traitbench.controls.adapters import adapter_digest
 from traitbench.controls.wearing import restored
 from traitbench.errors import BadData, TraitbenchUsage, UnsupportedControl
 from traitbench.methods.bench import Bench
 from traitbench.methods.fitted import fitted
-from traitbench.methods.p_tailor import P_Tailor
+from traitbench.methods.p_tailor import EVERY, P_Tailor
 from traitbench.methods.p_tailor.experts import (
     POLES,
     Experts,
@@ -36,7 +37,9 @@ from traitbench.methods.p_tailor.experts import (
     slots,
     specialisation,
 )  # fmt: skip
+from traitbench.methods.p_tailor.serving import folded
 from traitbench.methods.training import trainers
+from traitbench.methods.training.recipes import Recipe
 from traitbench.types import BIG_FIVE, Control, Target
 
 EXPERTS, RANK = 4, 2
@@ -478,6 +481,29 @@ def test_what_a_fit_says_of_itself(bench: Bench, fit: Callable[..., Control], da
     assert details["routing"]["divergence"] > float(divergence(start))
     other = fit("openness=low").fit
     assert other is not None and other.shared == said.shared and other.details == details
+
+
+def test_the_rate_is_chosen_by_the_effect_over_all_poles(bench: Bench, fit: Callable[..., Control]) -> None:
+    control = fit("openness=high", lr=(0.005, 0.02), widen=0, epochs=1)
+    assert control.fit is not None and control.adapter is not None
+    details = control.fit.details
+    assert details["chosen_on"] == "development effect, then held-out loss"
+    items = bench.halves()[1]
+    assert set(control.fit.fitted_on) == {item.text_hash for item in items}
+    # That of the run that was kept, measured pole by pole on folded adapters.
+    plan = Recipe.model_validate(details["recipe"])
+    again = plan.model_copy(update={"match_steps": plan.trial_steps, "evaluations": 1, "patience": None})
+    trial = next(one for one in details["trials"] if one["lr"] == plan.lr[0])
+    place = next(
+        path.parent for path in bench.cache.glob("training-*/trained.json")
+        if json.loads(path.read_text())["recipe"] == again.model_dump(mode="json")
+    )  # fmt: skip
+    effects = []
+    for target in EVERY:
+        with folded(bench, place / "adapter", slots(target)) as folder:
+            one = Control(adapter=folder, weights=adapter_digest(folder))
+            effects.append(bench.effect(one, target, items))
+    assert trial["effect"] == pytest.approx(np.mean(effects)) and len({round(e, 6) for e in effects}) == 10
 
 
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")

@@ -502,6 +502,22 @@ def test_a_trait_is_reached_by_transfer(bench: Bench) -> None:
     assert control.fit.details["data"]["persona"] == "extraversion=high" and control.fit.fitted_on == ()
 
 
+def test_the_rate_is_chosen_on_items_of_the_first_pole_and_on_loss_for_a_character(
+    bench: Bench, tmp_path: Path
+) -> None:
+    pytest.importorskip("trl")
+    how = {**SHORT, "lr": (1e-3, 5e-3), "widen": 0, "preference": False}
+    fit = method(**how).fit(Target.parse("extraversion=high"), bench).fit
+    first = Target.parse(characters.poles()[0])
+    assert fit and fit.details["sft"]["chosen_on"] == "development effect, then held-out loss"
+    assert set(fit.fitted_on) == {item.text_hash for item in bench.halves()[1] if item.trait in first.levels}
+    assert all(trial["effect"] is not None for trial in fit.details["trials"])
+    (tmp_path / "leo.knowledge.txt").write_text("\n\n".join(LEO.knowledge), encoding="utf-8")
+    (tmp_path / "leo.style.txt").write_text(LEO.style, encoding="utf-8")
+    other = method(**how).fit(Target(character=str(tmp_path / "leo")), bench).fit
+    assert other and other.details["sft"]["chosen_on"] == "held-out loss" and other.fitted_on == ()
+
+
 def test_a_small_model_cannot_write(bench: Bench) -> None:
     """An untrained model never ends a reply: the real backend's answers are dropped, and the error says what to do."""
     with pytest.raises(BadData, match=r"9 truncated.*answers=quoted|left without an answer"):

@@ -156,6 +156,31 @@ def test_steps_may_be_matched(name: str, bench: Bench, data: Callable[..., str])
     assert fit.details["chosen_on"] == "held-out loss"
 
 
+@pytest.mark.parametrize("name", ["sft", "dpo"])
+@pytest.mark.parametrize("adapters", ["one", "each"])
+def test_rates_are_chosen_on_development_items(
+    name: str, adapters: str, bench: Bench, data: Callable[..., str]
+) -> None:
+    made = method(name, data=data(lines()), adapters=adapters, lr=(0.005, 0.02), widen=0)
+    fit = fitted(made, HIGH, bench).fit
+    assert fit and fit.details["chosen_on"] == "development effect, then held-out loss"
+    assert all(trial["effect"] is not None and trial["se"] > 0 for trial in fit.details["trials"])
+    asked = {"extraversion"} if adapters == "each" else {"extraversion", "openness"}
+    hashes = {item.text_hash for item in bench.halves()[1] if item.trait in asked}
+    assert hashes == set(fit.fitted_on) and any("IPIP" in key or "items of" in key for key in made.reads(HIGH, bench))
+    by_loss = method(name, data=data(lines()), adapters=adapters, lr=(0.005, 0.02), widen=0, dev="loss")
+    other = fitted(by_loss, HIGH, bench).fit
+    assert other and other.details["chosen_on"] == "held-out loss" and not other.fitted_on
+    assert [trial["effect"] for trial in other.details["trials"]] == [None, None]
+    assert not any("items of" in key for key in by_loss.reads(HIGH, bench))
+
+
+def test_a_trait_without_development_items_has_its_rate_chosen_on_loss(bench: Bench, data: Callable[..., str]) -> None:
+    made = method("sft", data=data(lines(("narcissism",))), adapters="each", lr=(0.005, 0.02), widen=0)
+    fit = fitted(made, Target(levels={"narcissism": 1.0}), bench).fit
+    assert fit and fit.details["chosen_on"] == "held-out loss" and not fit.fitted_on
+
+
 def test_a_changed_file_is_fitted_again(bench: Bench, data: Callable[..., str]) -> None:
     path = data(lines())
     first = fitted(method("sft", data=path, adapters="each"), HIGH, bench)

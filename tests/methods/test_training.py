@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -29,11 +30,12 @@ from traitbench.errors import BadData
 from traitbench.methods import training
 from traitbench.methods.bench import Bench
 from traitbench.methods.training import Example, Trained, example, train, trainers
+from traitbench.methods.training.effects import on_items
 from traitbench.methods.training.lending import lent, unrounded
-from traitbench.methods.training.rates import Trial, _wider, settled
+from traitbench.methods.training.rates import Trial, _best, _wider, chosen_on, settled
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.methods.training.settings import rate
-from traitbench.types import Control, Message
+from traitbench.types import Control, Message, Target
 
 WORDS = ("crowd", "plans", "worries", "answer", "accurate", "someone", "loves", "makes", "sees", "or", "and", "who")
 SFT = Recipe(loss="sft", lr=(0.02,), batch=(4,), epochs=3, warmup=1, evaluations=3)
@@ -345,6 +347,57 @@ def test_where_a_grid_goes_on() -> None:
     assert next_of(3.0, 2.0, 2.5) is None and next_of(2.0) is None and next_of(None, None) is None
     assert next_of(1.0, 2.0) == (pytest.approx(0.00025), 4) and next_of(3.0, 2.0, 1.0) == (pytest.approx(0.016), 4)
     assert next_of(3.0, 2.0, None) is None
+
+
+def test_the_rate_with_the_largest_effect_is_chosen_and_the_grid_goes_on_around_it() -> None:
+    def made(*effects: float | None) -> list[Trial]:
+        # Loss would choose the highest rate.
+        return [
+            Trial(lr=lr, batch=4, held_out=None if e is None else 1 / lr, perplexity=1.0, effect=e, se=0.1, seconds=0)
+            for lr, e in zip((0.001, 0.002, 0.004, 0.008), effects, strict=False)
+        ]
+
+    for trials, lr, beyond in (
+        (made(0.1, 0.35, 0.4, 0.3), 0.004, None),
+        (made(0.35, 0.38, 0.4, None), 0.004, None),
+        (made(-0.3, -0.2, -0.1), 0.004, 0.008),
+        (made(0.5, 0.4), 0.001, 0.0005),
+        (made(None, 0.1, 0.5), 0.004, 0.008),
+    ):
+        wider = _wider(trials)
+        assert (_best(trials).lr, wider and wider[0]) == (lr, beyond and pytest.approx(beyond))
+
+
+def test_rates_are_chosen_by_what_their_adapters_do_to_development_items(make: Bencher, backend: HuggingFace) -> None:
+    bench, rows, held = make(), texts(backend, 8), texts(backend, 4, first=20)
+    aims = [Target(levels={"extraversion": 1.0}), Target(levels={"openness": -1.0})]
+    said = (Message(role="system", content="crowd"),)
+    effect = on_items(bench, aims, lambda aim: said if "openness" in aim.levels else ())
+    assert effect is not None and on_items(bench, []) is None
+    assert on_items(bench, [*aims, Target(levels={"narcissism": 1.0})]) is None
+    found = train(bench, "a", SFT, rows, held)
+    weights = adapter_digest(found.adapter)
+    items = [item for item in bench.halves()[1] if item.trait in ("extraversion", "openness")]
+    apart = [
+        bench.measured(Control(messages=words, adapter=found.adapter, weights=weights), aim, items)
+        for aim, words in zip(aims, ((), said), strict=True)
+    ]
+    (e, e_error), (o, o_error) = apart
+    assert e_error and o_error and e != 0.0 and o != 0.0
+    moved = effect(found)
+    assert moved.effect == pytest.approx((e + o) / 2) and moved.se == pytest.approx(math.hypot(e_error, o_error) / 2)
+    assert moved.seconds > 0 and effect(found) == moved
+    plan = SFT.model_copy(update={"lr": (0.005, 0.02), "trial_steps": 3, "widen": 0})
+    chosen, trials = settled(bench, plan, rows, held, effect)
+    best = max(trials, key=lambda trial: trial.effect or 0.0)
+    assert chosen.lr == (best.lr,) and all(trial.effect is not None and trial.se for trial in trials)
+    assert chosen_on(trials) == "development effect, then held-out loss"
+    # Turned round, the other one does more.
+    turned = on_items(bench, [Target(levels={"extraversion": -1.0}), Target(levels={"openness": 1.0})],
+                      lambda aim: said if "openness" in aim.levels else ())  # fmt: skip
+    other, mirrored = settled(bench, plan, rows, held, turned)
+    assert [t.effect for t in mirrored] == pytest.approx([-(t.effect or 0.0) for t in trials])
+    assert other.lr != chosen.lr and chosen_on(settled(bench, plan, rows, held)[1]) == "held-out loss"
 
 
 @pytest.mark.parametrize("dpo", [False, True])
