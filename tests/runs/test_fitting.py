@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from traitbench.methods.dialogues.leaks import audit
-from traitbench.methods.training import LossPoint, Trained, Trial
+from traitbench.methods.training import LossPoint, Trained
+from traitbench.methods.training.rates import Trial
 from traitbench.methods.training.recipes import Recipe
 from traitbench.runs.fitting import choices, trainings
 from traitbench.runs.results import Results
