@@ -195,8 +195,8 @@ class P_Tailor(Method):
     def _done(self, corpus: Corpus, bench: Bench) -> _Done:
         """Train all ten poles, or look up that they were trained."""
         config = self.config.model_dump(mode="json")
-        data = trained_on(corpus, bench)
-        name = digest([bench.backend.identity, self.name, self.version, config, data, bench.seed])
+        told = self.reads(None, bench)
+        name = digest([bench.backend.identity, self.name, self.version, config, told, bench.seed])
         note = bench.cache / f"{self.name}-{name}.json"
         if note.is_file():
             done = _Done.model_validate(read_json(note))

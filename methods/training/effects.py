@@ -34,6 +34,7 @@ class Moved(NamedTuple):
 
 
 Effect = Callable[[Trained], Moved]
+"""What measures an adapter, once it is trained."""
 
 
 def development(bench: Bench, targets: Sequence[Target]) -> list[Item]:
