@@ -51,7 +51,7 @@ from traitbench.types import (
     Site,
     Target,
     Trait,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from traitbench.inventories import Item
@@ -99,8 +99,7 @@ class BiPO(Method):
         max_perplexity: float = Field(default=2.0, gt=0)
         """Largest perplexity of neutral text, over that without control, that a chosen strength may cause."""
         within: float = Field(default=1.0, ge=0)
-        """The weakest strength is chosen whose effect is so many standard errors, or fewer, below the largest; 0: that
-        of the largest."""
+        """The weakest strength within so many standard errors of the largest effect is taken; 0: the largest's."""
         sweep: Sweep = "halving"
         """How layers and strengths are tried: by halving or exhaustive (see `halving`)."""
         lr: tuple[float, ...] | float | None = None
