@@ -35,14 +35,15 @@ class Kept(Across):
         if not lines:
             return {}
         kept, how = lines[0]["retained"], lines[0]["robustness_filter"]
-        why = lines[0]["context"] or "no other context asked"
-        small = f"{why}, {how}" if kept is not None or not lines[0]["context"] else f"no effect to keep, {how}"
-        return {"kept in the worst context": Cell(interval(kept, lines[0]["retained_ci"]), kept, small=small)}
+        why = lines[0]["context"] or ("no effect to keep" if lines[0]["contexts"] else "no other context asked")
+        shown = interval(kept, lines[0]["retained_ci"])
+        return {"kept in the worst context": Cell(shown, kept, small=f"{why}, {how}")}
 
 
 def _line(found: Told) -> dict[str, Any]:
     m = Metrics.model_validate(found.row.metrics)
     return {
         "robustness_run": found.run, "robustness_filter": found.filter, "retained": m.retained,
-        "retained_ci": m.retained_ci, "context": m.worst, "gone_at": m.gone_at,
+        "retained_ci": m.retained_ci, "context": m.worst, "contexts": m.others,
+        "gone_at": m.gone_at,
     }  # fmt: skip

@@ -30,7 +30,9 @@ class Metrics(Record):
     """In the plain context."""
     effect_ci: tuple[float, float] | None
     worst: str
-    """The context that leaves least."""
+    """The context that leaves least; empty where no share is known: nothing else was asked, or there is no effect."""
+    others: int = 0
+    """Contexts that were asked beside the plain one."""
     retained: float | None
     """Share of the plain effect that is left there."""
     retained_ci: tuple[float, float] | None
@@ -68,6 +70,7 @@ def metrics(scored: Contexts, facts: Facts) -> Metrics:
         effect=first.effect.value if first else None,
         effect_ci=first.effect.ci if first else None,
         worst=least.context if least else "",
+        others=len(scored.contexts) - 1,
         retained=least.retained if least else None,
         retained_ci=least.retained_ci if least else None,
         half_life=drift.half_life if drift else None,

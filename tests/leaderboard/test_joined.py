@@ -17,6 +17,7 @@ from traitbench.runs.publish import publish
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects.records import SideEffects
 from traitbench.tasks.board import Capability
+from traitbench.tasks.robustness.beside import Kept
 
 PERSON = {"obedience": 0.3, "unsteady": 0.01, "forgets": "now=0.5+persistence=1"}
 LOST = Capability(value=-0.125, ci=(-0.2, -0.05), n=40, metrics={"sums": "acc,none"}, targets=1)
@@ -58,6 +59,25 @@ def test_robustness_and_damage_stand_beside_the_same_controls_alone(runs: dict[s
     assert mine.capability == LOST and kept.capability == LOST
     assert not other.joined and other.capability is None
     assert "robustness" not in kept.joined
+
+
+@pytest.mark.parametrize(
+    ("contexts", "person", "told"),
+    [
+        (("plain",), PERSON, "no other context asked"),
+        (("plain", "now"), {**PERSON, "obedience": 0.0}, "no effect to keep"),
+        (("plain", "now"), PERSON, "now"),
+    ],
+)
+def test_where_no_share_is_known_the_board_says_why(
+    contexts: tuple[str, ...], person: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    for task, more in (("mini_ipip", {}), ("robustness", {"contexts": contexts})):
+        made(tmp_path / "shelf", tmp_path / "runs", task, model_args=person, **more)
+    board = board_of(published_results(tmp_path / "shelf"))
+    (entry,) = (entry for entry in board.entries if entry.task == "mini_ipip")
+    cell = Kept().cells(entry.joined["robustness"]["statement"])["kept in the worst context"]
+    assert cell.small == f"{told}, statement" and (cell.value is None) == (told != "now")
 
 
 def test_all_that_was_measured_stands_side_by_side(runs: dict[str, Results]) -> None:
