@@ -30,7 +30,7 @@ def labels(entries: Iterable[Entry]) -> dict[Place, str]:
 
     It is unlike those of the other runs of the same task and model; the model's own name is not part of it. What all
     runs of a method have in common is left out (`left_out` tells it). Where settings tell nothing apart, how the run
-    was asked, its backend, revision and version do, and at last a number, in the order of the runs' names.
+    was asked and scored, its backend, revision and version do, and at last a number, in the order of the runs' names.
     """
     mine = list(entries)
     shared = left_out(mine)
@@ -98,6 +98,7 @@ _ONCE = ("0", "1", "None")
 _APART: tuple[Callable[[Entry, Sequence[Entry]], str], ...] = (
     lambda entry, group: f"{entry.profiles} drawn" if entry.profiles else "",
     _asked,
+    lambda entry, group: " and ".join(entry.metrics),
     lambda entry, group: entry.backend,
     lambda entry, group: (entry.revision or "").removeprefix("sha256:")[:8],
     lambda entry, group: f"version {entry.method_version}",

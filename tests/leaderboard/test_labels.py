@@ -48,6 +48,12 @@ def test_values_are_written_as_the_folders_names_write_them() -> None:
     assert names(entry("a", "x", {"centred": True})) == ["x + centred"]
 
 
+def test_how_runs_were_scored_tells_apart_what_else_is_alike() -> None:
+    runs = [entry("a", metrics={"statement": {}}), entry("b", metrics={"choice": {}})]
+    assert names(*runs) == ["dpo, statement", "dpo, choice"]
+    assert names(runs[0], entry("b", metrics={"statement": {}})) == ["dpo #1", "dpo #2"]
+
+
 def test_what_was_asked_tells_apart_where_settings_do_not() -> None:
     runs = [
         entry("a", asked={"templates": 1, "orders": ["forward", "reverse"]}),
