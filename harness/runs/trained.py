@@ -85,7 +85,9 @@ class Tried(_Read):
     lr: FiniteFloat
     batch: int
     held_out: FiniteFloat | None
-    """Null where no loss was a number."""
+    """Null where no loss was a number, or the run went over the limit of perplexity."""
+    effect: FiniteFloat | None = None
+    """On development items, nats a token; null where it was not asked for, or the run went out of bounds."""
 
 
 class Weighed(_Read):
@@ -216,19 +218,21 @@ def _stopped(found: Sequence[Adapted]) -> list[str]:
     early = sum(stage.steps < (stage.planned_steps or 0) for stage in stages)
     open_end = sum(stage.best_step == stage.steps == stage.planned_steps for stage in stages)
     return [
-        *([f"Stopped before the last step, since held-out loss no longer fell: {early} of {len(stages)} trainings."]
-          if early else []),
+        *(["Stopped before the last step, since held-out loss no longer fell or the limit of perplexity was broken: "
+           f"{early} of {len(stages)} trainings."] if early else []),
         *([f"Best at the last step planned, so that more steps might have helped: {open_end} of {len(stages)}."]
           if open_end else []),
     ]  # fmt: skip
 
 
 def _chosen(details: Iterable[Details]) -> list[str]:
-    return [
-        "Learning rate and batch were chosen by the held-out loss of short runs: "
-        f"{'; '.join(f'{t.lr:g}, {t.batch}: {number(t.held_out, 3)}' for t in trials)}."
-        for trials in dict.fromkeys(each.trials for each in details if each.trials)
-    ]
+    out = []
+    for trials in dict.fromkeys(each.trials for each in details if each.trials):
+        moved = any(trial.effect is not None for trial in trials)
+        by = "effect of short runs on development items, nats a token" if moved else "held-out loss of short runs"
+        tried = [f"{t.lr:g}, {t.batch}: {number(t.effect if moved else t.held_out, 3)}" for t in trials]
+        out.append(f"Learning rate and batch were chosen by the {by}: {'; '.join(tried)}.")
+    return out
 
 
 def _weights(details: Iterable[Details]) -> list[str]:

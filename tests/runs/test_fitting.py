@@ -121,6 +121,10 @@ def test_a_training_that_targets_share_is_shown_once(plain: Results) -> None:
     assert "Held-out loss: on examples of scenes that were not trained on;" in notes
     assert "sentences that recur" in notes and "in nats" in notes and "ln 2" not in notes
     assert "held-out loss of short runs: 0.0005, 8: 2.750; 0.002, 8: 3.000." in notes
+    moved = [trial | {"effect": value, "se": 0.1} for trial, value in zip(trials, (0.5, None), strict=True)]
+    (other,) = trainings(trained(plain, "sft", fit("extraversion=high", {**details, "trials": moved})))
+    by = "chosen by the effect of short runs on development items, nats a token: 0.0005, 8: 0.500; 0.002, 8: –."
+    assert any(by in note for note in other.notes) and not any("loss of short runs" in note for note in other.notes)
     assert "Leak audit: 1 of 2 training texts hold words of inventory items; items found whole: 1," in notes
     assert "its seconds count once" in notes
     shown = tables(trained(plain, "sft", *both))
@@ -173,7 +177,7 @@ def test_where_a_training_ended_is_said(plain: Results) -> None:
     early = {**stage(best=4), "planned_steps": 12}
     late = {**stage(best=6, name="b"), "planned_steps": 6}
     (table,) = trainings(trained(plain, "sft", fit("openness=high", early), fit("openness=low", late)))
-    assert any(n.endswith("held-out loss no longer fell: 1 of 2 trainings.") for n in table.notes)
+    assert any(n.endswith("or the limit of perplexity was broken: 1 of 2 trainings.") for n in table.notes)
     assert any(n.startswith("Best at the last step planned") and n.endswith("1 of 2.") for n in table.notes)
 
 
