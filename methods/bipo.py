@@ -143,8 +143,8 @@ class BiPO(Method):
 
     @property
     def plan(self) -> Recipe:
-        """How it is trained: the preset with what the user gave."""
-        return recipe(self.config, self.presets)
+        """How it is trained: the preset with what the user gave; the limit of perplexity is that of strengths alone."""
+        return recipe(self.config, self.presets).model_copy(update={"max_perplexity": None})
 
     def check(self, targets: Sequence[Target | None]) -> None:
         """Read the data and pair what is needed. MissingExtra, BadData, UnknownName."""

@@ -121,7 +121,7 @@ class Sft(Method):
         )
         what = f"{self.name}, {target.name if each else 'all levels'}"
         trained = train(bench, what, plan, *self._examples(bench, corpus, target if each else None))
-        sought = self._sought(bench, what, plan, trained, trials, corpus, target if each else None)
+        sought = self._sought(bench, what, trained, trials, corpus, target if each else None)
         # The trials are shared by all targets; they are charged to the level they were made on.
         charged = sum(trial.seconds for trial in trials) if not each or target == first else 0.0
         found = leaks.audit([text for d in corpus.dialogues for text in (d.input, d.output)])
@@ -143,8 +143,7 @@ class Sft(Method):
         )
 
     def _sought(
-        self, bench: Bench, what: str, plan: Recipe, trained: Trained, trials: Sequence[Trial], corpus: Corpus,
-        target: Target | None,
+        self, bench: Bench, what: str, trained: Trained, trials: Sequence[Trial], corpus: Corpus, target: Target | None
     ) -> Sought:  # fmt: skip
         """Test whether the labels taught it anything that holds in the scenes that are held out."""
         from traitbench.methods.training.finding import Sought, seek
@@ -155,7 +154,7 @@ class Sft(Method):
         train, kept = self._parts(corpus, target, bench.seed)
         shuffled = self._tokens(bench, dialogues.relabelled(train, bench.seed), target)
         scenes = [each.scene for each in self.chosen(kept, target)]
-        return seek(bench, what, plan, trained, rows, shuffled, held, scenes, trials=trials)
+        return seek(bench, what, trained.recipe, trained, rows, shuffled, held, scenes, trials=trials)
 
     def _first(self, corpus: Corpus) -> Target:
         return Target(levels={corpus.dialogues[0].trait: 1.0})

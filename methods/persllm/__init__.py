@@ -253,7 +253,7 @@ class PersLLM(Method):
         plan = recipe(self.config.model_copy(update={**own, "warmup": None}), self.preference_presets)
         plan = plan.model_copy(update={"rank": first.recipe.rank, "alpha": first.recipe.alpha})
         what = f"persllm against others, {target.name}"
-        return train(bench, what, plan, rows["train"], rows["held_out"], start=first.adapter)
+        return train(bench, what, plan, rows["train"], rows["held_out"], start=first.adapter, setting="dpo_lr")
 
 
 def character_of(target: Target) -> Character:

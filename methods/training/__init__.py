@@ -40,6 +40,15 @@ _FORMAT = 3
 """Of what is kept in the cache: raise it when an equal recipe trains another adapter."""
 
 
+class Refused(Record):
+    """A training that went over the limit of perplexity at every step, and was made again at half the rate."""
+
+    lr: float
+    perplexity: float | None
+    """Of neutral text at the step with the lowest held-out loss, over that without the adapter."""
+    seconds: float
+
+
 class Trained(Record):
     """What a training run left behind."""
 
@@ -56,10 +65,13 @@ class Trained(Record):
     tokens: int
     """Trained on, padding left out, every epoch counted; both replies of a pair."""
     seconds: float
+    """Those of trainings that were refused before included."""
     examples: int
     curve: tuple[LossPoint, ...]
     files: str = ""
     """Digest of the files of the PEFT folder."""
+    refused: tuple[Refused, ...] = ()
+    """What was trained before, at higher rates."""
 
     @property
     def adapter(self) -> Path:
@@ -101,6 +113,7 @@ class Trained(Record):
             "tokens": self.tokens,
             "examples": self.examples,
             "losses": [point.model_dump(mode="json", exclude_none=True) for point in self.curve],
+            **({"refused": [one.model_dump(mode="json") for one in self.refused]} if self.refused else {}),
         }
 
 
@@ -128,21 +141,24 @@ def train(
     extension: Extension | None = None,
     start: Path | None = None,
     anyhow: bool = False,
+    setting: str = "lr",
 ) -> Trained:
     """Train an adapter on `rows` and keep the one with the lowest loss on `held` under the limit of perplexity.
 
     Where every step is over the limit, it is trained again at half the learning rate, a few times; `anyhow`: it is only
     measured, and the limit decides nothing.
 
-    `what` names the run to the user. `start` is a PEFT folder to go on from; DPO then takes a frozen copy of it for its
-    reference, else the base model. Kept in the bench's cache by all that decides it; a killed run resumes from its
-    last checkpoint. `plan` holds one learning rate and one batch (see `settled`). BadData where nothing is given to
-    train on, or where the held-out loss ends as no number.
+    `what` names the run to the user, `setting` what sets its rate. `start` is a PEFT folder to go on from; DPO then
+    takes a frozen copy of it for its reference, else the base model. Kept in the bench's cache by all that decides it;
+    a killed run resumes from its last checkpoint. `plan` holds one learning rate and one batch (see `settled`). BadData
+    where nothing is given to train on, or where the held-out loss ends as no number.
     """
     found = once(bench, what, plan, rows, held, extension=extension, start=start)
+    refused: list[Refused] = []
     for _ in range(_HALVINGS):
         if anyhow or not found.harmful:
             break
+        refused.append(Refused(lr=plan.lr[0], perplexity=found.perplexity, seconds=found.seconds))
         plan = plan.model_copy(update={"lr": (plan.lr[0] / 2,)})
         bench.tell(
             f"{what}: at a learning rate of {found.recipe.lr[0]:g} every step takes the perplexity of neutral text "
@@ -153,9 +169,10 @@ def train(
         why = "every step breaks the limit of perplexity" if found.harmful else "no held-out loss is a number"
         raise BadData(
             f"{what}: at a learning rate of {plan.lr[0]:g} {why}; give a lower one, e.g. "
-            f"--method_args lr={plan.lr[0] / 10:g}"
+            f"--method_args {setting}={plan.lr[0] / 10:g}"
         )
-    return found
+    seconds = found.seconds + sum(one.seconds for one in refused)
+    return found.model_copy(update={"refused": tuple(refused), "seconds": seconds})
 
 
 def once(

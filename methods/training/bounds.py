@@ -12,6 +12,7 @@ import torch
 from traitbench.backends import neutral
 from traitbench.methods.training.examples import Example, Extension, Tokens
 from traitbench.methods.training.likelihoods import reply_sums
+from traitbench.methods.training.recipes import Recipe
 from traitbench.types import digest
 
 if TYPE_CHECKING:
@@ -24,21 +25,22 @@ BEYOND = 1e6
 _LARGEST = 700.0
 
 
-def prose(bench: Bench, held: Sequence[Example], extension: Extension | None, size: int) -> Callable[[Any], float]:
-    """Make what measures a model in training: perplexity of the neutral passages, over that of the model as it is now.
+def prose(
+    bench: Bench, model: Any, held: Sequence[Example], extension: Extension | None, plan: Recipe
+) -> Callable[[Any], float]:
+    """Make what measures a model in training: perplexity of the neutral passages, over that of `model` as it is now.
 
-    With an `extension` it is the largest over the slots that occur in `held`, on the first few passages. `size` texts
-    are run at a time.
+    With an `extension` it is the largest over the slots that occur in `held`, on the first few passages.
     """
+    size = plan.device_batch
     asked = neutral.requests()[: neutral.FEW if extension else None]
     texts = [_tokens(bench, request.messages, request.cue, request.text) for request in asked]
     count = sum(len(reply) for _, reply in texts)
-    model = bench.backend.model
 
     def plainly() -> dict[str, Any]:
         return {"nats": np.array([_nats(model, texts, size)])}
 
-    before = float(bench.once(f"prose-{digest([bench.backend.identity, texts])}", plainly)["nats"][0])
+    before = float(bench.once(f"prose-{digest([bench.backend.identity, texts, plan.four_bit])}", plainly)["nats"][0])
     slots = list(dict.fromkeys(row.slots for row in held)) if extension else [()]
 
     def measured(trained: Any) -> float:

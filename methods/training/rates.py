@@ -34,9 +34,11 @@ class Trial(Record):
     effect: float | None = None
     """On development items, nats a token; None where it was not asked for, or the run went out of bounds."""
     se: float | None = None
-    """Standard error of the effect."""
+    """Standard error of the effect; those of several targets are taken as independent."""
     perplexity: float | None = None
     """Of neutral text at its end, over that without the adapter."""
+    harmful: bool = False
+    """Whether that is over the limit."""
     seconds: float
 
 
@@ -73,10 +75,11 @@ def search(bench: Bench, plan: Recipe, attempt: Callable[[float, int], Trial]) -
     best = _best(trials)
     if best.held_out is None:
         rates = ", ".join(f"{trial.lr:g}" for trial in trials)
+        limit = plan.max_perplexity
+        kept = f" and a perplexity of neutral text under {limit:g} times that without" if limit is not None else ""
         raise BadData(
-            f"no learning rate of {rates} leaves a held-out loss that is a number and a perplexity of neutral text "
-            f"under {plan.max_perplexity or math.inf:g} times that without; give lower ones, e.g. --method_args "
-            f"'lr=[{min(t.lr for t in trials) / 100:g},{min(t.lr for t in trials) / 10:g}]'"
+            f"no learning rate of {rates} leaves a held-out loss that is a number{kept}; give lower ones, e.g. "
+            f"--method_args 'lr=[{min(t.lr for t in trials) / 100:g},{min(t.lr for t in trials) / 10:g}]'"
         )
     if _wider(trials) is not None and plan.widen:
         bench.tell(
@@ -100,7 +103,10 @@ def _trial(
         update={"lr": (lr,), "batch": (batch,), "match_steps": plan.trial_steps, "evaluations": 1, "patience": None}
     )
     found = once(bench, f"trying lr {lr:g}, batch {batch}", short, rows, held, **extra)
-    made = Trial(lr=lr, batch=batch, held_out=found.lowest, perplexity=found.perplexity, seconds=found.seconds)
+    made = Trial(
+        lr=lr, batch=batch, held_out=found.lowest, perplexity=found.perplexity, harmful=found.harmful,
+        seconds=found.seconds,
+    )  # fmt: skip
     if effect is None or found.lowest is None:
         return made
     moved = effect(found)
@@ -122,12 +128,10 @@ def _wider(trials: Sequence[Trial]) -> tuple[float, int] | None:
     """
     best = _best(trials)
     rates = sorted({trial.lr for trial in trials if trial.batch == best.batch})
-    if len(rates) < 2:
-        return None
     if best.held_out is None:
-        harmful = any(trial.perplexity is not None for trial in trials)
-        return (rates[0] * (rates[0] / rates[1]), best.batch) if harmful else None
-    if best.lr not in (rates[0], rates[-1]):
+        down = rates[0] / rates[1] if len(rates) > 1 else 0.5
+        return (rates[0] * down, best.batch) if any(trial.harmful for trial in trials) else None
+    if len(rates) < 2 or best.lr not in (rates[0], rates[-1]):
         return None
     neighbour = rates[1] if best.lr == rates[0] else rates[-2]
     return best.lr * (best.lr / neighbour), best.batch

@@ -42,7 +42,8 @@ class Training(Record):
     """Examples (pairs) a step, over all devices; several: chosen like `lr`."""
     dev: Literal["items", "loss"] = "items"
     """What rates and batches are chosen by: the effect on statements of the IPIP-NEO-300 that are not in the
-    IPIP-NEO-120, or held-out loss; the latter, too, where none of these measures a trait that is aimed at."""
+    IPIP-NEO-120, or held-out loss; the latter, too, where none of these measures one of the traits that rates are
+    tried on: all of the data with one adapter, the first one with an adapter each."""
     widen: int | None = Field(default=None, ge=0)
     """Learning rates that may be tried beyond those of `lr`, each a step of theirs further on, until the best lies
     between two others."""
@@ -57,7 +58,7 @@ class Training(Record):
     evaluations: int | None = Field(default=None, ge=1)
     """Times that held-out loss is measured on the way."""
     patience: int | None = Field(default=None, ge=1)
-    """Stop when held-out loss has not fallen so many evaluations in a row."""
+    """Stop when held-out loss has not fallen, or the limit of perplexity was broken, so many evaluations in a row."""
     match_steps: int | None = Field(default=None, ge=1)
     """Optimiser steps in place of `epochs`, so that methods can be compared at equal length; nothing stops earlier."""
     find: bool = True

@@ -50,7 +50,7 @@ def run(
         torch.manual_seed(bench.seed)
         try:
             limit = plan.max_perplexity
-            watched = None if limit is None else prose(bench, held, extension, plan.device_batch)
+            watched = None if limit is None else prose(bench, model, held, extension, plan)
             trainer = _trainer(model, backend.tokenizer, plan, rows, held, folder, bench.seed, extension, start)
             trainer.prose, trainer.limit = watched, limit or math.inf
             for lora in trainer.model.peft_config.values():

@@ -18,6 +18,7 @@ from tiny_models import CONFIGS, tokenizer
 from torch import Tensor
 
 from traitbench import controls
+from traitbench.backends import neutral
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.controls.adapters import adapter_digest
@@ -504,6 +505,12 @@ def test_the_rate_is_chosen_by_the_effect_over_all_poles(bench: Bench, fit: Call
             one = Control(adapter=folder, weights=adapter_digest(folder))
             effects.append(bench.effect(one, target, items))
     assert trial["effect"] == pytest.approx(np.mean(effects)) and len({round(e, 6) for e in effects}) == 10
+    # The perplexity of what was kept is that of the pole that does most damage.
+    kept, ratios = trained(control, bench), []
+    for target in EVERY:
+        with folded(bench, kept, slots(target)) as folder:
+            ratios.append(bench.harm(Control(adapter=folder, weights=adapter_digest(folder)), neutral.FEW).ratio)
+    assert details["perplexity"] == pytest.approx(max(ratios), rel=1e-4) and max(ratios) > min(ratios) * 1.0001
 
 
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out is set to False")

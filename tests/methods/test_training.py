@@ -441,9 +441,13 @@ def test_a_rate_over_the_limit_is_not_chosen_and_halved_where_it_is_the_only_one
     assert chosen.lr == (0.002,) and [trial.held_out is None for trial in trials] == [False, True]
     said: list[str] = []
     alone = LONG.model_copy(update={**bound, "evaluations": 1})
+    unbound = train(make("a"), "it", alone.model_copy(update={"max_perplexity": 1e9}), rows, held)
     found = train(make("a", tell=said.append), "it", alone, rows, held)
     assert found.recipe.lr == (0.0025,) and found.perplexity is not None and found.perplexity <= (slow + fast) / 2
     assert len(said) == 1 and said[0].endswith("times that without; 0.0025 is tried")
+    (before,) = found.refused
+    assert before.lr == 0.005 and before.perplexity == pytest.approx(fast) and 0 < before.seconds < found.seconds
+    assert found.summary["refused"] == [before.model_dump(mode="json")] and "refused" not in unbound.summary
     never = alone.model_copy(update={"max_perplexity": 1e-9})
     with pytest.raises(BadData, match=r"at a learning rate of 0\.0003125 every step breaks the limit of perplexity"):
         train(make("b"), "it", never, rows, held)
@@ -451,9 +455,9 @@ def test_a_rate_over_the_limit_is_not_chosen_and_halved_where_it_is_the_only_one
 
 
 def test_where_every_rate_breaks_the_limit_lower_ones_are_tried() -> None:
-    over = [Trial(lr=lr, batch=4, held_out=None, perplexity=9.0, seconds=0) for lr in (0.002, 0.01)]
-    assert _wider(over) == (pytest.approx(0.0004), 4)
-    assert _wider([one.model_copy(update={"perplexity": None}) for one in over]) is None
+    over = [Trial(lr=lr, batch=4, held_out=None, harmful=True, seconds=0) for lr in (0.002, 0.01)]
+    assert _wider(over) == (pytest.approx(0.0004), 4) and _wider(over[:1]) == (0.001, 4)
+    assert _wider([one.model_copy(update={"harmful": False}) for one in over]) is None
 
 
 def test_rates_out_of_bounds_are_named(make: Bencher, backend: HuggingFace) -> None:
