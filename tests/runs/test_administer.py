@@ -144,5 +144,23 @@ def test_a_prompt_that_is_too_long_under_the_last_condition_alone_is_found(tiny:
         check_lengths(prepared, backend)
 
 
+def test_lengths_are_looked_at_before_anything_is_fitted_and_again_with_what_was(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+
+    def watched(prepared: Any, backend: Any) -> None:
+        seen.append(len(prepared.conditions))
+        check_lengths(prepared, backend)
+
+    monkeypatch.setattr("traitbench.runs.evaluate.check_lengths", watched)
+    model = {"model": str(tiny("gpt2")), "model_args": {}, "device": "cpu", "scoring": ("statement",), "limit": 2}
+    evaluate(plan(tmp_path, method="none", **model), Quiet(), print)
+    assert seen == [1]
+    how = {"method": "residual", "method_args": {"layer": 0, "strength": 1.0}}
+    evaluate(plan(tmp_path, target="extraversion=high", **how, **model), Quiet(), print)
+    assert seen == [1, 1, 2]
+
+
 def _samples(results: Path) -> bytes:
     return next(results.parent.glob("samples_*.jsonl")).read_bytes()
