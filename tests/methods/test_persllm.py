@@ -466,11 +466,16 @@ SHORT = {"preset": "small", "per_kind": 1, "lr": 1e-3, "match_steps": 2, "instru
          "dpo_lr": 1e-2}  # fmt: skip
 
 
+def leo(folder: Path) -> Target:
+    """A character of one's own, in two files."""
+    (folder / "leo.knowledge.txt").write_text("\n\n".join(LEO.knowledge), encoding="utf-8")
+    (folder / "leo.style.txt").write_text(LEO.style, encoding="utf-8")
+    return Target(character=str(folder / "leo"))
+
+
 def test_a_character_is_trained_in_two_stages(bench: Bench, tmp_path: Path) -> None:
     pytest.importorskip("trl")
-    (tmp_path / "leo.knowledge.txt").write_text("\n\n".join(LEO.knowledge), encoding="utf-8")
-    (tmp_path / "leo.style.txt").write_text(LEO.style, encoding="utf-8")
-    target = Target(character=str(tmp_path / "leo"))
+    target = leo(tmp_path)
     control = method(**SHORT).fit(target, bench)
     assert control.kinds == {"prompt", "weights"} and control.messages[0].content == "You are Leo."
     fit = control.fit
@@ -512,9 +517,7 @@ def test_the_rate_is_chosen_on_items_of_the_first_pole_and_on_loss_for_a_charact
     assert fit and fit.details["sft"]["chosen_on"] == "development effect, then held-out loss"
     assert set(fit.fitted_on) == {item.text_hash for item in bench.halves()[1] if item.trait in first.levels}
     assert all(trial["effect"] is not None for trial in fit.details["trials"])
-    (tmp_path / "leo.knowledge.txt").write_text("\n\n".join(LEO.knowledge), encoding="utf-8")
-    (tmp_path / "leo.style.txt").write_text(LEO.style, encoding="utf-8")
-    other = method(**how).fit(Target(character=str(tmp_path / "leo")), bench).fit
+    other = method(**how).fit(leo(tmp_path), bench).fit
     assert other and other.details["sft"]["chosen_on"] == "held-out loss" and other.fitted_on == ()
 
 
