@@ -16,7 +16,7 @@ from traitbench.inventories import Item
 from traitbench.statistics.intervals import stratified_mean
 from traitbench.types import Point, Target
 
-__all__ = ["best", "halves_error", "near", "shift_error", "spread", "target_shift", "top", "weakness"]
+__all__ = ["best", "halves_error", "mean_error", "near", "shift_error", "spread", "target_shift", "top", "weakness"]
 
 Array = NDArray[np.float64]
 Thing = TypeVar("Thing")
@@ -78,6 +78,11 @@ def halves_error(groups: Sequence[Sequence[tuple[float, int, Hashable]]]) -> flo
         ).se
         for rows in groups
     ]
+    return mean_error(errors)
+
+
+def mean_error(errors: Sequence[float | None]) -> float | None:
+    """Standard error of a mean of independent values with these; None where one is not known, or there is none."""
     known = [error for error in errors if error is not None]
     return float(np.sqrt(np.sum(np.square(known)))) / len(known) if known and len(known) == len(errors) else None
 

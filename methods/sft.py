@@ -28,7 +28,7 @@ from traitbench.methods.dialogues import Corpus, Dialogue, Pair, leaks
 from traitbench.methods.method import Method
 from traitbench.methods.prompting import Prompting
 from traitbench.methods.training import Example, Trained, check_extra, example, train
-from traitbench.methods.training.effects import development, on_items, read
+from traitbench.methods.training.effects import fitted_on, on_items, read
 from traitbench.methods.training.rates import Trial, chosen_on, settled, tried
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.types import BIG_FIVE, Aim, Control, Fit, Kind, Message, Target, Trait
@@ -128,7 +128,7 @@ class Sft(Method):
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=self.config.model_dump(mode="json"), seed=bench.seed, licence=corpus.licence,
-            fitted_on=tuple(sorted({*found.whole, *(item.text_hash for item in development(bench, asked))})),
+            fitted_on=fitted_on(bench, asked, found.whole),
             details={
                 **trained.summary, "chosen_on": chosen_on(trials),
                 "data": {"name": corpus.name, "digest": corpus.digest}, "leaks": found.summary,
@@ -137,9 +137,8 @@ class Sft(Method):
             find=sought.find, seconds=trained.seconds + charged + sought.seconds, shared=trained.name,
             parameters=parameters(trained.adapter),
         )  # fmt: skip
-        messages = () if each else instruction(target, bench)
         return controls.store(
-            bench.folder, messages=messages, adapter=trained.adapter, base=bench.backend.base, fit=fit
+            bench.folder, messages=said(target), adapter=trained.adapter, base=bench.backend.base, fit=fit
         )
 
     def _sought(

@@ -33,7 +33,7 @@ from traitbench.methods.p_tailor.serving import folded, likelihoods
 from traitbench.methods.sft import instruction, opened, trained_on
 from traitbench.methods.strengths import Grid
 from traitbench.methods.training import Example, Trained, check_extra, example, kept, train
-from traitbench.methods.training.effects import development, on_items, read
+from traitbench.methods.training.effects import fitted_on, on_items, read
 from traitbench.methods.training.rates import chosen_on, settled, tried
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.store import read_json, write_json
@@ -208,7 +208,7 @@ class P_Tailor(Method):
         leaks = audit([text for each in corpus.dialogues for text in (each.input, each.output)])
         done = _Done(
             training=trained.name, find=sought.find, details={**details, "leaks": leaks.summary},
-            fitted_on=tuple(sorted({*leaks.whole, *(i.text_hash for i in development(bench, self._tried()))})),
+            fitted_on=fitted_on(bench, self._tried(), leaks.whole),
             # The clock of a run that was stopped and resumed knows more than this one.
             seconds=max(time.perf_counter() - began, trained.seconds + sought.seconds),
         )  # fmt: skip

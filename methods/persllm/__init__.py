@@ -33,7 +33,7 @@ from traitbench.methods.persllm.pairs import Pair, pairs, rivals
 from traitbench.methods.persllm.similarity import cosines
 from traitbench.methods.persllm.writers import spec_of, writer
 from traitbench.methods.training import Example, Trained, check_extra, example, train
-from traitbench.methods.training.effects import development, on_items, read
+from traitbench.methods.training.effects import fitted_on, on_items, read
 from traitbench.methods.training.rates import chosen_on, settled, tried
 from traitbench.methods.training.recipes import Recipe, Training, recipe
 from traitbench.targets import characters
@@ -144,9 +144,8 @@ class PersLLM(Method):
             key: sorted(value) if isinstance(value, frozenset) else value
             for key, value in questions.texts().model_dump().items()
         }
-        return {"questions": digest(made_of)} | leaks.read() | prose() | {
-            "characters": digest([each.model_dump(mode="json") for each in cast]), **read(bench, self._tried(cast[0])),
-        }  # fmt: skip
+        own = {"characters": digest([each.model_dump(mode="json") for each in cast]), "questions": digest(made_of)}
+        return own | leaks.read() | read(bench, self._tried(cast[0])) | prose()
 
     def fit(self, target: Target | None, bench: Bench) -> Control:
         """Make the data of the whole cast, then train the two stages for `target`."""
@@ -179,14 +178,14 @@ class PersLLM(Method):
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
             config=self.config.model_dump(mode="json"), seed=bench.seed,
-            fitted_on=tuple(sorted({*held.whole, *(item.text_hash for item in development(bench, asked))})),
+            fitted_on=fitted_on(bench, asked, held.whole),
             licence=_licence(character, wrote), parameters=parameters(trained.adapter),
             seconds=building_seconds + charged + first.seconds + (second.seconds if second else 0.0),
             details={
                 "aim": "transfer from a description of the trait pole" if character.pole else "character",
                 "data": {**persona.summary, "writer": wrote, "pairs": len(found), "without_pair": alone},
                 "sft": {**first.summary, "chosen_on": chosen_on(trials)},
-                "dpo": second.summary if second else None, "leaks": held.summary,
+                "dpo": {**second.summary, "chosen_on": chosen_on(())} if second else None, "leaks": held.summary,
                 "trials": [trial.model_dump(mode="json") for trial in trials], "find": {"test": NOT_TESTED},
             },
         )  # fmt: skip

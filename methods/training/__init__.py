@@ -108,7 +108,6 @@ class Trained(Record):
             "steps": self.steps,
             "planned_steps": self.planned,
             "best_step": self.best_step,
-            "chosen_on": "held-out loss",
             "perplexity": self.perplexity,
             "tokens": self.tokens,
             "examples": self.examples,

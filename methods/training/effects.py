@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from traitbench.controls.adapters import adapter_digest
 from traitbench.methods import material
+from traitbench.methods.choosing import mean_error
 from traitbench.methods.training import Trained
 from traitbench.types import Control, Message, Target, digest
 
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
     from traitbench.inventories import Item
     from traitbench.methods.bench import Bench
 
-__all__ = ["Effect", "Moved", "development", "on_items", "read"]
+__all__ = ["Effect", "Moved", "fitted_on", "on_items", "read"]
 
 
 class Moved(NamedTuple):
     """How far an adapter moves development items towards what it aims at."""
 
-    effect: float
-    """Nats a token."""
+    effect: float | None
+    """Nats a token; None where it was not measured."""
     se: float | None
     seconds: float
 
@@ -37,7 +38,7 @@ Effect = Callable[[Trained], Moved]
 """What measures an adapter, once it is trained."""
 
 
-def development(bench: Bench, targets: Sequence[Target]) -> list[Item]:
+def _development(bench: Bench, targets: Sequence[Target]) -> list[Item]:
     """The development items of the targets' traits; none where one of the traits has none."""
     traits, items = {trait for target in targets for trait in target.levels}, bench.halves()[1]
     return [item for item in items if item.trait in traits] if traits <= {item.trait for item in items} else []
@@ -45,8 +46,13 @@ def development(bench: Bench, targets: Sequence[Target]) -> list[Item]:
 
 def read(bench: Bench, targets: Sequence[Target]) -> dict[str, str]:
     """Digest what the adapters of `targets` are measured on."""
-    items = development(bench, targets)
+    items = _development(bench, targets)
     return material.items(bench, items, ("statement",)) if items else {}
+
+
+def fitted_on(bench: Bench, targets: Sequence[Target], leaked: Sequence[str]) -> tuple[str, ...]:
+    """Hashes of the items that a fit has seen: those that `leaked` into its texts, and those its rate was tried on."""
+    return tuple(sorted({*leaked, *(item.text_hash for item in _development(bench, targets))}))
 
 
 def on_items(
@@ -60,7 +66,7 @@ def on_items(
     It is the mean over the targets, each asked in statement scoring with what is `said` in front of it, from where the
     model is without any control. `folded` makes the PEFT folder that serves a target of the one that was trained.
     """
-    items = development(bench, targets)
+    items = _development(bench, targets)
     if not items:
         return None
 
@@ -75,10 +81,9 @@ def on_items(
                 with folded(trained.adapter, target) as folder:
                     control = Control(messages=said(target), adapter=folder, weights=adapter_digest(folder))
                     found.append(bench.measured(control, target, items))
-            errors = [se for _, se in found if se is not None]
-            whole = math.hypot(*errors) / len(found) if len(errors) == len(found) else math.nan
-            mean = np.mean([value for value, _ in found])
-            return {"effect": np.array([mean, whole, time.perf_counter() - began])}
+            mean, error = np.mean([value for value, _ in found]), mean_error([se for _, se in found])
+            numbers = [mean, math.nan if error is None else error, time.perf_counter() - began]
+            return {"effect": np.array(numbers, dtype=np.float64)}
 
         value, se, seconds = bench.once(f"effect-{name}", measured)["effect"].tolist()
         return Moved(value, None if math.isnan(se) else se, seconds)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from traitbench.errors import BadData
 from traitbench.methods.training import Example, once
-from traitbench.methods.training.effects import Effect
+from traitbench.methods.training.effects import Effect, Moved
 from traitbench.methods.training.recipes import Recipe, Training
 from traitbench.types import Record, Target
 
@@ -103,14 +103,11 @@ def _trial(
         update={"lr": (lr,), "batch": (batch,), "match_steps": plan.trial_steps, "evaluations": 1, "patience": None}
     )
     found = once(bench, f"trying lr {lr:g}, batch {batch}", short, rows, held, **extra)
-    made = Trial(
-        lr=lr, batch=batch, held_out=found.lowest, perplexity=found.perplexity, harmful=found.harmful,
-        seconds=found.seconds,
+    moved = effect(found) if effect is not None and found.lowest is not None else Moved(None, None, 0.0)
+    return Trial(
+        lr=lr, batch=batch, held_out=found.lowest, effect=moved.effect, se=moved.se, perplexity=found.perplexity,
+        harmful=found.harmful, seconds=found.seconds + moved.seconds,
     )  # fmt: skip
-    if effect is None or found.lowest is None:
-        return made
-    moved = effect(found)
-    return made.model_copy(update={"effect": moved.effect, "se": moved.se, "seconds": made.seconds + moved.seconds})
 
 
 def _best(trials: Sequence[Trial]) -> Trial:

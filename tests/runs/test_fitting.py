@@ -9,7 +9,7 @@ import pytest
 
 from traitbench.methods.dialogues.leaks import audit
 from traitbench.methods.training import LossPoint, Trained
-from traitbench.methods.training.rates import Trial
+from traitbench.methods.training.rates import Trial, chosen_on
 from traitbench.methods.training.recipes import Recipe
 from traitbench.runs.fitting import choices, trainings
 from traitbench.runs.results import Results
@@ -82,7 +82,7 @@ def stage(loss: str = "sft", best: int = 4, name: str = "one", **points: list[fl
     recipe = Recipe(loss="sft" if loss == "sft" else "dpo", lr=(0.0005,), batch=(8,))
     done = Trained(folder="", name=name, recipe=recipe, steps=6, planned=6, best_step=best, tokens=1234, seconds=1.0,
                    examples=48, curve=tuple(curve))  # fmt: skip
-    return done.summary
+    return {**done.summary, "chosen_on": chosen_on(())}
 
 
 PREFERENCE = {"held_out": [0.693147, 0.5, 0.375, 0.25], "accuracy": [0.0, 0.75, 0.875, 1.0],
