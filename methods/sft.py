@@ -115,7 +115,10 @@ class Sft(Method):
         self._measure(bench, corpus)
         # Learning rate and batch are chosen once, on a level that does not depend on the targets of a run.
         first, asked = self._first(corpus), self._tried(corpus)
-        said = (lambda aim: ()) if each else (lambda aim: instruction(aim, bench))
+
+        def said(aim: Target) -> tuple[Message, ...]:
+            return () if each else instruction(aim, bench)
+
         plan, trials = settled(
             bench, plan, *self._examples(bench, corpus, first if each else None), on_items(bench, asked, said)
         )
