@@ -1,8 +1,8 @@
 """Make what is published: `make publish`. It can be stopped at any moment, and the same command goes on from there.
 
-Every run of publish.toml that is not in results/published yet is made, as `traitbench run` makes it, and published. The
-runs of a group share their fits and are made one after the other; groups side by side, --workers at a time, with their
-share of the cores each. `--list` says what is there and what is left.
+Every run of publish.toml that is not in results/published yet is made, as `traitbench run` makes it, and published,
+--workers at a time, with their share of the cores each. The runs of a group share their fits, which the first of them
+makes; the others wait for it. `--list` says what is there and what is left.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 from typing import NamedTuple
@@ -79,17 +79,13 @@ def _seen(run: Run, there: Mapping[str, str]) -> Run:
         return run._replace(state=f"not to be made here: {error}")
 
 
-def make(runs: Sequence[Run], threads: int, stop: Event) -> Iterator[tuple[Run, int]]:
-    """Make the runs of a group and publish each: it, with the exit code of what failed first, or 0."""
+def make(run: Run, threads: int) -> int:
+    """Make a run and publish it: 0, or the exit code of what failed first."""
     LOGS.mkdir(parents=True, exist_ok=True)
-    for run in runs:
-        if stop.is_set():
-            return
-        with (LOGS / f"{run.name}.log").open("a", encoding="utf-8") as log:
-            code = _ask(["run", *run.flags, "--output_path", str(RUNS)], threads, log.fileno())
-            if code == 0:
-                code = _ask(["export", str(RUNS / run.name), "--to", str(PUBLISHED)], threads, log.fileno())
-        yield run, code
+    with (LOGS / f"{run.name}.log").open("a", encoding="utf-8") as log:
+        return _ask(["run", *run.flags, "--output_path", str(RUNS)], threads, log.fileno()) or _ask(
+            ["export", str(RUNS / run.name), "--to", str(PUBLISHED)], threads, log.fileno()
+        )
 
 
 def _ask(words: Sequence[str], threads: int, log: int) -> int:
@@ -104,7 +100,7 @@ def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     asked.add_argument("--list", action="store_true", help="say what is published and what is left, and make nothing")
     asked.add_argument("--only", metavar="GROUP", action="append", default=[], help="this group; repeat for several")
-    asked.add_argument("--workers", metavar="N", type=int, default=2, help="groups made at a time (%(default)s)")
+    asked.add_argument("--workers", metavar="N", type=int, default=2, help="runs made at a time (%(default)s)")
     given = asked.parse_args()
     runs = listed()
     groups = list(dict.fromkeys(run.group for run in runs))
@@ -129,24 +125,32 @@ def _say(runs: Sequence[Run], left: Sequence[Run], stray: Sequence[str]) -> None
 
 
 def _all(left: Sequence[Run], workers: int) -> int:
-    threads, stop, failed = max(1, (os.cpu_count() or 1) // workers), Event(), 0
+    threads, stop = max(1, (os.cpu_count() or 1) // workers), Event()
+    groups = {name: [run for run in left if run.group == name] for name in dict.fromkeys(run.group for run in left)}
 
-    def group(name: str) -> int:
-        lost = 0
-        for run, code in make([run for run in left if run.group == name], threads, stop):
-            lost += code != 0
-            print(f"{run.name}: {f'ended with {code}, see {LOGS / run.name}.log' if code else 'published'}", flush=True)
-        return lost
+    def one(run: Run) -> bool:
+        if stop.is_set():
+            return False
+        code = make(run, threads)
+        print(f"{run.name}: {f'ended with {code}, see {LOGS / run.name}.log' if code else 'published'}", flush=True)
+        return code != 0
 
     with ThreadPoolExecutor(workers) as pool:
+
+        def first(runs: Sequence[Run]) -> list[Future[bool]]:
+            lost: Future[bool] = Future()
+            lost.set_result(one(runs[0]))
+            return [lost, *(pool.submit(one, run) for run in runs[1:])]
+
         try:
-            failed = sum(pool.map(group, dict.fromkeys(run.group for run in left)))
+            firsts = [pool.submit(first, runs) for runs in groups.values()]
+            lost = [run.result() for made in firsts for run in made.result()]
         except KeyboardInterrupt:
             # The runs get the same signal and keep what they have.
             stop.set()
             print("stopped; the same command goes on from here", file=sys.stderr)
             return 130
-    return 1 if failed else 0
+    return 1 if any(lost) else 0
 
 
 if __name__ == "__main__":
