@@ -66,6 +66,13 @@ class ModelSpec(Record):
     """Commit, tag or branch on the hub; the wheel's version."""
     label: str
     """How tables name it."""
+    weights: str = ""
+    """Of one of lm-eval's kinds of models: the weights that its arguments name, as `source` has them for others."""
+
+    @property
+    def place(self) -> str:
+        """Where the weights are, or what they are called, whoever runs them."""
+        return self.weights or (self.name if self.backend == "lm_eval" else self.source)
 
 
 def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
@@ -84,7 +91,8 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
     if program.replace("-", "_") == "lm_eval" and colon:
         # Without a kind too, for which the backend names all that there are.
         typed = f"lm_eval:{(kind := kind.strip())}"
-        return ModelSpec(name=typed, backend="lm_eval", source=kind, label=_label(arguments or {}) or typed)
+        label, weights = _named(arguments or {})
+        return ModelSpec(name=typed, backend="lm_eval", source=kind, label=label or typed, weights=weights)
     short = name.lower()
     if short in SHORT_NAMES:
         source = SHORT_NAMES[short]
@@ -112,16 +120,19 @@ def resolve(name: str, arguments: Mapping[str, Any] | None = None) -> ModelSpec:
     raise unknown("model", name, SHORT_NAMES, hint)
 
 
-def _label(arguments: Mapping[str, Any]) -> str:
-    """How tables name the model that the arguments of one of lm-eval's kinds name; empty where they name none.
+def _named(arguments: Mapping[str, Any]) -> tuple[str, str]:
+    """How tables name the model that the arguments of one of lm-eval's kinds name, and its weights; empty for none.
 
     Weights are called what they are called elsewhere, so that a model is one model whoever runs it.
     """
     told = str(arguments.get("model") or arguments.get("pretrained") or "")
+    if "model" in arguments:
+        return told, told
     try:
-        return told if "model" in arguments else resolve(told).label
+        found = resolve(told)
     except TraitbenchError:
-        return told.rstrip("/").rpartition("/")[2]
+        return told.rstrip("/").rpartition("/")[2], told
+    return found.label, found.source
 
 
 def automatic(spec: ModelSpec) -> str:

