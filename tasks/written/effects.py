@@ -7,17 +7,19 @@ trait count alike, clustered by facet.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.samples import Condition
+from traitbench.statistics.thresholds import Level
 from traitbench.tasks.differences import design_of, differences
 from traitbench.tasks.effects import Contrast, Setting, UnitShift, contrast, counted, shift, troubles
 from traitbench.tasks.written.ratings import RANGE
 from traitbench.types import Record, Trait
 
-__all__ = ["Composite", "ReplyContrast", "contrasts"]
+__all__ = ["Composite", "Doubt", "ReplyContrast", "contrasts"]
 
 _OF_FIVE = 4 / RANGE
 """Points of a scale from 1 to 5 that a point of ours is."""
@@ -36,11 +38,19 @@ class Composite(Record):
     """Between questions."""
 
 
+class Doubt(NamedTuple):
+    """What speaks against the ratings of a trait."""
+
+    level: Level
+    why: str
+
+
 class ReplyContrast(Contrast):
     """Two conditions on the same questions.
 
     The check is `caution` where the interval of the effect reaches zero, or does so once the run's contrasts are
-    counted (Holm), or where it goes against the target; `not interpretable` where judges do not agree on the trait.
+    counted (Holm), where it goes against the target, or where judges agree little on the trait; `not interpretable`
+    where they do not agree on it.
     """
 
     composite: Composite | None = None
@@ -57,12 +67,12 @@ def contrasts(
     lengths: Values,
     conditions: Sequence[Condition],
     setting: Setting,
-    apart: Mapping[Trait, str],
+    doubts: Mapping[Trait, Doubt],
 ) -> list[ReplyContrast]:
     """Every contrast that the conditions allow, all of them counted (Holm).
 
     `values` are ratings on the question's own trait; `others`: dimension -> ratings on it, whatever the question is
-    about; `lengths` are in tokens. `apart`: trait -> why its numbers may not be interpreted.
+    about; `lengths` are in tokens. `doubts`: trait -> what speaks against its ratings.
     """
     found = list(differences(values, conditions))
     beside = {dimension: [d.moved for d in differences(each, conditions)] for dimension, each in others.items()}
@@ -79,21 +89,20 @@ def contrasts(
                 "length": shift("tokens", longer[place][i], i, setting),
             })  # fmt: skip
         made.append(one)
-    return [_judged(one, apart) for one in counted(made, _doubts(apart))]
+    return [_judged(one, doubts) for one in counted(made, _reasons(doubts))]
 
 
-def _doubts(apart: Mapping[Trait, str]) -> Callable[[ReplyContrast], list[str]]:
-    def doubts(found: ReplyContrast) -> list[str]:
+def _reasons(doubts: Mapping[Trait, Doubt]) -> Callable[[ReplyContrast], list[str]]:
+    def reasons(found: ReplyContrast) -> list[str]:
         assert found.effect is not None
-        return ([apart[found.effect.trait]] if found.effect.trait in apart else []) + troubles(found)
+        return ([doubts[found.effect.trait].why] if found.effect.trait in doubts else []) + troubles(found)
 
-    return doubts
+    return reasons
 
 
-def _judged(found: ReplyContrast, apart: Mapping[Trait, str]) -> ReplyContrast:
-    if found.effect is None or found.check is None or found.effect.trait not in apart:
-        return found
-    return found.model_copy(update={"check": "not interpretable"})
+def _judged(found: ReplyContrast, doubts: Mapping[Trait, Doubt]) -> ReplyContrast:
+    doubt = doubts.get(found.effect.trait) if found.effect and found.check else None
+    return found.model_copy(update={"check": doubt.level}) if doubt and doubt.level != "caution" else found
 
 
 def _composite(moved: NDArray[np.float64], index: NDArray[np.int_], setting: Setting) -> Composite | None:

@@ -13,18 +13,17 @@ from traitbench.judges.pairs import checks
 from traitbench.samples import Sample
 from traitbench.statistics.agreement import Agreement, agreement
 from traitbench.statistics.intervals import item_means
-from traitbench.statistics.thresholds import JUDGES
 from traitbench.tasks.block import Facts, by_condition
 from traitbench.tasks.effects import Placed, Setting, levels, overall
 from traitbench.tasks.variation import varied
 from traitbench.tasks.verdict import Verdict
 from traitbench.tasks.written.cards import chosen, no_number, too_few
-from traitbench.tasks.written.effects import contrasts
+from traitbench.tasks.written.effects import Doubt, contrasts
 from traitbench.tasks.written.ratings import MEAN, Place, asking, grid, over_judges, place_of, ratings, table
 from traitbench.tasks.written.ratings import Ratings as Told
 from traitbench.tasks.written.records import Rated, Written
 from traitbench.tasks.written.replies import READABLE, replies, written
-from traitbench.tasks.written.verdict import verdict
+from traitbench.tasks.written.verdict import disagreed, verdict
 from traitbench.types import BIG_FIVE, Trait
 
 __all__ = ["summarise"]
@@ -40,10 +39,10 @@ def summarise(facts: Facts, samples: Sequence[Sample], units: Sequence[Placed]) 
     judges, templates = list(facts.judges) or list(found), sorted({row.template for row in rows})
     counted = [judge for judge in chosen(judges, facts) if judge in found]
     agreed = _agreed({judge: found[judge] for judge in counted}, own, facts)
-    apart = {trait: why for trait, each in agreed.items() if (why := disagreed(each))}
+    doubts = {trait: doubt for trait, each in agreed.items() if (doubt := disagreed(each))}
     setting = Setting(mine, facts.iterations, facts.seed)
     lengths = {place_of(row): float(row.tokens) for row in rows if row.status in READABLE and row.tokens is not None}
-    rate = partial(_rated, facts, rows, lengths, setting, templates, apart)
+    rate = partial(_rated, facts, rows, lengths, setting, templates, doubts)
     held = {judge: rate(told_of, no_number(judge, facts, BIG_FIVE)) for judge, told_of in found.items()}
     by_judge: dict[str, list[Sample]] = defaultdict(list)
     for row in told:
@@ -68,7 +67,7 @@ def _rated(
     lengths: Mapping[Place, float],
     setting: Setting,
     templates: Sequence[int],
-    apart: Mapping[Trait, str],
+    doubts: Mapping[Trait, Doubt],
     found: Told,
     without: Mapping[Trait, str],
 ) -> Rated:
@@ -88,11 +87,12 @@ def _rated(
 
     values = gridded(mine)
     asked = sum(own[row.item] in known for row in rows)
+    apart = [trait for trait, doubt in doubts.items() if doubt.level == "not interpretable"]
     return Rated(
         levels=levels(values, names[0], setting),
         contrasts=contrasts(
             values, {d: gridded(each) for d, each in by_dimension.items()}, gridded(lengths), facts.conditions, setting,
-            apart,
+            doubts,
         ),
         effect=overall(values, facts.conditions, setting, [*apart, *(t for t in setting.traits if t not in known)]),
         coverage=sum(np.isfinite(list(mine.values()))) / asked if asked else None,
@@ -109,11 +109,3 @@ def _agreed(found: Mapping[str, Told], own: Mapping[str, Trait], facts: Facts) -
         if len(judges) > 1:
             out[trait] = agreement(table(judges, trait, own), iterations=facts.iterations, seed=facts.seed)
     return out
-
-
-def disagreed(found: Agreement) -> str:
-    """Why a trait's numbers may not be interpreted: judges agree too little; empty where they agree."""
-    value, limit = found.single if found.single is not None else found.alpha, JUDGES["agreement"].bad or 0.0
-    if value is None:
-        return f"agreement of the judges is not known: {found.reason}"
-    return "" if value >= limit else f"the judges agree {value:.2f} (< {limit:.2f})"

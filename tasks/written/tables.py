@@ -149,7 +149,8 @@ def agreement(task: str, found: Written) -> Table:
              str(a.judges), str(a.texts)]
             for trait, a in found.agreement.items()
         ],
-        notes=["Alpha: Krippendorff's, ordinal. Below .40 a trait is not interpretable, and its effect does not count.",
+        notes=["Alpha: Krippendorff's, ordinal. Below .60 a trait is a caution; below .40 it is not "
+               "interpretable, and its effect does not count.",
                *(f"{trait}: {a.reason}." for trait, a in found.agreement.items() if a.reason)],
     )  # fmt: skip
 

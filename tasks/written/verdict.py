@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from traitbench.statistics.agreement import Agreement
 from traitbench.statistics.thresholds import judge
 from traitbench.tasks.block import Facts
 from traitbench.tasks.verdict import Verdict, aim_reasons, damage_reasons, judged, reading_reasons, variation_reasons
+from traitbench.tasks.written.effects import Doubt
 from traitbench.tasks.written.ratings import RANGE
 from traitbench.tasks.written.records import Rated, Written
 
-__all__ = ["verdict"]
+__all__ = ["disagreed", "verdict"]
 
 
 def verdict(rated: Rated | None, found: Written, facts: Facts) -> Verdict:
@@ -51,8 +53,31 @@ def _given(rated: Rated, found: Written) -> Iterator[str]:
         spread = None if mine.spread is None else mine.spread / RANGE
         if same := judge("score_spread", spread):
             yield f"{same[0]}: {name} rates all replies alike: SD {mine.spread:.2f} points (< {same[1] * RANGE:.2f})"
+    yield from _agreed(rated, found)
     if found.unranked:
         yield f"caution: {found.unranked}"
+
+
+def disagreed(found: Agreement) -> Doubt | None:
+    """What it calls for how far judges agree on a trait; None where they agree."""
+    value = found.single if found.single is not None else found.alpha
+    if value is None:
+        return Doubt("not interpretable", f"agreement of the judges is not known: {found.reason}")
+    told = judge("agreement", value)
+    return told and Doubt(told[0], f"the judges agree {value:.2f} (< {told[1]:.2f})")
+
+
+def _agreed(rated: Rated, found: Written) -> Iterator[str]:
+    """Agreement on the traits aimed at, or on all where nothing is; `_effects` names those aimed at without any."""
+    aimed = [c.effect.trait for c in rated.contrasts if c.effect is not None]
+    doubts = {trait: doubt for trait, each in found.agreement.items() if (doubt := disagreed(each))}
+    for trait, doubt in doubts.items():
+        if doubt.level == "caution" and (trait in aimed or not rated.contrasts):
+            yield f"caution: {trait}: {doubt.why}"
+    apart = [trait for trait, doubt in doubts.items() if doubt.level != "caution"]
+    if apart and not rated.contrasts:
+        whole = len(apart) == len(found.agreement)
+        yield f"{'not interpretable' if whole else 'caution'}: {', '.join(apart)}: the judges do not agree"
 
 
 def _effects(rated: Rated) -> Iterator[str]:

@@ -106,13 +106,18 @@ def _between(value: float) -> dict[float, float]:
     return {floor: floor + 1 - value, floor + 1: value - floor}
 
 
-def run_of(rate: dict[str, Any], cards_: dict[str, Any] | None = None, model: str = "Qwen2.5-7B") -> BenchBlock:
+def run_of(
+    rate: dict[str, Any],
+    cards_: dict[str, Any] | None = None,
+    model: str = "Qwen2.5-7B",
+    conditions: list[Condition] = CONDITIONS,
+) -> BenchBlock:
     """A run in which every judge rates as `rate` (judge -> function) says."""
     rows: list[Sample] = []
-    for condition in CONDITIONS:
+    for condition in conditions:
         mine = [reply(f"I would do it {'gladly and well ' * (n % 3 + 1)}{n}", n, condition) for n in range(30)]
         rows += [*mine, *(j for judge, each in rate.items() for j in judgements(mine, judge, each))]
-    block = TASK.summarise(facts(cards_ or {judge: {} for judge in rate}, model=model), rows)
+    block = TASK.summarise(facts(cards_ or {judge: {} for judge in rate}, conditions, model), rows)
     assert isinstance(block, BenchBlock)
     return block
 
@@ -176,6 +181,40 @@ def test_judges_who_do_not_agree_leave_nothing_to_interpret() -> None:
     assert found.check == "not interpretable" and "the judges agree" in found.reasons[0]
     assert block.written.verdict.verdict == "not interpretable" and block.written.rated is not None
     assert block.written.rated.effect is None
+
+
+def noisy(spread: float) -> Any:
+    """A judge that sees what is there, and as much again that is not."""
+    rng = np.random.default_rng(0)
+    return lambda row, dimension, order: float(np.clip(true(row, dimension) + rng.normal(0, spread), 0, 5))
+
+
+def test_judges_who_agree_little_are_a_caution() -> None:
+    block = run_of({"llama-a": lambda row, dimension, order: true(row, dimension), "gemma-b": noisy(1.6)})
+    found, agreed = block.written, block.written.agreement["extraversion"].single
+    assert agreed is not None and 0.4 < agreed < 0.6 and found.rated is not None and found.rated.effect is not None
+    (contrast,) = found.rated.contrasts
+    assert contrast.check == "caution" and contrast.reasons[0] == f"the judges agree {agreed:.2f} (< 0.60)"
+    assert found.verdict.verdict == "caution"
+    assert f"caution: extraversion: the judges agree {agreed:.2f} (< 0.60)" in found.verdict.reasons
+    # The other traits are not aimed at: what judges make of them is no reason.
+    assert not any(trait in reason for trait in {*BIG_FIVE} - {"extraversion"} for reason in found.verdict.reasons)
+
+
+@pytest.mark.parametrize(("spread", "word"), [(0.75, "caution"), (20.0, "not interpretable")])
+def test_without_a_control_agreement_counts_on_every_trait(spread: float, word: str) -> None:
+    block = run_of({"llama-a": lambda row, dimension, order: true(row, dimension), "gemma-b": noisy(spread)},
+                   conditions=BARE)  # fmt: skip
+    agreed = {trait: each.single for trait, each in block.written.agreement.items()}
+    assert len(agreed) == 5 and block.written.verdict.verdict == word
+    for trait, value in agreed.items():
+        assert value is not None
+        told = [reason for reason in block.written.verdict.reasons if trait in reason]
+        if value < 0.4:
+            assert told and "the judges do not agree" in told[0]
+        else:
+            assert told == ([f"caution: {trait}: the judges agree {value:.2f} (< 0.60)"] if value < 0.6 else [])
+    assert word == "caution" or max(value or 0 for value in agreed.values()) < 0.4
 
 
 def test_the_mean_over_judges_lies_between_them() -> None:
