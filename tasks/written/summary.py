@@ -52,7 +52,7 @@ def summarise(facts: Facts, samples: Sequence[Sample], units: Sequence[Placed]) 
         for judge, each in held.items()
     }
     if len(counted) > 1:
-        held[MEAN] = rate(over_judges({judge: found[judge] for judge in counted}), {})
+        held[MEAN] = rate(over_judges({judge: found[judge] for judge in counted}), _without(held, counted))
     made = Written(
         replies={name: replies(each) for name, each in by_condition(facts, rows).items()},
         judges=held, pairs=checks(samples, facts.conditions), counted=counted, agreement=agreed,
@@ -99,6 +99,15 @@ def _rated(
         variation=varied(np.array([item_means(values[c.name]) for c in facts.conditions if c.headline])),
         without={**without, **{t: "the judge was not asked" for t in setting.traits if t not in known | {*without}}},
     )  # fmt: skip
+
+
+def _without(held: Mapping[str, Rated], counted: Sequence[str]) -> dict[Trait, str]:
+    """Trait -> why none of the judges whose mean is taken has a number for it."""
+    return {
+        trait: "; ".join(f"{judge}: {held[judge].without[trait]}" for judge in counted)
+        for trait in BIG_FIVE
+        if all(trait in held[judge].without for judge in counted)
+    }
 
 
 def _agreed(found: Mapping[str, Told], own: Mapping[str, Trait], facts: Facts) -> dict[Trait, Agreement]:

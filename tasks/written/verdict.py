@@ -8,9 +8,11 @@ from traitbench.statistics.agreement import Agreement
 from traitbench.statistics.thresholds import judge
 from traitbench.tasks.block import Facts
 from traitbench.tasks.verdict import Verdict, aim_reasons, damage_reasons, judged, reading_reasons, variation_reasons
+from traitbench.tasks.written.cards import no_number
 from traitbench.tasks.written.effects import Doubt
 from traitbench.tasks.written.ratings import RANGE
 from traitbench.tasks.written.records import Rated, Written
+from traitbench.types import BIG_FIVE
 
 __all__ = ["disagreed", "verdict"]
 
@@ -18,7 +20,7 @@ __all__ = ["disagreed", "verdict"]
 def verdict(rated: Rated | None, found: Written, facts: Facts) -> Verdict:
     """Judge the number of a run; `rated` is null where no judge rated anything."""
     if rated is None or not rated.coverage:
-        return judged([f"not interpretable: {nothing(found)}"])
+        return judged([f"not interpretable: {nothing(found, facts)}"])
     return judged(
         [
             *_given(rated, found),
@@ -30,13 +32,33 @@ def verdict(rated: Rated | None, found: Written, facts: Facts) -> Verdict:
     )
 
 
-def nothing(found: Written) -> str:
-    """Why there is no rating at all."""
+def nothing(found: Written, facts: Facts) -> str:
+    """Why there is no rating at all: which of the judges that count has none, and why."""
     read = sum(each.share("valid") or each.share("truncated") or 0 for each in found.replies.values())
     if not read:
         return "no reply can be judged"
-    told = [why for each in found.judges.values() for why in each.without.values()]
-    return "no reply was rated" + (f": {told[0]}" if told else "")
+    silent = [f"{name} {why}" for name in found.counted or facts.judges if (why := _silence(name, found, facts))]
+    if not silent and len(found.counted) > 1:
+        return f"no reply has a rating of each of {', '.join(found.counted)}"
+    return "no reply was rated" + (f": {'; '.join(silent)}" if silent else "")
+
+
+def _silence(name: str, found: Written, facts: Facts) -> str:
+    """Why a judge has no rating of any reply; empty where it has some."""
+    mine = found.judges.get(name)
+    if mine is None or mine.asking is None:
+        why = next(iter(no_number(name, facts, BIG_FIVE).values()), "")
+        return "was not asked" + (f": {why}" if why else "")
+    if mine.coverage:
+        return ""
+    if mine.coverage is None:
+        traits = [level.trait for levels in mine.levels.values() for level in levels]
+        return f"gives no number: {next((mine.without[t] for t in traits if t in mine.without), 'it was not asked')}"
+    shares = {
+        "cannot tell": mine.asking.abstained, "no verdict": mine.asking.unseen, "failed": mine.asking.failed,
+        "one direction of the scale alone": mine.asking.valid,
+    }  # fmt: skip
+    return f"rated none ({', '.join(f'{what} {share:.0%}' for what, share in shares.items() if share)})"
 
 
 def _given(rated: Rated, found: Written) -> Iterator[str]:

@@ -175,6 +175,23 @@ def test_planted_judges_are_named_by_their_own_index(tmp_path: Path, monkeypatch
     assert set(found.agreement) == set(BIG_FIVE)
 
 
+def test_a_verdict_names_the_judge_that_rated_nothing(tmp_path: Path) -> None:
+    """The planted judge knows other texts only; that the scorer has no number for agreeableness is not why."""
+    results, _ = run(tmp_path, judge=("planted:honest", "scorer:text"), limit=20)
+    found = written(results)
+    assert found.counted == ["planted:honest", "scorer:text"] and found.judges["scorer:text"].coverage == 1
+    (why,) = found.verdict.reasons
+    assert why == "not interpretable: no reply was rated: planted:honest rated none (cannot tell 100%)"
+
+
+def test_a_judge_without_any_number_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    only = [question for question in load("test") if question.trait == "agreeableness"][:8]
+    monkeypatch.setattr(personality_bench, "load", lambda split: only)
+    found = written(run(tmp_path)[0])
+    (why,) = found.verdict.reasons
+    assert why.startswith("not interpretable: no reply was rated: scorer:text gives no number: AUC 0.59")
+
+
 def test_a_judgement_is_asked_once(tmp_path: Path) -> None:
     run(tmp_path, limit=10)
     kept = next(tmp_path.rglob("responses.jsonl")).read_text().count("\n")

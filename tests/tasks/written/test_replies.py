@@ -260,6 +260,44 @@ def test_a_place_without_any_reply_stays_missing() -> None:
     assert table.shape == (3, 1, 1) and table[0, 0, 0] == 3 and np.isnan(table[1:]).all()
 
 
+def test_every_judge_that_rated_nothing_is_named() -> None:
+    block = run_of({
+        "llama-a": lambda row, dimension, order: true(row, dimension),
+        "gemma-b": lambda row, dimension, order: None,
+        "qwen-c": lambda row, dimension, order: None if order == "reverse" else 3.0,
+    }, conditions=BARE)  # fmt: skip
+    assert block.written.verdict.reasons == [
+        "not interpretable: no reply was rated: gemma-b rated none (no verdict 100%); qwen-c rated none (no verdict "
+        "50%, one direction of the scale alone 50%)"
+    ]
+
+
+def test_judges_that_never_rate_the_same_reply_have_no_mean() -> None:
+    block = run_of({
+        "llama-a": lambda row, dimension, order: None if row.doc_id % 2 else true(row, dimension),
+        "gemma-b": lambda row, dimension, order: true(row, dimension) if row.doc_id % 2 else None,
+    }, conditions=BARE)  # fmt: skip
+    assert block.written.verdict.reasons == ["not interpretable: no reply has a rating of each of llama-a, gemma-b"]
+
+
+def test_what_no_judge_has_a_number_for_says_why_of_each() -> None:
+    weak = {"validity": {"extraversion": {"usable": False, "reason": "it reaches .5"}}}
+
+    def rate(row: Sample, dimension: str, order: str) -> float:
+        return true(row, dimension)
+
+    def only(rows: list[Sample]) -> list[Sample]:
+        return [row for row in rows if row.trait != "extraversion"]
+
+    rows = []
+    for condition in CONDITIONS:
+        mine = [reply("I would do it gladly", n, condition) for n in range(30)]
+        rows += [*mine, *only([*judgements(mine, "a", rate), *judgements(mine, "b", rate)])]
+    block = TASK.summarise(facts({"a": weak, "b": weak}), rows)
+    assert isinstance(block, BenchBlock) and block.written.rated is not None
+    assert block.written.rated.without["extraversion"] == "a: it reaches .5; b: it reaches .5"
+
+
 def test_without_a_judgement_nothing_is_interpretable() -> None:
     rows = [reply("I would go there and say hello to all of them.", n) for n in range(10)]
     block = TASK.summarise(facts({}, BARE), rows)
