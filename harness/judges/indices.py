@@ -34,6 +34,8 @@ __all__ = ["Ratings", "abstained", "indices"]
 Array = NDArray[np.float64]
 _RANGE = HIGHEST - LOWEST
 _ROUNDING = 1e-9
+_CHANCE = 0.5
+"""AUC of a judge that tells nothing apart."""
 
 
 class Ratings:
@@ -98,12 +100,13 @@ def _auc(found: Ratings, known: Sequence[Trial]) -> Probe:
     area = auc(high, low)
     if area.value is None or area.ci is None:
         return _none("pole_auc", "no text of either pole has a rating")
-    past = judge("pole_auc", area.value)
-    if area.ci[0] <= 0.5:
-        past = ("not interpretable", 0.5)
+    past, reason = judge("pole_auc", area.value), ""
+    if area.ci[0] <= _CHANCE <= area.ci[1]:
+        past, reason = ("not interpretable", _CHANCE), f"its interval reaches {_CHANCE:g}"
     return Probe(
-        name="pole_auc", value=area.value, ci=area.ci, n=area.n, level=past and past[0], limit=past and past[1]
-    )
+        name="pole_auc", value=area.value, ci=area.ci, n=area.n, level=past and past[0], limit=past and past[1],
+        reason=reason,
+    )  # fmt: skip
 
 
 def _direction(found: Ratings, known: Sequence[Trial]) -> Probe:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from traitbench.judges.calibration import Calibration
 from traitbench.judges.trials import DEGRADED
+from traitbench.statistics.judge_probes import Probe
 from traitbench.statistics.thresholds import JUDGES
 from traitbench.tables import Table, interval, number
 
@@ -34,13 +35,9 @@ def _checks(found: Sequence[Calibration]) -> Table:
     rows = []
     for one in found:
         for index in one.indices:
-            limits = JUDGES[index.name]
-            past = (
-                f"{index.level}: {'below' if limits.side == 'below' else 'past'} {index.limit:g}" if index.level else ""
-            )
             rows.append([
                 one.judge, index.name, _MEANING[index.name], interval(index.value, index.ci), str(index.n),
-                past or (index.reason if index.value is None else "nothing against it"),
+                _said(index),
             ])  # fmt: skip
     notes = [
         "all but the AUC are shares: of the range of 0 to 5, of verdicts or of texts; where a faultless judge has 0, "
@@ -55,6 +52,17 @@ def _checks(found: Sequence[Calibration]) -> Table:
         title="Calibration of judges", columns=["judge", "check", "what it is", "value", "n", "verdict"], rows=rows,
         notes=notes,
     )  # fmt: skip
+
+
+def _said(index: Probe) -> str:
+    """What an index says against its judge, as it is: a value on a limit of what counts from there on is past it."""
+    if index.level is None or index.limit is None or index.value is None:
+        return index.reason if index.value is None else "nothing against it"
+    if index.reason:
+        return f"{index.level}: {index.reason}"
+    if JUDGES[index.name].side == "below":
+        return f"{index.level}: below {index.limit:g}"
+    return f"{index.level}: " + (f"{index.limit:g} or more" if index.value >= 0 else f"{-index.limit:g} or less")
 
 
 def _traits(found: Sequence[Calibration]) -> Table:

@@ -48,7 +48,7 @@ class Probe(Record):
     limit: float | None = None
     """Which limit it is past."""
     reason: str = ""
-    """Why there is no value; empty where there is one."""
+    """Why there is no value, or what is past the limit where it is the interval; else empty."""
 
 
 class PlaceProbe(Probe):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -13,8 +14,11 @@ from said import Say
 from traitbench.errors import TraitbenchUsage, UnknownName
 from traitbench.judges import JUDGES, Judge, made, named
 from traitbench.judges.calibration import Calibration, calibrate, cited, default_folder
+from traitbench.judges.showing import tables
 from traitbench.judges.trials import DEGRADED, texts, trials
 from traitbench.statistics.discrimination import auc
+from traitbench.statistics.judge_probes import Probe
+from traitbench.statistics.thresholds import judge as level_of
 from traitbench.types import BIG_FIVE
 
 
@@ -144,6 +148,55 @@ def test_the_command_prints_tables_and_json(say: Say) -> None:
     assert say("judge calibrate --judge planted:honest --limit 2 --format markdown").out.startswith(
         "**Calibration of judges**"
     )
+
+
+class Between(JUDGES.load("planted:honest")):  # type: ignore[misc]
+    """Sees which pole a text is of, or its opposite, so often."""
+
+    right = 1.0
+
+    def _rating(self, trait: str, text: str, values: object) -> float | None:
+        found = super()._rating(trait, text, values)
+        sure = int(hashlib.sha256(text.encode()).hexdigest(), 16) % 100 < 100 * self.right
+        return found if found is None or sure else 5 - found
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (0.0, "not interpretable: below 0.7"),
+        (0.56, "not interpretable: its interval reaches 0.5"),
+        (0.76, "not interpretable: below 0.7"),
+        (0.85, "caution: below 0.9"),
+        (1.0, "nothing against it"),
+    ],
+)
+def test_what_is_said_of_an_auc_is_true_of_it(right: float, said: str, tmp_path: Path) -> None:
+    judge = Between("planted:honest")
+    judge.right = right
+    found = calibrate(judge, tmp_path, None, 0, quiet)  # type: ignore[arg-type]
+    (row,) = [row for row in tables([found])[0].rows if row[1] == "pole_auc"]
+    index = next(index for index in found.indices if index.name == "pole_auc")
+    assert row[-1] == said and index.value is not None and index.ci is not None
+    if "reaches" in said:
+        assert index.ci[0] <= 0.5 <= index.ci[1]
+    elif "below" in said:
+        assert index.limit is not None and index.value < index.limit
+
+
+def test_a_value_on_a_limit_is_not_said_to_be_beyond_it(tmp_path: Path) -> None:
+    def said(name: str, value: float) -> str:
+        past = level_of(name, abs(value))
+        index = Probe(name=name, value=value, n=20, level=past and past[0], limit=past and past[1])
+        made = tried("planted:honest", tmp_path, 2).model_copy(update={"indices": [index]})
+        return tables([made])[0].rows[0][-1]
+
+    assert said("direction", 0.2) == "not interpretable: 0.2 or more"
+    assert said("position_preference", -0.1) == "caution: -0.1 or less"
+    assert said("score_spread", 0.02) == "caution: below 0.05"
+    # A judge that gives every text the same has an AUC of exactly one half, which lies below nothing.
+    (row,) = [row for row in tables([tried("planted:constant", tmp_path)])[0].rows if row[1] == "pole_auc"]
+    assert row[3].startswith("0.50 [") and row[-1] == "not interpretable: its interval reaches 0.5"
 
 
 @pytest.mark.parametrize(
