@@ -68,9 +68,13 @@ class TextScorer(Judge):
 
     @property
     def card(self) -> dict[str, Any]:
-        """Its validity on texts of another kind than it was made of, trait by trait."""
+        """Its validity on texts of another kind than it was made of, trait by trait, and the whole evaluation."""
         known = self._open.validity()
-        return {"identity": self.identity, "validity": {name: v.model_dump(mode="json") for name, v in known.items()}}
+        return {
+            "identity": self.identity,
+            "validity": {name: v.model_dump(mode="json") for name, v in known.items()},
+            "evaluation": [row.model_dump(mode="json", exclude_defaults=True) for row in self._open.evaluation().rows],
+        }
 
     def ratings(self, text: Text, dimension: Trait) -> list[Ask]:
         """One request; none on a trait that it has no valid head for."""

@@ -10,15 +10,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from traitbench import inventories, store
 from traitbench.judges.scorer.features import features
 from traitbench.judges.scorer.heads import FEATURES, Evaluation, place
+from traitbench.judges.scorer.showing import COLUMNS, directions
 from traitbench.judges.scorer.training import Text, train
 from traitbench.judges.scorer.worth import evaluate
 from traitbench.methods import dialogues
-from traitbench.tables import Table, interval, markdown, number
+from traitbench.tables import Table, markdown
 from traitbench.tasks.situations import pairs
 from traitbench.types import BIG_FIVE, Trait
 
@@ -69,20 +69,11 @@ def others() -> dict[str, Texts]:
 
 def table(found: Evaluation) -> Table:
     """The evaluation for a reader: a line a pair of kinds of texts, a column a trait."""
-    by: dict[str, dict[Trait, Any]] = {}
-    for row in found.rows:
-        by.setdefault(row.source, {})[row.trait] = row
-    columns = (*BIG_FIVE, "mean")
-    rows = []
-    for source, mine in by.items():
-        cells = [interval(mine[c].auc, mine[c].ci) for c in columns]
-        bar = mine["mean"].bar
-        rows.append([source, *cells, "" if bar is None else number(bar, 2)])
     notes = [f"{row.source}: {row.warning}" for row in found.rows if row.warning and row.trait == "mean"]
     notes += [f"{trait}: {worth.reason}" for trait, worth in found.validity().items() if not worth.usable]
     return Table(
         title=f"AUC of the text scorer, features {found.features}, with 95 % intervals",
-        columns=["trained -> tested", *columns, "bar of the mean"], rows=rows, notes=notes,
+        columns=list(COLUMNS), rows=directions(found.rows), notes=notes,
     )  # fmt: skip
 
 

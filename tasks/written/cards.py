@@ -14,6 +14,8 @@ __all__ = ["chosen", "identity", "is_model", "named", "no_number", "too_few"]
 
 FEWEST = 2
 """Language models of families other than the subject's that a number of language models needs."""
+_BESIDE = ("calibration", "cost", "evaluation", "families")
+"""What of a card is of one run, or only told: no rating depends on it."""
 
 
 def is_model(judge: str) -> bool:
@@ -63,8 +65,11 @@ def too_few(judges: Sequence[str], facts: Facts) -> str:
 
 
 def identity(judge: str, facts: Facts) -> str:
-    """Name a judge as it was: its name and a digest of its card, by which two runs can be told to have the same."""
-    card = facts.judges.get(judge)
+    """Name a judge as it was: its name and a digest of what of its card decides its ratings.
+
+    By it two runs can be told to have the same.
+    """
+    card = {name: held for name, held in facts.judges.get(judge, {}).items() if name not in _BESIDE}
     return f"{judge} ({digest(card)[:6]})" if card else judge
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from traitbench.judges import pairs
 from traitbench.tables import Table, interval, number
@@ -11,7 +10,7 @@ from traitbench.tasks.block import Facts
 from traitbench.tasks.scoring import COVERS
 from traitbench.tasks.style_tables import verdicts
 from traitbench.tasks.verdict import Verdict
-from traitbench.tasks.written.cards import is_model
+from traitbench.tasks.written.card_tables import cards
 from traitbench.tasks.written.comparison import FILTER
 from traitbench.tasks.written.effects import ReplyContrast
 from traitbench.tasks.written.records import Written
@@ -153,37 +152,6 @@ def agreement(task: str, found: Written) -> Table:
                "interpretable, and its effect does not count.",
                *(f"{trait}: {a.reason}." for trait, a in found.agreement.items() if a.reason)],
     )  # fmt: skip
-
-
-def cards(task: str, facts: Facts) -> list[Table]:
-    """Who judged: language models by what they are and were told, the text scorer by its validity, trait by trait."""
-    rows, worth = [], []
-    for judge, card in facts.judges.items():
-        identity = card.get("identity") or {}
-        kind = "language model" if is_model(judge) else "scorer"
-        rows.append([judge, kind, str(card.get("model") or _told(identity)), str(card.get("prompts") or "–")])
-        for trait, held in (card.get("validity") or {}).items():
-            ci = tuple(held["ci"]) if held.get("ci") else None
-            worth.append([
-                trait, judge, interval(held.get("auc"), ci if ci is None else (ci[0], ci[1])), number(held.get("bar")),
-                str(held.get("source") or "–"), str(held.get("n") or "–"), "yes" if held.get("usable") else "no",
-            ])  # fmt: skip
-    out = (
-        [Table(title=f"Judge cards, {task}", columns=["judge", "type", "model", "prompts"], rows=rows)] if rows else []
-    )
-    if worth:
-        out.append(Table(
-            title=f"Validity of the scorer on texts of another kind than it was made of, {task}",
-            columns=["trait", "judge", "AUC [95 %]", "bar", "from -> to", "texts", "number given"],
-            rows=worth,
-            notes=["Bar: mean AUC of a simple scorer with the same features, to be beaten. A trait whose interval "
-                   "reaches .5 gets no number. What it makes of a model's replies, these do not show."],
-        ))  # fmt: skip
-    return out
-
-
-def _told(identity: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in identity.items() if isinstance(value, str | int))
 
 
 def replies(task: str, found: Mapping[str, Replies]) -> Table:

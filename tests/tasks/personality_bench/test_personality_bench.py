@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,9 @@ from scipy import stats
 
 from traitbench.errors import UnsupportedControl
 from traitbench.judges.planted import First
+from traitbench.judges.scorer import evaluation
 from traitbench.leaderboard import build, render
+from traitbench.reproduce.scorer import table as evaluation_table
 from traitbench.runs import judging
 from traitbench.runs.compare import compare
 from traitbench.runs.evaluate import evaluate
@@ -30,6 +33,7 @@ from traitbench.tasks.personality_bench.block import BenchBlock
 from traitbench.tasks.personality_bench.questions import load
 from traitbench.tasks.situations import Situations
 from traitbench.tasks.situations.summary import SituationsBlock
+from traitbench.tasks.written.cards import identity
 from traitbench.tasks.written.records import Written
 from traitbench.types import BIG_FIVE, Trait
 
@@ -124,6 +128,40 @@ def test_a_control_moves_its_own_trait_and_says_why_one_has_no_number(obeyed: tu
     assert rescore(path) == results
     frame = results.effects()
     assert set(frame["judge"]) == {"scorer:text"} and frame.loc[frame["aimed"], "composite"].max() > 7
+
+
+def test_a_run_prints_every_direction_beside_its_bar(obeyed: tuple[Results, Path]) -> None:
+    results, _ = obeyed
+    (shown,) = [table for table in tables(results) if "Validity of the scorer" in table.title]
+    expected = evaluation_table(evaluation()).rows
+    assert [row[1:] for row in shown.rows[:-1]] == expected and len(expected) == 6
+    by = {row[1]: dict(zip(shown.columns, row, strict=True)) for row in shown.rows}
+    for source, bar, met in [
+        ("dialogues -> ipip_neo_300", "0.72", "yes"),
+        ("ipip_neo_300 -> dialogues", "0.71", "yes"),
+        ("ipip_neo_120 -> dialogues", "0.71", "no"),
+        ("dialogues -> situations", "", ""),
+    ]:
+        line = by[source]
+        assert (line["bar of the mean"], line["met"]) == (bar, met)
+        assert all(re.fullmatch(r"0\.\d\d \[0\.\d\d, \d\.\d\d\]", line[name]) for name in (*BIG_FIVE, "mean"))
+    assert {trait for trait in BIG_FIVE if by["number given"][trait] == "yes"} == USABLE
+    # A judge is the same whether its card tells the whole evaluation or, as in older results, what decides alone.
+    card = results.judges["scorer:text"]
+    older = results.model_copy(update={"judges": {"scorer:text": {k: card[k] for k in ("identity", "validity")}}})
+    assert identity("scorer:text", older) == identity("scorer:text", results)
+    (few,) = [table for table in tables(older) if "Validity of the scorer" in table.title]
+    assert {row[1] for row in few.rows} == {"dialogues -> ipip_neo_300", "dialogues -> situations", "number given"}
+
+
+def test_a_judge_is_named_by_what_decides_its_ratings(obeyed: tuple[Results, Path]) -> None:
+    results, _ = obeyed
+
+    def name(**card: Any) -> str:
+        return identity("j", results.model_copy(update={"judges": {"j": {"model": "m", "prompts": "p", **card}}}))
+
+    told = {"cost": {"dollars": 1}, "calibration": {"made": 3.0}, "families": {"judge": "a", "subject": "b"}}
+    assert name(**told) == name() != name(prompts="q")
 
 
 def test_it_is_ranked_and_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
