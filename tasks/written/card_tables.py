@@ -3,29 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from traitbench.judges.scorer.heads import Row
 from traitbench.judges.scorer.showing import COLUMNS, directions
-from traitbench.tables import Table
+from traitbench.tables import Table, number
 from traitbench.tasks.block import Facts
 from traitbench.tasks.written.cards import is_model
+from traitbench.tasks.written.ratings import RANGE, Asking
+from traitbench.tasks.written.records import Written
 from traitbench.types import BIG_FIVE
 
 __all__ = ["cards"]
 
 
-def cards(task: str, facts: Facts) -> list[Table]:
-    """Who judged: language models by what they are and were told, the text scorer by its validity, trait by trait."""
-    rows = []
-    for judge, card in facts.judges.items():
-        identity = card.get("identity") or {}
-        kind = "language model" if is_model(judge) else "scorer"
-        rows.append([judge, kind, str(card.get("model") or _told(identity)), str(card.get("prompts") or "–")])
-    out = (
-        [Table(title=f"Judge cards, {task}", columns=["judge", "type", "model", "prompts"], rows=rows)] if rows else []
-    )
+def cards(task: str, found: Written, facts: Facts) -> list[Table]:
+    """Who judged, as what, how, and how far it is to be trusted; the text scorer's validity, trait by trait."""
+    notes = [
+        "Revision: commit of the hub, else a digest of weights or heads. Prompts: digest of all that a judge is told. "
+        "Scale: whether it was shown both ways round, and how its verdicts are had. Agreement: ICC(2,1) with the other "
+        "judges of the number, least to largest over traits. Coverage: of all replies, those that it rated. Date: of "
+        "the run."
+    ]
+    columns = ["judge", "type", "model", "revision", "prompts", "scale", "agreement", "coverage", "date"]
+    rows = [_card(judge, card, found, facts) for judge, card in facts.judges.items()]
+    out = [Table(title=f"Judge cards, {task}", columns=columns, rows=rows, notes=notes)] if rows else []
     return [*out, *_worth(task, facts)]
+
+
+def _card(judge: str, card: Mapping[str, Any], found: Written, facts: Facts) -> list[str]:
+    identity, mine = card.get("identity") or {}, found.judges.get(judge)
+    revision = next((identity[name] for name in ("revision", "weights", "heads") if identity.get(name)), "–")
+    scale = [f"0 to {RANGE:g}" + (", both ways" if mine and mine.asking and _turned(mine.asking) else "")]
+    coverage = mine.coverage if mine else None
+    return [
+        judge,
+        "language model" if is_model(judge) else "scorer",
+        str(card.get("model") or _told(identity.get("versions") or identity) or judge),
+        str(revision),
+        str(card.get("prompts") or "–"),
+        "; ".join([*scale, *([str(card["verdicts"])] if card.get("verdicts") else [])]),
+        _agreement(judge, found),
+        "–" if coverage is None else f"{coverage:.0%}",
+        f"{datetime.fromtimestamp(facts.date, UTC):%Y-%m-%d}" if facts.date else "–",
+    ]
+
+
+def _turned(asking: Asking) -> bool:
+    """Whether replies have a rating in both directions of the scale."""
+    return asking.direction_gap is not None
+
+
+def _agreement(judge: str, found: Written) -> str:
+    """With the other judges of the number; a dash for one that is alone or enters none."""
+    if judge not in found.counted or not found.agreement:
+        return "–"
+    known = [each.single for each in found.agreement.values() if each.single is not None]
+    if not known:
+        return "not known"
+    return f"{number(min(known))} to {number(max(known))}" if len(known) > 1 else number(known[0])
 
 
 def _told(identity: Mapping[str, Any]) -> str:

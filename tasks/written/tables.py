@@ -27,7 +27,13 @@ def tables(task: str, found: Written, facts: Facts) -> list[Table]:
     told = f"Verdict: {FILTER} {found.verdict.verdict}."
     out = [t.model_copy(update={"notes": [told, *t.notes]}) for t in rated if t.rows]
     judged: dict[Mode, Verdict] = {FILTER: found.verdict}
-    return [*out, *pairs.tables(found.pairs), *cards(task, facts), replies(task, found.replies), verdicts(task, judged)]
+    return [
+        *out,
+        *pairs.tables(found.pairs),
+        *cards(task, found, facts),
+        replies(task, found.replies),
+        verdicts(task, judged),
+    ]
 
 
 def effects(task: str, found: Written) -> Table:

@@ -9,12 +9,13 @@ import pytest
 
 from traitbench.judges import asking, grade
 from traitbench.samples import Condition, Sample, graded, make_sample
+from traitbench.statistics.agreement import Agreement
 from traitbench.statistics.intervals import stratified_mean
 from traitbench.tasks import Administration
 from traitbench.tasks.block import Facts
 from traitbench.tasks.personality_bench import PersonalityBench
 from traitbench.tasks.personality_bench.block import BenchBlock
-from traitbench.tasks.written import cards, ratings, replies
+from traitbench.tasks.written import card_tables, cards, ratings, replies
 from traitbench.types import BIG_FIVE, Choose, Response, Write
 
 TASK = PersonalityBench(Administration(limit=30))
@@ -296,6 +297,46 @@ def test_what_no_judge_has_a_number_for_says_why_of_each() -> None:
     block = TASK.summarise(facts({"a": weak, "b": weak}), rows)
     assert isinstance(block, BenchBlock) and block.written.rated is not None
     assert block.written.rated.without["extraversion"] == "a: it reaches .5; b: it reaches .5"
+
+
+def test_a_card_says_all_that_a_number_rests_on() -> None:
+    told = {
+        "llama-a": {"model": "Llama-3.1-8B-Instruct", "identity": {"revision": "0e9e39f", "weights": "sha256:1"},
+                    "verdicts": "option probabilities", "prompts": "4f1d"},
+        "endpoint:b": {"model": "b", "identity": {"model": "b", "server": "http://b"},
+                       "verdicts": "written, no distribution", "prompts": "77aa"},
+        "scorer:text": {"identity": {"versions": {"wordllama": "0.4.0"}, "heads": "56f6", "dimension": 512}},
+        "gone": {},
+    }  # fmt: skip
+
+    def steady(row: Sample, dimension: str, order: str) -> float:
+        return true(row, dimension)
+
+    def silent(row: Sample, dimension: str, order: str) -> float | None:
+        return None if row.doc_id % 2 else true(row, dimension)
+
+    rows = []
+    for condition in CONDITIONS:
+        mine = [reply("I would do it gladly", n, condition) for n in range(30)]
+        rows += [*mine, *judgements(mine, "llama-a", steady), *judgements(mine, "endpoint:b", silent)]
+        rows += judgements(mine, "scorer:text", steady, directions=False)
+    known = facts(told).model_copy(update={"date": 1796046983.0})
+    block = TASK.summarise(known, rows)
+    assert isinstance(block, BenchBlock)
+    found = block.written.model_copy(update={"agreement": {
+        trait: Agreement(single=value) for trait, value in {"openness": 0.81, "extraversion": 0.45}.items()
+    }})  # fmt: skip
+    shown = card_tables.cards("task", found, known)[0]
+    assert shown.columns == ["judge", "type", "model", "revision", "prompts", "scale", "agreement", "coverage", "date"]
+    assert found.counted == ["llama-a", "endpoint:b", "scorer:text"]
+    assert shown.rows == [
+        ["llama-a", "language model", "Llama-3.1-8B-Instruct", "0e9e39f", "4f1d",
+         "0 to 5, both ways; option probabilities", "0.45 to 0.81", "100%", "2026-11-30"],
+        ["endpoint:b", "language model", "b", "–", "77aa", "0 to 5, both ways; written, no distribution",
+         "0.45 to 0.81", "50%", "2026-11-30"],
+        ["scorer:text", "scorer", "wordllama 0.4.0", "56f6", "–", "0 to 5", "0.45 to 0.81", "100%", "2026-11-30"],
+        ["gone", "language model", "gone", "–", "–", "0 to 5", "–", "–", "2026-11-30"],
+    ]  # fmt: skip
 
 
 def test_without_a_judgement_nothing_is_interpretable() -> None:
