@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +24,7 @@ from traitbench.runs.prepare import prepare
 from traitbench.samples import Grade, Sample
 from traitbench.tasks.administration import Administration
 from traitbench.tasks.questionnaire import Questionnaire
-from traitbench.types import BIG_FIVE, Choose, Response, Trait
+from traitbench.types import BIG_FIVE, Choose, Request, Response, Trait
 
 
 class Written(Questionnaire):
@@ -119,6 +120,41 @@ def test_verdicts_stand_behind_the_answers_and_another_judge_rates_what_is_there
     more, longer = run(made, tmp_path / "run", [other])
     assert [row for row in more if row.judge is None] == replies
     assert longer - lines == other.asked > 0
+
+
+class Told(Scripted):
+    """Says when it begins to write under another condition."""
+
+    def run(self, requests: Sequence[Request], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        self.events.append("the model writes")
+        if len(self.events) > 1:
+            self.again.set()
+        yield from super().run(requests, done)
+
+
+class Patient(Longest):
+    """Answers its first batch only once the model writes again, which it never does while it waits for the judge."""
+
+    def answer(self, requests: Sequence[Choose], done: Collection[int] = ()) -> Iterator[Mapping[int, Response]]:
+        self.events.append("the judge is asked")
+        if not self.again.wait(30):
+            raise BadData("the model waits for the judge")
+        self.events.append("the judge answers")
+        yield from super().answer(requests, done)
+
+
+def test_the_model_writes_under_the_next_condition_while_the_first_is_judged(tmp_path: Path) -> None:
+    made, place = prepared(tmp_path), RunFolder(tmp_path / "run")
+    backend, judge = Told.make(made.spec, made.plan.options()), Patient()
+    backend.events = judge.events = events = []
+    backend.again = judge.again = threading.Event()
+    with place.open() as held, Judging([judge], {t.id: t for t in made.tasks}, place, held, 0) as judging:
+        rows = administer(made, backend, place, held, Quiet(), print, judging)["mini_ipip"]
+    written = [n for n, event in enumerate(events) if event == "the model writes"]
+    assert len(made.conditions) == len(written) == 2 and written[0] == 0
+    # Its second writing comes before the first verdict, and every verdict is there in the end.
+    assert written[1] < events.index("the judge answers")
+    assert len([row for row in rows if row.judge]) == 2 * len([row for row in rows if row.judge is None])
 
 
 def test_what_a_judge_said_before_it_failed_is_kept(tmp_path: Path) -> None:
