@@ -9,6 +9,7 @@ TASKS ?= ipip_neo_120
 TARGET ?= all
 LIMIT ?=
 BACKEND ?= auto
+ARGS ?=
 
 .PHONY: setup setup-vllm eval test torture test-pythons test-vllm audit lint types check docs bench gpu-check leaderboard publish figures schemas scorer clean
 
@@ -73,11 +74,13 @@ TRAINED := $(filter sft dpo bipo p_tailor persllm,$(METHOD))
 comma := ,
 space := $(subst ,, )
 JUDGED := $(filter personality_bench%,$(subst $(comma), ,$(TASKS)))$(findstring generate,$(ARGS))
-# The published values are made for models and data a hundred times larger than the embedded ones.
-ARGS ?= $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),--method_args preset=small))
+# The published values are made for models and data a hundred times larger than the embedded ones. Of a key that comes twice
+# the last counts, so that a preset in ARGS stands; a file of --config, which comes before all flags, says its own.
+FILED := $(filter --config --config=% -C%,$(ARGS))
+PRESET := $(if $(TRAINED),$(if $(filter smollm2,$(MODEL)),$(if $(FILED),,--method_args preset=small)))
 
 RUN = traitbench run --model '$(MODEL)' --method '$(METHOD)' --target '$(TARGET)' --tasks '$(subst $(space),$(comma),$(strip $(TASKS)))' \
-	--backend '$(BACKEND)' $(if $(LIMIT),--limit '$(LIMIT)') $(ARGS)
+	--backend '$(BACKEND)' $(if $(LIMIT),--limit '$(LIMIT)') $(PRESET) $(ARGS)
 
 # Tasks of lm-eval need lm-eval, and the backend hf: what is asked is the model that it has loaded.
 BEYOND := $(findstring --side_effects,$(subst -effects,_effects,$(ARGS)))

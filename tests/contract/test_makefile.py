@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from traitbench.cli.arguments import normalised, parser
+from traitbench.cli.configuration import from_command_line
+from traitbench.methods import METHODS
 
 ROOT = Path(__file__).resolve().parents[2]
 ALONE = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
@@ -115,3 +120,51 @@ def test_a_variable_that_nothing_reads_is_refused_before_anything_is_set_up(name
     found = subprocess.run(words, cwd=ROOT, env=ALONE, capture_output=True, text=True)
     assert (found.returncode, found.stdout) == (2, "")
     assert f"make eval takes no {name}; it takes METHOD, MODEL, TASKS" in found.stderr and "ARGS=" in found.stderr
+
+
+PRESETS = {name: METHODS.load(name).Config.model_fields.get("preset") for name in METHODS.shipped}
+SMALL = sorted(name for name, preset in PRESETS.items() if preset is not None and preset.default == "paper")
+"""Methods whose defaults are for models that are much larger than the embedded one."""
+
+
+def method_args(recipe: str) -> dict[str, object]:
+    """What the run of a recipe gives its method, as the command line reads it."""
+    words = shlex.split(recipe.splitlines()[-1])
+    assert words[0].endswith("bin/traitbench")
+    return dict(from_command_line(vars(parser().parse_args(normalised(words[1:])))).method_args)
+
+
+@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    ("flags", "given"),
+    [
+        ("", {"preset": "small"}),
+        ("--side_effects traitbench_reasoning", {"preset": "small"}),
+        ("--seed 2 --method_args rank=2,dev=loss", {"preset": "small", "rank": 2, "dev": "loss"}),
+        ("--method-args=rank=2 --matched", {"preset": "small", "rank": 2}),
+        ("--method_args preset=paper --seed 2", {"preset": "paper"}),
+        ("--method-args=rank=2,preset=paper", {"preset": "paper", "rank": 2}),
+        ("--method_args rank=2 preset=paper", {"preset": "paper", "rank": 2}),
+    ],
+)
+def test_the_embedded_model_is_trained_by_the_recipe_for_small_ones_unless_another_is_named(
+    tmp_path: Path, name: str, flags: str, given: dict[str, object]
+) -> None:
+    chosen = ["GPU=", f"METHOD={name}", *([f"ARGS={flags}"] if flags else [])]
+    assert method_args(planned(tmp_path, *chosen, ready=False)) == given
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_larger_models_and_files_of_ones_own_keep_what_they_say(tmp_path: Path, name: str) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("method_args: {preset: paper, rank: 2}\n")
+    assert method_args(planned(tmp_path, "GPU=", f"METHOD={name}", "MODEL=llama3", ready=False)) == {}
+    for flag in ("-C ", "-C", "--config ", "--config="):
+        recipe = planned(tmp_path, "GPU=", f"METHOD={name}", f"ARGS={flag}{mine}", ready=False)
+        assert method_args(recipe) == {"preset": "paper", "rank": 2}
+
+
+def test_other_methods_take_no_recipe(tmp_path: Path) -> None:
+    assert SMALL == ["bipo", "dpo", "p_tailor", "persllm", "sft"]
+    for name in sorted(set(PRESETS) - set(SMALL)):
+        assert "preset" not in planned(tmp_path, "GPU=", f"METHOD={name}", "ARGS=--seed 2", ready=False)
