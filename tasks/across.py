@@ -15,7 +15,7 @@ from traitbench.types import Evidence
 if TYPE_CHECKING:
     from traitbench.charts.chart import Figure
 
-__all__ = ["Across", "Joined", "Told"]
+__all__ = ["Across", "Joined", "Told", "fitted_on", "whole"]
 
 
 class Joined(NamedTuple):
@@ -39,6 +39,26 @@ class Told(NamedTuple):
     controls: Mapping[str, str]
     """Name of a target -> what its controls are, by their contents: two runs that share it were controlled alike."""
     row: Row
+    contaminated: int = 0
+    """Items of the task that the method was fitted on."""
+    items: int = 0
+    """All of them."""
+
+    def fitted(self, part: str = "") -> dict[str, int]:
+        """What `fitted_on` reads of this row, as part of what is told; nothing where no item was fitted on."""
+        seen = {f"{part}contaminated": self.contaminated, f"{part}items": self.items}
+        return seen if self.contaminated else {}
+
+
+def fitted_on(line: Mapping[str, Any], part: str = "") -> str:
+    """How many of its items the method was fitted on, in words; empty where on none."""
+    seen = line.get(f"{part}contaminated", 0)
+    return f"{seen} of {line[f'{part}items']} items fitted on" if seen else ""
+
+
+def whole(cell: Cell) -> str:
+    """A cell as text, what stands in small print beside it."""
+    return cell.text + (f" ({cell.small})" if cell.small else "")
 
 
 class Across:

@@ -9,7 +9,7 @@ from traitbench.runs.projected import kept, summed
 from traitbench.runs.results import Results
 from traitbench.tables import Table
 from traitbench.tasks import ACROSS, evidence_of
-from traitbench.tasks.across import Told
+from traitbench.tasks.across import Told, whole
 from traitbench.tasks.board import Capability, Cell, Entry, Projection, capability_cell, projection_cell, standing
 from traitbench.types import digest
 
@@ -35,10 +35,13 @@ def joined(entries: Sequence[Entry], runs: Mapping[str, Results]) -> list[Entry]
         for entry in entries
     ]  # fmt: skip
     told = [
-        Told(entry.run, entry.task, filter, evidence_of(entry.kind), _made(runs[entry.run]), controls[entry.run], row)
+        Told(
+            entry.run, entry.task, filter, evidence_of(entry.kind), _made(runs[entry.run]), controls[entry.run], row,
+            entry.contaminated, entry.n,
+        )
         for entry in sorted(entries, key=lambda e: (e.place, e.run))
         for filter, row in entry.rows.items()
-    ]
+    ]  # fmt: skip
     held: dict[tuple[str, str], dict[str, dict[str, list[dict[str, object]]]]] = {}
     for name in ACROSS:
         for (run, task, filter), lines in ACROSS.load(name)().beside(told).items():
@@ -69,15 +72,15 @@ def side_by_side(entries: Sequence[Entry]) -> list[Table]:
                 for name, held in entry.joined.items():
                     if name in ACROSS and (more := held.get(filter)):
                         told = [{**one, **each} for one in told for each in ACROSS.load(name)().apart(more)]
-                whole = {"capability [95 %]": capability_cell(entry), "projection [95 %], SD": projection_cell(entry)}
-                for column, cell in whole.items():
+                alike = {"capability [95 %]": capability_cell(entry), "projection [95 %], SD": projection_cell(entry)}
+                for column, cell in alike.items():
                     if cell.value is not None:
                         told = [{**one, column: cell} for one in told]
                 lines += [(entry, filter, one) for one in told if any(cell.value is not None for cell in one.values())]
     names = list(dict.fromkeys(name for *_, cells in lines for name in cells))
     rows = [
         [entry.model, entry.label or entry.method, f"{entry.task}, {filter}", standing(entry, filter),
-         *(_text(cells.get(name, Cell("–"))) for name in names)]
+         *(whole(cells.get(name, Cell("–"))) for name in names)]
         for entry, filter, cells in lines
     ]  # fmt: skip
     return (
@@ -85,10 +88,6 @@ def side_by_side(entries: Sequence[Entry]) -> list[Table]:
         if rows
         else []
     )
-
-
-def _text(cell: Cell) -> str:
-    return cell.text + (f" ({cell.small})" if cell.small else "")
 
 
 def _elsewhere(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from traitbench.tables import Table, interval, number
-from traitbench.tasks.across import Told
+from traitbench.tasks.across import Told, fitted_on, whole
 from traitbench.tasks.board import Cell, Entry
 from traitbench.tasks.gap.effects import MEAN, Pairing, Side, TargetGap, paired, pairings
 from traitbench.tasks.gap.tables import SCALE
@@ -38,8 +38,8 @@ def lines(told: Sequence[Told]) -> dict[tuple[str, str, str], list[dict[str, Any
         wanted = {(b.task, b.filter) for a, b in paired([*own, *done]) if a is said}
         for key in [key for key in kinds if key in wanted]:
             for found in pairings([said, kinds[key][1]]):
-                where = kinds[key][0].run
-                out.setdefault((one.run, one.task, one.filter), []).append(_line(found, where))
+                line = _line(found, one, kinds[key][0])
+                out.setdefault((one.run, one.task, one.filter), []).append(line)
     return out
 
 
@@ -50,16 +50,17 @@ def _side(told: Told) -> Side | None:
     return Side(told.task, told.filter, told.evidence, parts) if told.evidence and parts else None
 
 
-def _line(found: Pairing, run: str) -> dict[str, Any]:
+def _line(found: Pairing, said: Told, done: Told) -> dict[str, Any]:
     """Flat: the mean over targets, or the one target."""
     gap = found.mean or found.targets[0]
     return {
-        "behaviour_task": found.behaviour, "behaviour_filter": found.behaviour_filter, "behaviour_run": run,
+        "behaviour_task": found.behaviour, "behaviour_filter": found.behaviour_filter, "behaviour_run": done.run,
         "targets": len(found.targets),
         "self_report": gap.self_report.d, "self_report_ci": gap.self_report.ci,
         "behaviour": gap.behaviour.d, "behaviour_ci": gap.behaviour.ci, "gap": gap.gap.d, "gap_ci": gap.gap.ci,
         "r": found.r, "r_ci": found.r_ci, "r_n": found.r_n, "verdict": gap.verdict,
         "only_self_report": _named(found.targets, "only self-report moved"),
+        **said.fitted("self_report_"), **done.fitted("behaviour_"),
     }  # fmt: skip
 
 
@@ -81,7 +82,8 @@ def cells(lines: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
         if once:
             out["self-report (d)"] = mine
         else:
-            out[f"self-report beside {what} (d)"] = mine._replace(small=f"{line['targets']} targets")
+            small = "; ".join(filter(None, [f"{line['targets']} targets", mine.small]))
+            out[f"self-report beside {what} (d)"] = mine._replace(small=small)
         out[f"{what} (d)"] = _cell(line, "behaviour")
         gap = _cell(line, "gap")
         out[f"gap to {what} (d)" if several else "gap (d)"] = gap._replace(small=str(line["verdict"]))
@@ -100,7 +102,7 @@ def apart(line: Mapping[str, Any]) -> dict[str, Cell]:
 
 
 def _cell(line: Mapping[str, Any], name: str) -> Cell:
-    return Cell(interval(line[name], line[f"{name}_ci"]), line[name], "d")
+    return Cell(interval(line[name], line[f"{name}_ci"]), line[name], "d", fitted_on(line, f"{name}_"))
 
 
 def board_table(entries: Sequence[Entry]) -> list[Table]:
@@ -113,7 +115,7 @@ def board_table(entries: Sequence[Entry]) -> list[Table]:
                 rows.append([
                     entry.model, entry.label or entry.method, f"{entry.task}, {filter}",
                     f"{line['behaviour_task']}, {line['behaviour_filter']}",
-                    *(interval(line[name], line[f"{name}_ci"]) for name in ("self_report", "behaviour", "gap")),
+                    *(whole(_cell(line, name)) for name in ("self_report", "behaviour", "gap")),
                     f"{number(line['r'])} ({line['r_n']})", line["verdict"] + (f"; only self-report: {only}" if only
                     and line["targets"] > 1 else ""),
                 ])  # fmt: skip

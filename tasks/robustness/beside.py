@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from traitbench.tables import interval
-from traitbench.tasks.across import Across, Told
+from traitbench.tasks.across import Across, Told, fitted_on
 from traitbench.tasks.board import Cell
 from traitbench.tasks.robustness import Robustness
 from traitbench.tasks.robustness.board import Metrics
@@ -31,13 +31,14 @@ class Kept(Across):
         return out
 
     def cells(self, lines: Sequence[Mapping[str, Any]]) -> dict[str, Cell]:
-        """The share, and in which context it was so little."""
+        """The share, in which context it was so little, and how many of the items the method was fitted on."""
         if not lines:
             return {}
         kept, how = lines[0]["retained"], lines[0]["robustness_filter"]
         why = lines[0]["context"] or ("no effect to keep" if lines[0]["contexts"] else "no other context asked")
         shown = interval(kept, lines[0]["retained_ci"])
-        return {"kept in the worst context": Cell(shown, kept, small=f"{why}, {how}")}
+        small = "; ".join(filter(None, [f"{why}, {how}", fitted_on(lines[0])]))
+        return {"kept in the worst context": Cell(shown, kept, small=small)}
 
 
 def _line(found: Told) -> dict[str, Any]:
@@ -45,5 +46,5 @@ def _line(found: Told) -> dict[str, Any]:
     return {
         "robustness_run": found.run, "robustness_filter": found.filter, "retained": m.retained,
         "retained_ci": m.retained_ci, "context": m.worst, "contexts": m.others,
-        "gone_at": m.gone_at,
+        "gone_at": m.gone_at, **found.fitted(),
     }  # fmt: skip

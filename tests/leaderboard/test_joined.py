@@ -17,6 +17,7 @@ from traitbench.runs.publish import publish
 from traitbench.runs.results import Results
 from traitbench.runs.side_effects.records import SideEffects
 from traitbench.tasks.board import Capability
+from traitbench.tasks.gap import Gaps
 from traitbench.tasks.robustness.beside import Kept
 
 PERSON = {"obedience": 0.3, "unsteady": 0.01, "forgets": "now=0.5+persistence=1"}
@@ -90,3 +91,46 @@ def test_all_that_was_measured_stands_side_by_side(runs: dict[str, Results]) -> 
     assert "**Side by side**" in render(board)
     html = board_page(board, runs, "published")
     assert "kept in the worst context" in html and "-12.5" in html
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Results]:
+    """One run of self-report and behaviour, and one of robustness."""
+    folder, shelf = tmp_path_factory.mktemp("both"), tmp_path_factory.mktemp("shelf")
+    made(shelf, folder, "mini_ipip", "situations")
+    made(shelf, folder, "robustness")
+    return published_results(shelf)
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "items"),
+    [
+        ("robustness", "kept in the worst context", 20),
+        ("situations", "behaviour (d)", 264),
+        ("mini_ipip", "self-report (d)", 20),
+    ],
+)
+def test_what_was_fitted_on_is_marked_in_the_cell_of_its_number(
+    both: dict[str, Results], task: str, column: str, items: int
+) -> None:
+    spoilt = {
+        run: results.model_copy(update={"contaminated": {task: 6}}) if task in results.tasks else results
+        for run, results in both.items()
+    }
+    for runs, wanted in ((spoilt, [column]), (both, [])):
+        board = board_of(runs)
+        (table,) = side_by_side(board.entries)
+        cells = dict(zip(table.columns, table.rows[0], strict=True))
+        assert [name for name, told in cells.items() if f"6 of {items} items fitted on" in told] == wanted
+        page = board_page(board, runs, "published")
+        assert (f"6 of {items} items fitted on" in page) == bool(wanted)
+
+
+@pytest.mark.parametrize(
+    ("task", "column"), [("situations", "behaviour d [95 %]"), ("mini_ipip", "self-report d [95 %]")]
+)
+def test_the_table_of_gaps_marks_the_side_that_was_fitted_on(both: dict[str, Results], task: str, column: str) -> None:
+    runs = {run: results.model_copy(update={"contaminated": {task: 6}}) for run, results in both.items()}
+    (table,) = Gaps().board(board_of(runs).entries)
+    cells = dict(zip(table.columns, table.rows[0], strict=True))
+    assert [name for name, told in cells.items() if "items fitted on" in told] == [column]
