@@ -79,6 +79,7 @@ def _choices(
                         doc=doc, messages=ask, cue=CUE, labels=labels, values=values,
                         seed=int(digest([seed, pair.id, template, symbols, order, repeat]), 16) % 2**31,
                         max_tokens=administration.max_tokens, temperature=administration.temperature,
+                        repetition_penalty=administration.repetition_penalty,
                     )  # fmt: skip
 
 

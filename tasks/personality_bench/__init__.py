@@ -39,7 +39,9 @@ class PersonalityBench(Task):
 
     id = NAME
     items: tuple[Question, ...]
-    heeds: ClassVar[tuple[str, ...]] = ("limit", "templates", "repeats", "max_tokens", "temperature")
+    heeds: ClassVar[tuple[str, ...]] = (
+        "limit", "templates", "repeats", "max_tokens", "temperature", "repetition_penalty",
+    )  # fmt: skip
     fits: ClassVar[bool] = True
     judged = True
     evidence = "behaviour"

@@ -152,7 +152,7 @@ def _target(mine: Card, found: Sequence[Aim], contexts: Sequence[Context], mode:
 def _doubts(held: Sequence[TargetCard]) -> Iterator[str]:
     if not held:
         yield (
-            "caution: nothing is aimed at, or several traits at once: there is no effect that a context could change "
+            "caution: nothing is aimed at that its items measure: there is no effect that a context could change "
             "(--method prompting --target extraversion=high)"
         )
         return

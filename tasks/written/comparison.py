@@ -19,8 +19,9 @@ from traitbench.tasks.written.records import Written
 __all__ = ["FILTER", "group", "part", "ranked", "shifts"]
 
 FILTER: Final = "generate"
-_ASKED = ("templates", "repeats", "max_tokens", "temperature")
-"""What of an administration decides how replies were written."""
+_WRITING = ("max_tokens", "temperature", "repetition_penalty")
+_ASKED = ("templates", "repeats", *_WRITING)
+"""What of an administration decides how replies were written; it holds no repetition penalty where there was none."""
 
 
 def shifts(found: Written, facts: Facts, facets: Mapping[str, str]) -> list[Shifts]:
@@ -59,7 +60,7 @@ def group(found: Written, facts: Facts) -> str:
         return ""
     designs = {design_of(c.high, c.low, facts.conditions[0].name) for c in held}
     words = DESIGNS[designs.pop()] if len(designs) == 1 else "several kinds of targets"
-    how = [f"{name} {value}" for name, value in _how(facts).items() if name in ("max_tokens", "temperature")]
+    how = [f"{name} {value}" for name, value in _how(facts).items() if name in _WRITING]
     return "; ".join([words, ", ".join(sorted(c.target for c in held)), named(found.counted, facts), *how])
 
 

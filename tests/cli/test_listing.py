@@ -17,10 +17,11 @@ from traitbench.cli import main
 from traitbench.cli.configuration import pairs
 from traitbench.cli.listing import detail, detail_tables, list_tables, listing
 from traitbench.cli.options import options
+from traitbench.errors import BadData, UnknownName, UnsupportedControl
 from traitbench.methods import METHODS
 from traitbench.tables import markdown
 from traitbench.tasks import Administration
-from traitbench.types import Record
+from traitbench.types import Record, Write
 
 
 class Base(Record):
@@ -111,6 +112,30 @@ def test_a_task_says_what_it_asks() -> None:
 @pytest.mark.parametrize("name", tasks.TASKS.shipped)
 def test_a_task_heeds_fields_of_the_administration(name: str) -> None:
     assert {"limit"} <= set(tasks.TASKS.load(name).heeds) <= set(Administration.model_fields)
+
+
+WRITTEN: dict[str, Any] = {"max_tokens": 9, "temperature": 0.7, "repetition_penalty": 1.3}
+"""What --gen_kwargs takes, none of it the default."""
+
+
+@pytest.mark.parametrize("field", WRITTEN)
+@pytest.mark.parametrize("name", [*tasks.TASKS.shipped, "mini_ipip"])
+def test_a_task_heeds_what_gen_kwargs_say_of_its_replies(name: str, field: str) -> None:
+    grid = Administration(scoring=("generate",), **{field: WRITTEN[field]})
+    try:
+        (task,) = tasks.load(name, grid, [])
+        written = [request for request in task.requests(0) if isinstance(request, Write)]
+    except UnknownName:
+        assert name == "questionnaire"
+        return
+    except UnsupportedControl:
+        assert name == "robustness" and field not in tasks.TASKS.load(name).heeds
+        return
+    except BadData as error:
+        assert "is not on this machine" in str(error) and field in tasks.TASKS.load(name).heeds
+        return
+    assert written and {getattr(request, field) for request in written} == {WRITTEN[field]}
+    assert field in task.heeds
 
 
 WRONG = {

@@ -19,6 +19,7 @@ from traitbench import inventories
 from traitbench.cli import arguments
 from traitbench.methods import METHODS
 from traitbench.methods.prompting import Prompting
+from traitbench.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -92,6 +93,13 @@ def test_a_method_has_a_page_with_its_parts(name: str) -> None:
     assert steps == [str(n) for n in range(1, len(steps) + 1)] and 1 <= len(steps) <= 5
     index = (DOCS / "methods" / "index.md").read_text(encoding="utf-8")
     assert f"[`{name}`]({name}.md)" in index
+
+
+def test_the_page_of_personality_bench_names_what_decides_how_it_is_written() -> None:
+    text = (DOCS / "tasks" / "personality_bench.md").read_text(encoding="utf-8")
+    written = {"max_tokens", "temperature", "repetition_penalty"}
+    assert written <= set(TASKS.load("personality_bench").heeds) and all(f"{field}=" in text for field in written)
+    assert "repetition penalty" not in (DOCS / "not-covered.md").read_text(encoding="utf-8")
 
 
 def test_every_page_is_in_the_navigation_once() -> None:

@@ -34,6 +34,7 @@ from traitbench.tasks.personality_bench.questions import load
 from traitbench.tasks.situations import Situations
 from traitbench.tasks.situations.summary import SituationsBlock
 from traitbench.tasks.written.cards import identity
+from traitbench.tasks.written.comparison import group, shifts
 from traitbench.tasks.written.records import Written
 from traitbench.types import BIG_FIVE, Trait
 
@@ -162,6 +163,19 @@ def test_a_judge_is_named_by_what_decides_its_ratings(obeyed: tuple[Results, Pat
 
     told = {"cost": {"dollars": 1}, "calibration": {"made": 3.0}, "families": {"judge": "a", "subject": "b"}}
     assert name(**told) == name() != name(prompts="q")
+
+
+def test_replies_that_were_written_otherwise_are_no_rivals(obeyed: tuple[Results, Path]) -> None:
+    results, _ = obeyed
+    how = {"max_tokens": 120, "temperature": 0.7, "repetition_penalty": 1.1}
+    made = [
+        results.model_copy(update={"administration": {**results.administration, name: value}})
+        for name, value in how.items()
+    ]
+    groups = {group(written(results), facts) for facts in (results, *made)}
+    assert len(groups) == 4 and "" not in groups
+    asked = [shifts(written(results), facts, {})[0].asked for facts in (results, *made)]
+    assert all(asked[0] != other for other in asked[1:])
 
 
 def test_it_is_ranked_and_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -162,6 +162,14 @@ def test_without_an_aim_it_says_so(tmp_path: Path) -> None:
     assert [markdown(table) for table in tables(results)] and results.entry(NAME, "x").metrics["statement"][
         "targets"
     ] == 0
+    both, _ = run(tmp_path, target="extraversion=high,neuroticism=low", contexts=("now",))
+    own = [target.card.target for target in scored(both).targets if target.card.high]
+    both_aims = "extraversion=high,neuroticism=low"
+    assert own == [f"{both_aims}: extraversion", f"{both_aims}: neuroticism"]
+    other, _ = run(tmp_path, target="narcissism=high", contexts=("now",))
+    for nothing in (found, scored(other)):
+        assert nothing.targets == [] and "several traits" not in " ".join(nothing.verdict.reasons)
+        assert "nothing is aimed at that its items measure" in nothing.verdict.reasons[-1]
     weak, _ = run(tmp_path, model_args={"obedience": 0.0, "unsteady": 0.1}, contexts=("now",))
     row = scored(weak).targets[0].card.of("now")
     assert row is not None and row.verdict == "no effect to keep" and row.retained is None
