@@ -76,13 +76,18 @@ class Estimate(NamedTuple):
         """Whether the time is not known yet, and will be after the first batches."""
         return self.prompt is not None and self.seconds is None
 
+    @property
+    def without(self) -> str:
+        """What no time of these tokens counts, as words behind it."""
+        return " without lm-eval's tasks" if self.beyond else ""
+
     def line(self) -> str:
         """Say it in one line."""
         first = f"{_many(self.fits, 'fit')} first, whose time is not counted; then at least " if self.fits else ""
         resumed = f", {self.held} already answered" if self.held else ""
         told = f"{first}{_many(self.conditions, 'condition')}, {_many(self.requests, 'request')}{resumed}"
         if self.prompt is None:
-            return told
+            return told + (", and lm-eval's tasks" if self.beyond else "")
         told += f", about {_amount(self.prompt)} prompt tokens"
         if self.written:
             told += f" and at most {_amount(self.written)} to write"
@@ -91,9 +96,9 @@ class Estimate(NamedTuple):
         if self.more:
             told += ", and what is asked about replies"
         if self.seconds is None:
-            return f"{told}; no pace is known here yet; an estimate follows after the first batches"
-        most, without = "at most " if self.written else "", " without lm-eval's tasks" if self.beyond else ""
-        return f"{told}; {most}about {_duration(self.seconds)}{without} ({self._measured()} on this model here)"
+            return f"{told}; no pace is known here yet; an estimate{self.without} follows after the first batches"
+        most = "at most " if self.written else ""
+        return f"{told}; {most}about {_duration(self.seconds)}{self.without} ({self._measured()} on this model here)"
 
     def _measured(self) -> str:
         read, written = self.pace
@@ -173,6 +178,7 @@ class Bar:
         self._left, self._answered = ahead.requests - ahead.held, 0
         self._started = self._told = 0.0
         self._promised, self._estimated = ahead.promised, ahead.seconds is not None
+        self._without = ahead.without
         self._bar.reset(self._task, total=ahead.requests, completed=ahead.held, visible=True, description="")
         if self.console.is_terminal:
             self._bar.start()
@@ -214,10 +220,12 @@ class Bar:
         if not self._estimated and spent > 4:
             self._estimated = True
             if self._promised or spent + left > _WORTH_SAYING:
-                self.tell(f"about {_duration(spent + left)} in all; {_SAFE}")
+                self.tell(f"about {_duration(spent + left)}{self._without or ' in all'}; {_SAFE}")
         if not self.console.is_terminal and now - self._told > _WORTH_SAYING:
             self._told = now
-            self.tell(f"{self._name}: {self._answered} of {self._left} answered, about {_duration(left)} left")
+            self.tell(
+                f"{self._name}: {self._answered} of {self._left} answered, about {_duration(left)} left{self._without}"
+            )
 
 
 class _Late:

@@ -90,7 +90,8 @@ def foresee(
         if mine:
             ahead.append((control, mine))
     done = sum(name in held for name in keys)
-    estimate = Estimate(conditions=len(prepared.conditions), requests=len(keys), held=done)
+    beyond = bool(prepared.plan.side_effects)
+    estimate = Estimate(conditions=len(prepared.conditions), requests=len(keys), held=done, beyond=beyond)
     found = counted(backend, ahead) if ahead else None
     if found is None:
         return Outlook(estimate, Meter({}), None)
@@ -114,7 +115,9 @@ def before_fits(prepared: Prepared, backend: Backend, bench: Bench) -> str | Non
     conditions = 1 + len(made) * (1 + len(set(plan.coefs)))
     requests = [request for asked in prepared.requests.values() for request in asked]
     found = counted(backend, [(Control(), requests)])
-    estimate = Estimate(conditions=conditions, requests=conditions * len(requests), fits=fits)
+    estimate = Estimate(
+        conditions=conditions, requests=conditions * len(requests), fits=fits, beyond=bool(plan.side_effects)
+    )
     if found is None:
         return estimate.line()
     return _told(estimate, prepared, found.times(conditions), pace_of(_key(prepared, backend))).line()
@@ -211,6 +214,5 @@ def _told(estimate: Estimate, prepared: Prepared, found: Counted, pace: Pace) ->
         usd=found.usd,
         seconds=pace.seconds(found.scored, found.prompts, found.written),
         pace=pace,
-        beyond=bool(prepared.plan.side_effects),
         more=any(task.judged or type(task).follow_up is not Task.follow_up for task in prepared.tasks),
     )

@@ -19,8 +19,8 @@ from traitbench.cli.commands import main
 from traitbench.progress import Bar, Estimate, Pace
 from traitbench.runs import estimate
 from traitbench.runs.administer import key_of
-from traitbench.runs.estimate import Counted, counted, foresee
-from traitbench.runs.evaluate import evaluate
+from traitbench.runs.estimate import Counted, before_fits, counted, foresee
+from traitbench.runs.evaluate import evaluate, workbench
 from traitbench.runs.plan import Plan, Prepared
 from traitbench.runs.prepare import prepare
 from traitbench.types import Control
@@ -71,6 +71,11 @@ FULL = Estimate(
         (FULL._replace(written=0, usd=0.239, seconds=None, prompt=640),
          "11 conditions, 5280 requests, about 640 prompt tokens, at most about $0.24; no pace is known here yet; an "
          "estimate follows after the first batches"),
+        (FULL._replace(written=0, seconds=None, prompt=640, beyond=True),
+         "11 conditions, 5280 requests, about 640 prompt tokens; no pace is known here yet; an estimate without "
+         "lm-eval's tasks follows after the first batches"),
+        (Estimate(2, 80, held=80, beyond=True),
+         "2 conditions, 80 requests, 80 already answered, and lm-eval's tasks"),
         (Estimate(3, 80, fits=2), "2 fits first, whose time is not counted; then at least 3 conditions, 80 requests"),
     ],
 )  # fmt: skip
@@ -208,6 +213,39 @@ def test_the_bar_keeps_its_promise_and_says_nothing_twice(
         said = capsys.readouterr().err
         assert ("in all" in said) == (expected is not None) and (expected or "") in said
         assert said.count("safe to stop") == (ahead.prompt is not None)
+
+
+@pytest.mark.parametrize("beyond", [True, False])
+def test_every_time_that_is_told_says_whether_lm_evals_tasks_are_in_it(
+    beyond: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("traitbench.progress.time.monotonic", lambda: clock[0])
+    for ahead in (Estimate(1, 100, prompt=1e4, beyond=beyond),
+                  Estimate(1, 100, prompt=1e4, seconds=400.0, pace=Pace(25.0), beyond=beyond)):  # fmt: skip
+        with Bar() as bar:
+            bar.plan(ahead)
+            bar.condition("baseline")
+            for seconds in (5, 70):
+                clock[0] += seconds
+                bar.done(10)
+        times = [part for part in capsys.readouterr().err.replace("\n", ";").split(";") if "about" in part]
+        times = [part for part in times if "prompt tokens" not in part]
+        assert len(times) == 2 and all(("without lm-eval's tasks" in part) == beyond for part in times), times
+
+
+def test_side_effects_are_in_what_is_ahead_though_no_pace_is_known(tiny: Tiny, tmp_path: Path) -> None:
+    prepared, backend = opened(
+        model=str(tiny("llama")), method="residual", target="extraversion=high", limit=4, scoring=("statement",),
+        side_effects=("traitbench_reasoning",), output_path=str(tmp_path),
+    )  # fmt: skip
+    asked = all_of(prepared)
+    keys = [str(n) for n in range(len(asked))]
+    for held in ((), keys):
+        found = foresee(prepared, backend, asked, keys, held).estimate
+        assert found.beyond and found.seconds is None and "lm-eval's tasks" in found.line()
+    fits = before_fits(prepared, backend, workbench(prepared.plan, backend, lambda line: None, Quiet().begin))
+    assert fits and fits.startswith("1 fit first") and "an estimate without lm-eval's tasks follows" in fits
 
 
 def test_a_bar_counts_each_run_for_itself(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
