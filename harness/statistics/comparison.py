@@ -45,6 +45,12 @@ class PairedDifference(Record):
     """What was drawn at random in the interval: items, facets, templates, fits."""
     reason: str = ""
 
+    def within(self, most: float) -> PairedDifference:
+        """The same with its interval cut off at -`most` and `most`, which no difference leaves."""
+        if self.ci is None:
+            return self
+        return self.model_copy(update={"ci": (max(self.ci[0], -most), min(self.ci[1], most))})
+
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
     """Adjust p values for the number of tests (Holm 1979), in the order given.

@@ -381,7 +381,7 @@ def test_answers_that_mean_nothing_get_no_verdict(tmp_path: Path) -> None:
 
 def test_side_effects_are_compared_document_by_document(tmp_path: Path) -> None:
     """Three documents of two runs, of which one took the second from what was right, and one the first two."""
-    kept = {"mine": [0.0, 1.0, 1.0, 0.0], "other": [1.0, 0.0, 0.0, 0.0]}
+    kept = {"mine": [0.0, 1.0, 1.0, 0.0], "other": [1.0, 0.0, 0.0, 0.0], "few": [1.0, 1.0]}
     folders = {}
     for name, right in kept.items():
         assert main(f"run -M scripted:person -t mini_ipip --scoring statement -m prompting --target extraversion=high "
@@ -391,7 +391,7 @@ def test_side_effects_are_compared_document_by_document(tmp_path: Path) -> None:
         lines = [
             Graded(task="sums", doc_id=n, doc_hash=f"h{n}", condition=condition, control_hash="c",
                    metrics={"acc,none": value})
-            for condition, values in (("baseline", [1.0, 1.0, 1.0, 0.0]), ("extraversion=high", right))
+            for condition, values in (("baseline", [1.0, 1.0, 1.0, 0.0][: len(right)]), ("extraversion=high", right))
             for n, value in enumerate(values)
         ]  # fmt: skip
         written = store.write_lines(path.with_name(path.name.replace("results_", "side_effects_") + "l"), lines)
@@ -411,6 +411,9 @@ def test_side_effects_are_compared_document_by_document(tmp_path: Path) -> None:
     assert (pair.effect_a, pair.effect_b) == pytest.approx((-1 / 4, -2 / 4))
     by_hand = stats.ttest_1samp(np.array(kept["mine"]) - kept["other"], 0)
     assert pair.paired.difference == pytest.approx(0.25) and pair.paired.p == pytest.approx(by_hand.pvalue)
+    # Over two documents: two changes of a share are at most 2 apart.
+    (few,) = [pair for pair in compare(folders["mine"], folders["few"], print).pairs if pair.task == "sums"]
+    assert few.paired.difference == -0.5 and few.paired.n == 2 and few.paired.ci == (-2, 2)
     (table,) = tables(found)
     assert ["extraversion=high", "sums, acc"] in [row[:2] for row in table.rows]
     # Four documents without a flip prove no likeness.

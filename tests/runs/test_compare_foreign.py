@@ -80,6 +80,14 @@ def test_a_run_equals_itself_only_over_enough_documents(pair: tuple[Path, Path],
     assert [one.verdict for one in foreign(none, every).pairs] == ["b higher"]
 
 
+def test_two_documents_leave_open_no_more_than_a_share_can_be(tmp_path: Path) -> None:
+    a = write(tmp_path / "a", [sample(0, acc=1.0, bits=1.0), sample(1, acc=1.0, bits=3.0)])
+    b = write(tmp_path / "b", [sample(0, acc=0.0, bits=0.0), sample(1, acc=1.0, bits=3.0)])
+    acc, bits = foreign(a, b).pairs
+    assert acc.paired.difference == 0.5 and acc.paired.ci == (-1, 1)
+    assert bits.paired.ci is not None and bits.paired.ci[0] < -5 and bits.paired.ci[1] > 6
+
+
 def test_repeats_of_a_document_count_once(tmp_path: Path) -> None:
     a = write(tmp_path / "a", [sample(i, acc=float((i + r) % 3 == 0)) for i in range(12) for r in range(4)])
     b = write(tmp_path / "b", [sample(i, acc=float(i % 2)) for i in range(12)])

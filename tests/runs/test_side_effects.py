@@ -430,6 +430,24 @@ def test_documents_that_did_not_change_are_no_proof() -> None:
     assert wide is not None and wide.value == -0.5 and wide.ci == (-1, 1)
 
 
+@pytest.mark.parametrize(
+    ("better", "largest", "aggregation", "cut"),
+    [(True, 1.0, "mean", True), (True, 2.0, "mean", False), (None, 1.0, "mean", False), (False, 1.0, "mean", False),
+     (True, 1.0, "perplexity", False)],
+)  # fmt: skip
+def test_no_interval_of_a_share_leaves_what_a_share_can_change_by(
+    better: bool | None, largest: float, aggregation: str, cut: bool
+) -> None:
+    """Of two documents, of which one changed, t alone would say from -6 to 7."""
+    lines = [line(0, "baseline", 0.0), line(0, "t1", 1.0), line(1, "baseline", largest), line(1, "t1", largest)]
+    found = bare(aggregation)
+    one = found.tasks["q"].model_copy(update={"higher_is_better": {"acc": better}})
+    aims = [condition for condition, _ in conditions(Control())]
+    (delta,) = compared(found.model_copy(update={"tasks": {"q": one}}), lines, aims).tasks["q"].deltas
+    assert delta.delta == 0.5 and delta.ci is not None and delta.p is not None and delta.p > 0.05
+    assert (delta.ci == (-1, 1)) is cut and (delta.ci[0] < -5 and delta.ci[1] > 6) is not cut
+
+
 @pytest.fixture
 def ran(say: Say, tiny: Tiny, folder: Path) -> Iterator[Results]:
     model = tiny("llama")

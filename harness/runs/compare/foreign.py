@@ -153,7 +153,7 @@ def _pair(a: Outcomes, b: Outcomes, unit: str, bound: float | None, effect: floa
     x, y = (np.array([run.values[item] for item in ids]) for run in (a, b))
     whole = max(a.repeats, b.repeats) == 1 and bool(np.isin([x, y], (0, 1)).all())
     hits = ((x == 1).tolist(), (y == 1).tolist()) if whole else None
-    found = judge(Values(x, y, hits=hits, whole=whole), bound, effect)
+    found = judge(Values(x, y, hits=hits, whole=whole, most=1.0 if unit == SHARE else None), bound, effect)
     return MetricPair(
         task=a.task, metric=a.metric, filter=a.filter, file_a=a.file, file_b=b.file, unit=unit,
         mean_a=float(x.mean()), mean_b=float(y.mean()), repeats=max(a.repeats, b.repeats),

@@ -77,6 +77,8 @@ class Values(NamedTuple):
     """Of each run, item by item; the items may be fewer."""
     whole: bool = False
     """Every value is 0 or 1, and the hits are the values."""
+    most: float | None = None
+    """The largest difference that two items can have, as 1 of shares; None where there is none."""
 
 
 class Judgement(NamedTuple):
@@ -118,6 +120,8 @@ def judge(values: Values, bound: float | None, effect: float | None, wanted: flo
             asked = power(effect, found.se * math.sqrt(n), n).value
             needed, why = _needed(found, effect, n, wanted)
             reasons = {"items_needed": why} if why else {}
+    if values.most is not None:
+        found = found.within(values.most)
     return Judgement(found, shares.p if shares else found.p, equivalence, flipped, seen, asked, needed, reasons)
 
 

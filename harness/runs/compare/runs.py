@@ -166,7 +166,9 @@ def _pair(key: Key, left: _Side, right: _Side, bound: float | None, effect: floa
     # Where the difference is that of the hits, as between two controls of one model on right and wrong.
     apart = np.ravel(both.a - both.b)
     whole = mine.unit == SHARE and bool(chosen) and np.array_equal(apart, np.subtract(*np.array(hits, dtype=float)))
-    values = Values(both.a, both.b, both.strata, both.clusters, both.weights, both.over, hits, whole)
+    # Of two changes of a share, each from -1 to 1.
+    most = 2.0 if mine.unit == SHARE else None
+    values = Values(both.a, both.b, both.strata, both.clusters, both.weights, both.over, hits, whole, most)
     found = judge(values, bound, effect)
     return Pair(
         task=task, scoring=mode, target=target, design=design, file_a=left.file, file_b=right.file,

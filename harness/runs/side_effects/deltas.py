@@ -164,6 +164,8 @@ def _delta(
         return none
     pairs = _pairs(_members(name, one), metric, values, plain, condition.name)
     found = pairs.tested([place[0] for place in pairs.places], alike=way == _EQUAL)
+    if way != _PERPLEXITY and better and _shares([*pairs.plain, *pairs.controlled.ravel()]):
+        found = found.within(1)
     return none.model_copy(update={
         "delta": found.difference, "se": found.se, "ci": found.ci if found.se else None, "n": found.n,
         "missing": found.missing, "p": found.p, "covers": found.covers, "reason": found.reason,
@@ -175,12 +177,16 @@ def _accuracy(name: str, one: Measurement, values: Values, plain: str) -> str | 
     for metric in one.metrics:
         bare = metric.partition(",")[0]
         mine = _members(name, one)
-        held = [line.metrics.get(metric) for task in mine for x in values[task, plain].values() for line in x]
-        known = [value for value in held if value is not None]
-        share = one.aggregation.get(bare) in _MEANS and one.higher_is_better.get(bare) is True
-        if share and known and all(0 <= value <= 1 for value in known):
+        held = [line.metrics.get(metric, np.nan) for task in mine for x in values[task, plain].values() for line in x]
+        if one.aggregation.get(bare) in _MEANS and one.higher_is_better.get(bare) is True and _shares(held):
             return metric
     return None
+
+
+def _shares(values: Sequence[float]) -> bool:
+    """Whether all values that are there, and there are some, lie from 0 to 1."""
+    known = [value for value in values if np.isfinite(value)]
+    return bool(known) and all(0 <= value <= 1 for value in known)
 
 
 def _capability(
@@ -214,11 +220,6 @@ def _capability(
     known = {name: value for name, value in falls.items() if value is not None}
     worst = min(known, key=lambda name: known[name]) if known else None
     return Capability(
-        value=whole.difference, ci=_within(whole), n=whole.n, metrics=chosen, targets=len(controlled), worst=worst,
-        worst_value=known[worst] if worst else None, limit=found.limit,
+        value=whole.difference, ci=whole.within(1).ci if whole.se else None, n=whole.n, metrics=chosen,
+        targets=len(controlled), worst=worst, worst_value=known[worst] if worst else None, limit=found.limit,
     )  # fmt: skip
-
-
-def _within(found: PairedDifference) -> tuple[float, float] | None:
-    """The interval of a change of shares, which no change leaves; none where no document changed: few may be asked."""
-    return (max(found.ci[0], -1.0), min(found.ci[1], 1.0)) if found.ci and found.se else None
