@@ -41,9 +41,11 @@ def publish(path: Path, to: Path) -> Path:
             write_json(folder / name, prompts)
         sent = [cleared(row, restricted) for row in rows]
         digests[task] = write_lines(folder / f"samples_{task}_{stamp}.jsonl.gz", sent)
-    passed_on(path, results.side_effects, folder)
+    side_effects = passed_on(path, results.side_effects, folder)
     projected.passed_on(path, folder)
-    results = results.model_copy(update={"controls": _without_answers(results), "samples_sha256": digests})
+    results = results.model_copy(
+        update={"controls": _without_answers(results), "samples_sha256": digests, "side_effects": side_effects}
+    )
     write_json(folder / path.name, written(results))
     return folder / path.name
 

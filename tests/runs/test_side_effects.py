@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,12 +31,13 @@ from traitbench.runs import side_effects
 from traitbench.runs.finished import rescore
 from traitbench.runs.publish import publish
 from traitbench.runs.results import Results
+from traitbench.runs.sealed import sealed
 from traitbench.runs.side_effects.deltas import compared
 from traitbench.runs.side_effects.records import Graded, Measured, Measurement, SideEffects
 from traitbench.runs.tables import tables
 from traitbench.samples import Condition
 from traitbench.statistics.comparison import holm
-from traitbench.store import read_json
+from traitbench.store import read_json, write_json
 from traitbench.tasks import views_of
 from traitbench.types import Control, Edit, Message
 
@@ -485,6 +488,23 @@ def test_a_run_joins_them_to_its_results_and_score_needs_no_model(ran: Results, 
     lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(BadData, match="is not the file that the results beside it were computed from"):
         rescore(path)
+
+
+def test_lines_of_an_older_version_are_published_as_what_they_are_now(ran: Results, tmp_path: Path) -> None:
+    """They had no checksum each, so that the copy has another sha256, which the results beside it hold."""
+    assert ran.path and ran.side_effects
+    here = tmp_path / ran.path.parent.name
+    shutil.copytree(ran.path.parent, here)
+    (source,) = here.glob("side_effects_*.jsonl")
+    old = "".join(re.sub(r', "sum": "[0-9a-f]+"', "", line) for line in source.read_text("utf-8").splitlines(True))
+    source.write_text(old, encoding="utf-8")
+    held = read_json(here / ran.path.name)
+    held["side_effects"]["sha256"] = hashlib.sha256(old.encode()).hexdigest()
+    write_json(here / ran.path.name, sealed(held))
+    published = publish(here / ran.path.name, tmp_path / "published")
+    found = rescore(published).side_effects
+    assert found and found.sha256 == read_json(published)["side_effects"]["sha256"] != held["side_effects"]["sha256"]
+    assert found.model_copy(update={"sha256": ""}) == ran.side_effects.model_copy(update={"sha256": ""})
 
 
 def test_side_effects_are_added_to_a_run_that_is_there(ran: Results, say: Say, tiny: Tiny, folder: Path) -> None:

@@ -132,11 +132,15 @@ def checked(path: Path, found: SideEffects | None) -> None:
         check_samples(_source(path), found.sha256)
 
 
-def passed_on(path: Path, found: SideEffects | None, to: Path) -> None:
-    """Copy the lines of the results file `path` into the folder `to`, gzipped. They hold no text of a document."""
-    if found is not None:
-        name = f"side_effects_{path.stem.removeprefix('results_')}.jsonl.gz"
-        write_lines(to / name, _lines(path, found))
+def passed_on(path: Path, found: SideEffects | None, to: Path) -> SideEffects | None:
+    """Copy the lines of the results file `path` into the folder `to`, gzipped. They hold no text of a document.
+
+    Return the measurements with the sha256 of the copy, which differs where the lines are of an older version.
+    """
+    if found is None:
+        return None
+    name = f"side_effects_{path.stem.removeprefix('results_')}.jsonl.gz"
+    return found.model_copy(update={"sha256": write_lines(to / name, _lines(path, found))})
 
 
 def _lines(path: Path, found: SideEffects) -> list[Any]:
