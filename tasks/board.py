@@ -47,6 +47,10 @@ class Part(Record):
     """Unit -> what it hangs together with, such as the facet of an item; empty: nothing."""
     weights: Literal["items", "halves"] = "items"
     """What counts alike in the mean: each unit, or each stratum."""
+    texts: dict[str, dict[Literal["high", "low"], float]] = Field(default={}, exclude_if=lambda value: not value)
+    """As `WeighedContrast.texts`."""
+    sized: bool = Field(default=True, exclude_if=lambda value: value)
+    """Whether d over its units is on one scale with d over single answers."""
 
 
 class Contender(Record):
@@ -114,8 +118,7 @@ class Capability(Record):
     @property
     def about(self) -> str:
         """What was asked, in few words: the task, or how many there are, and how much of it."""
-        tasks = list(self.metrics)
-        named = tasks[0] if len(tasks) == 1 else f"{len(tasks)} tasks"
+        named = next(iter(self.metrics)) if len(self.metrics) == 1 else f"{len(self.metrics)} tasks"
         return named + (f", first {self.limit}" if self.limit is not None else "")
 
 

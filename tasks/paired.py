@@ -22,6 +22,7 @@ from traitbench.tasks.standing import Standing
 from traitbench.tasks.style_tables import statement_first
 from traitbench.tasks.variation import Variation
 from traitbench.tasks.verdict import Verdict
+from traitbench.tasks.weighed import WeighedContrast
 from traitbench.types import Mode, Record
 
 __all__ = [
@@ -116,11 +117,12 @@ def _hits(part: Part) -> dict[str, bool]:
     return {item: sum(cells) / len(cells) > 1e-9 for item, cells in known.items()}
 
 
-def part(contrast: Contrast, scored: PairedScores, facets: Mapping[str, str], keys: Mapping[str, int]) -> Part:
+def part(contrast: WeighedContrast, scored: PairedScores, facets: Mapping[str, str], keys: Mapping[str, int]) -> Part:
     """One target: its units' shifts in the direction aimed at, with the strata and weights of the effect."""
     if scored.halves:
         return effects.part(contrast, scored.templates, facets, keys, "halves")
-    return effects.part(contrast, scored.templates, facets, {}, "items")
+    made = effects.part(contrast, scored.templates, facets, {}, "items")
+    return made.model_copy(update={"texts": {u: contrast.texts[u] for u in made.values if u in contrast.texts}})
 
 
 def group(contrasts: Sequence[Contrast], facts: Facts, mode: Mode) -> str:

@@ -28,7 +28,7 @@ def hedges(df: float) -> float | None:
     return math.exp(special.gammaln(df / 2) - special.gammaln((df - 1) / 2)) / math.sqrt(df / 2)
 
 
-def standardised(mean: Estimate, df: int, level: float = 0.95) -> Estimate:
+def standardised(mean: Estimate, df: float, level: float = 0.95) -> Estimate:
     """A mean shift over the items' SD, corrected for their number, with its interval.
 
     `mean` is a mean with its SE and SD, `df` the items less the strata. SE^2 = J^2 ((SE / SD)^2 + d^2 / (2 df)): what

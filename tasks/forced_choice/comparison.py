@@ -26,5 +26,10 @@ def shifts(facts: Facts, samples: Sequence[Sample], block: Block) -> list[Shifts
 
 
 def parts(scored: ForcedScores, block: ForcedChoiceBlock) -> list[Part]:
-    """The units' shifts of each contrast that aims at one trait, in the direction aimed at."""
-    return [paired.part(c, scored, block.facets, block.keys) for c in aimed(scored.contrasts)]
+    """The units' shifts of each contrast that aims at one trait, in the direction aimed at.
+
+    In a choice between statements of two traits one of the two moves, so that d over such choices is smaller by what
+    the form is, not by what the control does.
+    """
+    made = [(c, paired.part(c, scored, block.facets, block.keys)) for c in aimed(scored.contrasts)]
+    return [part.model_copy(update={"sized": bool(c.texts)}) for c, part in made]

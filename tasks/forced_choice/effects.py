@@ -18,12 +18,15 @@ from scipy import stats
 from traitbench.samples import Condition, Sample
 from traitbench.statistics.intervals import item_means
 from traitbench.tasks.differences import differences
-from traitbench.tasks.effects import Contrast, Setting, contrast, counted, sign, troubles
+from traitbench.tasks.effects import Setting, contrast, counted, sign, troubles
 from traitbench.tasks.forced_choice.pairs import Pair, Statement, Unit
 from traitbench.tasks.scoring import item_grid
+from traitbench.tasks.weighed import Pole, WeighedContrast, moves, texts
 from traitbench.types import Mode, Record, Trait
 
-__all__ = ["ForcedContrast", "SolvedShift", "contrasts", "of_units", "pair_grid", "solved", "solved_levels"]
+__all__ = [
+    "ForcedContrast", "SolvedShift", "contrasts", "of_units", "pair_grid", "pole_grids", "solved", "solved_levels",
+]  # fmt: skip
 
 Array = NDArray[np.float64]
 
@@ -40,7 +43,7 @@ class SolvedShift(Record):
     ci: tuple[float, float]
 
 
-class ForcedContrast(Contrast):
+class ForcedContrast(WeighedContrast):
     """Two conditions on the same pairs. The check is `caution` too where the solved effect's interval reaches zero."""
 
     apart: list[SolvedShift] = []
@@ -55,15 +58,37 @@ def pair_grid(samples: Sequence[Sample], pairs: Sequence[Pair], templates: Seque
     """
     if mode != "statement":
         return 100 * item_grid(samples, pairs, templates)
+    first, second = _weighed(samples, pairs, templates)
+    return second - first
+
+
+def _weighed(samples: Sequence[Sample], pairs: Sequence[Pair], templates: Sequence[int]) -> tuple[Array, Array]:
+    """Log-likelihood a token of the first and of the second statements, each (pairs, templates, fits)."""
     held = {pair.id: pair for pair in pairs}
 
     def of(row: Sample, own: Statement) -> bool:
         return (row.trait, row.keyed) == (own.trait, own.keyed)
 
     # Statements of a pair differ in trait or in key, so that both tell which of the two was weighed.
-    second = item_grid([row for row in samples if of(row, held[row.item].second)], pairs, templates)
     first = item_grid([row for row in samples if of(row, held[row.item].first)], pairs, templates)
-    return second - first
+    return first, item_grid([row for row in samples if of(row, held[row.item].second)], pairs, templates)
+
+
+def pole_grids(
+    samples: Sequence[Sample], pairs: Sequence[Pair], units: Sequence[Unit], templates: Sequence[int]
+) -> dict[Pole, Array]:
+    """Log-likelihood a token of each unit's statement of either pole of its trait, (units, ...); NaN without one."""
+    place = {pair.id: index for index, pair in enumerate(pairs)}
+    weighed = _weighed(samples, pairs, templates)
+    none = np.full_like(weighed[0][:1], np.nan)
+
+    def of(unit: Unit, key: int) -> Array:
+        k = place[unit.pair]
+        own = (grid[k] for grid, s in zip(weighed, (pairs[k].first, pairs[k].second), strict=True)
+               if (s.trait, s.keyed) == (unit.trait, key))  # fmt: skip
+        return next(own, none[0])
+
+    return {"high": np.array([of(unit, 1) for unit in units]), "low": np.array([of(unit, -1) for unit in units])}
 
 
 def of_units(values: Array, pairs: Sequence[Pair], units: Sequence[Unit], mode: Mode) -> Array:
@@ -75,14 +100,21 @@ def of_units(values: Array, pairs: Sequence[Pair], units: Sequence[Unit], mode: 
 
 
 def contrasts(
-    values: Mapping[str, Array], conditions: Sequence[Condition], pairs: Sequence[Pair], setting: Setting, mode: Mode
-) -> list[ForcedContrast]:
-    """Every contrast that the conditions allow; `values`: condition -> what `pair_grid` gives."""
+    values: Mapping[str, Array], conditions: Sequence[Condition], pairs: Sequence[Pair], setting: Setting, mode: Mode,
+    weighed: Mapping[str, Mapping[Pole, Array]] | None = None,
+) -> list[ForcedContrast]:  # fmt: skip
+    """Every contrast that the conditions allow; `values`: condition -> what `pair_grid` gives.
+
+    `weighed`: condition -> what `pole_grids` gives, of statement scoring.
+    """
     units = {name: of_units(mine, pairs, setting.units, mode) for name, mine in values.items()}  # type: ignore[arg-type]
     made, halves = [], setting.weights == "halves"
     for by_unit, by_pair in zip(differences(units, conditions), differences(values, conditions), strict=True):
         held = contrast(by_unit, setting)
         made.append(ForcedContrast(**dict(held), apart=solved(item_means(by_pair.moved), pairs, halves)))
+    if weighed:
+        found = zip(made, moves(weighed, conditions), strict=True)
+        made = [one.model_copy(update={"texts": texts(one, moved, setting)}) for one, moved in found]
     return counted(made, _doubts)
 
 

@@ -19,6 +19,7 @@ from traitbench.tasks.forced_choice.effects import (
     contrasts,
     of_units,
     pair_grid,
+    pole_grids,
     solved_levels,
 )
 from traitbench.tasks.forced_choice.pairs import Pair, Unit, units
@@ -105,7 +106,9 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: 
     halves = mode != "statement" and len({row.order for row in rows}) == 1
     strata = np.array([unit.sign for unit in found]) if halves else None
     setting = Setting(found, facts.iterations, facts.seed, strata)
-    made = contrasts(values, facts.conditions, pairs, setting, mode)
+    weighed = {name: pole_grids(mine, pairs, found, templates)
+               for name, mine in conditions.items() if mode == "statement"}  # fmt: skip
+    made = contrasts(values, facts.conditions, pairs, setting, mode, weighed)
     headline = {c.name: conditions[c.name] for c in facts.conditions if c.headline}
     styles = {} if mode == "statement" else paired.styles(conditions, headline)
     if mode == "statement":

@@ -51,7 +51,8 @@ class Gaps(Across):
                 continue
             found: dict[str, dict[tuple[str, str], Any]] = {}
             for shift in tasks[name].shifts(facts, rows):
-                found.setdefault(shift.filter, {})[shift.design, shift.part.name] = shift.part
+                if shift.part.sized:
+                    found.setdefault(shift.filter, {})[shift.design, shift.part.name] = shift.part
             sides += [Side(name, filter, evidence, parts) for filter, parts in found.items()]
         made = pairings(sides)
         return GapBlock(pairings=made) if made else None

@@ -46,7 +46,7 @@ def lines(told: Sequence[Told]) -> dict[tuple[str, str, str], list[dict[str, Any
 def _side(told: Told) -> Side | None:
     """The item shifts of a row: those of its first contender, in the direction aimed at, by their controls."""
     held = told.row.contenders[0].parts if told.row.contenders else []
-    parts = {(told.controls.get(part.name, told.run), part.name): part for part in held}
+    parts = {(told.controls.get(part.name, told.run), part.name): part for part in held if part.sized}
     return Side(told.task, told.filter, told.evidence, parts) if told.evidence and parts else None
 
 

@@ -1,8 +1,9 @@
 """Self-report and behaviour on one scale: the effect of each, their difference, and what both together say.
 
-The unit is d over items: the mean shift of a contrast in the direction aimed at over the SD of the items' shifts, as
-the tasks themselves give it, less what few items add to it (Hedges 1981). Both sides are computed here, from the item
-shifts of each, so that nothing but the items differs. Items of two tasks are drawn apart, so their errors add up.
+The unit is d over items: the mean shift of a contrast in the direction aimed at over the SD of the items' shifts, less
+what few items add to it (Hedges 1981). Both sides are computed here, from the item shifts of each, so that nothing but
+the items differs; where a task weighs two texts against each other, an item is one text of the two. Items of two tasks
+are drawn apart, so their errors add up.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from traitbench.statistics.effect_sizes import SMALL, apart, correlation, mean_of, standardised
 from traitbench.statistics.intervals import Estimate, item_means, stratified_mean
 from traitbench.tasks.board import Part
+from traitbench.tasks.weighed import single
 from traitbench.types import Evidence, Record
 
 __all__ = ["MEAN", "OverItems", "Pairing", "Side", "TargetGap", "Word", "effect", "paired", "pairings", "word"]
@@ -86,14 +88,18 @@ class Pairing(Record):
 
 
 def effect(part: Part) -> Estimate:
-    """D over the items of a part, with its interval."""
-    units = list(part.values)
+    """D over the items of a part, with its interval; of units of two texts, over the texts of what is aimed at."""
+    units = [unit for unit in part.values if not part.texts or unit in part.texts]
     cells = np.array([[np.nan if v is None else v for v in part.values[u]] for u in units], dtype=float)
     cells = cells.reshape(len(units), *part.shape)
+    if part.texts:
+        cells /= np.array([len(part.texts[unit]) for unit in units]).reshape(-1, *[1] * len(part.shape))
     strata = np.array([part.strata.get(unit, 1) for unit in units])
     known = bool(units) and all(unit in part.clusters for unit in units)
     clusters = [part.clusters[unit] for unit in units] if known else None
     mean = stratified_mean(cells, strata, part.weights, clusters=clusters, over=part.over)
+    if part.texts:
+        return single(mean, [part.texts[unit] for unit in units])
     held = strata[~np.isnan(item_means(cells))] if units else strata
     return standardised(mean, mean.n - len(set(held.tolist())))
 

@@ -20,15 +20,16 @@ from numpy.typing import NDArray
 
 from traitbench.samples import Condition, Sample
 from traitbench.tasks.differences import Difference, differences
-from traitbench.tasks.effects import Contrast, Setting, UnitShift, contrast, counted, shift, sign, troubles
+from traitbench.tasks.effects import Setting, UnitShift, contrast, counted, shift, sign, troubles
 from traitbench.tasks.scoring import item_grid
 from traitbench.tasks.situations.pairs import Pair
+from traitbench.tasks.weighed import Pole, WeighedContrast, moves, texts
 from traitbench.types import Mode
 
-__all__ = ["PairContrast", "PairSetting", "contrasts", "pair_grid"]
+__all__ = ["PairContrast", "PairSetting", "contrasts", "pair_grid", "pole_grids"]
 
 
-class PairContrast(Contrast):
+class PairContrast(WeighedContrast):
     """Two conditions on the same pairs, with what tells a trait from a wish to look good.
 
     The check is `caution` where the interval of the effect, or of that on matched pairs, reaches zero, or does so once
@@ -61,18 +62,34 @@ def pair_grid(
     Choice: the mean over orders and symbols. A condition that was not fitted, or once only, has one fit.
     """
     if mode == "statement":
-        high, low = (item_grid([s for s in samples if s.keyed == pole], pairs, templates) for pole in (1, -1))
-        return high - low
+        weighed = pole_grids(samples, pairs, templates)
+        return weighed["high"] - weighed["low"]
     raw = item_grid(samples, pairs, templates)
     keys = np.array([pair.keyed for pair in pairs]).reshape(-1, 1, 1)
     return 100 * np.where(keys == 1, raw, 1 - raw)
 
 
+def pole_grids(
+    samples: Sequence[Sample], pairs: Sequence[Pair], templates: Sequence[int]
+) -> dict[Pole, NDArray[np.float64]]:
+    """Log-likelihood a token of the replies of each pole in one condition, as `pair_grid`."""
+    keyed: dict[Pole, int] = {"high": 1, "low": -1}
+    return {pole: item_grid([s for s in samples if s.keyed == key], pairs, templates) for pole, key in keyed.items()}
+
+
 def contrasts(
-    values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition], setting: PairSetting
-) -> list[PairContrast]:
-    """Every contrast that the conditions allow, each that aims at one trait judged, all of them counted (Holm)."""
-    return counted([_contrast(found, setting) for found in differences(values, conditions)], _doubts)
+    values: Mapping[str, NDArray[np.float64]], conditions: Sequence[Condition], setting: PairSetting,
+    weighed: Mapping[str, Mapping[Pole, NDArray[np.float64]]] | None = None,
+) -> list[PairContrast]:  # fmt: skip
+    """Every contrast that the conditions allow, each that aims at one trait judged, all of them counted (Holm).
+
+    `weighed`: condition -> what `pole_grids` gives, of statement scoring.
+    """
+    made = [_contrast(found, setting) for found in differences(values, conditions)]
+    if weighed:
+        held = zip(made, moves(weighed, conditions), strict=True)
+        made = [one.model_copy(update={"texts": texts(one, moved, setting)}) for one, moved in held]
+    return counted(made, _doubts)
 
 
 def _contrast(difference: Difference, setting: PairSetting) -> PairContrast:

@@ -14,7 +14,7 @@ from traitbench.tasks.block import Block, Facts, by_condition
 from traitbench.tasks.effects import UnitShift, levels, overall
 from traitbench.tasks.paired import PairedScores
 from traitbench.tasks.scoring import modes
-from traitbench.tasks.situations.effects import PairContrast, PairSetting, contrasts, pair_grid
+from traitbench.tasks.situations.effects import PairContrast, PairSetting, contrasts, pair_grid, pole_grids
 from traitbench.tasks.situations.pairs import Pair
 from traitbench.tasks.situations.verdict import verdict
 from traitbench.tasks.variation import variation, varied
@@ -121,7 +121,8 @@ def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], mode: M
     templates = sorted({row.template for row in rows})
     values = {name: pair_grid(mine, pairs, templates, mode) for name, mine in conditions.items()}
     setting = PairSetting(pairs, mode, len({row.order for row in rows}), facts.iterations, facts.seed)
-    found = contrasts(values, facts.conditions, setting)
+    weighed = {name: pole_grids(mine, pairs, templates) for name, mine in conditions.items() if mode == "statement"}
+    found = contrasts(values, facts.conditions, setting, weighed)
     headline = {condition.name: conditions[condition.name] for condition in facts.conditions if condition.headline}
     styles = {} if mode == "statement" else paired.styles(conditions, headline)
     if mode == "statement":

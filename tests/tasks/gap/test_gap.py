@@ -73,9 +73,12 @@ def test_who_says_one_thing_and_does_another_shows_exactly_that(tmp_path: Path) 
         rows = load_results(path).samples()
         rows = rows[(rows.trait == "extraversion") & (rows.scoring == found.self_report_filter)]
         said, done = (rows[rows.task == task] for task in (SAYS, DOES))
-        summed = found.self_report_filter == "statement"
-        assert gap.self_report.d == pytest.approx(textbook(said, True, summed))
-        assert gap.behaviour.d == pytest.approx(textbook(done, False, summed))
+        if found.self_report_filter == "statement":
+            assert gap.self_report.d == pytest.approx(textbook(said, True, True))
+            assert gap.behaviour.d == pytest.approx(of_texts(done))
+        else:
+            assert gap.self_report.d == pytest.approx(textbook(said, True, False))
+            assert gap.behaviour.d == pytest.approx(textbook(done, False, False))
         assert gap.gap.d == pytest.approx((gap.self_report.d or 0) - (gap.behaviour.d or 0))
         assert gap.behaviour.ci is not None and gap.behaviour.ci[0] < 0 < gap.behaviour.ci[1]
         assert (gap.self_report.n, gap.behaviour.n) == (10, 12)
@@ -99,6 +102,32 @@ def textbook(rows: Any, keyed: bool, summed: bool) -> float:
     sd = np.sqrt(sum(np.square(h - h.mean()).sum() for h in halves) / rest)
     mean = np.mean([h.mean() for h in halves]) if summed else shift.mean()
     return float((hedges(rest) or 0) * mean / sd)
+
+
+def of_texts(rows: Any) -> float:
+    """Half the mean shift of the preference over the SD of the shifts of single replies, within poles."""
+    wide = rows.groupby(["condition", "keyed", "item"]).value_raw.mean().unstack([0, 1])
+    high, low = (wide["extraversion=high"][key] - wide["baseline"][key] for key in (1, -1))
+    low, n = -low, len(high)
+    r = np.corrcoef(high, low)[0, 1]
+    sd = np.sqrt((high.var(ddof=1) + low.var(ddof=1)) / 2)
+    return float((hedges(2 * (n - 1) / (1 + r**2)) or 0) * (high + low).mean() / 2 / sd)
+
+
+def test_who_acts_as_they_say_has_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words and acts obey alike, noise is alike: the mean gap over the traits is no more than chance."""
+    monkeypatch.undo()
+    results, _ = run(
+        tmp_path, ("ipip_neo_120", "forced_choice", DOES), model_args={"obedience": 0.15, "unsteady": 0.15},
+        target="all", scoring=("statement", "choice"),
+    )  # fmt: skip
+    found = gaps(results)
+    beside = {("ipip_neo_120", "choice"), ("ipip_neo_120", "statement"), ("forced_choice", "statement")}
+    assert {(one.self_report, one.self_report_filter) for one in found} == beside
+    for one in found:
+        assert one.mean is not None and one.mean.gap.ci is not None and one.mean.self_report.d is not None
+        assert one.mean.gap.ci[0] < 0 < one.mean.gap.ci[1] and one.mean.self_report.d > 1
+        assert one.mean.gap.ci[1] - one.mean.gap.ci[0] < 0.8
 
 
 @pytest.mark.parametrize(
