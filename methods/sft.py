@@ -44,7 +44,7 @@ class Sft(Method):
     """A LoRA trained on replies of the level aimed at."""
 
     name = "sft"
-    version = "3"
+    version = "4"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles"})
     needs_model: ClassVar[bool] = True
@@ -148,15 +148,20 @@ class Sft(Method):
         self, bench: Bench, what: str, trained: Trained, trials: Sequence[Trial], corpus: Corpus, target: Target | None
     ) -> Sought:  # fmt: skip
         """Test whether the labels taught it anything that holds in the scenes that are held out."""
-        from traitbench.methods.training.finding import Sought, seek
+        from traitbench.methods.training.finding import Held, Sought, seek
 
         if not self.config.find:
             return Sought(None, {"test": "left out (find=false)"}, 0.0)
         rows, held = self._examples(bench, corpus, target)
         train, kept = self._parts(corpus, target, bench.seed)
         shuffled = self._tokens(bench, dialogues.relabelled(train, bench.seed), target)
-        scenes = [each.scene for each in self.chosen(kept, target)]
-        return seek(bench, what, trained.recipe, trained, rows, shuffled, held, scenes, trials=trials)
+        both = dialogues.whole(kept)
+        scenes = [each.scene for each in self.chosen(both, target)] if both else []
+        right = self._tokens(bench, both, target) if scenes else []
+        # A pair holds both replies.
+        wrong = self._tokens(bench, dialogues.turned(both), target) if scenes and self.plan.loss == "sft" else []
+        read = Held(right, wrong, scenes)
+        return seek(bench, what, trained.recipe, trained, rows, shuffled, held, read, trials=trials)
 
     def _first(self, corpus: Corpus) -> Target:
         return Target(levels={corpus.dialogues[0].trait: 1.0})

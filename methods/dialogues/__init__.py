@@ -21,7 +21,7 @@ from traitbench.files import user_path
 from traitbench.methods.dialogues.rows import ENDINGS, EXAMPLE, Row, file_rows, hub_rows, json_rows
 from traitbench.types import TRAITS, Record, Target, Trait, digest, is_name
 
-__all__ = ["Corpus", "Dialogue", "Level", "Pair", "load", "of_target", "pairs", "split", "subset"]
+__all__ = ["Corpus", "Dialogue", "Level", "Pair", "load", "of_target", "pairs", "split", "subset", "turned", "whole"]
 
 Level = Literal["high", "low"]
 _OPEN = "open.jsonl"
@@ -145,16 +145,31 @@ def relabelled(dialogues: Sequence[Dialogue], seed: int) -> tuple[Dialogue, ...]
     The replies stay where they are, and so do scenes that do not have one record of each level: what is said under a
     level then says nothing of it.
     """
+    both = whole(dialogues)
+    changed: set[tuple[Trait, str]] = set()
+    for trait in dict.fromkeys(each.trait for each in both):
+        scenes = _shuffled([each for each in both if each.trait == trait], f"relabelled {seed} {trait}")
+        changed |= {(trait, scene) for scene in scenes[: (len(scenes) + 1) // 2]}
+    return tuple(
+        each.model_copy(update={"level": _opposite(each.level)}) if (each.trait, each.scene) in changed else each
+        for each in dialogues
+    )
+
+
+def whole(dialogues: Sequence[Dialogue]) -> tuple[Dialogue, ...]:
+    """The records of the scenes that have one record of each level of a trait, and no more."""
     held: dict[tuple[Trait, str], list[Dialogue]] = {}
     for each in dialogues:
         held.setdefault((each.trait, each.scene), []).append(each)
-    whole = [key for key, mine in held.items() if sorted(each.level for each in mine) == ["high", "low"]]
-    turned: set[tuple[Trait, str]] = set()
-    for trait in dict.fromkeys(trait for trait, _ in whole):
-        scenes = _shuffled([each for each in dialogues if (trait, each.scene) in whole], f"relabelled {seed} {trait}")
-        turned |= {(trait, scene) for scene in scenes[: (len(scenes) + 1) // 2]}
+    both = {key for key, mine in held.items() if sorted(each.level for each in mine) == ["high", "low"]}
+    return tuple(each for each in dialogues if (each.trait, each.scene) in both)
+
+
+def turned(dialogues: Sequence[Dialogue]) -> tuple[Dialogue, ...]:
+    """Put in each record's place the other one of its scene, under the level of the first; the scenes are `whole`."""
+    held = {(each.trait, each.scene, each.level): each for each in dialogues}
     return tuple(
-        each.model_copy(update={"level": _opposite(each.level)}) if (each.trait, each.scene) in turned else each
+        held[each.trait, each.scene, _opposite(each.level)].model_copy(update={"level": each.level})
         for each in dialogues
     )
 

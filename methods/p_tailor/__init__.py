@@ -80,7 +80,7 @@ class P_Tailor(Method):
     """
 
     name = "p_tailor"
-    version = "3"
+    version = "4"
     makes: ClassVar[frozenset[Kind]] = frozenset({"prompt", "weights"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "several"})
     needs_model = True
@@ -237,16 +237,19 @@ class P_Tailor(Method):
         held: Sequence[Example], bench: Bench, weight: float,
     ) -> Sought:  # fmt: skip
         """Test whether the labels taught experts or router anything that holds in the scenes that are held out."""
-        from traitbench.methods.training.finding import Sought, seek
+        from traitbench.methods.training.finding import Held, Sought, seek
 
         if not self.config.find:
             return Sought(None, {"test": "left out (find=false)"}, 0.0)
-        plan, turned = trained.recipe, dialogues.relabelled(parts[0], bench.seed)
-        shuffled = [self._example(each, plan.cutoff, bench) for each in turned]
+        plan, both = trained.recipe, dialogues.whole(parts[1])
+        shuffled, right, wrong = (
+            [self._example(each, plan.cutoff, bench) for each in some]
+            for some in (dialogues.relabelled(parts[0], bench.seed), both, dialogues.turned(both))
+        )
         return seek(
-            bench, "p_tailor", plan, trained, rows, shuffled, held, [each.scene for each in parts[1]],
+            bench, "p_tailor", plan, trained, rows, shuffled, held, Held(right, wrong, [each.scene for each in both]),
             extension=lambda: self._experts(weight, bench),
-            score=lambda at, folder: likelihoods(at, folder, held, plan.device_batch),
+            score=lambda at, folder, some: likelihoods(at, folder, some, plan.device_batch),
         )  # fmt: skip
 
     def _chosen(

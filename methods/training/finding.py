@@ -1,10 +1,12 @@
 """Whether a training found anything: an adapter beside one that was trained on shuffled labels of the poles.
 
 Both are trained for the same few steps, by the same recipe, on the same scenes; for the second one the two poles have
-changed places in half of the scenes of each trait. On scenes that neither saw, what the first does better is tested by
-turning round the sign of the difference scene by scene (Fisher, 1935). The unit is the scene: records of one scene are
-averaged. It is one shuffled training, and not many: the test says that the labels taught this adapter something which
-holds in other scenes, not how training would vary.
+changed places in half of the scenes of each trait. On scenes that neither saw, both read the reply of the level and the
+one of the other level under the same label; how much more the first prefers the right one is tested by turning round
+the sign of the difference scene by scene (Fisher, 1935). If labels say nothing, the two replies might as well have
+changed places, whichever of the two adapters writes better on the whole. The unit is the scene: records of one scene
+are averaged. It is one shuffled training, and not many: the test says that the labels taught this adapter something
+which holds in other scenes, not how training would vary.
 """
 
 from __future__ import annotations
@@ -26,15 +28,25 @@ from traitbench.types import Control, Find, digest
 if TYPE_CHECKING:
     from traitbench.methods.bench import Bench
 
-__all__ = ["FEWEST", "Sought", "likelihoods", "seek", "tested"]
+__all__ = ["FEWEST", "Held", "Sought", "likelihoods", "seek", "tested"]
 
 FEWEST = 5
 """Scenes held out: with fewer no result could be at .05, since n scenes have 2 ** n signs."""
 DRAWS = 999
 
 Array = NDArray[np.float64]
-Score = Callable[["Bench", Path], Array]
-"""How well the adapter in a folder does on what is held out, a number an example; more is better."""
+Score = Callable[["Bench", Path, Sequence[Example]], Array]
+"""How well the adapter in a folder does on examples, a number each; more is better."""
+
+
+class Held(NamedTuple):
+    """What both adapters read: examples of the scenes that are held out."""
+
+    right: Sequence[Example]
+    wrong: Sequence[Example]
+    """Each of `right` with what the other level says in its place; empty for pairs, which hold both."""
+    scenes: Sequence[str]
+    """Of each of `right`."""
 
 
 class Sought(NamedTuple):
@@ -53,21 +65,24 @@ def seek(
     rows: Sequence[Example],
     shuffled: Sequence[Example],
     held: Sequence[Example],
-    scenes: Sequence[str],
+    read: Held,
     *,
     trials: Sequence[Trial] = (),
     extension: Callable[[], Extension] | None = None,
     score: Score | None = None,
 ) -> Sought:
-    """Train on `rows` and on `shuffled` for the budget of `plan`, and compare both on `held` (examples,).
+    """Train on `rows` and on `shuffled` for the budget of `plan`, and compare both on what they `read`.
 
-    `plan` is that of `full`, the training whose adapter is kept. scenes: (examples,) the scene of each of `held`.
-    trials: the short runs that chose the rate, which cost nothing again. Without enough scenes, or where nothing could
-    be shuffled, nothing is trained.
+    `plan` is that of `full`, the training whose adapter is kept; `held` is what a training holds out. trials: the short
+    runs that chose the rate, which cost nothing again. Without enough scenes, or where nothing could be shuffled,
+    nothing is trained.
     """
-    names = list(dict.fromkeys(scenes))
+    names = list(dict.fromkeys(read.scenes))
     if len(names) < FEWEST:
-        told = f"not tested: {len(names)} scenes are held out, and fewer than {FEWEST} cannot tell at .05"
+        told = (
+            f"not tested: {len(names)} scenes with a reply of each level are held out, and fewer than {FEWEST} cannot "
+            "tell at .05"
+        )
         return Sought(None, {"test": told}, 0.0)
     if list(rows) == list(shuffled):
         return Sought(None, {"test": "not tested: no scene has a record of either pole to change places"}, 0.0)
@@ -79,13 +94,17 @@ def seek(
         made.append(
             train(bench, f"{what}: {budget} steps on {labels}", short, some, held, extension=added, anyhow=True)
         )
-    score = score or (lambda at, folder: likelihoods(at, folder, held, plan.device_batch))
-    name = digest(["find", *(one.name for one in made), digest([row.model_dump() for row in held])])
-    found = bench.once(
-        f"find-{name}", lambda: {"better": score(bench, made[0].adapter) - score(bench, made[1].adapter)}
-    )["better"]
-    statistic = "chosen less rejected reply" if plan.loss == "dpo" else "likelihood of the replies"
-    find = tested(found, scenes, statistic, bench.seed)
+    score = score or (lambda at, folder, rows: likelihoods(at, folder, rows, plan.device_batch))
+
+    def preferred(one: Trained) -> Array:
+        right = score(bench, one.adapter, read.right)
+        return right - score(bench, one.adapter, read.wrong) if read.wrong else right
+
+    asked = digest([[row.model_dump() for row in rows] for rows in (read.right, read.wrong)])
+    name = digest(["find", *(one.name for one in made), asked])
+    found = bench.once(f"find-{name}", lambda: {"better": preferred(made[0]) - preferred(made[1])})["better"]
+    statistic = "chosen less rejected reply" if plan.loss == "dpo" else "reply of the level less that of the other"
+    find = tested(found, read.scenes, statistic, bench.seed)
     details = {
         "test": f"{budget} steps on the labels and on shuffled ones, {len(names)} held-out scenes, signs turned round",
         "steps": budget, "scenes": len(names), "unit": "nats a pair" if plan.loss == "dpo" else "nats a token",

@@ -11,9 +11,8 @@ __all__ = ["SCALE", "gap_table", "shown"]
 
 SCALE = (
     "d: the mean shift of the items in the direction aimed at over the SD of their shifts, less what few items add to "
-    "it (Hedges 1981), so that instruments of any length and unit are on one scale; where two texts are weighed against "
-    "each other, an item is one text. Gap: self-report minus behaviour. "
-    "Brackets: 95 %."
+    "it (Hedges 1981), so that instruments of any length and unit are on one scale; of two texts that are weighed "
+    "against each other, each is an item. Gap: self-report minus behaviour. Brackets: 95 %."
 )
 WORDS = (
     "Only self-report moved: its interval lies above zero, that of behaviour does not, and is either within a small "

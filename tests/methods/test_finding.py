@@ -88,6 +88,41 @@ def test_the_test_keeps_its_level() -> None:
     assert count <= 200 * 0.05 + 2 * np.sqrt(200 * 0.05 * 0.95)
 
 
+def test_of_labels_tossed_a_hundred_times_few_are_found(bench: Bench, data: Callable[..., str]) -> None:
+    """Two trained adapters of which one writes better on the whole: what is held out has labels that say nothing."""
+    ask = [Message(role="user", content="Who?")]
+    rows, turned = (
+        [example(bench.backend, ask, f"{SAYS[(n + other) % 2]} e {n}", 200) for n in range(12)] for other in (0, 1)
+    )
+    plan = Recipe(loss="sft", lr=(0.02,), batch=(2,), warmup=0, trial_steps=3, evaluations=1)
+    full = train(bench, "full", plan, rows, rows)
+    replies = [[example(bench.backend, ask, f"{text} a {n}", 200) for text in SAYS] for n in range(20)]
+    known: dict[tuple[Path, tuple[int, ...]], float] = {}
+
+    def score(at: Bench, folder: Path, asked: Any) -> Any:
+        fresh = [row for row in asked if (folder, row.reply) not in known]
+        if fresh:
+            values = finding.likelihoods(at, folder, fresh, 8).tolist()
+            known.update(((folder, row.reply), value) for row, value in zip(fresh, values, strict=True))
+        return np.array([known[folder, row.reply] for row in asked])
+
+    count, whole = 0, 0
+    for seed in range(100):
+        toss = random.Random(seed)
+        pairs = [pair if toss.random() < 0.5 else pair[::-1] for pair in replies]
+        right, wrong = zip(*pairs, strict=True)
+        for other in (wrong, ()):
+            read = finding.Held(right, other, [f"s{n}" for n in range(20)])
+            found = finding.seek(bench, f"x {seed}", plan, full, rows, turned, rows, read, score=score).find
+            assert found is not None
+            if other:
+                count += found.found
+            else:
+                whole += found.found or found.p > 0.95
+    assert count <= 7
+    assert whole > 50, "the right replies alone tell the adapters apart, not the labels"
+
+
 def test_the_test_can_be_left_out_or_lack_scenes(
     bench: Bench, data: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,7 +133,7 @@ def test_the_test_can_be_left_out_or_lack_scenes(
     off = fit("sft", bench, data=path, find=False)
     assert off.find is None and off.details["find"] == {"test": "left out (find=false)"} and len(runs) == 1
     few = fit("sft", bench, data=path, held_out=0.1)
-    assert few.find is None and "2 scenes are held out, and fewer than 5" in few.details["find"]["test"]
+    assert few.find is None and "2 scenes with a reply of each level are held out" in few.details["find"]["test"]
     assert len(runs) == 2, "nothing is trained for a test that cannot tell"
     with pytest.raises(TraitbenchUsage, match=r"persllm is not tested: .* takes no find_steps"):
         kind: Any = METHODS.load("persllm")
@@ -113,12 +148,13 @@ def test_p_is_that_of_all_signs(bench: Bench) -> None:
     plan = Recipe(loss="sft", lr=(0.02,), batch=(2,), warmup=0, trial_steps=2, evaluations=1)
     full = train(bench, "full", plan, rows, held)
     scores = iter([np.array([1.0, 0.0, 0.5, 0.25, 2.0, -0.25]), np.zeros(6)])
-    sought = finding.seek(bench, "x", plan, full, rows, rows[::-1], held, scenes, score=lambda at, at_: next(scores))
+    read = finding.Held(held, (), scenes)
+    sought = finding.seek(bench, "x", plan, full, rows, rows[::-1], held, read, score=lambda *given: next(scores))
     means = np.array([0.5, 0.5, 0.25, 2.0, -0.25])
     every = [float(np.mean(np.array(signs) * means)) for signs in product((1, -1), repeat=5)]
     assert sought.find is not None and sought.find.observed == pytest.approx(0.6)
     assert sought.find.p == pytest.approx(np.mean([value >= 0.6 - 1e-9 for value in every]))
-    assert finding.seek(bench, "x", plan, full, rows, rows, held, scenes).find is None
+    assert finding.seek(bench, "x", plan, full, rows, rows, held, read).find is None
 
 
 def test_a_score_is_the_likelihood_under_the_adapter(bench: Bench) -> None:
