@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from traitbench.judges.records import Text
 from traitbench.samples import Grade, Item, Sample
 from traitbench.tasks.answered import Answered
 from traitbench.tasks.block import Block, Facts
+from traitbench.tasks.leanings import Leanings
 from traitbench.tasks.shifts import Shifts
-from traitbench.types import Evidence, Record, Request, Trait
+from traitbench.types import Evidence, Mode, Record, Request, Trait
 
 if TYPE_CHECKING:
     from traitbench.inventories import Inventory
@@ -116,6 +117,10 @@ class Task(ABC):
     def shifts(self, facts: Facts, samples: Sequence[Sample]) -> list[Shifts]:
         """How far each item moved, by which `traitbench compare` sets two runs beside each other; none here."""
         return []
+
+    def leanings(self, conditions: Mapping[str, Sequence[Sample]], mode: Mode) -> Leanings | None:
+        """What the answers of each condition lean towards, for a task without an inventory; None: not told here."""
+        return None
 
     def answered(self, facts: Facts, samples: Sequence[Sample]) -> list[Answered]:
         """What simulated respondents answered, by which `traitbench compare` sets a run beside people; none here."""

@@ -6,7 +6,7 @@ pairs are of items of the IPIP-NEO-120, key-balanced and matched in desirability
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from traitbench.errors import UnsupportedControl
@@ -16,10 +16,11 @@ from traitbench.tasks.administration import Administration
 from traitbench.tasks.block import Block, Facts
 from traitbench.tasks.forced_choice import asking
 from traitbench.tasks.forced_choice.pairs import Pair, load
+from traitbench.tasks.leanings import Leanings
 from traitbench.tasks.scoring import chosen
 from traitbench.tasks.shifts import Shifts
 from traitbench.tasks.task import About, Task
-from traitbench.types import BIG_FIVE, Evidence, Request
+from traitbench.types import BIG_FIVE, Evidence, Mode, Request
 
 if TYPE_CHECKING:
     from traitbench.tasks.views import Views
@@ -104,6 +105,12 @@ class ForcedChoice(Task):
         from traitbench.tasks.forced_choice.summary import summarise
 
         return summarise(facts, samples, self.items)
+
+    def leanings(self, conditions: Mapping[str, Sequence[Sample]], mode: Mode) -> Leanings:
+        """The preference of every unit for the high pole of its trait."""
+        from traitbench.tasks.forced_choice.summary import leanings
+
+        return leanings(conditions, self.items, mode)
 
     def shifts(self, facts: Facts, samples: Sequence[Sample]) -> list[Shifts]:
         """Every contrast that aims at one trait."""

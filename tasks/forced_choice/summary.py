@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -23,13 +23,14 @@ from traitbench.tasks.forced_choice.effects import (
     solved_levels,
 )
 from traitbench.tasks.forced_choice.pairs import Pair, Unit, units
+from traitbench.tasks.leanings import Leaning, Leanings
 from traitbench.tasks.paired import PairedScores
 from traitbench.tasks.scoring import modes
 from traitbench.tasks.variation import variation, varied
 from traitbench.tasks.verdict import aim_reasons, damage_reasons, judged, reading_reasons, variation_reasons
-from traitbench.types import Mode, Trait
+from traitbench.types import DESIRABILITY, Mode, Trait
 
-__all__ = ["ForcedChoiceBlock", "ForcedScores", "summarise"]
+__all__ = ["ForcedChoiceBlock", "ForcedScores", "leanings", "summarise"]
 
 
 class ForcedScores(PairedScores):
@@ -96,6 +97,17 @@ def summarise(facts: Facts, samples: Sequence[Sample], pairs: Sequence[Pair]) ->
         modes={mode: _scored(facts, [r for r in samples if r.scoring == mode], mine, found, mode)
                for mode in modes(samples)},
     )  # fmt: skip
+
+
+def leanings(conditions: Mapping[str, Sequence[Sample]], pairs: Sequence[Pair], mode: Mode) -> Leanings:
+    """What `Task.leanings` returns, of the pairs that were asked."""
+    asked = {row.item for rows in conditions.values() for row in rows}
+    mine = [pair for pair in pairs if pair.id in asked]
+    found, templates = units(mine), sorted({row.template for rows in conditions.values() for row in rows})
+    values = {
+        name: of_units(pair_grid(rows, mine, templates, mode), mine, found, mode) for name, rows in conditions.items()
+    }
+    return Leanings([Leaning(u.trait, u.facet, 1, DESIRABILITY[u.trait]) for u in found], values)
 
 
 def _scored(facts: Facts, rows: Sequence[Sample], pairs: Sequence[Pair], found: list[Unit], mode: Mode) -> ForcedScores:

@@ -1,4 +1,4 @@
-"""What asking to look good or bad does to the scales of an inventory, beside asking to be honest.
+"""What asking to look good or bad does to the scales of an inventory or a form, beside asking to be honest.
 
 Who fakes good moves every trait towards its desirable end, and the items that are keyed that way most (Viswesvaran &
 Ones 1999). So each condition of `--target impression` gets an effect size a trait, and an index: how the items' raw
@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traitbench.humans.likeness import between_person_sds
-from traitbench.inventories import Inventory, Item
+from traitbench.inventories import Inventory
 from traitbench.samples import Sample
 from traitbench.statistics.intervals import item_means
 from traitbench.tables import Table, interval, number
 from traitbench.targets import impression
 from traitbench.tasks.across import Across
 from traitbench.tasks.block import Block, Facts, by_condition
-from traitbench.tasks.scoring import effect_size, estimated, facets_of, item_grid, modes
+from traitbench.tasks.leanings import Leaning, Leanings
+from traitbench.tasks.scoring import effect_size, estimated, item_grid, modes
 from traitbench.tasks.task import Task
 from traitbench.tasks.variation import correlated
 from traitbench.types import Mode, Record, Trait
@@ -37,7 +38,7 @@ class Faked(Record):
 
     trait: Trait
     value: float | None
-    """Points of the scale; statement: nats a token."""
+    """Points of the scale, or of percent in a form of pairs; statement: nats a token."""
     ci: tuple[float, float] | None
     d: float | None
     """Over the SD between items."""
@@ -47,7 +48,7 @@ class Faked(Record):
 
 
 class Impression(Record):
-    """One instruction on one instrument in one scoring mode."""
+    """One instruction on one task in one scoring mode."""
 
     task: str
     mode: Mode
@@ -71,7 +72,7 @@ class ImpressionBlock(Block):
 
 
 class Impressions(Across):
-    """What asking to look good or bad does, on every inventory of the run."""
+    """What asking to look good or bad does, on every inventory and form of the run."""
 
     @classmethod
     def block(cls) -> type[Block]:
@@ -93,10 +94,9 @@ class Impressions(Across):
         found = [
             each
             for name, task in tasks.items()
-            if task.inventory is not None
             for mode in modes(samples[name])
             for each in impressions(
-                name, task.inventory, mode, sides, facts,
+                name, task, mode, sides, facts,
                 by_condition(facts, [row for row in samples[name] if row.scoring == mode]),
             )
         ]  # fmt: skip
@@ -111,38 +111,46 @@ class Impressions(Across):
 
 
 def impressions(
-    task: str, inventory: Inventory, mode: Mode, sides: Mapping[int, str], facts: Facts,
+    name: str, task: Task, mode: Mode, sides: Mapping[int, str], facts: Facts,
     conditions: Mapping[str, Sequence[Sample]],
 ) -> list[Impression]:  # fmt: skip
-    """Each instruction in `sides` (1, 0, -1 -> condition) on one inventory, without traits that look neither way."""
-    asked = {row.item for rows in conditions.values() for row in rows}
-    items = [item for item in inventory.items if item.id in asked and inventory.desirable.get(item.trait)]
-    templates = sorted({row.template for rows in conditions.values() for row in rows})
-    if len(items) < 2:
+    """Each instruction in `sides` (1, 0, -1 -> condition) on one task, without traits that look neither way."""
+    found, sds = task.leanings(conditions, mode), dict[Trait, float]()
+    if (inventory := task.inventory) is not None:
+        found = _agreement(inventory, conditions)
+        sds = between_person_sds(inventory.id, list(inventory.traits), facts.reference)
+    if found is None or len(found.units) < 2:
         return []
-    grids = {name: item_grid(rows, items, templates) for name, rows in conditions.items()}
-    sds = between_person_sds(inventory.id, list(inventory.traits), facts.reference)
     baseline = facts.conditions[0].name
     out = []
-    for side, name in sorted(sides.items(), reverse=True):
+    for side, condition in sorted(sides.items(), reverse=True):
         honest = side != 0 and 0 in sides
-        moved = grids[name] - grids[sides[0] if honest else baseline]
-        out.append(_impression(task, inventory, items, mode, side, honest, moved, sds))
+        moved = found.values[condition] - found.values[sides[0] if honest else baseline]
+        out.append(_impression(name, found.units, mode, side, honest, moved, sds))
     return out
 
 
+def _agreement(inventory: Inventory, conditions: Mapping[str, Sequence[Sample]]) -> Leanings:
+    """How far each item that was asked was agreed with."""
+    asked = {row.item for rows in conditions.values() for row in rows}
+    items = [item for item in inventory.items if item.id in asked and inventory.desirable.get(item.trait)]
+    templates = sorted({row.template for rows in conditions.values() for row in rows})
+    units = [Leaning(i.trait, i.facet, i.keyed, i.keyed * inventory.desirable[i.trait]) for i in items]
+    return Leanings(units, {name: item_grid(rows, items, templates) for name, rows in conditions.items()})
+
+
 def _impression(
-    task: str, inventory: Inventory, items: Sequence[Item], mode: Mode, side: int, honest: bool, moved: Array,
-    sds: Mapping[Trait, float],
+    task: str, units: Sequence[Leaning], mode: Mode, side: int, honest: bool, moved: Array, sds: Mapping[Trait, float],
 ) -> Impression:  # fmt: skip
-    looks = np.array([item.keyed * inventory.desirable[item.trait] for item in items])
+    looks = np.array([unit.looks for unit in units])
     index, ci = correlated(item_means(moved)[None], looks[None].astype(float))
     found = []
-    for trait in dict.fromkeys(item.trait for item in items):
-        i = np.array([k for k, item in enumerate(items) if item.trait == trait])
+    for trait in dict.fromkeys(unit.trait for unit in units):
+        i = np.array([k for k, unit in enumerate(units) if unit.trait == trait])
         toward = looks[i].reshape(-1, *[1] * (moved.ndim - 1)) * moved[i]
-        keys = np.array([items[k].keyed for k in i])
-        estimate = estimated(toward, keys, mode, facets_of([items[k] for k in i]))
+        keys = np.array([units[k].keyed for k in i])
+        facets = [facet for k in i if (facet := units[k].facet)]
+        estimate = estimated(toward, keys, mode, facets if len(facets) == len(i) else None)
         sd = sds.get(trait) if mode != "statement" and estimate.value is not None else None
         found.append(Faked(
             trait=trait, value=estimate.value, ci=estimate.ci, d=effect_size(estimate), n=estimate.n,
@@ -150,7 +158,7 @@ def _impression(
         ))  # fmt: skip
     return Impression(
         task=task, mode=mode, looks=LOOKS[side], against="honest" if honest else "baseline", traits=found,  # type: ignore[arg-type]
-        index=index, index_ci=ci, items=len(items),
+        index=index, index_ci=ci, items=len(units),
     )  # fmt: skip
 
 
@@ -168,8 +176,8 @@ def _table(task: str, found: Sequence[Impression]) -> Table:
         columns=["instruction", "scoring", "trait", "shift [95 %]", "d", "SDs", "desirability index [95 %]"],
         rows=rows,
         notes=[
-            "Shift: points of the scale, or nats a token (statement); positive is towards what looks good. d: over the "
-            "SD between items. SDs: in between-person SDs of the same instrument.",
+            "Shift: points of the scale (of pairs: percent), or nats a token (statement); positive is towards what "
+            "looks good. d: over the SD between items. SDs: in between-person SDs of the same instrument.",
             "Desirability index: r over all items of how far agreement with each moved with whether agreeing looks "
             "good, by key and trait. 1: every item moved alike towards its good side; 0: no such thing.",
         ],

@@ -82,6 +82,25 @@ def test_a_faker_shows_its_effect_and_keeps_it(tmp_path: Path) -> None:
     assert rescore(path) == results
 
 
+def test_a_form_matched_in_desirability_is_moved_less(tmp_path: Path) -> None:
+    """Who fakes by as much on every trait has nothing to choose between two statements that sound equally good."""
+    results, path = run(
+        tmp_path, model_args={"obedience": 0.3, "item_sd": 0.1}, tasks=("ipip_neo_120", "forced_choice"),
+        scoring=("choice",),
+    )  # fmt: skip
+    for each in block(results).found:
+        assert len(each.traits) == 5
+        if each.looks == "honest":
+            assert each.against == "baseline" and {trait.value for trait in each.traits} == {0.0}
+            continue
+        assert each.against == "honest" and each.index is not None
+        assert abs(each.index) > 0.95 if each.task == "ipip_neo_120" else 0.4 < abs(each.index) < 0.75
+    assert {e.items for e in block(results).found if e.task == "forced_choice"} == {81}
+    (shown,) = [table for table in tables(results) if table.title.startswith("Impression management, forced_choice")]
+    assert len(shown.rows) == 3 * 5 and {row[5] for row in shown.rows} == {"–"}
+    assert rescore(path) == results
+
+
 def test_who_does_not_fake_shows_nothing(tmp_path: Path) -> None:
     results, _ = run(tmp_path, model_args={"obedience": 0.0})
     assert all(each.index is None for each in block(results).found)
