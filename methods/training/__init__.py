@@ -190,7 +190,7 @@ def once(
     decides = [
         bench.backend.identity, plan.model_dump(mode="json"), bench.seed, digest([r.model_dump() for r in rows]),
         digest([r.model_dump() for r in held]), extension.identity if extension else None, _start_name(start), _FORMAT,
-        prose() if plan.max_perplexity is not None else None,
+        prose() if plan.max_perplexity is not None else None, *(["all passages"] if extension else []),
     ]  # fmt: skip
     name = digest(decides)
     folder = bench.cache / f"training-{name}"

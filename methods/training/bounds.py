@@ -30,11 +30,10 @@ def prose(
 ) -> Callable[[Any], float]:
     """Make what measures a model in training: perplexity of the neutral passages, over that of `model` as it is now.
 
-    With an `extension` it is the largest over the slots that occur in `held`, on the first few passages.
+    With an `extension` it is the largest over the slots that occur in `held`.
     """
     size = plan.device_batch
-    asked = neutral.requests()[: neutral.FEW if extension else None]
-    texts = [_tokens(bench, request.messages, request.cue, request.text) for request in asked]
+    texts = [_tokens(bench, request.messages, request.cue, request.text) for request in neutral.requests()]
     count = sum(len(reply) for _, reply in texts)
 
     def plainly() -> dict[str, Any]:

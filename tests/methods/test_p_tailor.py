@@ -18,7 +18,6 @@ from tiny_models import CONFIGS, tokenizer
 from torch import Tensor
 
 from traitbench import controls
-from traitbench.backends import neutral
 from traitbench.backends.hf import HuggingFace
 from traitbench.backends.models import resolve
 from traitbench.controls.adapters import adapter_digest
@@ -509,7 +508,7 @@ def test_the_rate_is_chosen_by_the_effect_over_all_poles(bench: Bench, fit: Call
     kept, ratios = trained(control, bench), []
     for target in EVERY:
         with folded(bench, kept, slots(target)) as folder:
-            ratios.append(bench.harm(Control(adapter=folder, weights=adapter_digest(folder)), neutral.FEW).ratio)
+            ratios.append(bench.harm(Control(adapter=folder, weights=adapter_digest(folder))).ratio)
     assert details["perplexity"] == pytest.approx(max(ratios), rel=1e-4) and max(ratios) > min(ratios) * 1.0001
 
 
