@@ -91,7 +91,7 @@ class PersonaVectors(Method):
     """
 
     name = "persona_vectors"
-    version = "1"
+    version = "2"
     makes: ClassVar[frozenset[Kind]] = frozenset({"activations"})
     targets: ClassVar[frozenset[Aim]] = frozenset({"poles", "graded", "several"})
     needs_model = True
@@ -185,11 +185,13 @@ class PersonaVectors(Method):
         poles = {trait: vectors(trait, config, layers, bench) for trait in target.levels}
         ways = {trait: pole.shifts for trait, pole in poles.items()}
         found = self._choice(ways, target, layers, items, bench)
-        shifts, strength, stored = _added(ways, target.levels, found.layers), found.strength, dict[str, Any]()
+        shifts, strength = self._added(ways, target.levels, found.layers), found.strength
+        stored: dict[str, Any] = {"increments": True} if self._adds and len(shifts) > 1 else {}
         if config.strength is None:
             with TemporaryDirectory() as folder:
                 draft = self._control(shifts, Path(folder))
-                strength, stored = bounded(draft, strength, config.strengths, config.max_perplexity, bench)
+                strength, held = bounded(draft, strength, config.strengths, config.max_perplexity, bench)
+                stored |= held
         place = {"layer": found.layers[0]} if len(found.layers) == 1 else {"layers": list(found.layers)}
         fit = Fit(
             method=self.name, version=self.version, model=bench.backend.identity, target=target.name,
@@ -219,7 +221,7 @@ class PersonaVectors(Method):
             return _Choice(places[0], fixed if fixed is not None else 0.0)
         signs = {trait: float(np.sign(level)) for trait, level in target.levels.items()}
         with TemporaryDirectory() as folder:
-            drafts = {p: self._control(_added(poles, signs, p), Path(folder)) for p in places}
+            drafts = {p: self._control(self._added(poles, signs, p), Path(folder)) for p in places}
             if len(places) == 1:
                 found = bench.strongest(
                     drafts[places[0]], target, config.strengths, items, limit=config.max_perplexity,
@@ -249,6 +251,26 @@ class PersonaVectors(Method):
         ]  # fmt: skip
         return controls.store(folder, edits=edits, tensors={f"layer.{n}": s for n, s in shifts.items()}, fit=fit)
 
+    @property
+    def _adds(self) -> bool:
+        """Whether what the edits of several layers do adds up; else each acts on what flows through its own layer."""
+        return self.config.op in ("add", "rescale")
+
+    def _added(
+        self, poles: Mapping[Trait, Shifts], levels: Mapping[Trait, float], layers: Sequence[int]
+    ) -> dict[int, Shift]:
+        """Sum level * vector over the traits: layer -> the vector of its edit.
+
+        Of edits that add up it is what lies beyond the layer before it.
+        """
+        shifts: dict[int, Shift] = {}
+        before: Shift | None = None
+        for n in layers:
+            whole: Shift = np.sum([np.float32(level) * poles[trait][n] for trait, level in levels.items()], axis=0)
+            shifts[n] = whole if before is None or not self._adds else whole - before
+            before = whole
+        return shifts
+
     def _leaked(self, target: Target) -> tuple[str, ...]:
         """Text hashes of items that stand whole in the dialogues that were read."""
         if self.config.replies == "generate":
@@ -261,14 +283,3 @@ class PersonaVectors(Method):
             return opened(self.config.data).licence
         ours = self.config.writing.questions in (OWN, SCENES)
         return "texts of our own (Apache-2.0)" if ours else "of the given questions"
-
-
-def _added(poles: Mapping[Trait, Shifts], levels: Mapping[Trait, float], layers: Sequence[int]) -> dict[int, Shift]:
-    """Sum level * vector over the traits: layer -> what is added behind it, beyond what the layer before it added."""
-    shifts: dict[int, Shift] = {}
-    before: Shift | None = None
-    for n in layers:
-        whole: Shift = np.sum([np.float32(level) * poles[trait][n] for trait, level in levels.items()], axis=0)
-        shifts[n] = whole if before is None else whole - before
-        before = whole
-    return shifts

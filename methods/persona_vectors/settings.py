@@ -72,7 +72,8 @@ class Settings(Record):
     layers: tuple[int, ...] | None = Field(default=None, min_length=1)
     """What is tried, each alone; None: about eight layers, evenly between 20 % and 90 % of the depth."""
     at_once: bool = False
-    """Whether all of `layers` are steered together, each by what its vector has more than that of the one before."""
+    """Whether all of `layers` are steered together, each by what its vector has more than that of the one before; with
+    op=project_out each along its whole vector."""
     strength: float | None = None
     """In differences between the poles; None chooses among `strengths`."""
     strengths: Grid = (1.0, 2.0, 4.0, 6.0)

@@ -27,6 +27,7 @@ from traitbench.methods.persona_vectors.poles import separates, vectors
 from traitbench.methods.persona_vectors.reading import read
 from traitbench.methods.persona_vectors.replies import replies, shown
 from traitbench.methods.residual import Residual
+from traitbench.runs.projections import axes_of
 from traitbench.types import Control, Target
 
 TRAIT = "extraversion"
@@ -220,6 +221,24 @@ def test_several_layers_at_once_add_up_to_the_last(speaking: Bench) -> None:
     whole = vectors(TRAIT, config(**given), (0, 2), speaking).shifts
     np.testing.assert_allclose(held["layer.0"], whole[0], atol=1e-6)
     np.testing.assert_allclose(held["layer.0"] + held["layer.2"], whole[2], atol=1e-5)
+
+
+def test_several_layers_are_each_ablated_along_their_whole_vector(speaking: Bench) -> None:
+    given = {**WRITTEN, "layer": None, "layers": (2, 0), "at_once": True}
+    control = fit(speaking, **given, op="project_out")
+    assert [(e.layer, e.op) for e in control.edits] == [(0, "project_out"), (2, "project_out")] and control.tensors
+    held, whole = load_file(control.tensors), vectors(TRAIT, config(**given), (0, 2), speaking).shifts
+    for layer in (0, 2):
+        np.testing.assert_allclose(held[f"layer.{layer}"], whole[layer], atol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["add", "rescale", "project_out"])
+def test_projections_are_on_the_whole_vector_of_each_layer(speaking: Bench, op: str) -> None:
+    given = {**WRITTEN, "layer": None, "layers": (2, 0), "at_once": True}
+    axes, whole = axes_of(fit(speaking, **given, op=op), "it"), vectors(TRAIT, config(**given), (0, 2), speaking).shifts
+    assert [*axes] == [0, 2]
+    for layer, axis in axes.items():
+        np.testing.assert_allclose(axis, whole[layer] / np.linalg.norm(whole[layer]), atol=1e-5)
 
 
 def test_layer_and_strength_are_chosen_by_development_effect(speaking: Bench) -> None:

@@ -142,6 +142,9 @@ def axes_of(control: Control, where: str) -> dict[int, Array]:
             continue
         vector = tensors[edit.tensor].astype(np.float64)
         axes[edit.layer] = axes.get(edit.layer, 0.0) + (-vector if edit.strength < 0 else vector)
+    if control.fit is not None and control.fit.details.get("increments"):
+        # What each layer holds lies beyond what the layers before it added.
+        axes = dict(zip(sorted(axes), np.cumsum([axes[layer] for layer in sorted(axes)], axis=0), strict=True))
     axes = {layer: vector / np.linalg.norm(vector) for layer, vector in sorted(axes.items()) if vector.any()}
     if not axes:
         raise UnsupportedControl(
