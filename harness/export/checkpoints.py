@@ -33,9 +33,10 @@ _FLAGS = ("mlp_bias", "attention_bias", "attention_out_bias", "use_bias")
 _LLAMAS = ("mistral", "qwen2")
 """Model types that are a Llama under another name, where no window cuts their attention."""
 _FREE = frozenset({"model_type", "architectures", "transformers_version", "attention_bias", "mlp_bias"})
-_TOLERANCE = {torch.float32: 0.01, torch.float64: 0.01}
-"""Share of the control's effect on logits by which the checkpoint's may differ; of narrower types, whose sums round."""
+_EXACT, _ROUNDING = 1e-5, 8
+"""By how much logits may differ from the control's: this, and so many times the rounding of the largest of them."""
 _NARROW = 0.25
+"""In a type narrower than float32, whose sums round: share of the control's effect on logits."""
 _INSTEAD = "take --format transformers"
 
 
@@ -60,7 +61,9 @@ def bias(held: Leaving, to: Path, model: str | None = None) -> list[Path]:
     del whole
     found = AutoModelForCausalLM.from_pretrained(place, dtype=dtype, use_safetensors=True, local_files_only=True)
     apart = float((_run(found.eval()) - wanted).abs().max())
-    if not apart <= _TOLERANCE.get(dtype, _NARROW) * effect:
+    eps = torch.finfo(dtype).eps
+    rounded = _EXACT + _ROUNDING * eps * float(wanted.abs().max())
+    if not apart <= (rounded if eps <= torch.finfo(torch.float32).eps else _NARROW * effect):
         shutil.rmtree(place)
         raise UnsupportedControl(
             f"{held.said('bias')}: with biases the logits of {config.model_type} differ by {apart:.2g}, where the "
