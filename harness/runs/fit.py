@@ -22,7 +22,7 @@ __all__ = ["fit"]
 def _found(control: Control) -> str:
     """Whether the fit by itself found anything, where it says so."""
     find = control.fit.find if control.fit else None
-    return "" if find is None else f", {'found' if find.found else 'nothing found'}: p = {find.p:.3g}"
+    return "" if find is None else f", {'found' if find.found else 'nothing found'}: p = {find.p:.3g} of this fit alone"
 
 
 def fit(
