@@ -249,12 +249,17 @@ def _ranks(found: Mapping[str, Any]) -> str | None:
     return str(low) if low and high in (None, low) else f"{low}–{high}" if low else None
 
 
-def targets(names: str) -> str:
-    """Each target's effect in the published runs of some methods, statement, high minus low, on the IPIP-NEO-120."""
+def targets(named: str) -> str:
+    """Each target's effect in the published runs of some methods, statement, high minus low, on the IPIP-NEO-120.
+
+    Of one model, by the beginning of its name: `targets SmolLM2 prompting npti`.
+    """
     columns = ["run"]
     rows: list[tuple[object, ...]] = []
-    for name in names.split():
-        for entry in sorted(_entries(), key=lambda entry: len(entry["label"])):
+    model, *names = named.split()
+    for name in names:
+        mine = [entry for entry in _entries() if entry["model"].startswith(model)]
+        for entry in sorted(mine, key=lambda entry: len(entry["label"])):
             m = entry["metrics"].get("statement", {})
             if (entry["task"], entry["method"]) != ("ipip_neo_120", name) or m["design"] != "poles" or not m["targets"]:
                 continue
@@ -267,7 +272,7 @@ def targets(names: str) -> str:
                  _interval(m["specific"], m["specific_ci"]), _number(m["leakage"]), _number(m["perplexity"]), minutes)
             )  # fmt: skip
     if not rows:
-        raise PluginError(f"docs/hooks.py: no published run of {names} on ipip_neo_120")
+        raise PluginError(f"docs/hooks.py: no published run of {' '.join(names)} on ipip_neo_120 of {model}")
     return _table(columns, rows)
 
 

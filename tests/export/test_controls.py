@@ -1,6 +1,6 @@
 """A stored control in other tools' files: each is read back by the tool itself, and its logits equal ours to 1e-5.
 
-repeng asks for an older numpy than pandas does and runs with this one: `make test` installs it without what it asks for.
+repeng asks for an older numpy than pandas does and runs with this one: `make test` installs it without its pins.
 Over 300 lines: a form is one or two tests, and they share the models and controls of this module.
 """
 
