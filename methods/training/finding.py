@@ -95,14 +95,7 @@ def seek(
             train(bench, f"{what}: {budget} steps on {labels}", short, some, held, extension=added, anyhow=True)
         )
     score = score or (lambda at, folder, rows: likelihoods(at, folder, rows, plan.device_batch))
-
-    def preferred(one: Trained) -> Array:
-        right = score(bench, one.adapter, read.right)
-        return right - score(bench, one.adapter, read.wrong) if read.wrong else right
-
-    asked = digest([[row.model_dump() for row in rows] for rows in (read.right, read.wrong)])
-    name = digest(["find", *(one.name for one in made), asked])
-    found = bench.once(f"find-{name}", lambda: {"better": preferred(made[0]) - preferred(made[1])})["better"]
+    found = _better(bench, made[0], made[1], read, score)
     statistic = "chosen less rejected reply" if plan.loss == "dpo" else "reply of the level less that of the other"
     find = tested(found, read.scenes, statistic, bench.seed)
     details = {
@@ -113,6 +106,19 @@ def seek(
     known = any((t.lr, t.batch) == (plan.lr[0], plan.batch[0]) for t in trials) and budget == plan.trial_steps
     seconds = made[1].seconds + (0.0 if known else made[0].seconds)
     return Sought(find, details, seconds)
+
+
+def _better(bench: Bench, one: Trained, other: Trained, read: Held, score: Score) -> Array:
+    """How much more `one` prefers the right reply to the wrong one than `other` does, an example of `read` each."""
+
+    def preferred(which: Trained) -> Array:
+        right = score(bench, which.adapter, read.right)
+        return right - score(bench, which.adapter, read.wrong) if read.wrong else right
+
+    asked = digest([[row.model_dump() for row in rows] for rows in (read.right, read.wrong)])
+    name = digest(["find", one.name, other.name, asked])
+    found: Array = bench.once(f"find-{name}", lambda: {"better": preferred(one) - preferred(other)})["better"]
+    return found
 
 
 def tested(better: Array, scenes: Sequence[str], what: str, seed: int) -> Find:
