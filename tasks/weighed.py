@@ -8,7 +8,7 @@ SDs of single texts (`single`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from traitbench.statistics.intervals import Estimate, item_means
 from traitbench.tasks.differences import differences
 from traitbench.tasks.effects import Contrast, Setting, sign
 
-__all__ = ["Pole", "WeighedContrast", "moves", "single", "texts"]
+__all__ = ["Pole", "WeighedContrast", "single", "with_texts"]
 
 Pole = Literal["high", "low"]
 """Of the trait that a text is on: which end it is typical of."""
@@ -34,19 +34,37 @@ class WeighedContrast(Contrast):
     (down for one of the other pole), mean over templates and fits. Empty where a unit is one answer."""
 
 
-def moves(
-    poles: Mapping[str, Mapping[Pole, NDArray[np.float64]]], conditions: Sequence[Condition]
-) -> Iterator[dict[Pole, NDArray[np.float64]]]:
-    """How far the texts of each pole moved towards it, (units, templates, fits), in every contrast, as `differences`.
+Kind = TypeVar("Kind", bound=WeighedContrast)
+
+
+def with_texts(
+    made: Sequence[Kind],
+    poles: Mapping[str, Mapping[Pole, NDArray[np.float64]]] | None,
+    conditions: Sequence[Condition],
+    setting: Setting,
+) -> list[Kind]:
+    """The contrasts, in the order of `differences`, with what their texts did; without `poles` as they are.
 
     `poles`: condition -> pole -> nats a token of each unit's text of it, NaN where it has none.
     """
+    if not poles:
+        return list(made)
+    held = zip(made, _moves(poles, conditions), strict=True)
+    return [one.model_copy(update={"texts": _texts(one, moved, setting)}) for one, moved in held]
+
+
+def _moves(
+    poles: Mapping[str, Mapping[Pole, NDArray[np.float64]]], conditions: Sequence[Condition]
+) -> Iterator[dict[Pole, NDArray[np.float64]]]:
+    """How far the texts of each pole moved towards it, (units, templates, fits), in every contrast."""
     high, low = ({name: held[pole] for name, held in poles.items()} for pole in ("high", "low"))
     for up, down in zip(differences(high, conditions), differences(low, conditions), strict=True):
         yield {"high": up.moved, "low": -down.moved}
 
 
-def texts(found: Contrast, moved: Mapping[Pole, NDArray[np.float64]], setting: Setting) -> dict[str, dict[Pole, float]]:
+def _texts(
+    found: Contrast, moved: Mapping[Pole, NDArray[np.float64]], setting: Setting
+) -> dict[str, dict[Pole, float]]:
     """What `WeighedContrast.texts` holds; empty where no trait is aimed at."""
     if found.effect is None:
         return {}

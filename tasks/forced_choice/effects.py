@@ -21,7 +21,7 @@ from traitbench.tasks.differences import differences
 from traitbench.tasks.effects import Setting, contrast, counted, sign, troubles
 from traitbench.tasks.forced_choice.pairs import Pair, Statement, Unit
 from traitbench.tasks.scoring import item_grid
-from traitbench.tasks.weighed import Pole, WeighedContrast, moves, texts
+from traitbench.tasks.weighed import Pole, WeighedContrast, with_texts
 from traitbench.types import Mode, Record, Trait
 
 __all__ = [
@@ -112,10 +112,7 @@ def contrasts(
     for by_unit, by_pair in zip(differences(units, conditions), differences(values, conditions), strict=True):
         held = contrast(by_unit, setting)
         made.append(ForcedContrast(**dict(held), apart=solved(item_means(by_pair.moved), pairs, halves)))
-    if weighed:
-        found = zip(made, moves(weighed, conditions), strict=True)
-        made = [one.model_copy(update={"texts": texts(one, moved, setting)}) for one, moved in found]
-    return counted(made, _doubts)
+    return counted(with_texts(made, weighed, conditions, setting), _doubts)
 
 
 def solved(moved: Array, pairs: Sequence[Pair], position: bool = False) -> list[SolvedShift]:

@@ -23,7 +23,7 @@ from traitbench.tasks.differences import Difference, differences
 from traitbench.tasks.effects import Setting, UnitShift, contrast, counted, shift, sign, troubles
 from traitbench.tasks.scoring import item_grid
 from traitbench.tasks.situations.pairs import Pair
-from traitbench.tasks.weighed import Pole, WeighedContrast, moves, texts
+from traitbench.tasks.weighed import Pole, WeighedContrast, with_texts
 from traitbench.types import Mode
 
 __all__ = ["PairContrast", "PairSetting", "contrasts", "pair_grid", "pole_grids"]
@@ -86,10 +86,7 @@ def contrasts(
     `weighed`: condition -> what `pole_grids` gives, of statement scoring.
     """
     made = [_contrast(found, setting) for found in differences(values, conditions)]
-    if weighed:
-        held = zip(made, moves(weighed, conditions), strict=True)
-        made = [one.model_copy(update={"texts": texts(one, moved, setting)}) for one, moved in held]
-    return counted(made, _doubts)
+    return counted(with_texts(made, weighed, conditions, setting), _doubts)
 
 
 def _contrast(difference: Difference, setting: PairSetting) -> PairContrast:
